@@ -1,0 +1,22 @@
+//! The public API: an [`App`] of routes, per-shard state and middleware;
+//! handlers `async fn(Ctx) -> Result<Response, Error>`.
+//!
+//! Stands between `shard`, which feeds it requests, and `handlers`, which are
+//! written on it like any user's code.
+
+mod body;
+mod builder;
+mod ctx;
+mod handler;
+mod response;
+
+pub use body::{Body, RequestBody};
+pub use builder::{App, Route, ShardInfo};
+pub use ctx::Ctx;
+pub use handler::{Handler, Middleware, Next};
+pub use response::Response;
+
+pub(crate) use body::BodyKind;
+pub(crate) use builder::{CompiledApp, RouteEntry};
+pub(crate) use ctx::RequestParts;
+pub(crate) use handler::{HandlerFuture, run_chain};

@@ -1,0 +1,74 @@
+//! Time as corelane sees it: coarse, per shard, injected into floor 1.
+//!
+//! `Millis` is what floor 1 takes as `now`. `ShardClock` is read on the hot
+//! path: one vDSO call per wake-up, a formatted `Date` once a second.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds on some monotonic scale; floor 1 never asks what time it is.
+pub type Millis = u64;
+
+/// A shard's clock. Not `Sync`: each shard has its own.
+#[derive(Debug)]
+pub struct ShardClock {
+    origin: Instant,
+    date_second: Cell<u64>,
+    date: RefCell<[u8; DATE_BYTES]>,
+}
+
+/// Length of an IMF-fixdate, `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub const DATE_BYTES: usize = 29;
+
+impl Default for ShardClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ShardClock {
+    /// A clock whose monotonic scale starts now.
+    pub fn new() -> Self {
+        let clock = Self {
+            origin: Instant::now(),
+            date_second: Cell::new(u64::MAX),
+            date: RefCell::new([b' '; DATE_BYTES]),
+        };
+        clock.refresh_date();
+        clock
+    }
+
+    /// Monotonic milliseconds since the shard started.
+    pub fn now_ms(&self) -> Millis {
+        self.origin.elapsed().as_millis() as Millis
+    }
+
+    /// Monotonic nanoseconds since the shard started.
+    pub fn now_ns(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+
+    /// Rebuilds the `Date` value if the second has changed. The shard's sweep
+    /// calls it once a second, which RFC 9110 section 6.6.1 allows.
+    pub fn refresh_date(&self) {
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        if self.date_second.replace(second) == second {
+            return;
+        }
+        let text = httpdate::fmt_http_date(now);
+        self.date.borrow_mut().copy_from_slice(text.as_bytes());
+    }
+
+    /// The current `Date` value, copied out.
+    pub fn date(&self) -> [u8; DATE_BYTES] {
+        *self.date.borrow()
+    }
+}
+
+/// Milliseconds since the Unix epoch, for what is stored or shown.
+pub fn unix_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_millis() as i64)
+}

@@ -1,0 +1,47 @@
+//! corelane: a thread-per-core HTTP application server for Linux on io_uring.
+//!
+//! One **shard** per pinned CPU core owns a listener, its connections, its
+//! per-shard state and its database connection. Shards share nothing mutable;
+//! they exchange messages. Handlers are plain `async fn(Ctx)`; their futures
+//! never leave their shard and need not be `Send`.
+//!
+//! The house, floor by floor (a floor uses only floors below it):
+//!
+//! ```text
+//! floor 5  process    cli  config  server
+//! floor 4  app        app  shard  handlers
+//! floor 3  resources  store  mesh
+//! floor 2  machine    topology  engine
+//! floor 1  thinking   http1 semantics router static_path metrics backoff
+//! floor 0  ground     error limits clock ids
+//! ```
+
+pub mod error;
+pub mod limits;
+pub mod clock;
+pub mod ids;
+
+pub mod http1;
+pub mod semantics;
+pub mod router;
+pub mod static_path;
+pub mod metrics;
+pub mod backoff;
+
+pub mod topology;
+pub mod engine;
+
+pub mod store;
+pub mod mesh;
+
+pub mod app;
+pub mod shard;
+pub mod handlers;
+
+pub mod config;
+pub mod server;
+pub mod cli;
+
+pub use app::{App, Body, Ctx, Next, Response, Route, ShardInfo};
+pub use error::Error;
+pub use server::{Server, ServerHandle};

@@ -1,0 +1,92 @@
+//! Every limit in one place, with its unit in its name.
+//!
+//! A queue, buffer or wait without a line here does not exist. Values that an
+//! operator may change are defaults of the matching `Options` and have a key
+//! in `tuning/server.toml`; the others are structural.
+
+/// Limits of one HTTP/1.1 connection and of one shard's set of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Request line and header section together, bytes. Over it: 431 (414
+    /// when the request line alone is over it).
+    pub head_bytes_max: usize,
+    /// Header fields per request. Over it: 431.
+    pub headers_max: usize,
+    /// Request body, bytes after chunked decoding. Over it: 413. A route may
+    /// set its own.
+    pub body_bytes_max: u64,
+    /// An idle keep-alive connection is closed after this long.
+    pub idle_timeout_ms: u64,
+    /// The whole head must have arrived this long after its first byte
+    /// (or after accept). Over it: 408 and close.
+    pub head_timeout_ms: u64,
+    /// A body must arrive at this rate, measured over `body_rate_grace_ms`
+    /// and longer. Under it: the connection is closed.
+    pub body_rate_min_bytes_per_s: u64,
+    /// Grace before the body rate is judged.
+    pub body_rate_grace_ms: u64,
+    /// A response write that makes no progress for this long ends its
+    /// connection.
+    pub write_stall_timeout_ms: u64,
+    /// Connections per shard. Over it: 503 with Retry-After, then close.
+    pub connections_per_shard_max: usize,
+    /// `SO_SNDBUF`-independent backlog of the listening socket.
+    pub backlog: u32,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 16 * KIB,
+            headers_max: 100,
+            body_bytes_max: 1024 * KIB as u64,
+            idle_timeout_ms: 75_000,
+            head_timeout_ms: 10_000,
+            body_rate_min_bytes_per_s: 240,
+            body_rate_grace_ms: 5_000,
+            write_stall_timeout_ms: 30_000,
+            connections_per_shard_max: 65_536,
+            backlog: 4_096,
+        }
+    }
+}
+
+const KIB: usize = 1024;
+
+/// First read buffer of a connection: what an idle keep-alive connection pins.
+pub const READ_BUFFER_SMALL_BYTES: usize = 2 * KIB;
+/// Read buffer of a connection that fills the small one.
+pub const READ_BUFFER_LARGE_BYTES: usize = 32 * KIB;
+/// Responses collected for one write; over it the connection writes early.
+pub const WRITE_BATCH_BYTES: usize = 64 * KIB;
+/// A connection's output buffer is given back when it has grown over this.
+pub const WRITE_BUFFER_KEEP_BYTES: usize = 16 * KIB;
+/// An unread request body up to this size is read and dropped so that the
+/// connection can go on; a longer one closes it.
+pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
+/// How long, and how much, a closing connection still reads so that its last
+/// answer is not lost to a reset.
+pub const LINGER_MS: u64 = 1_000;
+/// See [`LINGER_MS`].
+pub const LINGER_BYTES_MAX: u64 = 256 * KIB as u64;
+/// One read of a large file, bytes.
+pub const FILE_CHUNK_BYTES: usize = 64 * KIB;
+/// Control messages waiting for a shard (metrics, drain). Full: the sender is
+/// told at once.
+pub const SHARD_INBOX_MESSAGES_MAX: usize = 256;
+/// Jobs waiting for the blocking pool, process-wide. Full: 503.
+pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
+/// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
+pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
+/// Writes in one group commit.
+pub const STORE_WRITE_GROUP_MAX: usize = 512;
+/// Access log lines waiting for the log writer. Full: lines are dropped and
+/// counted.
+pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
+/// How long `/metrics` waits for the other shards, milliseconds.
+pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
+
+const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
+const _: () = assert!(16 * KIB <= READ_BUFFER_LARGE_BYTES, "a default head fits one large buffer");
+const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
+const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
