@@ -83,6 +83,22 @@ pub const STORE_WRITE_GROUP_MAX: usize = 512;
 /// Access log lines waiting for the log writer. Full: lines are dropped and
 /// counted.
 pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
+/// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
+/// `core_affinity` (and glibc's `cpu_set_t`) has this many bits and it aborts
+/// over them.
+pub const CPU_IDS_MAX: usize = 1_024;
+/// Length of a core list such as `2-8,10`, bytes. Every second CPU of
+/// [`CPU_IDS_MAX`] written out one by one still fits.
+pub const CORE_LIST_BYTES_MAX: usize = 4 * KIB;
+/// A core map file, bytes: one table with every key for each of
+/// [`CPU_IDS_MAX`] shards, with comments, fits.
+pub const CORE_MAP_BYTES_MAX: usize = 256 * KIB;
+/// Submission entries of one shard's ring; the kernel wants a power of two.
+pub const RING_ENTRIES_MIN: u32 = 16;
+/// See [`RING_ENTRIES_MIN`]; the kernel's own limit (`IORING_MAX_ENTRIES`).
+pub const RING_ENTRIES_MAX: u32 = 32_768;
+/// How long a shard may spin before it parks, microseconds.
+pub const SPIN_US_MAX: u32 = 10_000;
 /// How long `/metrics` waits for the other shards, milliseconds.
 pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
 
@@ -90,3 +106,6 @@ const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
 const _: () = assert!(16 * KIB <= READ_BUFFER_LARGE_BYTES, "a default head fits one large buffer");
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
+const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());
+const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
+const _: () = assert!(CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX, "every second id, each `1022,`");
