@@ -53,17 +53,46 @@ impl Default for HttpLimits {
 
 const KIB: usize = 1024;
 
+/// Longest request method, bytes. Over it: 501, since no server knows it.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Empty lines tolerated before a request line (RFC 9112 section 2.2); they
+/// count towards the head's bytes.
+pub const EMPTY_LINES_MAX: u8 = 1;
+/// What an idle connection's head storage may keep, bytes.
+pub const HEAD_KEEP_BYTES: usize = KIB;
+/// Extensions of one chunk, bytes. Over it: 400.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+/// Extensions of all chunks of one body, bytes. Over it: 400.
+pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 4 * KIB;
+/// Trailer section of a chunked body, bytes; it is checked and dropped.
+/// Over it: 431.
+pub const TRAILER_BYTES_MAX: usize = 16 * KIB;
+/// Trailer fields of a chunked body. Over it: 431.
+pub const TRAILERS_MAX: usize = 100;
+/// Parameters of one route pattern. Over it: refused at start.
+pub const ROUTE_PARAMS_MAX: usize = 8;
+
 /// First read buffer of a connection: what an idle keep-alive connection pins.
 pub const READ_BUFFER_SMALL_BYTES: usize = 2 * KIB;
 /// Read buffer of a connection that fills the small one.
 pub const READ_BUFFER_LARGE_BYTES: usize = 32 * KIB;
 /// Responses collected for one write; over it the connection writes early.
 pub const WRITE_BATCH_BYTES: usize = 64 * KIB;
+/// A body up to this size is copied behind its head and sent with it; a longer
+/// one is sent from where it is, in a write of its own.
+pub const WRITE_COPY_BYTES_MAX: usize = 32 * KIB;
 /// A connection's output buffer is given back when it has grown over this.
 pub const WRITE_BUFFER_KEEP_BYTES: usize = 16 * KIB;
 /// An unread request body up to this size is read and dropped so that the
 /// connection can go on; a longer one closes it.
 pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
+/// Requests served in one go before the other tasks of the shard get a turn.
+pub const REQUESTS_PER_TURN_MAX: u32 = 64;
+/// 503 answers to connections over the limit under way at once, per shard;
+/// past it such connections are closed without an answer.
+pub const OVERLOAD_ANSWERS_MAX: usize = 64;
+/// How long accepting pauses when descriptors or memory have run out.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// How long, and how much, a closing connection still reads so that its last
 /// answer is not lost to a reset.
 pub const LINGER_MS: u64 = 1_000;
@@ -80,9 +109,6 @@ pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
 pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
 /// Writes in one group commit.
 pub const STORE_WRITE_GROUP_MAX: usize = 512;
-/// Access log lines waiting for the log writer. Full: lines are dropped and
-/// counted.
-pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
 /// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
 /// `core_affinity` (and glibc's `cpu_set_t`) has this many bits and it aborts
 /// over them.
@@ -99,12 +125,23 @@ pub const RING_ENTRIES_MIN: u32 = 16;
 pub const RING_ENTRIES_MAX: u32 = 32_768;
 /// How long a shard may spin before it parks, microseconds.
 pub const SPIN_US_MAX: u32 = 10_000;
+/// A shard's access log lines go to the log writer when they are this many
+/// bytes, or at the next sweep.
+pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
+/// Batches waiting for the log writer, process-wide. Full: lines are dropped
+/// and counted.
+pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
 /// How long `/metrics` waits for the other shards, milliseconds.
 pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
 
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
-const _: () = assert!(16 * KIB <= READ_BUFFER_LARGE_BYTES, "a default head fits one large buffer");
+const _: () = assert!(
+    16 * KIB <= READ_BUFFER_LARGE_BYTES,
+    "a default head fits one large buffer"
+);
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
+const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
+const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
 const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());
 const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
