@@ -50,8 +50,9 @@ impl Shard {
 
     fn close_idle(&self) {
         for (_, connection) in self.connections.borrow().iter() {
-            if connection.phase() == Phase::Idle {
-                connection.closer.shutdown();
+            // Reading ends; a request that is already here is still answered.
+            if matches!(connection.phase(), Phase::Idle | Phase::Fresh) {
+                connection.closer.shutdown_read();
             }
         }
     }

@@ -11,10 +11,12 @@ mod connection;
 mod drain;
 mod event;
 mod guard;
+mod record;
 mod respond;
 mod serve;
 mod spin;
 mod sweep;
+mod trouble;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -72,6 +74,7 @@ pub(crate) struct Shard {
     log: Option<RefCell<ShardLog>>,
     spin: spin::Spin,
     overload_answers: Cell<usize>,
+    accept_trouble: trouble::Trouble,
 }
 
 impl Shard {
@@ -101,10 +104,7 @@ impl Shard {
         };
         Ok(Rc::new(Self {
             context: Rc::new(context),
-            head_limits: http1::HeadLimits {
-                head_bytes_max: start.limits.head_bytes_max,
-                headers_max: start.limits.headers_max,
-            },
+            head_limits: http1::HeadLimits::from(&start.limits),
             limits: start.limits,
             request_id_always: start.request_id_always,
             request_id_echo: start.request_id_echo,
@@ -117,6 +117,7 @@ impl Shard {
             log: start.log.map(RefCell::new),
             spin: spin::Spin::new(start.spin_us),
             overload_answers: Cell::new(0),
+            accept_trouble: trouble::Trouble::default(),
         }))
     }
 
