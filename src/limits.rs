@@ -108,4 +108,7 @@ const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
 const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());
 const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
-const _: () = assert!(CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX, "every second id, each `1022,`");
+const _: () = assert!(
+    CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX,
+    "every second id, each `1022,`"
+);
