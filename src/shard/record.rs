@@ -73,7 +73,7 @@ impl Shard {
             record.request_bytes,
         );
         let (Some(log), Some(logged)) = (&self.log, record.logged) else { return };
-        log.borrow_mut().write(&AccessEntry {
+        log.borrow_mut().log(&AccessEntry {
             unix_ms: unix_ms(),
             peer: &logged.peer.ip().to_string(),
             method: &logged.method,

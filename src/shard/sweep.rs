@@ -21,7 +21,10 @@ impl Shard {
             self.context.clock.refresh_date();
             self.end_expired();
             if let Some(log) = &self.log {
-                log.borrow_mut().flush();
+                let mut log = log.borrow_mut();
+                log.flush();
+                let dropped = log.take_lines_dropped();
+                self.context.metrics.borrow_mut().counters.access_log_lines_dropped += dropped;
             }
         }
     }
