@@ -12,7 +12,10 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use super::TopologyError;
 use crate::limits::CPU_IDS_MAX;
 
-const _: () = assert!(CpuSet::MAX_CPU == CPU_IDS_MAX, "both masks end at the same id");
+const _: () = assert!(
+    CpuSet::MAX_CPU == CPU_IDS_MAX,
+    "both masks end at the same id"
+);
 
 /// CPUs the calling thread may run on, ascending.
 ///
@@ -42,7 +45,10 @@ pub fn pin_current_thread(cpu: usize) -> Result<(), TopologyError> {
     if taken && mask == [cpu] {
         Ok(())
     } else {
-        Err(TopologyError::NotPinned { asked: vec![cpu], mask })
+        Err(TopologyError::NotPinned {
+            asked: vec![cpu],
+            mask,
+        })
     }
 }
 
@@ -53,6 +59,7 @@ pub fn pin_current_thread(cpu: usize) -> Result<(), TopologyError> {
 /// # Errors
 ///
 /// As [`pin_current_thread`], and [`TopologyError::NoCpus`] for an empty list.
+/// After [`TopologyError::NotPinned`] the thread has the mask the error names.
 pub fn confine_current_thread(cpus: &[usize]) -> Result<(), TopologyError> {
     if cpus.is_empty() {
         return Err(TopologyError::NoCpus);
@@ -69,11 +76,17 @@ pub fn confine_current_thread(cpus: &[usize]) -> Result<(), TopologyError> {
     if taken.is_ok() && mask == asked {
         return Ok(());
     }
-    Err(TopologyError::NotPinned { asked: cpus.to_vec(), mask: allowed_cpus()? })
+    Err(TopologyError::NotPinned {
+        asked: cpus.to_vec(),
+        mask: allowed_cpus()?,
+    })
 }
 
 fn affinity_error(what: &'static str, error: rustix::io::Errno) -> TopologyError {
-    TopologyError::Affinity { what, source: io::Error::from(error) }
+    TopologyError::Affinity {
+        what,
+        source: io::Error::from(error),
+    }
 }
 
 #[cfg(test)]
@@ -116,13 +129,19 @@ mod tests {
         on_a_thread(|| {
             let before = allowed_cpus().unwrap();
             let missing = CPU_IDS_MAX - 1;
-            assert!(!before.contains(&missing), "this machine has every CPU there can be");
+            assert!(
+                !before.contains(&missing),
+                "this machine has every CPU there can be"
+            );
             let error = pin_current_thread(missing).unwrap_err();
             assert!(matches!(&error, TopologyError::NotPinned { mask, .. } if *mask == before));
             // One CPU of two exists: the kernel takes the rest, we do not.
             let error = confine_current_thread(&[before[0], missing]).unwrap_err();
             assert!(matches!(error, TopologyError::NotPinned { .. }));
-            assert!(matches!(confine_current_thread(&[]), Err(TopologyError::NoCpus)));
+            assert!(matches!(
+                confine_current_thread(&[]),
+                Err(TopologyError::NoCpus)
+            ));
         });
     }
 }

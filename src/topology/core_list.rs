@@ -48,7 +48,11 @@ pub fn format_core_list(cores: &[usize]) -> String {
     let mut items = Vec::new();
     let mut rest = cores;
     while let Some(&first) = rest.first() {
-        let run = rest.iter().enumerate().take_while(|&(i, &core)| core == first + i).count();
+        let run = rest
+            .iter()
+            .enumerate()
+            .take_while(|&(i, &core)| core == first + i)
+            .count();
         match run {
             1 => items.push(first.to_string()),
             2 => items.push(format!("{first},{}", first + 1)),
@@ -147,17 +151,27 @@ impl fmt::Display for CoreListError {
         match self {
             Self::Empty => write!(f, "the core list is empty; write cores such as \"2-8,10\""),
             Self::TooLong { bytes } => {
-                write!(f, "the core list has {bytes} bytes; at most {CORE_LIST_BYTES_MAX} are read")
+                write!(
+                    f,
+                    "the core list has {bytes} bytes; at most {CORE_LIST_BYTES_MAX} are read"
+                )
             }
             Self::NotANumber { item } => write!(
                 f,
                 "\"{item}\" is not a core or a range of cores; write \"3\", \"2-8\" or \"0-14:2\""
             ),
             Self::Backwards { first, last } => {
-                write!(f, "the range {first}-{last} runs backwards; write {last}-{first}")
+                write!(
+                    f,
+                    "the range {first}-{last} runs backwards; write {last}-{first}"
+                )
             }
             Self::TooLarge { core } => {
-                write!(f, "core {core} is out of range; valid are 0-{}", CPU_IDS_MAX - 1)
+                write!(
+                    f,
+                    "core {core} is out of range; valid are 0-{}",
+                    CPU_IDS_MAX - 1
+                )
             }
             Self::Twice { core } => write!(f, "core {core} is given twice; name each core once"),
         }
@@ -181,7 +195,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_core_list_is_refused_saying_why() {
-        let not_a_number = |item: &str| CoreListError::NotANumber { item: item.to_owned() };
+        let not_a_number = |item: &str| CoreListError::NotANumber {
+            item: item.to_owned(),
+        };
         for (text, expected) in [
             ("", CoreListError::Empty),
             ("  ", CoreListError::Empty),
@@ -197,13 +213,19 @@ mod tests {
             ("0x1f", not_a_number("0x1f")),
             ("8-2", CoreListError::Backwards { first: 8, last: 2 }),
             ("1024", CoreListError::TooLarge { core: 1_024 }),
-            ("0-18446744073709551616", CoreListError::TooLarge { core: usize::MAX }),
+            (
+                "0-18446744073709551616",
+                CoreListError::TooLarge { core: usize::MAX },
+            ),
             ("0-3,2", CoreListError::Twice { core: 2 }),
         ] {
             assert_eq!(parse_core_list(text), Err(expected), "{text:?}");
         }
         let long = "1,".repeat(CORE_LIST_BYTES_MAX);
-        assert_eq!(parse_core_list(&long), Err(CoreListError::TooLong { bytes: long.len() }));
+        assert_eq!(
+            parse_core_list(&long),
+            Err(CoreListError::TooLong { bytes: long.len() })
+        );
     }
 
     #[test]

@@ -122,7 +122,9 @@ impl EngineKind {
 
     /// The engine with this [`name`](Self::name).
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::IoUring, Self::Epoll].into_iter().find(|kind| kind.name() == name)
+        [Self::IoUring, Self::Epoll]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 

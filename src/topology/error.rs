@@ -62,7 +62,11 @@ impl fmt::Display for TopologyError {
                 path.display()
             ),
             Self::Malformed { path, text } => {
-                write!(f, "{} holds {text:?}, which is not what Linux writes there", path.display())
+                write!(
+                    f,
+                    "{} holds {text:?}, which is not what Linux writes there",
+                    path.display()
+                )
             }
             Self::Hwloc { what } => write!(
                 f,

@@ -11,27 +11,34 @@
 
 use hwloc2::{ObjectType, Topology, TopologyFlag, TopologyObject};
 
-use super::machine::{Machine, PuRecord, Source};
 use super::TopologyError;
+use super::machine::{Machine, PuRecord, Source};
 
 /// Reads the machine that hwloc sees: this one, or the one its variables
 /// describe. PUs outside the cpuset are included; the caller marks them.
 pub(super) fn read() -> Result<Machine, TopologyError> {
     // Sound: init, set flags, load; a failed load is destroyed and None.
-    let topology = Topology::with_flags(vec![TopologyFlag::IncludeDisallowed])
-        .ok_or(TopologyError::Hwloc { what: "could not load a topology" })?;
+    let topology = Topology::with_flags(vec![TopologyFlag::IncludeDisallowed]).ok_or(
+        TopologyError::Hwloc {
+            what: "could not load a topology",
+        },
+    )?;
     // Sound: an integer of the loaded topology.
     let pu_depth = topology
         .depth()
         .checked_sub(1)
-        .ok_or(TopologyError::Hwloc { what: "gave an empty topology" })?;
+        .ok_or(TopologyError::Hwloc {
+            what: "gave an empty topology",
+        })?;
     // Sound: the depth is below `depth()`, so it does not panic; hwloc returns
     // an object for each index under the count; the references borrow
     // `topology`. The deepest level of any hwloc topology holds its PUs.
     let pus = topology.objects_at_depth(pu_depth);
     let records: Vec<_> = pus.into_iter().map(record).collect();
     if records.is_empty() {
-        return Err(TopologyError::Hwloc { what: "gave a topology without CPUs" });
+        return Err(TopologyError::Hwloc {
+            what: "gave a topology without CPUs",
+        });
     }
     let mut machine = Machine::assemble(records, Source::Hwloc);
     // Sound: both pointers are set by a load and live as long as the topology;
@@ -72,7 +79,7 @@ fn record(pu: &TopologyObject) -> PuRecord {
         // A memory node hangs beside the lowest object that covers its CPUs,
         // out of the reach of hwloc2; `total_memory` of that object is the
         // node's, as long as the object has no other node. Sound: an integer.
-        if record.memory_bytes == 0 && has_one_numa_node(object) {
+        if record.memory_bytes == 0 && is_only_numa_node(object, numa_node) {
             record.memory_bytes = object.total_memory();
         }
     }
@@ -98,9 +105,10 @@ fn first_numa_node(object: &TopologyObject) -> Option<usize> {
     usize::try_from(first).ok()
 }
 
-fn has_one_numa_node(object: &TopologyObject) -> bool {
+fn is_only_numa_node(object: &TopologyObject, node: Option<usize>) -> bool {
     // Sound: as in `first_numa_node`; `weight` is -1 for an infinite bitmap.
-    object.nodeset().is_some_and(|nodes| nodes.weight() == 1)
+    let is_alone = object.nodeset().is_some_and(|nodes| nodes.weight() == 1);
+    is_alone && node.is_some() && first_numa_node(object) == node
 }
 
 /// Size of a cache object, bytes. Call it on caches only.
@@ -108,7 +116,9 @@ fn cache_bytes(cache: &TopologyObject) -> u64 {
     // Sound: hwloc allocates the attributes of every object with the object,
     // those of a cache are the cache member of the union, and hwloc2 declares
     // that member as the C header does. No other reference to them exists.
-    cache.cache_attributes().map_or(0, |attributes| attributes.size())
+    cache
+        .cache_attributes()
+        .map_or(0, |attributes| attributes.size())
 }
 
 /// `HWLOC_UNKNOWN_INDEX`.
@@ -139,8 +149,15 @@ mod tests {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(said.contains("1 passed"), "the child ran another test than {name}: {said}");
+        assert!(
+            output.status.success(),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            said.contains("1 passed"),
+            "the child ran another test than {name}: {said}"
+        );
         false
     }
 
@@ -164,7 +181,7 @@ mod tests {
     fn a_synthetic_description_gives_two_sockets_of_128_cores() {
         // `indexes` numbers the PUs as Linux does: siblings 128 apart.
         let description = "package:2 [numa(memory=274877906944)] l3:8(size=33554432) core:8 \
-                           pu:2(indexes=128*2:1*128)";
+                           pu:2(indexes=2*128:128*1)";
         let test = "a_synthetic_description_gives_two_sockets_of_128_cores";
         if in_child_with(test, &[("HWLOC_SYNTHETIC", description)]) {
             let machine = Machine::read().unwrap();
@@ -182,8 +199,14 @@ mod tests {
             let machine = Machine::read().unwrap();
             assert!(machine.is_synthetic);
             let node = &machine.packages[0].numa_nodes[0];
-            assert_eq!((node.memory_bytes, node.l3_groups[0].size_bytes), (8 << 30, 4 << 20));
-            assert_eq!(machine.pus().map(|pu| pu.cpu).collect::<Vec<_>>(), [0, 2, 1, 3]);
+            assert_eq!(
+                (node.memory_bytes, node.l3_groups[0].size_bytes),
+                (8 << 30, 4 << 20)
+            );
+            assert_eq!(
+                machine.pus().map(|pu| pu.cpu).collect::<Vec<_>>(),
+                [0, 2, 1, 3]
+            );
         }
     }
 
@@ -196,13 +219,19 @@ mod tests {
     #[test]
     fn hwloc_and_sys_read_the_same_machine_with_offline_cpus() {
         let tree = RecordedTree::unpack(fixtures::OFFLINE);
-        compare_recorded("hwloc_and_sys_read_the_same_machine_with_offline_cpus", &tree);
+        compare_recorded(
+            "hwloc_and_sys_read_the_same_machine_with_offline_cpus",
+            &tree,
+        );
     }
 
     fn compare_recorded(test: &str, tree: &RecordedTree) {
         let root = tree.fs_root();
         // `linux` alone: the x86 backend would ask this machine's CPU.
-        let variables = [("HWLOC_FSROOT", root.to_str().unwrap()), ("HWLOC_COMPONENTS", "linux,stop")];
+        let variables = [
+            ("HWLOC_FSROOT", root.to_str().unwrap()),
+            ("HWLOC_COMPONENTS", "linux,stop"),
+        ];
         if in_child_with(test, &variables) {
             let mut by_hwloc = read().unwrap();
             assert!(by_hwloc.is_synthetic);

@@ -121,7 +121,9 @@ impl Machine {
             // Two readers are there to be used; the fallback is not silent.
             Err(error) => match sysfs::read(sysfs::ROOT.as_ref()) {
                 Ok(mut machine) => {
-                    machine.notes.push(format!("{error}. Read from /sys instead"));
+                    machine
+                        .notes
+                        .push(format!("{error}. Read from /sys instead"));
                     Ok(machine)
                 }
                 Err(_) => Err(error),
@@ -157,19 +159,28 @@ impl Machine {
         self.packages.iter().flat_map(|package| {
             package.numa_nodes.iter().flat_map(move |numa_node| {
                 let cores = numa_node.l3_groups.iter().flat_map(|group| &group.cores);
-                cores.map(move |core| CoreRef { package, numa_node, core })
+                cores.map(move |core| CoreRef {
+                    package,
+                    numa_node,
+                    core,
+                })
             })
         })
     }
 
     /// Hardware threads, in machine order.
     pub fn pus(&self) -> impl Iterator<Item = Pu> {
-        self.cores().flat_map(|place| place.core.pus.iter().copied())
+        self.cores()
+            .flat_map(|place| place.core.pus.iter().copied())
     }
 
     /// CPUs this process may use, ascending.
     pub fn allowed_cpus(&self) -> Vec<usize> {
-        let mut cpus: Vec<_> = self.pus().filter(|pu| pu.allowed).map(|pu| pu.cpu).collect();
+        let mut cpus: Vec<_> = self
+            .pus()
+            .filter(|pu| pu.allowed)
+            .map(|pu| pu.cpu)
+            .collect();
         cpus.sort_unstable();
         cpus
     }
@@ -245,14 +256,25 @@ fn assemble_numa_node(records: &[PuRecord]) -> NumaNode {
             .chunk_by(|a, b| a.l3 == b.l3)
             .map(|group| L3Group {
                 size_bytes: group[0].l3_bytes,
-                cores: group.chunk_by(|a, b| a.core == b.core).map(assemble_core).collect(),
+                cores: group
+                    .chunk_by(|a, b| a.core == b.core)
+                    .map(assemble_core)
+                    .collect(),
             })
             .collect(),
     }
 }
 
 fn assemble_core(records: &[PuRecord]) -> Core {
-    Core { pus: records.iter().map(|record| Pu { cpu: record.cpu, allowed: true }).collect() }
+    Core {
+        pus: records
+            .iter()
+            .map(|record| Pu {
+                cpu: record.cpu,
+                allowed: true,
+            })
+            .collect(),
+    }
 }
 
 fn lowest_cpu_by<K: Ord>(records: &[PuRecord], key: fn(&PuRecord) -> K) -> BTreeMap<K, usize> {
@@ -281,12 +303,32 @@ mod tests {
             core,
         };
         // Two packages, CPUs dealt out alternately, siblings two apart.
-        let plain = vec![record(0, 0, 0, 0), record(2, 0, 0, 0), record(1, 1, 1, 1), record(3, 1, 1, 1)];
-        let odd = vec![record(3, 1, 4, 9), record(2, 0, 7, 8), record(0, 0, 7, 8), record(1, 1, 4, 9)];
+        let plain = vec![
+            record(0, 0, 0, 0),
+            record(2, 0, 0, 0),
+            record(1, 1, 1, 1),
+            record(3, 1, 1, 1),
+        ];
+        let odd = vec![
+            record(3, 1, 4, 9),
+            record(2, 0, 7, 8),
+            record(0, 0, 7, 8),
+            record(1, 1, 4, 9),
+        ];
         let machine = Machine::assemble(plain, Source::Sys);
         assert_eq!(machine, Machine::assemble(odd, Source::Sys));
-        assert_eq!(machine.pus().map(|pu| pu.cpu).collect::<Vec<_>>(), [0, 2, 1, 3]);
-        assert_eq!((machine.packages.len(), machine.core_count(), machine.pu_count()), (2, 2, 4));
+        assert_eq!(
+            machine.pus().map(|pu| pu.cpu).collect::<Vec<_>>(),
+            [0, 2, 1, 3]
+        );
+        assert_eq!(
+            (
+                machine.packages.len(),
+                machine.core_count(),
+                machine.pu_count()
+            ),
+            (2, 2, 4)
+        );
     }
 
     #[test]

@@ -10,9 +10,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::core_list::parse_core_list;
-use super::machine::{Machine, PuRecord, Source};
 use super::TopologyError;
+use super::core_list::{CoreListError, parse_core_list};
+use super::machine::{Machine, PuRecord, Source};
 
 /// Where Linux shows the machine.
 pub(super) const ROOT: &str = "/sys/devices/system";
@@ -35,7 +35,10 @@ pub(super) fn read(root: &Path) -> Result<Machine, TopologyError> {
 pub(super) fn offline_cpus(root: &Path) -> Result<Vec<usize>, TopologyError> {
     let online = read_list(&root.join("cpu/online"))?;
     let present = optional(read_list(&root.join("cpu/present")))?.unwrap_or_default();
-    Ok(present.into_iter().filter(|cpu| !online.contains(cpu)).collect())
+    Ok(present
+        .into_iter()
+        .filter(|cpu| !online.contains(cpu))
+        .collect())
 }
 
 /// Which memory node each CPU belongs to. None at all: a kernel without NUMA.
@@ -48,7 +51,10 @@ fn read_numa_nodes(folder: &Path) -> Result<Option<NumaNodes>, TopologyError> {
     let Some(online) = optional(read_list(&folder.join("online")))? else {
         return Ok(None);
     };
-    let mut nodes = NumaNodes { node_of_cpu: BTreeMap::new(), memory_bytes: BTreeMap::new() };
+    let mut nodes = NumaNodes {
+        node_of_cpu: BTreeMap::new(),
+        memory_bytes: BTreeMap::new(),
+    };
     for node in online {
         let folder = folder.join(format!("node{node}"));
         // Empty for a node that is memory alone.
@@ -61,7 +67,11 @@ fn read_numa_nodes(folder: &Path) -> Result<Option<NumaNodes>, TopologyError> {
     Ok(Some(nodes))
 }
 
-fn read_cpu(folder: &Path, cpu: usize, nodes: &Option<NumaNodes>) -> Result<PuRecord, TopologyError> {
+fn read_cpu(
+    folder: &Path,
+    cpu: usize,
+    nodes: &Option<NumaNodes>,
+) -> Result<PuRecord, TopologyError> {
     let topology = folder.join("topology");
     let package = optional(read_text(&topology.join("physical_package_id")))?;
     // The kernel writes -1 where the firmware gave no number.
@@ -71,7 +81,9 @@ fn read_cpu(folder: &Path, cpu: usize, nodes: &Option<NumaNodes>) -> Result<PuRe
         // The name before Linux 5.3.
         None => optional(read_list(&topology.join("thread_siblings_list")))?,
     };
-    let core = siblings.and_then(|cpus| cpus.into_iter().min()).unwrap_or(cpu);
+    let core = siblings
+        .and_then(|cpus| cpus.into_iter().min())
+        .unwrap_or(cpu);
     let l3 = read_l3(&folder.join("cache"))?;
     let numa_node = match nodes {
         Some(nodes) => nodes.node_of_cpu.get(&cpu).copied(),
@@ -121,7 +133,11 @@ fn parse_cache_bytes(text: &str) -> u64 {
         Some(digits) => (digits, 1 << 20),
         None => (text, 1),
     };
-    digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit)).unwrap_or(0)
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|count| count.checked_mul(unit))
+        .unwrap_or(0)
 }
 
 /// `Node 0 MemTotal:  6383820 kB`, bytes.
@@ -140,16 +156,22 @@ fn read_list(path: &Path) -> Result<Vec<usize>, TopologyError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    parse_core_list(&text).map_err(|_| TopologyError::Malformed {
-        path: path.to_owned(),
-        text: text.chars().take(MALFORMED_SHOWN_CHARS).collect(),
+    parse_core_list(&text).map_err(|error| match error {
+        CoreListError::TooLarge { core } => TopologyError::CpuIdTooLarge { cpu: core },
+        _ => TopologyError::Malformed {
+            path: path.to_owned(),
+            text: text.chars().take(MALFORMED_SHOWN_CHARS).collect(),
+        },
     })
 }
 
 fn read_text(path: &Path) -> Result<String, TopologyError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text.trim().to_owned()),
-        Err(source) => Err(TopologyError::Unreadable { path: path.to_owned(), source }),
+        Err(source) => Err(TopologyError::Unreadable {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -182,14 +204,26 @@ mod tests {
         let machine = read(&tree.system()).unwrap();
         assert_eq!((machine.core_count(), machine.pu_count()), (14, 20));
         assert!(machine.offline.is_empty());
-        let [package] = &machine.packages[..] else { panic!("{machine:?}") };
-        let [node] = &package.numa_nodes[..] else { panic!("{machine:?}") };
-        assert_eq!((node.os_index, node.memory_bytes), (Some(0), 32_489_480 << 10));
-        let [l3] = &node.l3_groups[..] else { panic!("{machine:?}") };
+        let [package] = &machine.packages[..] else {
+            panic!("{machine:?}")
+        };
+        let [node] = &package.numa_nodes[..] else {
+            panic!("{machine:?}")
+        };
+        assert_eq!(
+            (node.os_index, node.memory_bytes),
+            (Some(0), 32_489_480 << 10)
+        );
+        let [l3] = &node.l3_groups[..] else {
+            panic!("{machine:?}")
+        };
         assert_eq!(l3.size_bytes, 24 << 20);
         let threads: Vec<_> = l3.cores.iter().map(|core| core.pus.len()).collect();
         assert_eq!(threads, [2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1]);
-        assert_eq!(machine.pus().map(|pu| pu.cpu).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+        assert_eq!(
+            machine.pus().map(|pu| pu.cpu).collect::<Vec<_>>(),
+            (0..20).collect::<Vec<_>>()
+        );
     }
 
     #[test]
@@ -201,7 +235,9 @@ mod tests {
         cpus.sort_unstable();
         assert_eq!(cpus, (4..=20).collect::<Vec<_>>());
         // Node 0 lost its memory and is gone; its CPUs are not.
-        let [first, second] = &machine.packages[..] else { panic!("{machine:?}") };
+        let [first, second] = &machine.packages[..] else {
+            panic!("{machine:?}")
+        };
         assert_eq!(first.numa_nodes[0].os_index, None);
         assert_eq!(second.numa_nodes[0].os_index, Some(1));
         assert_eq!(second.numa_nodes[0].memory_bytes, 64 << 30);
@@ -220,10 +256,22 @@ mod tests {
     fn what_cannot_be_read_is_named_with_its_path() {
         let empty = RecordedTree::unpack("");
         let error = read(&empty.system()).unwrap_err().to_string();
-        assert!(error.contains("cpu/online") && error.contains("mount /sys"), "{error}");
+        assert!(
+            error.contains("cpu/online") && error.contains("mount /sys"),
+            "{error}"
+        );
         let garbage = RecordedTree::unpack("cpu/online:0-x\n");
         let error = read(&garbage.system()).unwrap_err();
-        assert!(matches!(&error, TopologyError::Malformed { text, .. } if text == "0-x"), "{error}");
+        assert!(
+            matches!(&error, TopologyError::Malformed { text, .. } if text == "0-x"),
+            "{error}"
+        );
+        let huge = RecordedTree::unpack("cpu/online:0-2047\n");
+        let error = read(&huge.system()).unwrap_err();
+        assert!(
+            matches!(error, TopologyError::CpuIdTooLarge { cpu: 2_047 }),
+            "{error}"
+        );
     }
 
     #[test]
