@@ -1,1 +1,93 @@
-//! (being written)
+//! What corelane is started with: flag over environment variable over config
+//! file over default.
+//!
+//! Reads once, before any thread starts; nothing below this floor reads TOML,
+//! argv or the environment. Every setting is one [`Knob`], stated once in
+//! `knobs/`, from which the annotated file, `--help`, the variables and the
+//! messages are made. The values land in the `Options` of the floors below.
+
+mod access_log;
+mod annotate;
+mod check;
+mod core_map;
+mod core_map_source;
+mod error;
+mod file;
+mod knob;
+mod knobs;
+mod load;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use access_log::AccessLogOptions;
+pub use annotate::annotate;
+pub use error::{ConfigError, ConfigErrors, Origin};
+pub use knob::{Knob, Valid};
+pub use knobs::all as knobs;
+pub use load::{Loaded, Sources, load};
+
+use crate::handlers::ApiOptions;
+use crate::server::ServerOptions;
+use crate::static_files::StaticOptions;
+use crate::store::{StoreOptions, StoreUrl};
+use crate::topology::CoreMapOptions;
+
+/// Everything an operator may change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Folder of everything corelane keeps.
+    pub data_dir: PathBuf,
+    /// Leave an empty store empty.
+    pub no_demo: bool,
+    /// The process, its connections and requests.
+    pub server: ServerOptions,
+    /// Which cores get shards.
+    pub core_map: CoreMapOptions,
+    /// The database behind the API.
+    pub store: StoreOptions,
+    /// Files served under `/static/`.
+    pub static_files: StaticOptions,
+    /// One line per request.
+    pub access_log: AccessLogOptions,
+    /// The users and posts API.
+    pub api: ApiOptions,
+}
+
+impl Default for Config {
+    /// What `tuning/server.toml` says; [`DATA_PLACEHOLDER`] is not resolved.
+    fn default() -> Self {
+        let in_data = |name: &str| Path::new(DATA_PLACEHOLDER).join(name);
+        Self {
+            data_dir: PathBuf::from("./data"),
+            no_demo: false,
+            server: ServerOptions::default(),
+            core_map: CoreMapOptions::default(),
+            store: StoreOptions::sqlite(in_data("corelane.db")),
+            static_files: StaticOptions { root: in_data("static"), ..StaticOptions::default() },
+            access_log: AccessLogOptions::default(),
+            api: ApiOptions::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Puts the data folder where [`DATA_PLACEHOLDER`] stands.
+    fn resolve(&mut self) {
+        let data_dir = &self.data_dir;
+        let resolve = |path: &mut PathBuf| {
+            if let Ok(rest) = path.strip_prefix(DATA_PLACEHOLDER) {
+                *path = data_dir.join(rest);
+            }
+        };
+        let StoreUrl::Sqlite { path } = &mut self.store.url;
+        resolve(path);
+        resolve(&mut self.static_files.root);
+    }
+}
+
+/// Stands for the data folder at the start of other paths.
+pub const DATA_PLACEHOLDER: &str = "{data}";
