@@ -134,6 +134,14 @@ pub const STORE_READ_BUSY_TIMEOUT_MS_MAX: u64 = 250;
 /// Rows of one transaction while seeding. The demo data of a first start fit
 /// one, so a start that is interrupted leaves all of them or none.
 pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
+/// A shard's access log lines go to the log writer when they are this many
+/// bytes, or at the next sweep.
+pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
+/// Batches waiting for the log writer, process-wide. Full: lines are dropped
+/// and counted.
+pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
+/// How long `/metrics` waits for the other shards, milliseconds.
+pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
 /// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
 /// `core_affinity` (and glibc's `cpu_set_t`) has this many bits and it aborts
 /// over them.
@@ -153,3 +161,15 @@ pub const RING_ENTRIES_MIN: u32 = 256;
 pub const RING_ENTRIES_MAX: u32 = 32_768;
 /// How long a shard may spin before it parks, microseconds.
 pub const SPIN_US_MAX: u32 = 10_000;
+
+const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
+const _: () = assert!(16 * KIB <= READ_BUFFER_LARGE_BYTES, "a default head fits one large buffer");
+const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
+const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
+const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
+const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
+const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);
+const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());
+const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
+const _: () = assert!(CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX, "every second id, each `1022,`");
+const _: () = assert!(CORE_MAP_BYTES_MAX < CONFIG_BYTES_MAX, "a config file can embed a core map");
