@@ -116,8 +116,6 @@ pub(super) struct SettingArgs {
     pub(super) no_demo: bool,
     #[arg(long, value_name = "FORMAT")]
     pub(super) access_log: Option<String>,
-    #[arg(long)]
-    pub(super) require_io_uring: bool,
 }
 
 impl SettingArgs {
@@ -134,7 +132,6 @@ impl SettingArgs {
             ("static", self.static_root.clone()),
             ("no-demo", given(self.no_demo)),
             ("access-log", self.access_log.clone()),
-            ("require-io-uring", given(self.require_io_uring)),
         ])
     }
 }

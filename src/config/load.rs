@@ -8,9 +8,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigErrors, Origin, nearest};
+use super::core_map::ParsedCoreMap;
 use super::file::Document;
 use super::knob::{Knob, PREFIX, Refusal, variable_of};
 use super::{Config, check, core_map_source, knobs};
+use crate::topology::{self, Machine, Placement};
 
 /// Where settings come from.
 #[derive(Debug, Clone, Default)]
@@ -39,8 +41,29 @@ pub struct Loaded {
     pub origins: BTreeMap<&'static str, Origin>,
     /// The config file that was read.
     pub file: Option<PathBuf>,
+    /// The core map as it was read, before flags and variables.
+    pub(super) core_map: ParsedCoreMap,
     /// What is odd but no mistake, one line each.
     pub warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// Places the shards of the core map on a machine.
+    ///
+    /// # Errors
+    /// What does not fit, with who asked for it: a line, a variable or a flag.
+    pub fn place(&self, machine: &Machine) -> Result<Placement, ConfigError> {
+        topology::place(machine, &self.config.core_map).map_err(|error| {
+            let given = core_map_source::knob_of(&error.key).and_then(|knob| self.origins.get(knob));
+            let origin = match given.cloned().unwrap_or(Origin::Default) {
+                Origin::File { path, line } => {
+                    Origin::File { path, line: self.core_map.line_of(&error.key).or(line) }
+                }
+                other => other,
+            };
+            ConfigError { origin, what: format!("{}: {}", error.key, error.what), cure: error.cure }
+        })
+    }
 }
 
 /// Reads, checks and resolves a configuration.
@@ -78,6 +101,7 @@ pub(super) type Environment = BTreeMap<String, String>;
 pub(super) struct Loading {
     pub(super) config: Config,
     pub(super) origins: BTreeMap<&'static str, Origin>,
+    pub(super) core_map: ParsedCoreMap,
     errors: Vec<ConfigError>,
     warnings: Vec<String>,
 }
@@ -182,7 +206,13 @@ impl Loading {
             return Err(ConfigErrors(self.errors));
         }
         self.config.resolve();
-        Ok(Loaded { config: self.config, origins: self.origins, file, warnings: self.warnings })
+        Ok(Loaded {
+            config: self.config,
+            origins: self.origins,
+            file,
+            core_map: self.core_map,
+            warnings: self.warnings,
+        })
     }
 }
 

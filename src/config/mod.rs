@@ -9,7 +9,7 @@
 mod access_log;
 mod annotate;
 mod check;
-mod core_map;
+pub mod core_map;
 mod core_map_source;
 mod error;
 mod file;
@@ -30,11 +30,13 @@ pub use knob::{Knob, Valid};
 pub use knobs::all as knobs;
 pub use load::{Loaded, Sources, load};
 
+pub(crate) use load::{CONFIG_FLAG, CORE_MAP_FLAG};
+
 use crate::handlers::ApiOptions;
 use crate::server::ServerOptions;
 use crate::static_files::StaticOptions;
 use crate::store::{StoreOptions, StoreUrl};
-use crate::topology::CoreMapOptions;
+use crate::topology::{CoreMapOptions, CoreSelection, EngineKind};
 
 /// Everything an operator may change.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +88,18 @@ impl Config {
         let StoreUrl::Sqlite { path } = &mut self.store.url;
         resolve(path);
         resolve(&mut self.static_files.root);
+        self.server.require_io_uring = insists_on_io_uring(&self.core_map);
     }
+}
+
+/// Whether epoll in the place of io_uring would not be what was asked for.
+fn insists_on_io_uring(core_map: &CoreMapOptions) -> bool {
+    let is_io_uring = |engine| engine == Some(EngineKind::IoUring);
+    let by_shard = match &core_map.cores {
+        CoreSelection::Shards(shards) => shards.iter().any(|shard| is_io_uring(shard.engine)),
+        _ => false,
+    };
+    by_shard || is_io_uring(core_map.engine)
 }
 
 /// Stands for the data folder at the start of other paths.

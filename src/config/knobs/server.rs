@@ -62,16 +62,6 @@ pub(super) const KNOBS: &[Knob] = &[
         ..turns!(server.drain_timeout_ms)
     },
     Knob {
-        name: "server.require_io_uring",
-        flag: Some("require-io-uring"),
-        unit: "",
-        valid: Valid::Says("true or false"),
-        what: "Refuse to start when the kernel refuses io_uring, instead of serving on epoll with a warning.",
-        cost: "none.",
-        change: "true where a silent loss of speed is worse than no start: a benchmark, a fleet of equals.",
-        ..turns!(server.require_io_uring)
-    },
-    Knob {
         name: "server.blocking_threads",
         unit: "threads",
         valid: Valid::Range(1, 256),

@@ -1,6 +1,11 @@
 //! Section `[store]`.
 
-use crate::config::knob::{Knob, Valid, turns};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::config::knob::{Knob, Refusal, Valid, turns};
+use crate::config::value::{KnobValue, quote, read_string, refuse};
+use crate::store::{OpenError, StoreUrl};
 
 pub(super) const KNOBS: &[Knob] = &[
     Knob {
@@ -51,3 +56,22 @@ pub(super) const KNOBS: &[Knob] = &[
         ..turns!(store.durable)
     },
 ];
+
+impl KnobValue for StoreUrl {
+    const TEXTUAL: bool = true;
+
+    /// The address is not repeated: it may hold a password.
+    fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
+        read_string(value)?.parse().map_err(|error: OpenError| {
+            let cure = match error {
+                OpenError::Url(why) => why,
+                other => other.to_string(),
+            };
+            Refusal { cure: Some(cure), ..refuse(value, "is not an address corelane can use".to_owned()) }
+        })
+    }
+
+    fn show(&self) -> String {
+        quote(&self.to_string())
+    }
+}
