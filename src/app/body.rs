@@ -1,8 +1,10 @@
 //! Bodies: what a handler sends, and what it reads.
 
+use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
 use crate::Error;
@@ -106,5 +108,94 @@ impl From<Vec<u8>> for Body {
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         Self(BodyKind::Bytes(bytes))
+    }
+}
+
+/// A request body. Reads from the socket only as fast as it is asked to.
+#[derive(Default)]
+pub struct RequestBody(RequestBodyKind);
+
+#[derive(Default)]
+enum RequestBodyKind {
+    #[default]
+    Empty,
+    Whole(Bytes),
+    Streaming(Rc<dyn BodySource>),
+}
+
+pub(crate) type ChunkFuture = Pin<Box<dyn Future<Output = Result<Option<Bytes>, Error>>>>;
+
+/// Where a streaming request body comes from: the connection, in `shard`.
+pub(crate) trait BodySource {
+    /// The next chunk, not empty; `None` at the end.
+    fn next_chunk(self: Rc<Self>) -> ChunkFuture;
+    /// The whole length in bytes where the client declared it.
+    fn length(&self) -> Option<u64>;
+}
+
+impl RequestBody {
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self(RequestBodyKind::Whole(bytes))
+    }
+
+    pub(crate) fn streaming(source: Rc<dyn BodySource>) -> Self {
+        Self(RequestBodyKind::Streaming(source))
+    }
+
+    /// The next piece of the body, as it arrived; `None` at its end.
+    ///
+    /// # Errors
+    /// 413 when the body is longer than the route allows, 400 when its framing
+    /// is wrong or the client went away in the middle of it.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        match &self.0 {
+            RequestBodyKind::Empty => Ok(None),
+            RequestBodyKind::Whole(_) => {
+                let RequestBodyKind::Whole(bytes) = std::mem::take(&mut self.0) else {
+                    return Ok(None);
+                };
+                Ok((!bytes.is_empty()).then_some(bytes))
+            }
+            RequestBodyKind::Streaming(source) => {
+                let chunk = source.clone().next_chunk().await?;
+                if chunk.is_none() {
+                    self.0 = RequestBodyKind::Empty;
+                }
+                Ok(chunk)
+            }
+        }
+    }
+
+    /// The rest of the body in one piece.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub async fn bytes(&mut self) -> Result<Bytes, Error> {
+        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.chunk().await? else { return Ok(first) };
+        let mut whole = BytesMut::from(first);
+        whole.extend_from_slice(&second);
+        while let Some(next) = self.chunk().await? {
+            whole.extend_from_slice(&next);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Length in bytes, where known before reading.
+    pub fn length(&self) -> Option<u64> {
+        match &self.0 {
+            RequestBodyKind::Empty => Some(0),
+            RequestBodyKind::Whole(bytes) => Some(bytes.len() as u64),
+            RequestBodyKind::Streaming(source) => source.length(),
+        }
+    }
+}
+
+impl std::fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.length() {
+            Some(length) => write!(f, "RequestBody({length} bytes)"),
+            None => write!(f, "RequestBody(chunked)"),
+        }
     }
 }

@@ -1,0 +1,231 @@
+//! What a handler sees: the request, and its shard's world.
+
+use std::any::type_name;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use http::{HeaderName, Method, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::{RequestBody, ShardContext, ShardInfo};
+use crate::error::FieldError;
+use crate::http1::RequestHead;
+use crate::metrics::ProcessSnapshot;
+use crate::router::Params;
+use crate::{Error, clock};
+
+/// One request and the shard it is on. Owned by its handler; what it borrows
+/// from the shard is counted, not copied.
+pub struct Ctx {
+    /// Always present until drop, when it goes back to the shard's pool.
+    parts: Option<Box<RequestParts>>,
+    body: RequestBody,
+    shard: Rc<ShardContext>,
+}
+
+/// The reusable storage of a request: no allocation once a shard is warm.
+#[derive(Default)]
+pub(crate) struct RequestParts {
+    pub(crate) head: RequestHead,
+    pub(crate) params: Params,
+    pub(crate) route: Option<usize>,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) request_id: String,
+}
+
+impl Ctx {
+    pub(crate) fn new(
+        parts: Box<RequestParts>,
+        body: RequestBody,
+        shard: Rc<ShardContext>,
+    ) -> Self {
+        Self { parts: Some(parts), body, shard }
+    }
+
+    fn parts(&self) -> &RequestParts {
+        self.parts.as_ref().expect("present until drop")
+    }
+
+    /// The request method.
+    pub fn method(&self) -> &Method {
+        self.parts().head.method()
+    }
+
+    /// The path as sent, still percent-encoded.
+    pub fn path(&self) -> &str {
+        self.parts().head.path()
+    }
+
+    /// The query string as sent, without `?`.
+    pub fn query_string(&self) -> Option<&str> {
+        self.parts().head.query()
+    }
+
+    /// Path and query as sent.
+    pub fn target(&self) -> &str {
+        self.parts().head.target()
+    }
+
+    /// Authority of the request: `Host`, or that of an absolute-form target.
+    pub fn host(&self) -> &str {
+        self.parts().head.host()
+    }
+
+    /// The pattern of the matched route, `/users/{id}`.
+    pub fn route_pattern(&self) -> &str {
+        match self.parts().route {
+            Some(index) => &self.shard.app.routes[index].pattern,
+            None => "",
+        }
+    }
+
+    /// The first header of that name, if it is visible text.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        std::str::from_utf8(self.header_bytes(name)?).ok()
+    }
+
+    /// The first header of that name, as sent.
+    pub fn header_bytes(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.parts().head.header(name.as_str())
+    }
+
+    /// Every header line of that name, in order.
+    pub fn header_all<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.parts().head.header_all(name.as_str())
+    }
+
+    /// A path parameter, percent-decoded and parsed.
+    ///
+    /// # Errors
+    /// 404 when it cannot be decoded or parsed: there is no such resource.
+    pub fn param<T: FromStr>(&self, name: &str) -> Result<T, Error> {
+        let text = self.param_str(name).ok_or_else(|| Error::not_found("no such resource"))?;
+        text.parse().map_err(|_| {
+            Error::not_found(format!("no such resource: {name} is not valid in this path"))
+        })
+    }
+
+    /// A path parameter, percent-decoded; `None` when the route has none of
+    /// that name or its encoding is not valid UTF-8.
+    pub fn param_str(&self, name: &str) -> Option<Cow<'_, str>> {
+        let parts = self.parts();
+        parts.params.decoded(parts.head.path(), name)
+    }
+
+    /// The query string as a type.
+    ///
+    /// # Errors
+    /// 422 telling what does not fit; 400 when a field is unknown to a type
+    /// that denies unknown fields.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_html_form::from_str(self.query_string().unwrap_or("")).map_err(|error| {
+            Error::validation(vec![FieldError::new("query", error.to_string())])
+        })
+    }
+
+    /// The whole body as JSON.
+    ///
+    /// # Errors
+    /// 415 when `Content-Type` is not JSON, 400 when it is not well-formed,
+    /// 422 when it does not fit `T`, 413 when it is too long.
+    pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        if !is_json(self.header(&header::CONTENT_TYPE)) {
+            return Err(Error::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "send the body as JSON with `Content-Type: application/json`",
+            ));
+        }
+        let body = self.bytes().await?;
+        serde_json::from_slice(&body).map_err(json_error)
+    }
+
+    /// The whole body, up to the route's limit.
+    ///
+    /// # Errors
+    /// 413 when it is too long, 400 when its framing is wrong or the client
+    /// went away.
+    pub async fn bytes(&mut self) -> Result<Bytes, Error> {
+        self.body.bytes().await
+    }
+
+    /// Takes the body to read it chunk by chunk, with or without the context.
+    pub fn take_body(&mut self) -> RequestBody {
+        std::mem::take(&mut self.body)
+    }
+
+    /// The shard's state of type `S`, as the app's `state` built it.
+    ///
+    /// # Panics
+    /// When the app has no state of that type: a mistake of the program, told
+    /// at the first request.
+    pub fn state<S: 'static>(&self) -> Rc<S> {
+        match self.shard.states.find::<S>() {
+            Some(state) => state,
+            None => panic!("the app has no state of type {}; add App::state", type_name::<S>()),
+        }
+    }
+
+    /// The address of the client's end of the connection.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.parts().peer
+    }
+
+    /// The request's id: the client's if it sent a good `X-Request-Id`, else
+    /// one of ours; empty when request ids are off.
+    pub fn request_id(&self) -> &str {
+        &self.parts().request_id
+    }
+
+    /// The shard this request is on.
+    pub fn shard(&self) -> &ShardInfo {
+        &self.shard.info
+    }
+
+    /// Monotonic milliseconds on the shard's clock.
+    pub fn now_ms(&self) -> clock::Millis {
+        self.shard.clock.now_ms()
+    }
+
+    /// Milliseconds since the server started.
+    pub fn uptime_ms(&self) -> u64 {
+        self.shard.server_started.elapsed().as_millis() as u64
+    }
+
+    /// Whether the server is shutting down: it finishes what it has and takes
+    /// nothing new.
+    pub fn is_draining(&self) -> bool {
+        self.shard.draining.get()
+    }
+
+    /// The metrics of all shards. A shard that does not answer within
+    /// [`crate::limits::METRICS_GATHER_TIMEOUT_MS`] is listed as missing.
+    pub async fn metrics(&self) -> ProcessSnapshot {
+        self.shard.gather_metrics().await
+    }
+}
+
+impl Drop for Ctx {
+    fn drop(&mut self) {
+        if let Some(parts) = self.parts.take() {
+            self.shard.recycle(parts);
+        }
+    }
+}
+
+fn is_json(content_type: Option<&str>) -> bool {
+    let Some(value) = content_type else { return false };
+    let essence = value.split(';').next().unwrap_or("").trim();
+    essence.eq_ignore_ascii_case("application/json")
+        || essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case("+json")
+}
+
+fn json_error(error: serde_json::Error) -> Error {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Data => Error::validation(vec![FieldError::new("body", error.to_string())]),
+        _ => Error::bad_request(format!("the body is not well-formed JSON: {error}")),
+    }
+}

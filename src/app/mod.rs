@@ -9,6 +9,7 @@ mod builder;
 mod ctx;
 mod handler;
 mod response;
+mod shard_context;
 
 pub use body::{Body, RequestBody};
 pub use builder::{App, Route, ShardInfo};
@@ -16,7 +17,8 @@ pub use ctx::Ctx;
 pub use handler::{Handler, Middleware, Next};
 pub use response::Response;
 
-pub(crate) use body::BodyKind;
-pub(crate) use builder::{CompiledApp, RouteEntry};
+pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
+pub(crate) use builder::CompiledApp;
 pub(crate) use ctx::RequestParts;
 pub(crate) use handler::{HandlerFuture, run_chain};
+pub(crate) use shard_context::ShardContext;

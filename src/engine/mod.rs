@@ -1,1 +1,34 @@
-//! (being written)
+//! The seam to the reactor: listen, accept, read, write, sleep, spawn, files,
+//! blocking work, and waking a shard from another thread.
+//!
+//! Everything above says `engine::…`; only `monoio.rs` names a reactor, and a
+//! second reactor is a second file beside it. Two rules come from facts about
+//! the reactor: nothing races `accept` or a read that must not lose data, and
+//! no task's waker leaves its shard: results from other threads come through
+//! [`remote`], one wake for many of them.
+
+mod monoio;
+mod options;
+mod pool;
+mod remote;
+
+pub use monoio::{
+    File, Runtime, StreamCloser, TcpListener, TcpStream, bind_std, interval_tick, sleep, spawn_local, timeout, yield_now,
+};
+pub use options::{BuildError, EngineOptions};
+pub use pool::{BlockingPool, PoolError, unblock};
+pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
+
+pub use crate::topology::EngineKind;
+
+/// A deadline passed; the future was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl std::fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the deadline has passed")
+    }
+}
+
+impl std::error::Error for Elapsed {}

@@ -1,1 +1,5 @@
-//! (being written)
+//! A process of shards (being written).
+
+mod options;
+
+pub use options::{RequestIdMode, ServerOptions};

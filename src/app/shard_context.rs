@@ -1,0 +1,78 @@
+//! A shard's world as its requests see it. Built once per shard, shared by
+//! reference count with every request in flight; nothing in it leaves the
+//! shard.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::builder::States;
+use super::{CompiledApp, RequestParts, ShardInfo};
+use crate::clock::ShardClock;
+use crate::engine;
+use crate::ids::RequestIds;
+use crate::limits::METRICS_GATHER_TIMEOUT_MS;
+use crate::mesh::{Mesh, Message};
+use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
+
+/// Everything a request may reach.
+pub(crate) struct ShardContext {
+    pub(crate) info: ShardInfo,
+    pub(crate) app: CompiledApp,
+    pub(crate) states: States,
+    pub(crate) clock: ShardClock,
+    pub(crate) metrics: RefCell<ShardMetrics>,
+    pub(crate) request_ids: RequestIds,
+    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) server_started: Instant,
+    pub(crate) draining: Cell<bool>,
+    pub(crate) spare_parts: RefCell<Vec<Box<RequestParts>>>,
+}
+
+/// Request storage kept per shard; more than this many are freed.
+const SPARE_PARTS_MAX: usize = 256;
+
+impl ShardContext {
+    /// Storage for one request, used or new.
+    pub(crate) fn take_parts(&self) -> Box<RequestParts> {
+        self.spare_parts.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn recycle(&self, mut parts: Box<RequestParts>) {
+        let mut spare = self.spare_parts.borrow_mut();
+        if spare.len() < SPARE_PARTS_MAX {
+            parts.head.clear();
+            parts.request_id.clear();
+            spare.push(parts);
+        }
+    }
+
+    /// This shard's numbers.
+    pub(crate) fn snapshot(&self) -> ShardSnapshot {
+        self.metrics.borrow().snapshot(&self.info.snapshot_label())
+    }
+
+    /// Asks every other shard for its numbers and adds our own.
+    pub(crate) async fn gather_metrics(self: &Rc<Self>) -> ProcessSnapshot {
+        let mut waiting = Vec::new();
+        let mut missing = Vec::new();
+        for shard in (0..self.info.count).filter(|index| *index != self.info.index) {
+            let (sender, receiver) = engine::remote();
+            match self.mesh.send(shard, Message::Snapshot(sender)) {
+                Ok(()) => waiting.push((shard, receiver)),
+                Err(_) => missing.push(shard),
+            }
+        }
+        let mut snapshots = vec![self.snapshot()];
+        let deadline = Instant::now() + Duration::from_millis(METRICS_GATHER_TIMEOUT_MS);
+        for (shard, receiver) in waiting {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match engine::timeout(left, receiver).await {
+                Ok(Ok(snapshot)) => snapshots.push(snapshot),
+                _ => missing.push(shard),
+            }
+        }
+        ProcessSnapshot::merge(snapshots, missing, crate::process_stats::read(self.server_started))
+    }
+}

@@ -1,0 +1,55 @@
+//! What a server is started with. Defaults are those of
+//! `tuning/server.toml`.
+
+use std::net::SocketAddr;
+
+use crate::limits::HttpLimits;
+
+/// Options of a [`super::Server`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerOptions {
+    /// Address and port; port 0 lets the kernel choose.
+    pub listen: SocketAddr,
+    /// Limits of connections and requests.
+    pub http: HttpLimits,
+    /// When responses carry `X-Request-Id`.
+    pub request_id: RequestIdMode,
+    /// How long a drain may take before connections are cut, milliseconds.
+    pub drain_timeout_ms: u64,
+    /// Refuse to start when io_uring is refused, instead of falling back to
+    /// epoll with a warning.
+    pub require_io_uring: bool,
+    /// Threads for blocking work (file lookups, hashing), process-wide.
+    pub blocking_threads: usize,
+    /// First delay before a dead shard is restarted, milliseconds; doubles up
+    /// to `restart_delay_max_ms`.
+    pub restart_delay_ms: u64,
+    /// See `restart_delay_ms`.
+    pub restart_delay_max_ms: u64,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            http: HttpLimits::default(),
+            request_id: RequestIdMode::Auto,
+            drain_timeout_ms: 10_000,
+            require_io_uring: false,
+            blocking_threads: 2,
+            restart_delay_ms: 100,
+            restart_delay_max_ms: 10_000,
+        }
+    }
+}
+
+/// When responses carry a request id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestIdMode {
+    /// When the client sent one, or when an access log is on.
+    Auto,
+    /// Always.
+    Always,
+    /// Never; a client's id is ignored.
+    Off,
+}
