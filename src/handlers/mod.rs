@@ -1,1 +1,3 @@
-//! (being written)
+//! The endpoints corelane ships, written on the public API like any user's.
+
+pub mod static_files;
