@@ -73,6 +73,10 @@ impl ShardContext {
                 _ => missing.push(shard),
             }
         }
-        ProcessSnapshot::merge(snapshots, missing, crate::process_stats::read(self.server_started))
+        ProcessSnapshot::merge(
+            snapshots,
+            missing,
+            crate::process_stats::read(self.server_started),
+        )
     }
 }
