@@ -12,9 +12,11 @@ use crate::limits::{
 /// What a connection is waiting for; the sweep has a limit for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// The first byte on a new connection.
+    Fresh,
     /// The next request's first byte.
     Idle,
-    /// The rest of a head (or, on a new connection, all of it).
+    /// The rest of a head.
     Head,
     /// More of a request body.
     Body,
@@ -43,7 +45,7 @@ pub(super) struct ConnectionState {
 impl ConnectionState {
     pub(super) fn new(closer: StreamCloser) -> Self {
         Self {
-            phase: Cell::new(Phase::Head),
+            phase: Cell::new(Phase::Fresh),
             ticks: Cell::new(0),
             body_bytes: Cell::new(0),
             body_wait_ticks: Cell::new(0),
@@ -54,6 +56,11 @@ impl ConnectionState {
 
     pub(super) fn phase(&self) -> Phase {
         self.phase.get()
+    }
+
+    /// Enters a phase in which the time of the last one counts too.
+    pub(super) fn go_on_as(&self, phase: Phase) {
+        self.phase.set(phase);
     }
 
     pub(super) fn enter(&self, phase: Phase) {

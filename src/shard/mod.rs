@@ -11,10 +11,12 @@ mod connection;
 mod drain;
 mod event;
 mod guard;
+mod record;
 mod respond;
 mod serve;
 mod spin;
 mod sweep;
+mod trouble;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -30,8 +32,10 @@ use crate::ids::RequestIds;
 use crate::limits::HttpLimits;
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
-use crate::metrics::ShardMetrics;
+use crate::metrics::{ShardMetrics, ShardSnapshot};
 use crate::{Error, http1};
+
+pub(crate) use guard::panic_text;
 
 use connection::ConnectionState;
 use event::LocalEvent;
@@ -52,6 +56,8 @@ pub(crate) struct ShardStart {
     pub(crate) server_started: Instant,
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) log: Option<ShardLog>,
+    /// The numbers of a predecessor that died.
+    pub(crate) inherited: Option<Box<ShardSnapshot>>,
 }
 
 /// A shard at work.
@@ -72,6 +78,7 @@ pub(crate) struct Shard {
     log: Option<RefCell<ShardLog>>,
     spin: spin::Spin,
     overload_answers: Cell<usize>,
+    accept_trouble: trouble::Trouble,
 }
 
 impl Shard {
@@ -87,11 +94,17 @@ impl Shard {
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
         let inbox = start.mesh.attach(start.info.index);
+        let identity = start.info.identity();
+        let names = start.app.route_names();
+        let metrics = match &start.inherited {
+            Some(died) => ShardMetrics::resume(identity, names, died),
+            None => ShardMetrics::new(identity, names),
+        };
         let context = ShardContext {
             app,
             states,
             clock: ShardClock::new(),
-            metrics: RefCell::new(ShardMetrics::new(start.app.route_names())),
+            metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index),
             mesh: start.mesh,
             server_started: start.server_started,
@@ -101,10 +114,7 @@ impl Shard {
         };
         Ok(Rc::new(Self {
             context: Rc::new(context),
-            head_limits: http1::HeadLimits {
-                head_bytes_max: start.limits.head_bytes_max,
-                headers_max: start.limits.headers_max,
-            },
+            head_limits: http1::HeadLimits::from(&start.limits),
             limits: start.limits,
             request_id_always: start.request_id_always,
             request_id_echo: start.request_id_echo,
@@ -117,11 +127,13 @@ impl Shard {
             log: start.log.map(RefCell::new),
             spin: spin::Spin::new(start.spin_us),
             overload_answers: Cell::new(0),
+            accept_trouble: trouble::Trouble::default(),
         }))
     }
 
-    /// Serves until told to drain, and through the drain.
-    pub(crate) async fn run(self: Rc<Self>) {
+    /// Serves until told to drain, and through the drain. Returns how many
+    /// connections had to be cut.
+    pub(crate) async fn run(self: Rc<Self>) -> usize {
         engine::spawn_local(self.clone().accept_connections());
         engine::spawn_local(self.clone().sweep_every_second());
         if self.spin.is_on() {
@@ -137,5 +149,10 @@ impl Shard {
             }
             self.inbox_rung.wait().await;
         }
+    }
+
+    /// This shard's numbers.
+    pub(crate) fn snapshot(&self) -> ShardSnapshot {
+        self.context.snapshot()
     }
 }

@@ -1,7 +1,6 @@
 //! From what a handler returned to bytes on the wire.
 
 use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -18,7 +17,7 @@ use crate::http1::{
     encode_last_chunk,
 };
 use crate::limits::{LINGER_BYTES_MAX, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX};
-use crate::{Error, http1};
+use crate::Error;
 
 /// What the answer must know of its request.
 #[derive(Debug, Clone, Copy)]
@@ -30,17 +29,13 @@ pub(super) struct RequestFacts {
 
 /// How an answer went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// Whole: queued or written.
-    Whole {
-        /// Head and body.
-        bytes: u64,
-    },
-    /// The client is gone, or the stream failed: nothing more can be sent.
-    Broken {
-        /// Head and the part of the body that was sent.
-        bytes: u64,
-    },
+pub(super) struct Sent {
+    /// Queued or written to its end. If not, the client is gone or the stream
+    /// failed, and nothing more can be sent.
+    pub(super) whole: bool,
+    pub(super) head_bytes: u64,
+    /// The part of the body that was sent.
+    pub(super) body_bytes: u64,
 }
 
 /// The connection while an answer is sent: either held here, or lent to the
@@ -88,30 +83,28 @@ impl Shard {
         response: Response,
         request_id: &str,
     ) -> Sent {
-        let Some(io) = connection.hold() else { return Sent::Broken { bytes: 0 } };
+        let Some(io) = connection.hold() else {
+            return Sent { whole: false, head_bytes: 0, body_bytes: 0 };
+        };
         let (status, headers, body) = response.into_parts();
         let framing = framing_of(status, &body, facts.version);
         let before = io.output.len();
         self.encode(&mut io.output, facts, status, &headers, framing, request_id);
         let head_bytes = (io.output.len() - before) as u64;
         if facts.is_head || framing == ResponseFraming::NoBody {
-            return Sent::Whole { bytes: head_bytes };
+            return Sent { whole: true, head_bytes, body_bytes: 0 };
         }
         match body.into_kind() {
-            BodyKind::Empty => Sent::Whole { bytes: head_bytes },
+            BodyKind::Empty => Sent { whole: true, head_bytes, body_bytes: 0 },
             BodyKind::Vec(bytes) => send_bytes(io, head_bytes, bytes.into()).await,
             BodyKind::Bytes(bytes) => send_bytes(io, head_bytes, bytes).await,
             BodyKind::Stream { stream, length } => {
                 let mut sending = Streaming { framing, length, sent: 0 };
                 let outcome = Box::pin(sending.run(connection, stream)).await;
-                let bytes = head_bytes + sending.sent;
-                match outcome {
-                    Ok(()) => Sent::Whole { bytes },
-                    Err(error) => {
-                        self.log_error("a response stream ended early", &error);
-                        Sent::Broken { bytes }
-                    }
+                if let Err(error) = &outcome {
+                    self.log_error("a response stream ended early", error);
                 }
+                Sent { whole: outcome.is_ok(), head_bytes, body_bytes: sending.sent }
             }
         }
     }
@@ -183,7 +176,7 @@ impl Shard {
 
 /// Short bodies join the batch; long ones are written from where they are.
 async fn send_bytes(io: &mut ConnectionIo, head_bytes: u64, body: Bytes) -> Sent {
-    let bytes = head_bytes + body.len() as u64;
+    let body_bytes = body.len() as u64;
     let written = if body.len() <= WRITE_COPY_BYTES_MAX {
         io.output.extend_from_slice(&body);
         match io.output.len() < WRITE_BATCH_BYTES {
@@ -193,10 +186,7 @@ async fn send_bytes(io: &mut ConnectionIo, head_bytes: u64, body: Bytes) -> Sent
     } else {
         io.write_bytes(body).await
     };
-    match written {
-        Ok(()) => Sent::Whole { bytes },
-        Err(_) => Sent::Broken { bytes },
-    }
+    Sent { whole: written.is_ok(), head_bytes, body_bytes }
 }
 
 /// 1xx, 204 and 304 have no body (RFC 9112 section 6.3).
@@ -209,7 +199,7 @@ fn framing_of(status: StatusCode, body: &Body, version: Version) -> ResponseFram
     }
     match body.length() {
         Some(bytes) => ResponseFraming::Length(bytes),
-        None => http1::ResponseFraming::of_stream(version),
+        None => ResponseFraming::of_stream(version),
     }
 }
 
@@ -305,14 +295,5 @@ impl Drop for StreamGuard {
     fn drop(&mut self) {
         let stream = self.0.take();
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(stream)));
-    }
-}
-
-impl From<Sent> for io::Result<u64> {
-    fn from(sent: Sent) -> Self {
-        match sent {
-            Sent::Whole { bytes } => Ok(bytes),
-            Sent::Broken { .. } => Err(io::ErrorKind::BrokenPipe.into()),
-        }
     }
 }

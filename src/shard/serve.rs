@@ -12,13 +12,12 @@ use super::body::{BodyReader, refusal};
 use super::connection::{ConnectionIo, Phase};
 use super::guard::{Guarded, Panicked};
 use super::respond::{AnswerIo, RequestFacts, Sent};
-use crate::app::{BodyKind, Ctx, RequestBody, RequestParts, Response, run_chain};
+use crate::app::{Ctx, RequestBody, RequestParts, Response, run_chain};
 use crate::http1::{
-    BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, RequestHead, Version,
+    BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, Version,
 };
 use crate::ids::is_acceptable_request_id;
 use crate::limits::{BODY_DRAIN_BYTES_MAX, LINGER_BYTES_MAX, REQUESTS_PER_TURN_MAX};
-use crate::metrics::RouteIndex;
 use crate::router::Match;
 use crate::{Error, engine};
 
@@ -148,9 +147,9 @@ impl Connection<'_> {
             is_head: *parts.head.method() == Method::HEAD,
             keep_alive: parts.head.keep_alive() && !shard.context.draining.get(),
         };
-        let record = shard.start_record(&parts, head_bytes, self.peer);
         let routed = shard.route(&mut parts);
         parts.route = routed.as_ref().ok().copied();
+        let record = shard.start_record(&parts, head_bytes);
         let mut io = io;
         let body = match shard.plan_body(&mut io, &parts) {
             Ok(plan) => plan,
@@ -176,14 +175,14 @@ impl Connection<'_> {
             }
             Err(answer) => {
                 shard.context.recycle(parts);
-                Ok(answer)
+                Ok(*answer)
             }
         };
         let response = shard.settle(outcome, &mut facts);
         let io = held.or_else(|| reader.as_ref()?.lend_io())?;
         if let Some(reader) = &reader
             && !reader.is_finished()
-            && !matches!(response.body().kind(), BodyKind::Stream { .. })
+            && !response.body().is_stream()
             && !reader.is_drainable(BODY_DRAIN_BYTES_MAX)
         {
             facts.keep_alive = false;
@@ -229,11 +228,11 @@ enum BodyPlan {
 
 impl Shard {
     /// The route's index, or the answer for what has none.
-    fn route(&self, parts: &mut RequestParts) -> Result<usize, Response> {
+    fn route(&self, parts: &mut RequestParts) -> Result<usize, Box<Response>> {
         let RequestParts { head, params, .. } = parts;
         if head.target() == "*" {
             let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-            return Err(allowed(allow));
+            return Err(Box::new(allowed(allow)));
         }
         match self.context.app.router.find(head.method(), head.path(), params) {
             Match::Found(route) => Ok(*route),
@@ -241,13 +240,15 @@ impl Shard {
                 let value = HeaderValue::from_str(allow)
                     .unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"));
                 if *head.method() == Method::OPTIONS {
-                    return Err(allowed(value));
+                    return Err(Box::new(allowed(value)));
                 }
                 let detail = format!("this resource allows {allow}");
                 let error = Error::new(StatusCode::METHOD_NOT_ALLOWED, detail);
-                Err(error.with_header(header::ALLOW, value).into())
+                Err(Box::new(error.with_header(header::ALLOW, value).into()))
             }
-            Match::NotFound => Err(Error::not_found("there is nothing at this path").into()),
+            Match::NotFound => {
+                Err(Box::new(Error::not_found("there is nothing at this path").into()))
+            }
         }
     }
 
@@ -370,7 +371,7 @@ async fn finish_exchange(
     facts: RequestFacts,
     sent: Sent,
 ) -> Option<Box<ConnectionIo>> {
-    if matches!(sent, Sent::Broken { .. }) {
+    if !sent.whole {
         return None;
     }
     let unread = reader.filter(|reader| !reader.is_finished());

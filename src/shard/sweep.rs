@@ -10,6 +10,7 @@ use super::Shard;
 use super::connection::{ConnectionState, Phase};
 use crate::engine;
 use crate::limits::LINGER_MS;
+use crate::metrics::TimeoutKind;
 
 impl Shard {
     pub(super) async fn sweep_every_second(self: Rc<Self>) {
@@ -20,7 +21,10 @@ impl Shard {
             self.context.clock.refresh_date();
             self.end_expired();
             if let Some(log) = &self.log {
-                log.borrow_mut().flush();
+                let mut log = log.borrow_mut();
+                log.flush();
+                let dropped = log.take_lines_dropped();
+                self.context.metrics.borrow_mut().counters.access_log_lines_dropped += dropped;
             }
         }
     }
@@ -30,13 +34,23 @@ impl Shard {
             connection.ticks.set(connection.ticks.get().saturating_add(1));
             if self.is_expired(connection) {
                 connection.expired.set(true);
-                self.context.metrics.borrow_mut().counters.timeouts += 1;
-                match connection.phase() {
-                    // The answer, 408, can still be written.
-                    Phase::Head | Phase::Body => connection.closer.shutdown_read(),
-                    _ => connection.closer.shutdown(),
-                }
+                self.expire(connection);
             }
+        }
+    }
+
+    fn expire(&self, connection: &ConnectionState) {
+        let kind = match connection.phase() {
+            Phase::Fresh | Phase::Head => TimeoutKind::Head,
+            Phase::Body => TimeoutKind::Body,
+            Phase::Write => TimeoutKind::Write,
+            Phase::Idle | Phase::Busy | Phase::Linger => TimeoutKind::Idle,
+        };
+        self.context.metrics.borrow_mut().timed_out(kind);
+        match connection.phase() {
+            // The answer, 408, can still be written.
+            Phase::Head | Phase::Body => connection.closer.shutdown_read(),
+            _ => connection.closer.shutdown(),
         }
     }
 
@@ -46,7 +60,7 @@ impl Shard {
         let over = |limit_ms: u64| u64::from(connection.ticks.get()) * 1000 > limit_ms + 999;
         match connection.phase() {
             Phase::Idle => over(limits.idle_timeout_ms),
-            Phase::Head => over(limits.head_timeout_ms),
+            Phase::Fresh | Phase::Head => over(limits.head_timeout_ms),
             Phase::Write => over(limits.write_stall_timeout_ms),
             Phase::Linger => over(LINGER_MS),
             Phase::Busy => false,
