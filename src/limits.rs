@@ -111,6 +111,14 @@ pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
 pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
 /// Writes in one group commit.
 pub const STORE_WRITE_GROUP_MAX: usize = 512;
+/// A shard's access log lines go to the log writer when they are this many
+/// bytes, or at the next sweep.
+pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
+/// Batches waiting for the log writer, process-wide. Full: lines are dropped
+/// and counted.
+pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
+/// How long `/metrics` waits for the other shards, milliseconds.
+pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
 /// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
 /// `core_affinity` (and glibc's `cpu_set_t`) has this many bits and it aborts
 /// over them.

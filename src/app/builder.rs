@@ -58,7 +58,7 @@ impl ShardInfo {
         ShardIdentity {
             shard: self.index,
             incarnation: self.restarts,
-            core: self.cpu.unwrap_or(0),
+            core: self.cpu,
             engine: self.engine.name(),
         }
     }

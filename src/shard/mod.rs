@@ -94,11 +94,10 @@ impl Shard {
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
         let inbox = start.mesh.attach(start.info.index);
-        let identity = start.info.identity();
         let names = start.app.route_names();
         let metrics = match &start.inherited {
-            Some(died) => ShardMetrics::resume(identity, names, died),
-            None => ShardMetrics::new(identity, names),
+            Some(died) => ShardMetrics::resume(names, died),
+            None => ShardMetrics::new(names),
         };
         let context = ShardContext {
             app,

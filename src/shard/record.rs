@@ -1,6 +1,7 @@
 //! What is counted and logged of a request.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use http::StatusCode;
 
@@ -72,6 +73,9 @@ impl Shard {
             sent.head_bytes + sent.body_bytes,
             record.request_bytes,
         );
+        if self.spin.is_on() {
+            self.spin.note_busy(Instant::now());
+        }
         let (Some(log), Some(logged)) = (&self.log, record.logged) else { return };
         log.borrow_mut().log(&AccessEntry {
             unix_ms: unix_ms(),

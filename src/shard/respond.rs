@@ -276,8 +276,7 @@ impl StreamGuard {
     async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         let stream = self.0.as_mut()?;
         let poll = poll_fn(|cx| stream.as_mut().poll_next(cx));
-        let guarded = Guarded::start(|| Box::pin(poll));
-        let outcome = match guarded {
+        let outcome = match Guarded::start(|| poll) {
             Ok(future) => future.await,
             Err(panicked) => Err(panicked),
         };
