@@ -102,6 +102,11 @@ pub const LINGER_MS: u64 = 1_000;
 pub const LINGER_BYTES_MAX: u64 = 256 * KIB as u64;
 /// One read of a large file, bytes.
 pub const FILE_CHUNK_BYTES: usize = 64 * KIB;
+/// Decoded path of a static file, bytes. Over it: 404.
+pub const STATIC_PATH_BYTES_MAX: usize = 1_024;
+/// Ranges of one request. Over it: the `Range` field is ignored (RFC 9110
+/// section 14.2).
+pub const RANGES_MAX: usize = 16;
 /// Control messages waiting for a shard (metrics, drain). Full: the sender is
 /// told at once.
 pub const SHARD_INBOX_MESSAGES_MAX: usize = 256;
