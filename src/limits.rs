@@ -141,3 +141,37 @@ pub const RING_ENTRIES_MIN: u32 = 256;
 pub const RING_ENTRIES_MAX: u32 = 32_768;
 /// How long a shard may spin before it parks, microseconds.
 pub const SPIN_US_MAX: u32 = 10_000;
+/// Rows of one export batch; the shard does other work between batches.
+pub const STORE_EXPORT_BATCH_ROWS: usize = 256;
+/// Rows a filtered list looks at in list order before it turns to the indexes
+/// by age, which cost a seek per age but are bounded for any filter.
+pub const STORE_LIST_WALK_ROWS_MAX: usize = 512;
+/// Index entries one search for near users may look at before it answers with
+/// the nearest found so far. Only places crowded beyond reason reach it.
+pub const STORE_NEAR_ROWS_MAX: usize = 200_000;
+/// Users looked at who stand within metres of each other; over it, which of
+/// them are listed is left to chance.
+pub const STORE_NEAR_CROWD_ROWS_MAX: usize = 4_096;
+/// Rows a search for near users looks at before it lets other tasks run.
+pub const STORE_NEAR_SLICE_ROWS: usize = 1_024;
+/// Prepared statements kept per connection.
+pub const STORE_STATEMENTS_MAX: usize = 128;
+/// Statement texts kept per connection for asked-for column sets.
+pub const STORE_STATEMENT_TEXTS_MAX: usize = 512;
+/// A reading connection waits at most this long for a lock, because its shard
+/// waits with it. Readers need a lock only while the log is recovered.
+pub const STORE_READ_BUSY_TIMEOUT_MS_MAX: u64 = 250;
+/// Rows of one transaction while seeding. The demo data of a first start fit
+/// one, so a start that is interrupted leaves all of them or none.
+pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
+/// Access log lines waiting for the log writer. Full: lines are dropped and
+/// counted.
+pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
+/// How long `/metrics` waits for the other shards, milliseconds.
+pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
+
+const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
+const _: () = assert!(16 * KIB <= READ_BUFFER_LARGE_BYTES, "a default head fits one large buffer");
+const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
+const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
+const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);
