@@ -53,6 +53,25 @@ impl Default for HttpLimits {
 
 const KIB: usize = 1024;
 
+/// Longest request method, bytes. Over it: 501, since no server knows it.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Empty lines tolerated before a request line (RFC 9112 section 2.2); they
+/// count towards the head's bytes.
+pub const EMPTY_LINES_MAX: u8 = 1;
+/// What an idle connection's head storage may keep, bytes.
+pub const HEAD_KEEP_BYTES: usize = KIB;
+/// Extensions of one chunk, bytes. Over it: 400.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+/// Extensions of all chunks of one body, bytes. Over it: 400.
+pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 4 * KIB;
+/// Trailer section of a chunked body, bytes; it is checked and dropped.
+/// Over it: 431.
+pub const TRAILER_BYTES_MAX: usize = 16 * KIB;
+/// Trailer fields of a chunked body. Over it: 431.
+pub const TRAILERS_MAX: usize = 100;
+/// Parameters of one route pattern. Over it: refused at start.
+pub const ROUTE_PARAMS_MAX: usize = 8;
+
 /// First read buffer of a connection: what an idle keep-alive connection pins.
 pub const READ_BUFFER_SMALL_BYTES: usize = 2 * KIB;
 /// Read buffer of a connection that fills the small one.
@@ -87,6 +106,10 @@ pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
 pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
 
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
-const _: () = assert!(16 * KIB <= READ_BUFFER_LARGE_BYTES, "a default head fits one large buffer");
+const _: () = assert!(
+    16 * KIB <= READ_BUFFER_LARGE_BYTES,
+    "a default head fits one large buffer"
+);
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
+const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);

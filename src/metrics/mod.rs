@@ -1,1 +1,27 @@
-//! (being written)
+//! Metrics: recorded per shard in plain integers, merged once a scrape, shown
+//! as the chapter's JSON or as Prometheus text.
+//!
+//! In the life of a request: the shard calls [`ShardMetrics::record`] after the
+//! last byte of a response is queued. When `/metrics` is asked, every shard
+//! hands over a [`ShardSnapshot`]; [`ProcessSnapshot::merge`] adds them up.
+//!
+//! Invariants: nothing here is shared between shards and nothing is atomic;
+//! recording does not allocate (but for a route's first request), does not use
+//! floats and never panics; merging snapshots gives exactly what one shard
+//! would have recorded alone.
+
+mod counters;
+mod exposition;
+mod json;
+mod latency;
+mod shard_metrics;
+mod snapshot;
+mod tally;
+
+pub use counters::{Counters, ParseErrorCounts, TimeoutKind};
+pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
+pub use json::{ConnectionsView, MetricsView, ProcessView, RequestsView, ShardView};
+pub use latency::Latency;
+pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
+pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};
+pub use tally::{StatusClass, Tally};

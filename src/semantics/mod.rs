@@ -1,1 +1,24 @@
-//! (being written)
+//! What HTTP requests and representations mean, apart from any bytes on the
+//! wire: entity tags, conditional requests, ranges, content negotiation
+//! (RFC 9110 sections 8.8, 12, 13 and 14).
+//!
+//! Stands between a handler that knows a representation's validators and the
+//! response it may then send. Sans-IO: field values and numbers in, verdicts
+//! out. No input, however broken, panics; a field that cannot be read has the
+//! effect that section says, most often none.
+
+mod conditional;
+mod date;
+mod etag;
+mod multipart;
+mod negotiate;
+mod range;
+
+pub use conditional::{Conditions, Validators, Verdict, evaluate, join_lines};
+pub use date::{format_http_date, parse_http_date};
+pub use etag::{ETag, InvalidETag, TagList, TagRef};
+pub use multipart::ByterangesBody;
+pub use negotiate::{
+    Coding, CodingSet, Quality, best_media_type, media_type_quality, preferred_coding,
+};
+pub use range::{ByteRange, RangeOutcome, if_range_holds, parse_ranges, unsatisfied_content_range};

@@ -1,0 +1,167 @@
+//! Writes response heads and chunks to the end of a buffer.
+//!
+//! Every response carries Date and Server and says how its body is delimited.
+//! Those fields belong to the codec: what a handler sets of them is dropped,
+//! so it can contradict neither the framing nor the connection's state.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::clock::DATE_BYTES;
+
+use super::head::Version;
+use super::octets::is_value;
+
+/// The interim answer to `Expect: 100-continue`.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Everything one response head is made of.
+#[derive(Debug)]
+pub struct ResponseHead<'a> {
+    /// Status of the response.
+    pub status: StatusCode,
+    /// Version of the request. The status line says HTTP/1.1 in any case
+    /// (RFC 9110 section 6.2); chunks are never announced to HTTP/1.0.
+    pub version: Version,
+    /// The handler's fields. Date, Server, Content-Length, Transfer-Encoding
+    /// and Connection among them are skipped.
+    pub headers: &'a [(HeaderName, HeaderValue)],
+    /// How the body is delimited.
+    pub framing: ResponseFraming,
+    /// What the client is told about the connection.
+    pub connection: ConnectionHeader,
+    /// The current date as IMF-fixdate.
+    pub date: &'a [u8; DATE_BYTES],
+    /// Fields of the server itself, such as `x-request-id`. Names are written
+    /// as they are; a field whose value holds a control byte is left out.
+    pub extra: &'a [(&'static str, &'a str)],
+}
+
+/// How a response's body is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseFraming {
+    /// Content-Length, bytes. For HEAD, of the body that GET would send.
+    Length(u64),
+    /// Transfer-Encoding: chunked; HTTP/1.1 only.
+    Chunked,
+    /// By the end of the connection; `Connection: close` is always said.
+    UntilClose,
+    /// No body and no Content-Length: 1xx, 204, 304.
+    NoBody,
+}
+
+impl ResponseFraming {
+    /// The framing of a body whose length is not known when it starts.
+    pub fn of_stream(version: Version) -> Self {
+        match version {
+            Version::Http10 => Self::UntilClose,
+            Version::Http11 => Self::Chunked,
+        }
+    }
+}
+
+/// The Connection header of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionHeader {
+    /// None: HTTP/1.1 that goes on, HTTP/1.0 that closes.
+    Omit,
+    /// The server closes after this response.
+    Close,
+    /// For an HTTP/1.0 client that asked.
+    KeepAlive,
+}
+
+/// Appends status line, fields and blank line.
+///
+/// A caller that asks for chunks towards HTTP/1.0 gets `UntilClose` announced
+/// and must not frame its body; [`ResponseFraming::of_stream`] chooses right.
+/// A length is never written with 1xx and 204 (RFC 9110 section 8.6).
+pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
+    encode_status_line(out, head.status);
+    out.extend_from_slice(b"Server: corelane\r\nDate: ");
+    out.extend_from_slice(head.date);
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in head.headers {
+        if !is_codecs_own(name) {
+            encode_field(out, name.as_str(), value.as_bytes());
+        }
+    }
+    for (name, value) in head.extra {
+        if value.bytes().all(is_value) {
+            encode_field(out, name, value.as_bytes());
+        }
+    }
+    let framing = announced_framing(head);
+    match framing {
+        ResponseFraming::Length(bytes) => {
+            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(bytes).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        ResponseFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        ResponseFraming::UntilClose | ResponseFraming::NoBody => {}
+    }
+    out.extend_from_slice(match head.connection {
+        _ if framing == ResponseFraming::UntilClose => b"Connection: close\r\n\r\n",
+        ConnectionHeader::Omit => b"\r\n",
+        ConnectionHeader::Close => b"Connection: close\r\n\r\n",
+        ConnectionHeader::KeepAlive => b"Connection: keep-alive\r\n\r\n",
+    });
+}
+
+/// Appends one chunk. Empty data is nothing: an empty chunk would end the body.
+pub fn encode_chunk(out: &mut Vec<u8>, data: &[u8]) {
+    if data.is_empty() {
+        return;
+    }
+    encode_hex(out, data.len());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the last chunk and an empty trailer section.
+pub fn encode_last_chunk(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n\r\n");
+}
+
+fn encode_status_line(out: &mut Vec<u8>, status: StatusCode) {
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn is_codecs_own(name: &HeaderName) -> bool {
+    [DATE, SERVER, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(name)
+}
+
+fn announced_framing(head: &ResponseHead<'_>) -> ResponseFraming {
+    let status = head.status;
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        return ResponseFraming::NoBody;
+    }
+    match head.framing {
+        ResponseFraming::Chunked => ResponseFraming::of_stream(head.version),
+        framing => framing,
+    }
+}
+
+fn encode_hex(out: &mut Vec<u8>, number: usize) {
+    let digits = (usize::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[number >> (place * 4) & 0xf]);
+    }
+}

@@ -1,0 +1,389 @@
+//! The head parser: one pass, resumable at every byte.
+//!
+//! A small state machine whose states are runs of like bytes. What has been
+//! judged is never read again, so a head that arrives byte by byte costs the
+//! same as one that arrives whole, and every refusal is decided by the place
+//! of the first bad byte, so it does not depend on how the bytes were cut.
+
+use http::Method;
+
+use crate::limits::{EMPTY_LINES_MAX, METHOD_BYTES_MAX};
+
+use super::error::ParseError;
+use super::fields::FramingFields;
+use super::head::{FieldSpans, HeadLimits, HeadStatus, RequestHead, Span, Version};
+use super::octets::{is_blank, is_token, target_run, token_run, trim_blank, value_run};
+use super::target;
+
+/// Parses one head after the other. Remembers how far a partial head was
+/// judged; begins anew by itself after a complete or a refused one.
+#[derive(Debug, Default)]
+pub struct HeadParser {
+    phase: Phase,
+    /// Everything before this byte has been judged.
+    at: usize,
+    /// Where the element being read starts: method, target, version, name.
+    mark: usize,
+    /// Of the header being read: its colon.
+    colon: usize,
+    /// Of the header being read: the end of its value.
+    value_end: usize,
+    target: (usize, usize),
+    empty_lines: u8,
+    authority_in_target: bool,
+    fields: FramingFields,
+}
+
+/// What the byte at `at` belongs to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Start,
+    EmptyLineLf,
+    Method,
+    Target,
+    Version,
+    FieldStart,
+    FieldName,
+    FieldValue,
+    FieldLf,
+    EndLf,
+}
+
+/// Whether a phase found its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Next,
+    NeedMore,
+    Complete,
+}
+
+impl HeadParser {
+    /// A parser at the start of a request.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether a request has begun: a byte of it, or of an empty line before
+    /// it, was judged. Distinguishes an idle connection from a slow head.
+    pub fn has_begun(&self) -> bool {
+        self.at > 0
+    }
+
+    /// Parses on. `input` is everything received and not consumed yet, from
+    /// the start of this request; between two calls for one request it may
+    /// only grow, and `head` must be the same.
+    ///
+    /// # Errors
+    ///
+    /// The request must be refused with [`ParseError::status`] and the
+    /// connection closed. A refusal comes with the first byte that proves it,
+    /// not with the end of the head.
+    pub fn parse(
+        &mut self,
+        input: &[u8],
+        limits: &HeadLimits,
+        head: &mut RequestHead,
+    ) -> Result<HeadStatus, ParseError> {
+        if self.at == 0 {
+            head.reset();
+        }
+        // Spans are 32 bits wide.
+        let limit = limits.head_bytes_max.min(u32::MAX as usize);
+        let window = &input[..input.len().min(limit)];
+        match self.advance(window, limits.headers_max, head) {
+            Ok(Step::Complete) => {
+                let head_bytes = self.at;
+                let finished = self.finish(&window[..head_bytes], head);
+                *self = Self::default();
+                finished.map(|()| HeadStatus::Complete { head_bytes })
+            }
+            Ok(_) if window.len() == limit => Err(self.too_long()),
+            Ok(_) => Ok(HeadStatus::Partial),
+            Err(error) => {
+                *self = Self::default();
+                Err(error)
+            }
+        }
+    }
+
+    fn advance(
+        &mut self,
+        window: &[u8],
+        headers_max: usize,
+        head: &mut RequestHead,
+    ) -> Result<Step, ParseError> {
+        loop {
+            let step = match self.phase {
+                Phase::Start => self.start(window)?,
+                Phase::EmptyLineLf => self.empty_line_lf(window)?,
+                Phase::Method => self.method(window, head)?,
+                Phase::Target => self.target(window)?,
+                Phase::Version => self.version(window, head)?,
+                Phase::FieldStart => self.field_start(window, headers_max, head)?,
+                Phase::FieldName => self.field_name(window)?,
+                Phase::FieldValue => self.field_value(window)?,
+                Phase::FieldLf => self.field_lf(window, head)?,
+                Phase::EndLf => self.end_lf(window)?,
+            };
+            if step != Step::Next {
+                return Ok(step);
+            }
+        }
+    }
+
+    fn start(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+        match window.get(self.at) {
+            None => Ok(Step::NeedMore),
+            Some(&byte) if is_token(byte) => {
+                self.mark = self.at;
+                Ok(self.enter(Phase::Method, self.at))
+            }
+            Some(b'\r') if self.empty_lines == EMPTY_LINES_MAX => Err(ParseError::EmptyLines),
+            Some(b'\r') => Ok(self.enter(Phase::EmptyLineLf, self.at + 1)),
+            Some(b'\n') => Err(ParseError::BareLf),
+            Some(&TLS_HANDSHAKE) => Err(ParseError::TlsOnPlainPort),
+            Some(_) => Err(ParseError::Method),
+        }
+    }
+
+    fn empty_line_lf(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+        self.empty_lines += u8::from(window.len() > self.at);
+        self.line_feed(window, Phase::Start)
+    }
+
+    fn method(&mut self, window: &[u8], head: &mut RequestHead) -> Result<Step, ParseError> {
+        let end = self.at + token_run(rest(window, self.at));
+        if end - self.mark > METHOD_BYTES_MAX {
+            return Err(ParseError::MethodTooLong);
+        }
+        match window.get(end) {
+            None => Ok(self.wait_at(end)),
+            Some(b' ') => {
+                head.method = known_method(&window[self.mark..end])?;
+                self.mark = end + 1;
+                Ok(self.enter(Phase::Target, end + 1))
+            }
+            Some(b'\r') => Err(ParseError::RequestLine),
+            Some(b'\n') => Err(ParseError::BareLf),
+            Some(_) => Err(ParseError::Method),
+        }
+    }
+
+    fn target(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+        let end = self.at + target_run(rest(window, self.at));
+        match window.get(end) {
+            None => Ok(self.wait_at(end)),
+            Some(b' ') if end > self.mark => {
+                self.target = (self.mark, end);
+                self.mark = end + 1;
+                Ok(self.enter(Phase::Version, end + 1))
+            }
+            Some(b' ' | b'\r') => Err(ParseError::RequestLine),
+            Some(b'\n') => Err(ParseError::BareLf),
+            Some(_) => Err(ParseError::TargetByte),
+        }
+    }
+
+    /// `HTTP/d.d CRLF`, judged byte by byte when it comes in pieces.
+    fn version(&mut self, window: &[u8], head: &mut RequestHead) -> Result<Step, ParseError> {
+        let line = rest(window, self.mark);
+        if !line.starts_with(b"HTTP/1.1\r\n") {
+            for (place, &byte) in line.iter().enumerate().take(VERSION_LINE_BYTES) {
+                check_version_byte(place, byte)?;
+            }
+            if line.len() < VERSION_LINE_BYTES {
+                return Ok(self.wait_at(window.len()));
+            }
+            if line[5] != b'1' {
+                return Err(ParseError::VersionUnsupported);
+            }
+        }
+        head.version = if line[7] == b'0' {
+            Version::Http10
+        } else {
+            Version::Http11
+        };
+        self.store_target(window, head)?;
+        Ok(self.enter(Phase::FieldStart, self.mark + VERSION_LINE_BYTES))
+    }
+
+    fn store_target(&mut self, window: &[u8], head: &mut RequestHead) -> Result<(), ParseError> {
+        let raw = &window[self.target.0..self.target.1];
+        let target = target::split(&head.method, raw)?;
+        head.text.clear();
+        if !matches!(target.resource, [b'/' | b'*', ..]) {
+            head.text.push('/');
+        }
+        push_text(&mut head.text, target.resource, ParseError::TargetByte)?;
+        head.target_bytes = head.text.len();
+        head.path_bytes = head.text.find('?').unwrap_or(head.target_bytes);
+        if let Some(authority) = target.authority {
+            self.authority_in_target = true;
+            push_text(&mut head.text, authority, ParseError::HostInvalid)?;
+        }
+        Ok(())
+    }
+
+    fn field_start(
+        &mut self,
+        window: &[u8],
+        headers_max: usize,
+        head: &RequestHead,
+    ) -> Result<Step, ParseError> {
+        match window.get(self.at) {
+            None => Ok(Step::NeedMore),
+            Some(b'\r') => Ok(self.enter(Phase::EndLf, self.at + 1)),
+            Some(b'\n') => Err(ParseError::BareLf),
+            Some(&byte) if is_blank(byte) => Err(ParseError::ObsFold),
+            Some(_) if head.fields.len() >= headers_max => Err(ParseError::TooManyHeaders),
+            Some(&byte) if is_token(byte) => {
+                self.mark = self.at;
+                Ok(self.enter(Phase::FieldName, self.at))
+            }
+            Some(_) => Err(ParseError::HeaderName),
+        }
+    }
+
+    fn field_name(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+        let end = self.at + token_run(rest(window, self.at));
+        match window.get(end) {
+            None => Ok(self.wait_at(end)),
+            Some(b':') => {
+                self.colon = end;
+                Ok(self.enter(Phase::FieldValue, end + 1))
+            }
+            Some(&byte) if is_blank(byte) => Err(ParseError::SpaceBeforeColon),
+            Some(b'\r') => Err(ParseError::MissingColon),
+            Some(b'\n') => Err(ParseError::BareLf),
+            Some(_) => Err(ParseError::HeaderName),
+        }
+    }
+
+    fn field_value(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+        let end = self.at + value_run(rest(window, self.at));
+        match window.get(end) {
+            None => Ok(self.wait_at(end)),
+            Some(b'\r') => {
+                self.value_end = end;
+                Ok(self.enter(Phase::FieldLf, end + 1))
+            }
+            Some(b'\n') => Err(ParseError::BareLf),
+            Some(_) => Err(ParseError::HeaderValue),
+        }
+    }
+
+    fn field_lf(&mut self, window: &[u8], head: &mut RequestHead) -> Result<Step, ParseError> {
+        let step = self.line_feed(window, Phase::FieldStart)?;
+        if step == Step::Next {
+            let name = &window[self.mark..self.colon];
+            let raw = &window[self.colon + 1..self.value_end];
+            let start = self.colon + 1 + raw.iter().take_while(|&&b| is_blank(b)).count();
+            let value = trim_blank(raw);
+            self.fields.note(name, value, start, head.version)?;
+            head.fields.push(FieldSpans {
+                name: Span::new(self.mark, self.colon),
+                value: Span::new(start, start + value.len()),
+            });
+        }
+        Ok(step)
+    }
+
+    fn end_lf(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+        let step = self.line_feed(window, Phase::Start)?;
+        Ok(if step == Step::Next {
+            Step::Complete
+        } else {
+            step
+        })
+    }
+
+    /// What only the end of the head can tell; `bytes` is the whole head.
+    fn finish(&self, bytes: &[u8], head: &mut RequestHead) -> Result<(), ParseError> {
+        match self.fields.host {
+            None if head.version == Version::Http11 => return Err(ParseError::HostMissing),
+            Some((start, end)) if !self.authority_in_target => {
+                push_text(&mut head.text, &bytes[start..end], ParseError::HostInvalid)?;
+            }
+            _ => {}
+        }
+        head.bytes.clear();
+        head.bytes.extend_from_slice(bytes);
+        head.framing = self.fields.framing;
+        head.keep_alive = self.fields.keeps_alive(head.version);
+        head.expects_continue = self.fields.expects_continue();
+        Ok(())
+    }
+
+    fn too_long(&mut self) -> ParseError {
+        let phase = std::mem::take(self).phase;
+        match phase {
+            Phase::Start | Phase::EmptyLineLf | Phase::Method | Phase::Target | Phase::Version => {
+                ParseError::RequestLineTooLong
+            }
+            _ => ParseError::HeadTooLong,
+        }
+    }
+
+    /// The LF of a CRLF, then `next`.
+    fn line_feed(&mut self, window: &[u8], next: Phase) -> Result<Step, ParseError> {
+        match window.get(self.at) {
+            None => Ok(Step::NeedMore),
+            Some(b'\n') => Ok(self.enter(next, self.at + 1)),
+            Some(_) => Err(ParseError::BareCr),
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, at: usize) -> Step {
+        self.phase = phase;
+        self.at = at;
+        Step::Next
+    }
+
+    fn wait_at(&mut self, at: usize) -> Step {
+        self.at = at;
+        Step::NeedMore
+    }
+}
+
+/// What is left from `at`; nothing when a caller shortened its input.
+fn rest(window: &[u8], at: usize) -> &[u8] {
+    window.get(at..).unwrap_or_default()
+}
+
+/// Standard methods without allocation; CONNECT is refused as soon as seen.
+fn known_method(name: &[u8]) -> Result<Method, ParseError> {
+    match name {
+        b"GET" => Ok(Method::GET),
+        b"CONNECT" => Err(ParseError::Connect),
+        _ => Method::from_bytes(name).map_err(|_| ParseError::Method),
+    }
+}
+
+fn check_version_byte(place: usize, byte: u8) -> Result<(), ParseError> {
+    let fits = match place {
+        0..=4 => byte == b"HTTP/"[place],
+        5 | 7 => byte.is_ascii_digit(),
+        6 => byte == b'.',
+        8 => byte == b'\r',
+        _ => byte == b'\n',
+    };
+    match byte {
+        _ if fits => Ok(()),
+        _ if place == VERSION_LINE_BYTES - 1 => Err(ParseError::BareCr),
+        b'\n' => Err(ParseError::BareLf),
+        _ => Err(ParseError::VersionSyntax),
+    }
+}
+
+/// Appends bytes that were checked to be ASCII.
+fn push_text(text: &mut String, bytes: &[u8], otherwise: ParseError) -> Result<(), ParseError> {
+    text.push_str(std::str::from_utf8(bytes).map_err(|_| otherwise)?);
+    Ok(())
+}
+
+/// `HTTP/1.1` and CRLF.
+const VERSION_LINE_BYTES: usize = 10;
+
+/// First byte of a TLS record that carries a ClientHello.
+const TLS_HANDSHAKE: u8 = 0x16;

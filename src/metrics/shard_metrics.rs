@@ -1,0 +1,249 @@
+//! The recording side: one per shard, owned by it alone.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Counters, RouteSnapshot, ShardSnapshot, Tally, TimeoutKind};
+
+/// What one shard has counted. Lives on its shard's thread; leaves it only as
+/// a [`ShardSnapshot`].
+#[derive(Debug)]
+pub struct ShardMetrics {
+    /// Counters beside the requests; the methods below keep them.
+    pub counters: Counters,
+    identity: ShardIdentity,
+    names: Vec<RouteName>,
+    /// One for each name, then one for [`RouteIndex::UNMATCHED`].
+    tallies: Vec<Tally>,
+}
+
+impl ShardMetrics {
+    /// Counters at zero. `route_names` in the order of the router's indexes.
+    pub fn new(identity: ShardIdentity, route_names: Vec<RouteName>) -> Self {
+        let tallies = vec![Tally::default(); route_names.len() + 1];
+        Self {
+            counters: Counters::default(),
+            identity,
+            names: route_names,
+            tallies,
+        }
+    }
+
+    /// Counters of a restarted shard, going on from the last snapshot of the
+    /// one that died, so that no process total ever goes down.
+    pub fn resume(
+        identity: ShardIdentity,
+        route_names: Vec<RouteName>,
+        died: &ShardSnapshot,
+    ) -> Self {
+        let mut metrics = Self::new(identity, route_names);
+        metrics.counters = died.counters.inherited();
+        for route in &died.routes {
+            let found = metrics.names.iter().position(|name| *name == route.name);
+            let index = found.unwrap_or(metrics.names.len());
+            metrics.tallies[index].add(&route.tally);
+        }
+        metrics
+    }
+
+    /// Counts one finished request. `duration_ns` is the time from its last
+    /// head byte to its response being queued; bytes include the heads.
+    ///
+    /// This is the hot path: no allocation but for a route's first request.
+    /// An index out of range counts as unmatched.
+    #[inline]
+    pub fn record(
+        &mut self,
+        route: RouteIndex,
+        status: u16,
+        duration_ns: u64,
+        response_bytes: u64,
+        request_bytes: u64,
+    ) {
+        let unmatched = self.tallies.len() - 1;
+        let index = (route.0 as usize).min(unmatched);
+        self.tallies[index].record(status, duration_ns, response_bytes, request_bytes);
+    }
+
+    /// A connection was accepted and will be served.
+    pub fn connection_opened(&mut self) {
+        self.counters.connections_opened += 1;
+    }
+
+    /// A connection that was opened has ended.
+    pub fn connection_closed(&mut self) {
+        self.counters.connections_closed += 1;
+    }
+
+    /// A connection was turned away because the shard is full.
+    pub fn connection_refused(&mut self) {
+        self.counters.connections_refused += 1;
+    }
+
+    /// A handler has started.
+    pub fn request_started(&mut self) {
+        self.counters.requests_in_flight += 1;
+    }
+
+    /// The response of a started request is queued, or its connection is gone.
+    pub fn request_finished(&mut self) {
+        self.counters.requests_in_flight = self.counters.requests_in_flight.saturating_sub(1);
+    }
+
+    /// The codec refused a request with this status. The answer itself is
+    /// recorded too, as [`RouteIndex::UNMATCHED`].
+    pub fn parse_error(&mut self, status: u16) {
+        self.counters.parse_errors.count(status);
+    }
+
+    /// A handler or a connection panicked.
+    pub fn panicked(&mut self) {
+        self.counters.panics += 1;
+    }
+
+    /// A deadline has passed.
+    pub fn timed_out(&mut self, kind: TimeoutKind) {
+        self.counters.timeouts[kind as usize] += 1;
+    }
+
+    /// A copy to send to another shard. Costs one histogram copy (27 KiB) for
+    /// every route that has had a request.
+    pub fn snapshot(&self) -> ShardSnapshot {
+        let unmatched = RouteName::unmatched();
+        let names = self.names.iter().cloned().chain([unmatched]);
+        let routes = names.zip(&self.tallies);
+        ShardSnapshot {
+            identity: self.identity.clone(),
+            counters: self.counters.clone(),
+            routes: routes
+                .map(|(name, tally)| RouteSnapshot {
+                    name,
+                    tally: tally.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Which shard counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardIdentity {
+    /// Index of the shard, from 0.
+    pub shard: usize,
+    /// How often it has been restarted; 0 for the first.
+    pub incarnation: u32,
+    /// The CPU it is pinned to.
+    pub core: usize,
+    /// `io_uring` or `epoll`.
+    pub engine: &'static str,
+}
+
+/// Where a request is counted: the router's index of its route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteIndex(pub u32);
+
+impl RouteIndex {
+    /// Requests that reached no route: 404, 405, refused by the codec.
+    pub const UNMATCHED: RouteIndex = RouteIndex(u32::MAX);
+}
+
+/// Method and pattern of a route, `GET /api/users/{id}`. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteName {
+    /// `GET`, `POST`, …; `*` where the route takes any.
+    pub method: Arc<str>,
+    /// The pattern as the application wrote it.
+    pub pattern: Arc<str>,
+}
+
+impl RouteName {
+    /// A method and a pattern.
+    pub fn new(method: &str, pattern: &str) -> Self {
+        Self {
+            method: method.into(),
+            pattern: pattern.into(),
+        }
+    }
+
+    /// The name [`RouteIndex::UNMATCHED`] is shown under.
+    pub fn unmatched() -> Self {
+        Self::new("*", "unmatched")
+    }
+}
+
+impl fmt::Display for RouteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.pattern)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(incarnation: u32) -> ShardIdentity {
+        ShardIdentity {
+            shard: 3,
+            incarnation,
+            core: 5,
+            engine: "io_uring",
+        }
+    }
+
+    fn names() -> Vec<RouteName> {
+        vec![RouteName::new("GET", "/a"), RouteName::new("POST", "/a")]
+    }
+
+    #[test]
+    fn requests_count_at_their_route_and_strays_as_unmatched() {
+        let mut metrics = ShardMetrics::new(identity(0), names());
+        metrics.record(RouteIndex(1), 201, 5_000, 100, 50);
+        metrics.record(RouteIndex::UNMATCHED, 404, 1_000, 10, 5);
+        metrics.record(RouteIndex(2), 404, 1_000, 10, 5);
+        metrics.record(RouteIndex(77), 404, 1_000, 10, 5);
+        let counts: Vec<_> = metrics
+            .snapshot()
+            .routes
+            .iter()
+            .map(|route| (route.name.to_string(), route.tally.requests()))
+            .collect();
+        let expected = [("GET /a", 0), ("POST /a", 1), ("* unmatched", 3)];
+        assert_eq!(
+            counts,
+            expected.map(|(name, count)| (name.to_owned(), count))
+        );
+    }
+
+    #[test]
+    fn a_restarted_shard_goes_on_from_what_died() {
+        let mut first = ShardMetrics::new(identity(0), names());
+        first.connection_opened();
+        first.request_started();
+        first.record(RouteIndex(0), 200, 9_000, 1, 1);
+        first.panicked();
+        let second = ShardMetrics::resume(identity(1), names(), &first.snapshot()).snapshot();
+        assert_eq!(second.identity.incarnation, 1);
+        assert_eq!(second.routes, first.snapshot().routes);
+        assert_eq!(second.counters.panics, 1);
+        assert_eq!(
+            (
+                second.counters.connections_open(),
+                second.counters.requests_in_flight
+            ),
+            (0, 0)
+        );
+    }
+
+    #[test]
+    fn a_snapshot_can_be_sent_to_another_shard() {
+        fn sendable<T: Send + 'static>() {}
+        sendable::<ShardSnapshot>();
+    }
+
+    #[test]
+    fn finishing_more_than_started_does_not_wrap() {
+        let mut metrics = ShardMetrics::new(identity(0), names());
+        metrics.request_finished();
+        assert_eq!(metrics.counters.requests_in_flight, 0);
+    }
+}

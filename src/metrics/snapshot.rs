@@ -1,0 +1,242 @@
+//! What leaves a shard, and how the shards' parts become one whole.
+
+use super::{Counters, RouteName, ShardIdentity, Tally};
+
+/// Everything one shard has counted, at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShardSnapshot {
+    /// Which shard.
+    pub identity: ShardIdentity,
+    /// Its counters beside the requests.
+    pub counters: Counters,
+    /// Its requests by route; the last is [`RouteName::unmatched`].
+    pub routes: Vec<RouteSnapshot>,
+}
+
+/// The requests of one route.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteSnapshot {
+    /// Method and pattern.
+    pub name: RouteName,
+    /// Counts, bytes and times.
+    pub tally: Tally,
+}
+
+/// The whole process at (nearly) one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessSnapshot {
+    /// All requests of all shards.
+    pub total: Tally,
+    /// The shards' counters added up.
+    pub counters: Counters,
+    /// All shards' requests by route, in the order of the router.
+    pub routes: Vec<RouteSnapshot>,
+    /// One for each shard that answered, by index.
+    pub shards: Vec<ShardTotals>,
+    /// Shards that did not answer in time; nothing of them is in the sums.
+    pub missing_shards: Vec<usize>,
+    /// What the kernel knows of the process.
+    pub process: ProcessStats,
+}
+
+/// One shard's share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShardTotals {
+    /// Which shard.
+    pub identity: ShardIdentity,
+    /// Its counters beside the requests.
+    pub counters: Counters,
+    /// All its requests.
+    pub total: Tally,
+}
+
+/// What the kernel knows of the process; read by the floor above.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProcessStats {
+    /// Time since the process started, milliseconds.
+    pub uptime_ms: u64,
+    /// Start of the process, milliseconds since the Unix epoch.
+    pub start_time_unix_ms: u64,
+    /// Resident memory.
+    pub resident_bytes: u64,
+    /// Address space.
+    pub virtual_bytes: u64,
+    /// CPU time in user mode, microseconds.
+    pub cpu_user_us: u64,
+    /// CPU time in the kernel, microseconds.
+    pub cpu_system_us: u64,
+    /// Open file descriptors.
+    pub open_fds: u64,
+    /// Soft limit of file descriptors.
+    pub fds_max: u64,
+    /// Threads, io_uring's kernel workers not counted.
+    pub threads: u64,
+}
+
+impl ProcessSnapshot {
+    /// Adds the shards up. Routes are matched by name, so shards that run
+    /// different route tables are still summed rightly.
+    pub fn merge(
+        mut shards: Vec<ShardSnapshot>,
+        missing_shards: Vec<usize>,
+        process: ProcessStats,
+    ) -> Self {
+        shards.sort_by_key(|shard| shard.identity.shard);
+        let mut merged = Self {
+            total: Tally::default(),
+            counters: Counters::default(),
+            routes: Vec::new(),
+            shards: Vec::with_capacity(shards.len()),
+            missing_shards,
+            process,
+        };
+        for shard in shards {
+            merged.add(shard);
+        }
+        merged
+    }
+
+    fn add(&mut self, shard: ShardSnapshot) {
+        let mut total = Tally::default();
+        for (index, route) in shard.routes.into_iter().enumerate() {
+            total.add(&route.tally);
+            match self.position(index, &route.name) {
+                Some(found) => self.routes[found].tally.add(&route.tally),
+                None => self.routes.push(route),
+            }
+        }
+        self.total.add(&total);
+        self.counters.add(&shard.counters);
+        self.shards.push(ShardTotals {
+            identity: shard.identity,
+            counters: shard.counters,
+            total,
+        });
+    }
+
+    /// Where a route is, looking first where the previous shard had it.
+    fn position(&self, likely: usize, name: &RouteName) -> Option<usize> {
+        match self.routes.get(likely) {
+            Some(route) if route.name == *name => Some(likely),
+            _ => self.routes.iter().position(|route| route.name == *name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::metrics::{RouteIndex, ShardMetrics, TimeoutKind};
+
+    #[derive(Debug, Clone)]
+    enum Event {
+        Request {
+            route: u32,
+            status: u16,
+            duration_ns: u64,
+            bytes: u64,
+        },
+        Opened,
+        Closed,
+        Refused,
+        ParseError(u16),
+        Timeout(TimeoutKind),
+        Panic,
+    }
+
+    fn events() -> impl Strategy<Value = Vec<(bool, Event)>> {
+        let event = prop_oneof![
+            4 => (0..5_u32, 100..600_u16, 0..70_000_000_000_u64, 0..1_000_000_u64).prop_map(
+                |(route, status, duration_ns, bytes)| Event::Request { route, status, duration_ns, bytes }
+            ),
+            1 => Just(Event::Opened),
+            1 => Just(Event::Closed),
+            1 => Just(Event::Refused),
+            1 => (400..506_u16).prop_map(Event::ParseError),
+            1 => (0..TimeoutKind::ALL.len()).prop_map(|i| Event::Timeout(TimeoutKind::ALL[i])),
+            1 => Just(Event::Panic),
+        ];
+        prop::collection::vec((any::<bool>(), event), 0..200)
+    }
+
+    fn shard(index: usize) -> ShardMetrics {
+        let identity = ShardIdentity {
+            shard: index,
+            incarnation: 0,
+            core: index,
+            engine: "epoll",
+        };
+        let names = ["/a", "/b", "/c"].map(|pattern| RouteName::new("GET", pattern));
+        ShardMetrics::new(identity, names.to_vec())
+    }
+
+    fn apply(metrics: &mut ShardMetrics, event: &Event) {
+        match *event {
+            Event::Request {
+                route,
+                status,
+                duration_ns,
+                bytes,
+            } => {
+                metrics.record(RouteIndex(route), status, duration_ns, bytes, bytes / 3);
+            }
+            Event::Opened => metrics.connection_opened(),
+            Event::Closed => metrics.connection_closed(),
+            Event::Refused => metrics.connection_refused(),
+            Event::ParseError(status) => metrics.parse_error(status),
+            Event::Timeout(kind) => metrics.timed_out(kind),
+            Event::Panic => metrics.panicked(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn two_shards_merged_equal_one_that_recorded_all(events in events()) {
+            let (mut zero, mut one, mut alone) = (shard(0), shard(1), shard(0));
+            for (second, event) in &events {
+                apply(if *second { &mut one } else { &mut zero }, event);
+                apply(&mut alone, event);
+            }
+            let stats = ProcessStats::default();
+            // In the wrong order, to see that it does not matter.
+            let parts = vec![one.snapshot(), zero.snapshot()];
+            let merged = ProcessSnapshot::merge(parts, vec![], stats.clone());
+            let whole = ProcessSnapshot::merge(vec![alone.snapshot()], vec![], stats);
+            prop_assert_eq!(&merged.total, &whole.total);
+            prop_assert_eq!(&merged.counters, &whole.counters);
+            prop_assert_eq!(&merged.routes, &whole.routes);
+            prop_assert_eq!(merged.shards[0].identity.shard, 0);
+            let requests: u64 = merged.shards.iter().map(|s| s.total.requests()).sum();
+            prop_assert_eq!(requests, merged.total.requests());
+        }
+    }
+
+    #[test]
+    fn shards_with_other_route_tables_are_matched_by_name() {
+        let identity = ShardIdentity {
+            shard: 1,
+            incarnation: 0,
+            core: 1,
+            engine: "epoll",
+        };
+        let names = vec![RouteName::new("GET", "/new"), RouteName::new("GET", "/a")];
+        let mut other = ShardMetrics::new(identity, names);
+        other.record(RouteIndex(0), 200, 1_000, 0, 0);
+        other.record(RouteIndex(1), 200, 1_000, 0, 0);
+        let mut first = shard(0);
+        first.record(RouteIndex(0), 200, 1_000, 0, 0);
+        let parts = vec![first.snapshot(), other.snapshot()];
+        let merged = ProcessSnapshot::merge(parts, vec![2], ProcessStats::default());
+        let requests = |pattern: &str| {
+            let mut found = merged.routes.iter().filter(|r| &*r.name.pattern == pattern);
+            let requests = found.next().map(|route| route.tally.requests());
+            assert!(found.next().is_none(), "{pattern} is there twice");
+            requests
+        };
+        assert_eq!((requests("/a"), requests("/new")), (Some(2), Some(1)));
+        assert_eq!(requests("unmatched"), Some(0));
+        assert_eq!(merged.missing_shards, [2]);
+    }
+}
