@@ -21,9 +21,19 @@ impl RequestIds {
 
     /// The next id.
     pub fn next_id(&self) -> String {
+        let mut id = String::with_capacity(24);
+        self.write_next(&mut id);
+        id
+    }
+
+    /// Appends the next id to `out`.
+    pub fn write_next(&self, out: &mut String) {
+        use std::fmt::Write;
         let n = self.next.get();
         self.next.set(n + 1);
-        format!("{}{n:x}", self.prefix)
+        out.push_str(&self.prefix);
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{n:x}");
     }
 }
 

@@ -11,8 +11,9 @@
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
 //! floor 3  resources  store  mesh
-//! floor 2  machine    topology  engine
-//! floor 1  thinking   http1 semantics router static_path metrics backoff
+//! floor 2  machine    topology  engine  log_sink  process_stats
+//! floor 1  thinking   http1 semantics router static_path metrics access_log
+//!                     backoff
 //! floor 0  ground     error limits clock ids
 //! ```
 
@@ -26,10 +27,13 @@ pub mod semantics;
 pub mod router;
 pub mod static_path;
 pub mod metrics;
+pub mod access_log;
 pub mod backoff;
 
 pub mod topology;
 pub mod engine;
+pub mod log_sink;
+pub mod process_stats;
 
 pub mod store;
 pub mod mesh;

@@ -78,11 +78,23 @@ pub const READ_BUFFER_SMALL_BYTES: usize = 2 * KIB;
 pub const READ_BUFFER_LARGE_BYTES: usize = 32 * KIB;
 /// Responses collected for one write; over it the connection writes early.
 pub const WRITE_BATCH_BYTES: usize = 64 * KIB;
+/// A body up to this size is copied behind its head and sent with it; a longer
+/// one is sent from where it is, in a write of its own.
+pub const WRITE_COPY_BYTES_MAX: usize = 32 * KIB;
 /// A connection's output buffer is given back when it has grown over this.
 pub const WRITE_BUFFER_KEEP_BYTES: usize = 16 * KIB;
 /// An unread request body up to this size is read and dropped so that the
 /// connection can go on; a longer one closes it.
 pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
+/// How long the end of the process waits for the access log to be written.
+pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
+/// Requests served in one go before the other tasks of the shard get a turn.
+pub const REQUESTS_PER_TURN_MAX: u32 = 64;
+/// 503 answers to connections over the limit under way at once, per shard;
+/// past it such connections are closed without an answer.
+pub const OVERLOAD_ANSWERS_MAX: usize = 64;
+/// How long accepting pauses when descriptors or memory have run out.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// How long, and how much, a closing connection still reads so that its last
 /// answer is not lost to a reset.
 pub const LINGER_MS: u64 = 1_000;
@@ -99,17 +111,28 @@ pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
 pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
 /// Writes in one group commit.
 pub const STORE_WRITE_GROUP_MAX: usize = 512;
-/// Access log lines waiting for the log writer. Full: lines are dropped and
-/// counted.
-pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
+/// A shard's access log lines go to the log writer when they are this many
+/// bytes, or at the next sweep.
+pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
+/// Batches waiting for the log writer, process-wide. Full: lines are dropped
+/// and counted.
+pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
 /// How long `/metrics` waits for the other shards, milliseconds.
 pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
-
-const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
-const _: () = assert!(
-    16 * KIB <= READ_BUFFER_LARGE_BYTES,
-    "a default head fits one large buffer"
-);
-const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
-const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
-const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
+/// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
+/// `core_affinity` (and glibc's `cpu_set_t`) has this many bits and it aborts
+/// over them.
+pub const CPU_IDS_MAX: usize = 1_024;
+/// Length of a core list such as `2-8,10`, bytes. Every second CPU of
+/// [`CPU_IDS_MAX`] written out one by one still fits.
+pub const CORE_LIST_BYTES_MAX: usize = 4 * KIB;
+/// A core map file, bytes: one table with every key for each of
+/// [`CPU_IDS_MAX`] shards, with comments, fits.
+pub const CORE_MAP_BYTES_MAX: usize = 256 * KIB;
+/// Submission entries of one shard's ring; the kernel wants a power of two, and
+/// the reactor rounds less than this up to it.
+pub const RING_ENTRIES_MIN: u32 = 256;
+/// See [`RING_ENTRIES_MIN`]; the kernel's own limit (`IORING_MAX_ENTRIES`).
+pub const RING_ENTRIES_MAX: u32 = 32_768;
+/// How long a shard may spin before it parks, microseconds.
+pub const SPIN_US_MAX: u32 = 10_000;

@@ -67,6 +67,10 @@ impl Body {
         }
     }
 
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.0, BodyKind::Stream { .. })
+    }
+
     pub(crate) fn into_kind(self) -> BodyKind {
         self.0
     }

@@ -14,7 +14,7 @@ use super::handler::MiddlewareChain;
 use super::{Handler, Middleware};
 use crate::Error;
 use crate::engine::EngineKind;
-use crate::metrics::RouteName;
+use crate::metrics::{RouteName, ShardIdentity};
 use crate::router::{RouteError, Router};
 
 /// Routes, per-shard state and middleware.
@@ -50,6 +50,18 @@ pub struct ShardInfo {
     pub engine: EngineKind,
     /// How often this shard has been restarted.
     pub restarts: u32,
+}
+
+impl ShardInfo {
+    /// How the metrics name it.
+    pub(crate) fn identity(&self) -> ShardIdentity {
+        ShardIdentity {
+            shard: self.index,
+            incarnation: self.restarts,
+            core: self.cpu,
+            engine: self.engine.name(),
+        }
+    }
 }
 
 impl App {

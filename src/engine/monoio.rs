@@ -264,11 +264,21 @@ pub struct StreamCloser {
 impl StreamCloser {
     /// shutdown(2) in both directions; nothing if the stream is gone.
     pub fn shutdown(&self) {
+        self.shut(rustix::net::Shutdown::Both);
+    }
+
+    /// Lets a pending read end, after what has already arrived; writing goes
+    /// on.
+    pub fn shutdown_read(&self) {
+        self.shut(rustix::net::Shutdown::Read);
+    }
+
+    fn shut(&self, how: rustix::net::Shutdown) {
         if let Some(fd) = self.link.fd.get() {
             // SAFETY: `fd` is cleared before the stream closes its descriptor,
             // and stream and closer live on one thread.
             let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-            let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Both);
+            let _ = rustix::net::shutdown(fd, how);
         }
     }
 }

@@ -103,7 +103,11 @@ fn shard_families(snapshot: &ProcessSnapshot, families: &mut Vec<MetricFamily>) 
     }
     let info = shards.iter().map(|shard| {
         let mut labels = shard_labels(shard);
-        labels.push(label("core", &shard.identity.core.to_string()));
+        let core = shard
+            .identity
+            .core
+            .map_or_else(|| "none".to_owned(), |core| core.to_string());
+        labels.push(label("core", &core));
         labels.push(label("engine", shard.identity.engine));
         gauge(labels, 1.0)
     });
@@ -116,7 +120,7 @@ fn shard_families(snapshot: &ProcessSnapshot, families: &mut Vec<MetricFamily>) 
     families.extend([
         family(
             "corelane_shard_info",
-            "The CPU and the engine of each shard; always 1.",
+            "The CPU (none when not pinned) and the engine of each shard; always 1.",
             MetricType::GAUGE,
             info.collect(),
         ),
@@ -223,16 +227,15 @@ fn process_families(snapshot: &ProcessSnapshot, families: &mut Vec<MetricFamily>
             vec![gauge(Vec::new(), value)],
         )
     };
-    let cpu_us = stats.cpu_user_us + stats.cpu_system_us;
     families.extend([
         counters(
             "process_cpu_seconds_total",
             "User and system CPU time.",
-            vec![counter(Vec::new(), cpu_us as f64 / 1e6)],
+            vec![counter(Vec::new(), stats.cpu_us as f64 / 1e6)],
         ),
         counters(
             "corelane_process_cpu_mode_seconds_total",
-            "CPU time by mode.",
+            "CPU time by mode, to the kernel's tick.",
             vec![
                 cpu("user", stats.cpu_user_us),
                 cpu("system", stats.cpu_system_us),

@@ -10,7 +10,7 @@ fn snapshot(missing: Vec<usize>) -> ProcessSnapshot {
         let identity = ShardIdentity {
             shard: index,
             incarnation: 3,
-            core: index + 4,
+            core: Some(index + 4),
             engine: "io_uring",
         };
         // A pattern with everything that must be escaped.
@@ -18,18 +18,18 @@ fn snapshot(missing: Vec<usize>) -> ProcessSnapshot {
             RouteName::new("GET", "/a"),
             RouteName::new("PUT", "/q\"\\\n{x}"),
         ];
-        let mut shard = ShardMetrics::new(identity, names);
+        let mut shard = ShardMetrics::new(names);
         shard.record(RouteIndex(0), 200, 40_000, 100, 10);
         shard.record(RouteIndex(0), 503, 3_000_000, 100, 10);
         shard.record(RouteIndex(1), 101, 1_500_000_000, 100, 10);
         shard.connection_opened();
         shard.parse_error(431);
         shard.timed_out(TimeoutKind::Idle);
-        shard.snapshot()
+        shard.snapshot(&identity)
     });
     let stats = ProcessStats {
         resident_bytes: 4096,
-        cpu_user_us: 1_500_000,
+        cpu_us: 1_500_000,
         ..Default::default()
     };
     ProcessSnapshot::merge(shards.to_vec(), missing, stats)

@@ -93,8 +93,8 @@ pub struct ConnectionsView {
 pub struct ShardView {
     /// Index.
     pub shard: usize,
-    /// The CPU it is pinned to.
-    pub core: usize,
+    /// The CPU it is pinned to; `null` when it is not pinned.
+    pub core: Option<usize>,
     /// `io_uring` or `epoll`.
     pub engine: &'static str,
     /// How often it has been restarted.
@@ -111,7 +111,7 @@ pub struct ShardView {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessView {
-    /// Seconds since start.
+    /// Seconds since the server started.
     pub uptime: f64,
     /// Resident memory, bytes.
     pub resident_bytes: u64,
@@ -208,7 +208,7 @@ impl From<&ProcessStats> for ProcessView {
             uptime: stats.uptime_ms as f64 / 1e3,
             resident_bytes: stats.resident_bytes,
             virtual_bytes: stats.virtual_bytes,
-            cpu_seconds: (stats.cpu_user_us + stats.cpu_system_us) as f64 / 1e6,
+            cpu_seconds: stats.cpu_us as f64 / 1e6,
             cpu_user_seconds: stats.cpu_user_us as f64 / 1e6,
             cpu_system_seconds: stats.cpu_system_us as f64 / 1e6,
             open_fds: stats.open_fds,
@@ -232,10 +232,10 @@ mod tests {
         let identity = ShardIdentity {
             shard: 0,
             incarnation: 2,
-            core: 4,
+            core: Some(4),
             engine: "io_uring",
         };
-        let mut shard = ShardMetrics::new(identity, vec![RouteName::new("GET", "/api/users/{id}")]);
+        let mut shard = ShardMetrics::new(vec![RouteName::new("GET", "/api/users/{id}")]);
         for _ in 0..3 {
             shard.record(RouteIndex(0), 200, 1_000_000, 500, 100);
         }
@@ -244,10 +244,10 @@ mod tests {
         shard.connection_opened();
         let stats = ProcessStats {
             uptime_ms: 1_500,
-            cpu_user_us: 250_000,
+            cpu_us: 250_000,
             ..Default::default()
         };
-        let merged = ProcessSnapshot::merge(vec![shard.snapshot()], vec![1], stats);
+        let merged = ProcessSnapshot::merge(vec![shard.snapshot(&identity)], vec![1], stats);
         serde_json::to_value(MetricsView::from(&merged)).unwrap()
     }
 

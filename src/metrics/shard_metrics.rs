@@ -11,7 +11,6 @@ use super::{Counters, RouteSnapshot, ShardSnapshot, Tally, TimeoutKind};
 pub struct ShardMetrics {
     /// Counters beside the requests; the methods below keep them.
     pub counters: Counters,
-    identity: ShardIdentity,
     names: Vec<RouteName>,
     /// One for each name, then one for [`RouteIndex::UNMATCHED`].
     tallies: Vec<Tally>,
@@ -19,11 +18,10 @@ pub struct ShardMetrics {
 
 impl ShardMetrics {
     /// Counters at zero. `route_names` in the order of the router's indexes.
-    pub fn new(identity: ShardIdentity, route_names: Vec<RouteName>) -> Self {
+    pub fn new(route_names: Vec<RouteName>) -> Self {
         let tallies = vec![Tally::default(); route_names.len() + 1];
         Self {
             counters: Counters::default(),
-            identity,
             names: route_names,
             tallies,
         }
@@ -31,12 +29,8 @@ impl ShardMetrics {
 
     /// Counters of a restarted shard, going on from the last snapshot of the
     /// one that died, so that no process total ever goes down.
-    pub fn resume(
-        identity: ShardIdentity,
-        route_names: Vec<RouteName>,
-        died: &ShardSnapshot,
-    ) -> Self {
-        let mut metrics = Self::new(identity, route_names);
+    pub fn resume(route_names: Vec<RouteName>, died: &ShardSnapshot) -> Self {
+        let mut metrics = Self::new(route_names);
         metrics.counters = died.counters.inherited();
         for route in &died.routes {
             let found = metrics.names.iter().position(|name| *name == route.name);
@@ -108,12 +102,12 @@ impl ShardMetrics {
 
     /// A copy to send to another shard. Costs one histogram copy (27 KiB) for
     /// every route that has had a request.
-    pub fn snapshot(&self) -> ShardSnapshot {
+    pub fn snapshot(&self, identity: &ShardIdentity) -> ShardSnapshot {
         let unmatched = RouteName::unmatched();
         let names = self.names.iter().cloned().chain([unmatched]);
         let routes = names.zip(&self.tallies);
         ShardSnapshot {
-            identity: self.identity.clone(),
+            identity: identity.clone(),
             counters: self.counters.clone(),
             routes: routes
                 .map(|(name, tally)| RouteSnapshot {
@@ -132,8 +126,8 @@ pub struct ShardIdentity {
     pub shard: usize,
     /// How often it has been restarted; 0 for the first.
     pub incarnation: u32,
-    /// The CPU it is pinned to.
-    pub core: usize,
+    /// The CPU it is pinned to, if it is pinned.
+    pub core: Option<usize>,
     /// `io_uring` or `epoll`.
     pub engine: &'static str,
 }
@@ -185,7 +179,7 @@ mod tests {
         ShardIdentity {
             shard: 3,
             incarnation,
-            core: 5,
+            core: Some(5),
             engine: "io_uring",
         }
     }
@@ -196,13 +190,13 @@ mod tests {
 
     #[test]
     fn requests_count_at_their_route_and_strays_as_unmatched() {
-        let mut metrics = ShardMetrics::new(identity(0), names());
+        let mut metrics = ShardMetrics::new(names());
         metrics.record(RouteIndex(1), 201, 5_000, 100, 50);
         metrics.record(RouteIndex::UNMATCHED, 404, 1_000, 10, 5);
         metrics.record(RouteIndex(2), 404, 1_000, 10, 5);
         metrics.record(RouteIndex(77), 404, 1_000, 10, 5);
         let counts: Vec<_> = metrics
-            .snapshot()
+            .snapshot(&identity(0))
             .routes
             .iter()
             .map(|route| (route.name.to_string(), route.tally.requests()))
@@ -216,14 +210,15 @@ mod tests {
 
     #[test]
     fn a_restarted_shard_goes_on_from_what_died() {
-        let mut first = ShardMetrics::new(identity(0), names());
+        let mut first = ShardMetrics::new(names());
         first.connection_opened();
         first.request_started();
         first.record(RouteIndex(0), 200, 9_000, 1, 1);
         first.panicked();
-        let second = ShardMetrics::resume(identity(1), names(), &first.snapshot()).snapshot();
+        let second =
+            ShardMetrics::resume(names(), &first.snapshot(&identity(0))).snapshot(&identity(1));
         assert_eq!(second.identity.incarnation, 1);
-        assert_eq!(second.routes, first.snapshot().routes);
+        assert_eq!(second.routes, first.snapshot(&identity(0)).routes);
         assert_eq!(second.counters.panics, 1);
         assert_eq!(
             (
@@ -242,7 +237,7 @@ mod tests {
 
     #[test]
     fn finishing_more_than_started_does_not_wrap() {
-        let mut metrics = ShardMetrics::new(identity(0), names());
+        let mut metrics = ShardMetrics::new(names());
         metrics.request_finished();
         assert_eq!(metrics.counters.requests_in_flight, 0);
     }

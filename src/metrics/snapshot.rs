@@ -53,7 +53,7 @@ pub struct ShardTotals {
 /// What the kernel knows of the process; read by the floor above.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcessStats {
-    /// Time since the process started, milliseconds.
+    /// Time since the server started, milliseconds.
     pub uptime_ms: u64,
     /// Start of the process, milliseconds since the Unix epoch.
     pub start_time_unix_ms: u64,
@@ -61,15 +61,17 @@ pub struct ProcessStats {
     pub resident_bytes: u64,
     /// Address space.
     pub virtual_bytes: u64,
-    /// CPU time in user mode, microseconds.
+    /// CPU time of all threads, microseconds.
+    pub cpu_us: u64,
+    /// Its part in user mode, microseconds, to the kernel's tick (10 ms).
     pub cpu_user_us: u64,
-    /// CPU time in the kernel, microseconds.
+    /// Its part in the kernel, microseconds, to the kernel's tick (10 ms).
     pub cpu_system_us: u64,
     /// Open file descriptors.
     pub open_fds: u64,
     /// Soft limit of file descriptors.
     pub fds_max: u64,
-    /// Threads, io_uring's kernel workers not counted.
+    /// Threads, the workers io_uring starts included.
     pub threads: u64,
 }
 
@@ -161,15 +163,18 @@ mod tests {
         prop::collection::vec((any::<bool>(), event), 0..200)
     }
 
-    fn shard(index: usize) -> ShardMetrics {
-        let identity = ShardIdentity {
-            shard: index,
+    fn identity(shard: usize) -> ShardIdentity {
+        ShardIdentity {
+            shard,
             incarnation: 0,
-            core: index,
+            core: None,
             engine: "epoll",
-        };
+        }
+    }
+
+    fn metrics() -> ShardMetrics {
         let names = ["/a", "/b", "/c"].map(|pattern| RouteName::new("GET", pattern));
-        ShardMetrics::new(identity, names.to_vec())
+        ShardMetrics::new(names.to_vec())
     }
 
     fn apply(metrics: &mut ShardMetrics, event: &Event) {
@@ -194,16 +199,16 @@ mod tests {
     proptest! {
         #[test]
         fn two_shards_merged_equal_one_that_recorded_all(events in events()) {
-            let (mut zero, mut one, mut alone) = (shard(0), shard(1), shard(0));
+            let (mut zero, mut one, mut alone) = (metrics(), metrics(), metrics());
             for (second, event) in &events {
                 apply(if *second { &mut one } else { &mut zero }, event);
                 apply(&mut alone, event);
             }
             let stats = ProcessStats::default();
             // In the wrong order, to see that it does not matter.
-            let parts = vec![one.snapshot(), zero.snapshot()];
+            let parts = vec![one.snapshot(&identity(1)), zero.snapshot(&identity(0))];
             let merged = ProcessSnapshot::merge(parts, vec![], stats.clone());
-            let whole = ProcessSnapshot::merge(vec![alone.snapshot()], vec![], stats);
+            let whole = ProcessSnapshot::merge(vec![alone.snapshot(&identity(0))], vec![], stats);
             prop_assert_eq!(&merged.total, &whole.total);
             prop_assert_eq!(&merged.counters, &whole.counters);
             prop_assert_eq!(&merged.routes, &whole.routes);
@@ -215,19 +220,13 @@ mod tests {
 
     #[test]
     fn shards_with_other_route_tables_are_matched_by_name() {
-        let identity = ShardIdentity {
-            shard: 1,
-            incarnation: 0,
-            core: 1,
-            engine: "epoll",
-        };
         let names = vec![RouteName::new("GET", "/new"), RouteName::new("GET", "/a")];
-        let mut other = ShardMetrics::new(identity, names);
+        let mut other = ShardMetrics::new(names);
         other.record(RouteIndex(0), 200, 1_000, 0, 0);
         other.record(RouteIndex(1), 200, 1_000, 0, 0);
-        let mut first = shard(0);
+        let mut first = metrics();
         first.record(RouteIndex(0), 200, 1_000, 0, 0);
-        let parts = vec![first.snapshot(), other.snapshot()];
+        let parts = vec![first.snapshot(&identity(0)), other.snapshot(&identity(1))];
         let merged = ProcessSnapshot::merge(parts, vec![2], ProcessStats::default());
         let requests = |pattern: &str| {
             let mut found = merged.routes.iter().filter(|r| &*r.name.pattern == pattern);

@@ -1,1 +1,157 @@
-//! (being written)
+//! One shard: a listener, its connections, their requests. Everything here
+//! runs on one thread and one reactor; nothing is shared.
+//!
+//! In the order of a connection's life: `accept` takes it, `serve` runs its
+//! requests, `body` reads what they carry, `respond` writes the answers,
+//! `sweep` ends what takes too long, `drain` ends the shard.
+
+mod accept;
+mod body;
+mod connection;
+mod drain;
+mod event;
+mod guard;
+mod record;
+mod respond;
+mod serve;
+mod spin;
+mod sweep;
+mod trouble;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use slab::Slab;
+
+use crate::app::{App, ShardContext, ShardInfo};
+use crate::clock::ShardClock;
+use crate::engine::{self, ShardWaker, TcpListener};
+use crate::ids::RequestIds;
+use crate::limits::HttpLimits;
+use crate::log_sink::ShardLog;
+use crate::mesh::{Inbox, Mesh, Message};
+use crate::metrics::{ShardMetrics, ShardSnapshot};
+use crate::{Error, http1};
+
+pub(crate) use guard::panic_text;
+
+use connection::ConnectionState;
+use event::LocalEvent;
+
+/// What a shard is started with.
+pub(crate) struct ShardStart {
+    pub(crate) app: Arc<App>,
+    pub(crate) info: ShardInfo,
+    pub(crate) listener: std::net::TcpListener,
+    pub(crate) limits: HttpLimits,
+    /// Give every response a request id, not only those whose client sent one.
+    pub(crate) request_id_always: bool,
+    /// Echo a client's request id.
+    pub(crate) request_id_echo: bool,
+    pub(crate) boot_id: u32,
+    pub(crate) spin_us: u32,
+    pub(crate) drain_timeout_ms: u64,
+    pub(crate) server_started: Instant,
+    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) log: Option<ShardLog>,
+    /// The numbers of a predecessor that died.
+    pub(crate) inherited: Option<Box<ShardSnapshot>>,
+}
+
+/// A shard at work.
+pub(crate) struct Shard {
+    context: Rc<ShardContext>,
+    limits: HttpLimits,
+    head_limits: http1::HeadLimits,
+    request_id_always: bool,
+    request_id_echo: bool,
+    drain_timeout_ms: u64,
+    listener: TcpListener,
+    connections: RefCell<Slab<Rc<ConnectionState>>>,
+    /// Told when a connection has ended; drain waits on it.
+    connection_ended: LocalEvent,
+    /// Told when the inbox has something.
+    inbox_rung: Rc<LocalEvent>,
+    inbox: Inbox,
+    log: Option<RefCell<ShardLog>>,
+    spin: spin::Spin,
+    overload_answers: Cell<usize>,
+    accept_trouble: trouble::Trouble,
+}
+
+impl Shard {
+    /// Builds the shard's world on its own thread: listener, state, inbox.
+    ///
+    /// # Errors
+    /// When the listener cannot be registered or a state cannot be built.
+    pub(crate) async fn build(start: ShardStart) -> Result<Rc<Self>, Error> {
+        let listener = TcpListener::from_std(start.listener)?;
+        let app = start.app.compile().map_err(Error::internal)?;
+        let states = start.app.build_states(&start.info).await?;
+        let inbox_rung = Rc::new(LocalEvent::default());
+        let rung = inbox_rung.clone();
+        ShardWaker::on_wake(move || rung.notify());
+        let inbox = start.mesh.attach(start.info.index);
+        let names = start.app.route_names();
+        let metrics = match &start.inherited {
+            Some(died) => ShardMetrics::resume(names, died),
+            None => ShardMetrics::new(names),
+        };
+        let context = ShardContext {
+            app,
+            states,
+            clock: ShardClock::new(),
+            metrics: RefCell::new(metrics),
+            request_ids: RequestIds::new(start.boot_id, start.info.index),
+            mesh: start.mesh,
+            server_started: start.server_started,
+            draining: Cell::new(false),
+            spare_parts: RefCell::default(),
+            info: start.info,
+        };
+        Ok(Rc::new(Self {
+            context: Rc::new(context),
+            head_limits: http1::HeadLimits::from(&start.limits),
+            limits: start.limits,
+            request_id_always: start.request_id_always,
+            request_id_echo: start.request_id_echo,
+            drain_timeout_ms: start.drain_timeout_ms,
+            listener,
+            connections: RefCell::default(),
+            connection_ended: LocalEvent::default(),
+            inbox_rung,
+            inbox,
+            log: start.log.map(RefCell::new),
+            spin: spin::Spin::new(start.spin_us),
+            overload_answers: Cell::new(0),
+            accept_trouble: trouble::Trouble::default(),
+        }))
+    }
+
+    /// Serves until told to drain, and through the drain. Returns how many
+    /// connections had to be cut.
+    pub(crate) async fn run(self: Rc<Self>) -> usize {
+        engine::spawn_local(self.clone().accept_connections());
+        engine::spawn_local(self.clone().sweep_every_second());
+        if self.spin.is_on() {
+            engine::spawn_local(self.clone().spin_while_busy());
+        }
+        loop {
+            while let Some(message) = self.inbox.poll() {
+                match message {
+                    Message::Snapshot(reply) => reply.send(self.context.snapshot()),
+                    Message::Drain => return self.drain().await,
+                    Message::Crash => panic!("crashed on request (fault injection)"),
+                }
+            }
+            self.inbox_rung.wait().await;
+        }
+    }
+
+    /// This shard's numbers.
+    pub(crate) fn snapshot(&self) -> ShardSnapshot {
+        self.context.snapshot()
+    }
+}

@@ -1,0 +1,72 @@
+//! Taking connections off the listener, within the shard's limit.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::Shard;
+use super::connection::{ConnectionIo, ConnectionState};
+use crate::engine::{self, TcpStream};
+use crate::limits::{ACCEPT_PAUSE_MS, OVERLOAD_ANSWERS_MAX};
+
+impl Shard {
+    /// Accepts until the listener is closed. Nothing races an accept: a
+    /// connection accepted into a dropped future would be lost.
+    pub(super) async fn accept_connections(self: Rc<Self>) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(_) if self.context.draining.get() => return,
+                Err(error) => self.survive_accept_error(&error).await,
+            }
+        }
+    }
+
+    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        if self.connections.borrow().len() >= self.limits.connections_per_shard_max {
+            return self.refuse(stream);
+        }
+        let state = Rc::new(ConnectionState::new(stream.closer()));
+        let key = self.connections.borrow_mut().insert(state.clone());
+        self.context.metrics.borrow_mut().connection_opened();
+        let io = Box::new(ConnectionIo::new(stream, state));
+        engine::spawn_local(self.clone().serve_connection(io, peer, key));
+    }
+
+    /// Answers 503 and closes. Past [`OVERLOAD_ANSWERS_MAX`] answers under way
+    /// it only closes, so that being over the limit has a limit too.
+    fn refuse(self: &Rc<Self>, stream: TcpStream) {
+        self.context.metrics.borrow_mut().connection_refused();
+        let under_way = self.overload_answers.get();
+        if under_way >= OVERLOAD_ANSWERS_MAX {
+            return;
+        }
+        self.overload_answers.set(under_way + 1);
+        let shard = self.clone();
+        engine::spawn_local(async move {
+            shard.answer_overload(stream).await;
+            shard.overload_answers.set(shard.overload_answers.get() - 1);
+        });
+    }
+
+    /// Errors of one connection are skipped; when descriptors or memory have
+    /// run out, accepting pauses instead of spinning.
+    async fn survive_accept_error(&self, error: &io::Error) {
+        match Errno::from_io_error(error) {
+            Some(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
+            _ => {
+                if self.accept_trouble.tell_again() {
+                    eprintln!(
+                        "corelane: shard {} cannot accept: {error}; pausing {ACCEPT_PAUSE_MS} ms \
+                         (if descriptors ran out, raise LimitNOFILE or `ulimit -n`)",
+                        self.context.info.index
+                    );
+                }
+                engine::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Ending a shard: nothing new, finish what is in flight, close the rest.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Shard;
+use super::connection::Phase;
+use crate::engine;
+
+impl Shard {
+    /// Stops accepting, closes idle connections and waits for the busy ones,
+    /// at most the drain timeout; then cuts what is left and returns how many.
+    pub(super) async fn drain(self: Rc<Self>) -> usize {
+        self.context.draining.set(true);
+        self.listener.close();
+        let deadline = Instant::now() + Duration::from_millis(self.drain_timeout_ms);
+        self.close_idle();
+        while self.has_connections() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let _ = engine::timeout(left, self.connection_ended.wait()).await;
+            self.close_idle();
+        }
+        let cut = self.connections.borrow().len();
+        self.cut_connections().await;
+        if let Some(log) = &self.log {
+            log.borrow_mut().flush();
+        }
+        cut
+    }
+
+    /// Shuts every connection down and gives their tasks a second to end.
+    /// Afterwards no operation of theirs should be in flight.
+    pub(crate) async fn cut_connections(self: &Rc<Self>) {
+        self.context.draining.set(true);
+        self.listener.close();
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while self.has_connections() && Instant::now() < deadline {
+            for (_, connection) in self.connections.borrow().iter() {
+                connection.closer.shutdown();
+            }
+            let _ = engine::timeout(Duration::from_millis(50), self.connection_ended.wait()).await;
+        }
+    }
+
+    /// Whether connections are left.
+    pub(crate) fn has_connections(&self) -> bool {
+        !self.connections.borrow().is_empty()
+    }
+
+    fn close_idle(&self) {
+        for (_, connection) in self.connections.borrow().iter() {
+            // Reading ends; a request that is already here is still answered.
+            if matches!(connection.phase(), Phase::Idle | Phase::Fresh) {
+                connection.closer.shutdown_read();
+            }
+        }
+    }
+}

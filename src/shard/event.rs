@@ -1,0 +1,36 @@
+//! A wake-up between tasks of one shard.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+/// Remembers one notification; one task waits at a time (a later waiter
+/// replaces an earlier one).
+#[derive(Default)]
+pub(super) struct LocalEvent {
+    notified: Cell<bool>,
+    waiter: RefCell<Option<Waker>>,
+}
+
+impl LocalEvent {
+    /// Lets the waiter, now or later, go on.
+    pub(super) fn notify(&self) {
+        self.notified.set(true);
+        let waiter = self.waiter.borrow_mut().take();
+        if let Some(waker) = waiter {
+            waker.wake();
+        }
+    }
+
+    /// Waits for a notification since the last wait.
+    pub(super) async fn wait(&self) {
+        poll_fn(|cx| {
+            if self.notified.replace(false) {
+                return Poll::Ready(());
+            }
+            *self.waiter.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}

@@ -1,0 +1,73 @@
+//! Polling what users wrote: a panic becomes a value, and the first poll is
+//! told apart so that earlier answers are not held back by a slow handler.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// A future whose panics are caught. After one it must not be polled again.
+pub(super) struct Guarded<F>(Option<F>);
+
+/// The text of a panic.
+pub(super) struct Panicked(pub(super) String);
+
+impl<T, F: Future<Output = T> + Unpin> Guarded<F> {
+    /// Starts the future by `start`, catching a panic of that too.
+    pub(super) fn start(start: impl FnOnce() -> F) -> Result<Self, Panicked> {
+        match catch_unwind(AssertUnwindSafe(start)) {
+            Ok(future) => Ok(Self(Some(future))),
+            Err(payload) => Err(Panicked(panic_text(&*payload))),
+        }
+    }
+
+    /// One poll: `None` when it is not done yet.
+    pub(super) async fn poll_once(&mut self) -> Option<Result<T, Panicked>> {
+        poll_fn(|cx| match Pin::new(&mut *self).poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+}
+
+impl<T, F: Future<Output = T> + Unpin> Future for Guarded<F> {
+    type Output = Result<T, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(future) = self.0.as_mut() else {
+            return Poll::Ready(Err(Panicked("polled after its end".to_owned())));
+        };
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(payload) => {
+                let future = self.0.take();
+                // Its destructor may panic too; one report is enough.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+                Poll::Ready(Err(Panicked(panic_text(&*payload))))
+            }
+        }
+    }
+}
+
+impl<F> Unpin for Guarded<F> {}
+
+impl<F> Drop for Guarded<F> {
+    fn drop(&mut self) {
+        if let Some(future) = self.0.take() {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        }
+    }
+}
+
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        return (*text).to_owned();
+    }
+    match payload.downcast_ref::<String>() {
+        Some(text) => text.clone(),
+        None => "a panic without text".to_owned(),
+    }
+}

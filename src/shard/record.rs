@@ -1,0 +1,111 @@
+//! What is counted and logged of a request.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use http::StatusCode;
+
+use super::Shard;
+use super::respond::Sent;
+use crate::access_log::AccessEntry;
+use crate::app::RequestParts;
+use crate::clock::unix_ms;
+use crate::http1::{RequestHead, Version};
+use crate::metrics::RouteIndex;
+
+/// A request under way, as the numbers and the log will show it.
+pub(super) struct Record {
+    route: RouteIndex,
+    request_bytes: u64,
+    /// Copied from the head only when there is an access log.
+    logged: Option<Box<LoggedRequest>>,
+}
+
+struct LoggedRequest {
+    peer: SocketAddr,
+    method: Vec<u8>,
+    target: Vec<u8>,
+    version: &'static str,
+    referer: Option<Vec<u8>>,
+    user_agent: Option<Vec<u8>>,
+}
+
+impl Shard {
+    /// Notes a request whose head is complete.
+    pub(super) fn start_record(&self, parts: &RequestParts, request_bytes: usize) -> Record {
+        let logged = self.log.as_ref().zip(parts.peer);
+        Record {
+            route: parts.route.map_or(RouteIndex::UNMATCHED, |index| RouteIndex(index as u32)),
+            request_bytes: request_bytes as u64,
+            logged: logged.map(|(_, peer)| Box::new(LoggedRequest::of(&parts.head, peer))),
+        }
+    }
+
+    /// Notes a request that could not be read.
+    pub(super) fn start_refused_record(&self, peer: SocketAddr) -> Record {
+        let logged = self.log.as_ref().map(|_| {
+            Box::new(LoggedRequest {
+                peer,
+                method: Vec::new(),
+                target: Vec::new(),
+                version: "",
+                referer: None,
+                user_agent: None,
+            })
+        });
+        Record { route: RouteIndex::UNMATCHED, request_bytes: 0, logged }
+    }
+
+    /// Counts and logs the answer.
+    pub(super) fn finish_record(
+        &self,
+        record: Record,
+        status: StatusCode,
+        sent: Sent,
+        started_ns: u64,
+        request_id: &str,
+    ) {
+        let duration_ns = self.context.clock.now_ns().saturating_sub(started_ns);
+        self.context.metrics.borrow_mut().record(
+            record.route,
+            status.as_u16(),
+            duration_ns,
+            sent.head_bytes + sent.body_bytes,
+            record.request_bytes,
+        );
+        if self.spin.is_on() {
+            self.spin.note_busy(Instant::now());
+        }
+        let (Some(log), Some(logged)) = (&self.log, record.logged) else { return };
+        log.borrow_mut().log(&AccessEntry {
+            unix_ms: unix_ms(),
+            peer: &logged.peer.ip().to_string(),
+            method: &logged.method,
+            target: &logged.target,
+            version: logged.version,
+            status: status.as_u16(),
+            response_bytes: sent.body_bytes,
+            referer: logged.referer.as_deref(),
+            user_agent: logged.user_agent.as_deref(),
+            duration_us: duration_ns / 1_000,
+            request_id,
+            shard: self.context.info.index,
+        });
+    }
+}
+
+impl LoggedRequest {
+    fn of(head: &RequestHead, peer: SocketAddr) -> Self {
+        Self {
+            peer,
+            method: head.method().as_str().into(),
+            target: head.target().into(),
+            version: match head.version() {
+                Version::Http10 => "HTTP/1.0",
+                Version::Http11 => "HTTP/1.1",
+            },
+            referer: head.header("referer").map(<[u8]>::to_vec),
+            user_agent: head.header("user-agent").map(<[u8]>::to_vec),
+        }
+    }
+}

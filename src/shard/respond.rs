@@ -1,0 +1,298 @@
+//! From what a handler returned to bytes on the wire.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use super::Shard;
+use super::body::BodyReader;
+use super::connection::ConnectionIo;
+use super::guard::Guarded;
+use crate::app::{Body, BodyKind, ByteStream, Response};
+use crate::engine::TcpStream;
+use crate::http1::{
+    ConnectionHeader, ResponseFraming, ResponseHead, Version, encode_chunk, encode_head,
+    encode_last_chunk,
+};
+use crate::limits::{LINGER_BYTES_MAX, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX};
+use crate::Error;
+
+/// What the answer must know of its request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequestFacts {
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    pub(super) keep_alive: bool,
+}
+
+/// How an answer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Queued or written to its end. If not, the client is gone or the stream
+    /// failed, and nothing more can be sent.
+    pub(super) whole: bool,
+    pub(super) head_bytes: u64,
+    /// The part of the body that was sent.
+    pub(super) body_bytes: u64,
+}
+
+/// The connection while an answer is sent: either held here, or lent to the
+/// request body that the answer's stream may still be reading.
+pub(super) struct AnswerIo<'a> {
+    io: Option<Box<ConnectionIo>>,
+    body: Option<&'a Rc<BodyReader>>,
+}
+
+impl<'a> AnswerIo<'a> {
+    pub(super) fn new(io: Box<ConnectionIo>, body: Option<&'a Rc<BodyReader>>) -> Self {
+        Self { io: Some(io), body }
+    }
+
+    /// The connection; `None` when a dropped read took it away.
+    fn hold(&mut self) -> Option<&mut ConnectionIo> {
+        if self.io.is_none() {
+            self.io = self.body.and_then(|body| body.lend_io());
+        }
+        self.io.as_deref_mut()
+    }
+
+    /// Lets the request body read while the response stream is polled.
+    fn lend(&mut self) {
+        if let (Some(body), true) = (self.body, self.io.is_some())
+            && !body.is_finished()
+            && let Some(io) = self.io.take()
+        {
+            body.return_io(io);
+        }
+    }
+
+    pub(super) fn into_io(mut self) -> Option<Box<ConnectionIo>> {
+        self.hold();
+        self.io
+    }
+}
+
+impl Shard {
+    /// Queues a response, or writes it if it is long or streamed.
+    pub(super) async fn send_response(
+        &self,
+        connection: &mut AnswerIo<'_>,
+        facts: RequestFacts,
+        response: Response,
+        request_id: &str,
+    ) -> Sent {
+        let Some(io) = connection.hold() else {
+            return Sent { whole: false, head_bytes: 0, body_bytes: 0 };
+        };
+        let (status, headers, body) = response.into_parts();
+        let framing = framing_of(status, &body, facts.version);
+        let before = io.output.len();
+        self.encode(&mut io.output, facts, status, &headers, framing, request_id);
+        let head_bytes = (io.output.len() - before) as u64;
+        if facts.is_head || framing == ResponseFraming::NoBody {
+            return Sent { whole: true, head_bytes, body_bytes: 0 };
+        }
+        match body.into_kind() {
+            BodyKind::Empty => Sent { whole: true, head_bytes, body_bytes: 0 },
+            BodyKind::Vec(bytes) => send_bytes(io, head_bytes, bytes.into()).await,
+            BodyKind::Bytes(bytes) => send_bytes(io, head_bytes, bytes).await,
+            BodyKind::Stream { stream, length } => {
+                let mut sending = Streaming { framing, length, sent: 0 };
+                let outcome = Box::pin(sending.run(connection, stream)).await;
+                if let Err(error) = &outcome {
+                    self.log_error("a response stream ended early", error);
+                }
+                Sent { whole: outcome.is_ok(), head_bytes, body_bytes: sending.sent }
+            }
+        }
+    }
+
+    fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        facts: RequestFacts,
+        status: StatusCode,
+        headers: &[(HeaderName, HeaderValue)],
+        framing: ResponseFraming,
+        request_id: &str,
+    ) {
+        let connection = match (facts.keep_alive, facts.version) {
+            (false, _) => ConnectionHeader::Close,
+            (true, Version::Http10) => ConnectionHeader::KeepAlive,
+            (true, Version::Http11) => ConnectionHeader::Omit,
+        };
+        let id = [("X-Request-Id", request_id)];
+        encode_head(
+            out,
+            &ResponseHead {
+                status,
+                version: facts.version,
+                headers,
+                framing,
+                connection,
+                date: &self.context.clock.date(),
+                extra: if request_id.is_empty() { &[] } else { &id },
+            },
+        );
+    }
+
+    /// 503 with Retry-After to a connection over the limit, then close.
+    pub(super) async fn answer_overload(&self, mut stream: TcpStream) {
+        let error = Error::unavailable("this server has too many connections; try again", 1);
+        let response = Response::from(error);
+        let facts = RequestFacts { version: Version::Http11, is_head: false, keep_alive: false };
+        let (status, headers, body) = response.into_parts();
+        let framing = framing_of(status, &body, facts.version);
+        let mut out = Vec::with_capacity(512);
+        self.encode(&mut out, facts, status, &headers, framing, "");
+        out.extend_from_slice(body.as_bytes().unwrap_or_default());
+        if stream.write_all(out, |_| {}).await.0.is_ok() {
+            stream.finish_writing();
+            let drained = async {
+                let mut left = LINGER_BYTES_MAX;
+                let mut buffer = Vec::with_capacity(4096);
+                loop {
+                    buffer.clear();
+                    let (result, returned) = stream.read(buffer).await;
+                    buffer = returned;
+                    match result {
+                        Ok(n) if n > 0 && (n as u64) < left => left -= n as u64,
+                        _ => return,
+                    }
+                }
+            };
+            let linger = std::time::Duration::from_millis(crate::limits::LINGER_MS);
+            let _ = crate::engine::timeout(linger, drained).await;
+        }
+    }
+
+    /// What only the log is told.
+    pub(super) fn log_error(&self, what: &str, error: &Error) {
+        eprintln!("corelane: shard {}: {what}: {error}", self.context.info.index);
+    }
+}
+
+/// Short bodies join the batch; long ones are written from where they are.
+async fn send_bytes(io: &mut ConnectionIo, head_bytes: u64, body: Bytes) -> Sent {
+    let body_bytes = body.len() as u64;
+    let written = if body.len() <= WRITE_COPY_BYTES_MAX {
+        io.output.extend_from_slice(&body);
+        match io.output.len() < WRITE_BATCH_BYTES {
+            true => Ok(()),
+            false => io.flush().await,
+        }
+    } else {
+        io.write_bytes(body).await
+    };
+    Sent { whole: written.is_ok(), head_bytes, body_bytes }
+}
+
+/// 1xx, 204 and 304 have no body (RFC 9112 section 6.3).
+fn framing_of(status: StatusCode, body: &Body, version: Version) -> ResponseFraming {
+    if status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+    {
+        return ResponseFraming::NoBody;
+    }
+    match body.length() {
+        Some(bytes) => ResponseFraming::Length(bytes),
+        None => ResponseFraming::of_stream(version),
+    }
+}
+
+/// A response body on its way out.
+struct Streaming {
+    framing: ResponseFraming,
+    length: Option<u64>,
+    sent: u64,
+}
+
+impl Streaming {
+    /// Polls the stream only when what it gave before has been taken by the
+    /// client: that is the backpressure.
+    async fn run(&mut self, connection: &mut AnswerIo<'_>, stream: ByteStream) -> Result<(), Error> {
+        let mut stream = StreamGuard(Some(stream));
+        if let Some(io) = connection.hold() {
+            io.flush().await?;
+        }
+        loop {
+            connection.lend();
+            let next = stream.next().await;
+            let Some(io) = connection.hold() else {
+                return Err(Error::internal("the request body took the connection with it"));
+            };
+            match next {
+                Some(chunk) => self.send_chunk(io, chunk?).await?,
+                None => return self.finish(io),
+            }
+        }
+    }
+
+    async fn send_chunk(&mut self, io: &mut ConnectionIo, chunk: Bytes) -> Result<(), Error> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.sent += chunk.len() as u64;
+        if self.length.is_some_and(|length| self.sent > length) {
+            return Err(Error::internal("a body is longer than its declared length"));
+        }
+        let chunked = self.framing == ResponseFraming::Chunked;
+        if chunked && chunk.len() <= WRITE_COPY_BYTES_MAX {
+            encode_chunk(&mut io.output, &chunk);
+            return Ok(io.flush().await?);
+        }
+        if chunked {
+            io.output.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            io.write_bytes(chunk).await?;
+            io.output.extend_from_slice(b"\r\n");
+            return Ok(());
+        }
+        Ok(io.write_bytes(chunk).await?)
+    }
+
+    fn finish(&self, io: &mut ConnectionIo) -> Result<(), Error> {
+        match self.length {
+            Some(length) if length != self.sent => Err(Error::internal(format!(
+                "a body ended after {} of {length} bytes",
+                self.sent
+            ))),
+            _ => {
+                if self.framing == ResponseFraming::Chunked {
+                    encode_last_chunk(&mut io.output);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A user's stream, its panics turned into errors.
+struct StreamGuard(Option<ByteStream>);
+
+impl StreamGuard {
+    async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        let stream = self.0.as_mut()?;
+        let poll = poll_fn(|cx| stream.as_mut().poll_next(cx));
+        let outcome = match Guarded::start(|| poll) {
+            Ok(future) => future.await,
+            Err(panicked) => Err(panicked),
+        };
+        match outcome {
+            Ok(item) => item,
+            Err(panicked) => {
+                self.0 = None;
+                Some(Err(Error::internal(format!("the stream panicked: {}", panicked.0))))
+            }
+        }
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        let stream = self.0.take();
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(stream)));
+    }
+}

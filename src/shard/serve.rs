@@ -1,0 +1,404 @@
+//! A connection's requests, one after the other: parse, route, run the
+//! handler, queue the answer; write when the input is used up.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+
+use super::Shard;
+use super::body::{BodyReader, refusal};
+use super::connection::{ConnectionIo, Phase};
+use super::guard::{Guarded, Panicked};
+use super::respond::{AnswerIo, RequestFacts, Sent};
+use crate::app::{Ctx, RequestBody, RequestParts, Response, run_chain};
+use crate::http1::{
+    BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, Version,
+};
+use crate::ids::is_acceptable_request_id;
+use crate::limits::{BODY_DRAIN_BYTES_MAX, LINGER_BYTES_MAX, REQUESTS_PER_TURN_MAX};
+use crate::router::Match;
+use crate::{Error, engine};
+
+impl Shard {
+    /// Serves a connection until either side ends it.
+    pub(super) async fn serve_connection(
+        self: Rc<Self>,
+        io: Box<ConnectionIo>,
+        peer: SocketAddr,
+        key: usize,
+    ) {
+        let _registered = Registered { shard: &self, key };
+        let mut connection = Connection { shard: &self, peer, turn: 0 };
+        connection.serve_requests(io).await;
+    }
+}
+
+/// Takes a connection out of the registry when its task ends, however it ends.
+struct Registered<'a> {
+    shard: &'a Shard,
+    key: usize,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.shard.connections.borrow_mut().try_remove(self.key);
+        self.shard.context.metrics.borrow_mut().connection_closed();
+        self.shard.connection_ended.notify();
+    }
+}
+
+struct Connection<'a> {
+    shard: &'a Rc<Shard>,
+    peer: SocketAddr,
+    /// Requests since the other tasks last got a turn.
+    turn: u32,
+}
+
+impl Connection<'_> {
+    async fn serve_requests(&mut self, mut io: Box<ConnectionIo>) {
+        let mut parser = HeadParser::default();
+        let mut parts = self.shard.context.take_parts();
+        loop {
+            match parser.parse(io.pending(), &self.shard.head_limits, &mut parts.head) {
+                Ok(HeadStatus::Complete { head_bytes }) => {
+                    io.consume(head_bytes);
+                    io.state.enter(Phase::Busy);
+                    match self.serve_request(io, parts, head_bytes).await {
+                        Some(returned) => io = returned,
+                        None => return,
+                    }
+                    parser = HeadParser::default();
+                    parts = self.shard.context.take_parts();
+                    self.give_others_a_turn(&mut io).await;
+                }
+                Ok(HeadStatus::Partial) => match self.receive_head(&mut io).await {
+                    Received::More => {}
+                    Received::End => break,
+                    Received::TooLate => {
+                        self.refuse(io, head_timeout()).await;
+                        break;
+                    }
+                },
+                Err(error) => {
+                    self.shard.context.metrics.borrow_mut().parse_error(error.status().as_u16());
+                    self.refuse(io, refusal(error)).await;
+                    break;
+                }
+            }
+        }
+        self.shard.context.recycle(parts);
+    }
+
+    /// Writes what is queued, then reads more of the next head.
+    async fn receive_head(&mut self, io: &mut ConnectionIo) -> Received {
+        if io.flush().await.is_err() {
+            return Received::End;
+        }
+        let read = if io.pending().is_empty() {
+            if self.shard.context.draining.get() {
+                return Received::End;
+            }
+            if io.state.phase() != Phase::Fresh {
+                io.state.enter(Phase::Idle);
+            }
+            io.read_between_requests().await
+        } else {
+            match io.state.phase() {
+                // The time since accept counts.
+                Phase::Fresh => io.state.go_on_as(Phase::Head),
+                Phase::Head => {}
+                _ => io.state.enter(Phase::Head),
+            }
+            io.read_more().await
+        };
+        match read {
+            Ok(0) if io.state.expired.get() && !io.pending().is_empty() => Received::TooLate,
+            Ok(0) | Err(_) => Received::End,
+            Ok(_) => Received::More,
+        }
+    }
+
+    async fn give_others_a_turn(&mut self, io: &mut ConnectionIo) {
+        self.turn += 1;
+        if self.turn >= REQUESTS_PER_TURN_MAX {
+            self.turn = 0;
+            // A failed write shows again at the next one.
+            let _ = io.flush().await;
+            engine::yield_now().await;
+        }
+    }
+
+    /// One request with a complete head. Gives the connection back if it goes
+    /// on.
+    async fn serve_request(
+        &mut self,
+        io: Box<ConnectionIo>,
+        mut parts: Box<RequestParts>,
+        head_bytes: usize,
+    ) -> Option<Box<ConnectionIo>> {
+        let shard = self.shard;
+        let started_ns = shard.context.clock.now_ns();
+        parts.peer = Some(self.peer);
+        shard.choose_request_id(&mut parts);
+        let mut facts = RequestFacts {
+            version: parts.head.version(),
+            is_head: *parts.head.method() == Method::HEAD,
+            keep_alive: parts.head.keep_alive() && !shard.context.draining.get(),
+        };
+        let routed = shard.route(&mut parts);
+        parts.route = routed.as_ref().ok().copied();
+        let record = shard.start_record(&parts, head_bytes);
+        let mut io = io;
+        let body = match shard.plan_body(&mut io, &parts) {
+            Ok(plan) => plan,
+            Err(error) => {
+                shard.context.recycle(parts);
+                self.refuse(io, refusal(error)).await;
+                return None;
+            }
+        };
+        let request_id = std::mem::take(&mut parts.request_id);
+        let (mut held, reader, request_body) = match body {
+            BodyPlan::Whole(bytes) => (Some(io), None, RequestBody::whole(bytes)),
+            BodyPlan::Read { decoder, expects_continue } => {
+                let reader = BodyReader::new(io, decoder, expects_continue);
+                (None, Some(reader.clone()), RequestBody::streaming(reader))
+            }
+        };
+        let outcome = match routed {
+            Ok(route) => {
+                parts.request_id.push_str(&request_id);
+                let ctx = Ctx::new(parts, request_body, shard.context.clone());
+                shard.run_handler(route, ctx, &mut held, reader.as_ref()).await
+            }
+            Err(answer) => {
+                shard.context.recycle(parts);
+                Ok(*answer)
+            }
+        };
+        let response = shard.settle(outcome, &mut facts);
+        let io = held.or_else(|| reader.as_ref()?.lend_io())?;
+        if let Some(reader) = &reader
+            && !reader.is_finished()
+            && !response.body().is_stream()
+            && !reader.is_drainable(BODY_DRAIN_BYTES_MAX)
+        {
+            facts.keep_alive = false;
+        }
+        let status = response.status();
+        let mut answer = AnswerIo::new(io, reader.as_ref());
+        let sent = shard.send_response(&mut answer, facts, response, &request_id).await;
+        shard.finish_record(record, status, sent, started_ns, &request_id);
+        finish_exchange(answer.into_io()?, reader, facts, sent).await
+    }
+
+    /// Answers a request that cannot be served and ends the connection.
+    async fn refuse(&mut self, io: Box<ConnectionIo>, error: Error) {
+        let facts = RequestFacts { version: Version::Http11, is_head: false, keep_alive: false };
+        let started_ns = self.shard.context.clock.now_ns();
+        let mut answer = AnswerIo::new(io, None);
+        let status = error.status();
+        let sent = self.shard.send_response(&mut answer, facts, error.into(), "").await;
+        let record = self.shard.start_refused_record(self.peer);
+        self.shard.finish_record(record, status, sent, started_ns, "");
+        if let Some(mut io) = answer.into_io()
+            && io.flush().await.is_ok()
+        {
+            io.linger(LINGER_BYTES_MAX).await;
+        }
+    }
+}
+
+/// What reading a head came to.
+enum Received {
+    More,
+    End,
+    TooLate,
+}
+
+/// How a request's body is read.
+enum BodyPlan {
+    /// It is empty or has already arrived.
+    Whole(Bytes),
+    /// From the socket, as the handler asks.
+    Read { decoder: BodyDecoder, expects_continue: bool },
+}
+
+impl Shard {
+    /// The route's index, or the answer for what has none.
+    fn route(&self, parts: &mut RequestParts) -> Result<usize, Box<Response>> {
+        let RequestParts { head, params, .. } = parts;
+        if head.target() == "*" {
+            let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            return Err(Box::new(allowed(allow)));
+        }
+        match self.context.app.router.find(head.method(), head.path(), params) {
+            Match::Found(route) => Ok(*route),
+            Match::MethodNotAllowed { allow } => {
+                let value = HeaderValue::from_str(allow)
+                    .unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"));
+                if *head.method() == Method::OPTIONS {
+                    return Err(Box::new(allowed(value)));
+                }
+                let detail = format!("this resource allows {allow}");
+                let error = Error::new(StatusCode::METHOD_NOT_ALLOWED, detail);
+                Err(Box::new(error.with_header(header::ALLOW, value).into()))
+            }
+            Match::NotFound => {
+                Err(Box::new(Error::not_found("there is nothing at this path").into()))
+            }
+        }
+    }
+
+    fn plan_body(
+        &self,
+        io: &mut ConnectionIo,
+        parts: &RequestParts,
+    ) -> Result<BodyPlan, ParseError> {
+        let framing = parts.head.framing();
+        if framing == BodyFraming::None {
+            return Ok(BodyPlan::Whole(Bytes::new()));
+        }
+        let own = parts.route.and_then(|route| self.context.app.routes[route].body_bytes_max);
+        let decoder = BodyDecoder::new(framing, own.unwrap_or(self.limits.body_bytes_max))?;
+        if let BodyFraming::Length(length) = framing
+            && length <= io.pending().len() as u64
+        {
+            let length = length as usize;
+            let bytes = Bytes::copy_from_slice(&io.pending()[..length]);
+            io.consume(length);
+            return Ok(BodyPlan::Whole(bytes));
+        }
+        Ok(BodyPlan::Read { decoder, expects_continue: parts.head.expects_continue() })
+    }
+
+    /// Runs middleware and handler. If they do not answer at once, answers
+    /// queued before this one are written meanwhile.
+    async fn run_handler(
+        &self,
+        route: usize,
+        ctx: Ctx,
+        held: &mut Option<Box<ConnectionIo>>,
+        reader: Option<&Rc<BodyReader>>,
+    ) -> Result<Response, HandlerFailure> {
+        let app = &self.context.app;
+        let start = || run_chain(&app.middleware, &app.routes[route].handler, ctx);
+        let mut future = Guarded::start(start)?;
+        if let Some(outcome) = future.poll_once().await {
+            return Ok(outcome??);
+        }
+        self.context.metrics.borrow_mut().request_started();
+        let mut borrowed = None;
+        let io = match held {
+            Some(io) => Some(io),
+            None => {
+                borrowed = reader.and_then(|reader| reader.lend_io());
+                borrowed.as_mut()
+            }
+        };
+        if let Some(io) = io {
+            // A failed write shows again when the answer is written.
+            let _ = io.flush().await;
+        }
+        if let (Some(io), Some(reader)) = (borrowed, reader) {
+            reader.return_io(io);
+        }
+        let outcome = future.await;
+        self.context.metrics.borrow_mut().request_finished();
+        Ok(outcome??)
+    }
+
+    /// The response to send, whatever the handler came to.
+    fn settle(
+        &self,
+        outcome: Result<Response, HandlerFailure>,
+        facts: &mut RequestFacts,
+    ) -> Response {
+        let error = match outcome {
+            Ok(response) => return response,
+            Err(HandlerFailure::Error(error)) => error,
+            Err(HandlerFailure::Panic(text)) => {
+                self.context.metrics.borrow_mut().panicked();
+                facts.keep_alive = false;
+                Error::internal(format!("a handler panicked: {text}"))
+            }
+        };
+        if error.status().is_server_error() {
+            self.log_error("a request failed", &error);
+        }
+        error.into()
+    }
+
+    fn choose_request_id(&self, parts: &mut RequestParts) {
+        parts.request_id.clear();
+        if self.request_id_echo
+            && let Some(id) = parts.head.header("x-request-id")
+            && is_acceptable_request_id(id)
+            && let Ok(id) = std::str::from_utf8(id)
+        {
+            parts.request_id.push_str(id);
+        } else if self.request_id_always {
+            self.context.request_ids.write_next(&mut parts.request_id);
+        }
+    }
+}
+
+/// Why there is no response yet.
+enum HandlerFailure {
+    Error(Error),
+    Panic(String),
+}
+
+impl From<Error> for HandlerFailure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Panicked> for HandlerFailure {
+    fn from(panicked: Panicked) -> Self {
+        Self::Panic(panicked.0)
+    }
+}
+
+/// After an answer: closes, or makes the connection ready for the next
+/// request.
+async fn finish_exchange(
+    mut io: Box<ConnectionIo>,
+    reader: Option<Rc<BodyReader>>,
+    facts: RequestFacts,
+    sent: Sent,
+) -> Option<Box<ConnectionIo>> {
+    if !sent.whole {
+        return None;
+    }
+    let unread = reader.filter(|reader| !reader.is_finished());
+    if facts.keep_alive {
+        let Some(reader) = unread else { return Some(io) };
+        io.flush().await.ok()?;
+        if reader.is_drainable(BODY_DRAIN_BYTES_MAX)
+            && reader.drain(&mut io, BODY_DRAIN_BYTES_MAX).await
+        {
+            return Some(io);
+        }
+        io.linger(LINGER_BYTES_MAX).await;
+        return None;
+    }
+    io.flush().await.ok()?;
+    if unread.is_some() || !io.pending().is_empty() {
+        io.linger(LINGER_BYTES_MAX).await;
+    }
+    None
+}
+
+fn allowed(allow: HeaderValue) -> Response {
+    let mut response = Response::no_content();
+    response.insert_header(header::ALLOW, allow);
+    response
+}
+
+fn head_timeout() -> Error {
+    Error::new(StatusCode::REQUEST_TIMEOUT, "the request head came too slowly")
+}

@@ -1,0 +1,60 @@
+//! Spinning before parking: while requests keep coming, the shard polls its
+//! reactor instead of sleeping in it. Costs a busy core; buys the wake-up
+//! latency. Off unless the core map says so.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Shard;
+use super::event::LocalEvent;
+use crate::engine;
+
+/// When the shard was last busy, and for how long to spin after that.
+pub(super) struct Spin {
+    window: Duration,
+    last_busy: Cell<Instant>,
+    spinning: Cell<bool>,
+    woken: LocalEvent,
+}
+
+impl Spin {
+    pub(super) fn new(spin_us: u32) -> Self {
+        Self {
+            window: Duration::from_micros(spin_us.into()),
+            last_busy: Cell::new(Instant::now()),
+            spinning: Cell::new(false),
+            woken: LocalEvent::default(),
+        }
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        !self.window.is_zero()
+    }
+
+    /// Notes that something happened at `now`.
+    pub(super) fn note_busy(&self, now: Instant) {
+        if self.is_on() {
+            self.last_busy.set(now);
+            if !self.spinning.get() {
+                self.woken.notify();
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Keeps the reactor polling, fairly, for the spin window after the last
+    /// request; sleeps otherwise.
+    pub(super) async fn spin_while_busy(self: Rc<Self>) {
+        let spin = &self.spin;
+        loop {
+            spin.woken.wait().await;
+            spin.spinning.set(true);
+            while spin.last_busy.get().elapsed() < spin.window {
+                engine::yield_now().await;
+            }
+            spin.spinning.set(false);
+        }
+    }
+}

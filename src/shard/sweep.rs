@@ -1,0 +1,76 @@
+//! Once a second: the date, the deadlines of all connections, the log.
+//!
+//! One sweep instead of a timer per request: setting a deadline is a store,
+//! and a deadline is met within a second of its time, never early.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Shard;
+use super::connection::{ConnectionState, Phase};
+use crate::engine;
+use crate::limits::LINGER_MS;
+use crate::metrics::TimeoutKind;
+
+impl Shard {
+    pub(super) async fn sweep_every_second(self: Rc<Self>) {
+        let mut next = Instant::now();
+        loop {
+            next = Instant::now().max(next + Duration::from_secs(1));
+            engine::interval_tick(next).await;
+            self.context.clock.refresh_date();
+            self.end_expired();
+            if let Some(log) = &self.log {
+                let mut log = log.borrow_mut();
+                log.flush();
+                let dropped = log.take_lines_dropped();
+                self.context.metrics.borrow_mut().counters.access_log_lines_dropped += dropped;
+            }
+        }
+    }
+
+    fn end_expired(&self) {
+        for (_, connection) in self.connections.borrow().iter() {
+            connection.ticks.set(connection.ticks.get().saturating_add(1));
+            if self.is_expired(connection) {
+                connection.expired.set(true);
+                self.expire(connection);
+            }
+        }
+    }
+
+    fn expire(&self, connection: &ConnectionState) {
+        let kind = match connection.phase() {
+            Phase::Fresh | Phase::Head => TimeoutKind::Head,
+            Phase::Body => TimeoutKind::Body,
+            Phase::Write => TimeoutKind::Write,
+            Phase::Idle | Phase::Busy | Phase::Linger => TimeoutKind::Idle,
+        };
+        self.context.metrics.borrow_mut().timed_out(kind);
+        match connection.phase() {
+            // The answer, 408, can still be written.
+            Phase::Head | Phase::Body => connection.closer.shutdown_read(),
+            _ => connection.closer.shutdown(),
+        }
+    }
+
+    fn is_expired(&self, connection: &ConnectionState) -> bool {
+        let limits = &self.limits;
+        // The first tick comes up to a second early.
+        let over = |limit_ms: u64| u64::from(connection.ticks.get()) * 1000 > limit_ms + 999;
+        match connection.phase() {
+            Phase::Idle => over(limits.idle_timeout_ms),
+            Phase::Fresh | Phase::Head => over(limits.head_timeout_ms),
+            Phase::Write => over(limits.write_stall_timeout_ms),
+            Phase::Linger => over(LINGER_MS),
+            Phase::Busy => false,
+            Phase::Body => {
+                let waited = connection.body_wait_ticks.get().saturating_add(1);
+                connection.body_wait_ticks.set(waited);
+                let waited_s = u64::from(waited.saturating_sub(1));
+                waited_s * 1000 >= limits.body_rate_grace_ms.max(1)
+                    && connection.body_bytes.get() < waited_s * limits.body_rate_min_bytes_per_s
+            }
+        }
+    }
+}
