@@ -52,7 +52,11 @@ pub(super) enum ShardEvent {
     /// It drained and ended. `cut` connections did not end by themselves.
     Drained { shard: usize, cut: usize },
     /// Its loop died.
-    Died { shard: usize, reason: String, last: Option<Box<ShardSnapshot>> },
+    Died {
+        shard: usize,
+        reason: String,
+        last: Option<Box<ShardSnapshot>>,
+    },
 }
 
 /// Body of the thread.
@@ -60,9 +64,11 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
     let shard = incarnation.slot.index;
     let event = match catch_unwind(AssertUnwindSafe(|| live(plan, incarnation, &tell))) {
         Ok(event) => event,
-        Err(payload) => {
-            ShardEvent::Died { shard, reason: panic_text(&*payload), last: None }
-        }
+        Err(payload) => ShardEvent::Died {
+            shard,
+            reason: panic_text(&*payload),
+            last: None,
+        },
     };
     plan.mesh.detach(shard);
     tell(event);
@@ -70,7 +76,10 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
 
 fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) -> ShardEvent {
     let index = incarnation.slot.index;
-    let failed = |message: String| ShardEvent::Failed { shard: index, message };
+    let failed = |message: String| ShardEvent::Failed {
+        shard: index,
+        message,
+    };
     if plan.pin
         && let Err(error) = pin_current_thread(incarnation.slot.cpu)
     {
@@ -97,7 +106,11 @@ fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) 
                 runtime.block_on(shard.cut_connections());
             }));
             let last = cut.is_ok().then(|| Box::new(shard.snapshot()));
-            ShardEvent::Died { shard: index, reason, last }
+            ShardEvent::Died {
+                shard: index,
+                reason,
+                last,
+            }
         }
     };
     end(runtime, shard);
