@@ -164,6 +164,8 @@ pub const CORE_LIST_BYTES_MAX: usize = 4 * KIB;
 /// A core map file, bytes: one table with every key for each of
 /// [`CPU_IDS_MAX`] shards, with comments, fits.
 pub const CORE_MAP_BYTES_MAX: usize = 256 * KIB;
+/// A config file, bytes: every key with its comments, and an embedded core map.
+pub const CONFIG_BYTES_MAX: usize = 2 * CORE_MAP_BYTES_MAX;
 /// Submission entries of one shard's ring; the kernel wants a power of two, and
 /// the reactor rounds less than this up to it.
 pub const RING_ENTRIES_MIN: u32 = 256;
@@ -194,19 +196,22 @@ pub const STORE_READ_BUSY_TIMEOUT_MS_MAX: u64 = 250;
 /// Rows of one transaction while seeding. The demo data of a first start fit
 /// one, so a start that is interrupted leaves all of them or none.
 pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
-/// A config file, bytes: every key with its comments, and an embedded core map.
-pub const CONFIG_BYTES_MAX: usize = 2 * CORE_MAP_BYTES_MAX;
 
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
-const _: () = assert!(16 * KIB <= READ_BUFFER_LARGE_BYTES, "a default head fits one large buffer");
+const _: () = assert!(
+    16 * KIB <= READ_BUFFER_LARGE_BYTES,
+    "a default head fits one large buffer"
+);
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
-const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
-const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
 const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);
-const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());
-const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
-const _: () = assert!(CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX, "every second id, each `1022,`");
-const _: () = assert!(CORE_MAP_BYTES_MAX < CONFIG_BYTES_MAX, "a config file can embed a core map");
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
 const _: () = assert!(2 * (4 * USER_NAME_CHARS_MAX + 48) <= CURSOR_TEXT_BYTES_MAX);
+const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
+const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
+const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());
+const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
+const _: () = assert!(
+    CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX,
+    "every second id, each `1022,`"
+);

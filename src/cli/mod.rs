@@ -4,6 +4,7 @@
 //! configuration is wrong. Errors go to stderr in two lines: what, and the
 //! cure.
 
+mod app;
 mod args;
 mod banner;
 mod config;

@@ -18,15 +18,20 @@ pub fn annotate(config: &Config, origins: Option<&BTreeMap<&'static str, Origin>
     for section in knobs::SECTIONS {
         let _ = write!(text, "\n{RULE}\n");
         comment(&mut text, "# ", section.about);
-        let _ = write!(text, "[{}]\n", section.name);
+        let _ = writeln!(text, "[{}]", section.name);
         for knob in section.knobs {
             text.push('\n');
             describe(&mut text, knob, &(knob.show)(&defaults));
             if let Some(origins) = origins {
                 let origin = origins.get(knob.name).unwrap_or(&Origin::Default);
-                let _ = write!(text, "# from: {origin}\n");
+                let _ = writeln!(text, "# from: {origin}");
             }
-            let _ = write!(text, "{} = {}\n", knob.key(), (knob.show)(config));
+            let value = (knob.show)(config);
+            let _ = match (knob.is_table, value.as_str()) {
+                (false, value) => writeln!(text, "{} = {value}", knob.key()),
+                (true, "") => writeln!(text, "[{}]", knob.name),
+                (true, lines) => writeln!(text, "[{}]\n{lines}", knob.name),
+            };
         }
     }
     text
@@ -39,7 +44,7 @@ fn describe(text: &mut String, knob: &Knob, default: &str) {
         unit => format!(" ({unit})"),
     };
     comment(text, "#   valid:   ", &format!("{}{unit}.", knob.valid));
-    if !default.contains('\n') {
+    if !knob.is_table {
         comment(text, "#   default: ", default);
     }
     comment(text, "#   cost:    ", knob.cost);

@@ -9,7 +9,6 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Origin, nearest};
 use super::knob::Knob;
 use super::knobs;
-use super::load::CORE_MAP_FLAG;
 use crate::limits::CONFIG_BYTES_MAX;
 
 /// A file's text, and how to name a place in it.

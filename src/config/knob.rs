@@ -19,6 +19,8 @@ pub struct Knob {
     pub name: &'static str,
     /// Flag of `corelane serve`, without dashes.
     pub flag: Option<&'static str>,
+    /// Whether it is a table of texts, with a heading of its own in the file.
+    pub is_table: bool,
     /// Unit of the value, empty where it has none.
     pub unit: &'static str,
     /// What would be valid.
@@ -77,6 +79,7 @@ impl Knob {
     pub(crate) const EMPTY: Self = Self {
         name: "",
         flag: None,
+        is_table: false,
         unit: "",
         valid: Valid::Says(""),
         what: "",

@@ -30,11 +30,12 @@ pub use knob::{Knob, Valid};
 pub use knobs::all as knobs;
 pub use load::{Loaded, Sources, load};
 
-pub(crate) use load::{CONFIG_FLAG, CORE_MAP_FLAG};
+pub(crate) use load::CORE_MAP_FLAG;
 
 use crate::handlers::ApiOptions;
+use crate::handlers::health::HealthOptions;
+use crate::handlers::static_files::StaticOptions;
 use crate::server::ServerOptions;
-use crate::static_files::StaticOptions;
 use crate::store::{StoreOptions, StoreUrl};
 use crate::topology::{CoreMapOptions, CoreSelection, EngineKind};
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub access_log: AccessLogOptions,
     /// The users and posts API.
     pub api: ApiOptions,
+    /// The health endpoints.
+    pub health: HealthOptions,
 }
 
 impl Default for Config {
@@ -72,6 +75,7 @@ impl Default for Config {
             static_files: StaticOptions { root: in_data("static"), ..StaticOptions::default() },
             access_log: AccessLogOptions::default(),
             api: ApiOptions::default(),
+            health: HealthOptions::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Types a knob can have: how each is read from TOML and shown as TOML.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -95,6 +96,30 @@ impl KnobValue for PathBuf {
     }
 }
 
+/// A table of texts, in the order written. Shown as the lines under its
+/// heading.
+impl KnobValue for Vec<(String, String)> {
+    fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
+        let DeValue::Table(table) = value.get_ref() else { return Err(wrong_type(value)) };
+        let mut lines: Vec<_> = table.iter().collect();
+        lines.sort_by_key(|(key, _)| key.span().start);
+        let text = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let key: &Cow<'_, str> = key.get_ref();
+            let about = |refusal: Refusal| Refusal {
+                what: format!("has {} = {}", quote(key), refusal.what.trim_start_matches("is ")),
+                ..refusal
+            };
+            Ok((key.to_string(), read_string(value).map_err(about)?.to_owned()))
+        };
+        lines.into_iter().map(text).collect()
+    }
+
+    fn show(&self) -> String {
+        let line = |(key, value): &(String, String)| format!("{} = {}", quote(key), quote(value));
+        self.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
 impl KnobValue for SocketAddr {
     const TEXTUAL: bool = true;
 
@@ -139,7 +164,17 @@ pub(crate) fn read_string<'a>(value: &'a Spanned<DeValue<'_>>) -> Result<&'a str
 
 /// A TOML basic string.
 pub(crate) fn quote(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 pub(crate) fn wrong_type(value: &Spanned<DeValue<'_>>) -> Refusal {

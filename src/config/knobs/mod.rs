@@ -50,7 +50,12 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "One line per request, written by a thread of its own.",
         knobs: access_log::KNOBS,
     },
-    Section { name: "api", about: "The users and posts API.", knobs: api::KNOBS },
+    Section {
+        name: "health",
+        about: "/health, /health/live and /health/ready.",
+        knobs: api::HEALTH_KNOBS,
+    },
+    Section { name: "api", about: "The users and posts API.", knobs: api::API_KNOBS },
 ];
 
 #[cfg(test)]
