@@ -1,3 +1,7 @@
-//! The endpoints corelane ships, written on the public API like any user's.
+//! The endpoints corelane comes with, written on the public API like any
+//! user's.
 
+pub mod health;
+pub mod index;
+pub mod metrics;
 pub mod static_files;
