@@ -195,10 +195,10 @@ impl Fingerprint {
         }
     }
 
-    /// Whether its next change is sure to show, at `now_ns` of Unix time.
-    pub(super) fn is_settled(&self, now_ns: i128) -> bool {
-        let changed_ns = i128::from(self.changed_s) * 1_000_000_000 + i128::from(self.changed_ns);
-        now_ns - changed_ns >= RACY_NS
+    /// How long ago it last changed in any way, at `now_ns` of Unix time;
+    /// negative when the clock has been set back since.
+    pub(super) fn age_ns(&self, now_ns: i128) -> i128 {
+        now_ns - i128::from(self.changed_s) * 1_000_000_000 - i128::from(self.changed_ns)
     }
 
     /// Whether both are the same content of the same file. The change time is

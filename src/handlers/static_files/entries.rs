@@ -16,7 +16,8 @@ use std::task::{Poll, Waker};
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use super::resource::{Finder, Found, Lookup};
+use super::beneath::RACY_NS;
+use super::resource::{Finder, Found, Lookup, Settling};
 use crate::engine::{self, PoolError};
 use crate::error::Blame;
 use crate::{Error, clock::Millis};
@@ -36,6 +37,18 @@ pub(super) struct Entry {
     pub(super) found: Found,
     /// When the last lookup began.
     looked_up_ms: Cell<Millis>,
+}
+
+impl Entry {
+    /// How long after the lookup it is trusted. A file that has just changed
+    /// is looked at again as soon as its times can tell, to give it a strong
+    /// tag and to catch a second change that they hide.
+    fn trusted_ms(&self, revalidate_ms: u64) -> u64 {
+        match &self.found {
+            Found::File(file) if file.settling() == Settling::Soon => revalidate_ms.min(RACY_MS),
+            _ => revalidate_ms,
+        }
+    }
 }
 
 /// Why a lookup has no answer; shared by all who waited for it.
@@ -68,7 +81,7 @@ impl Entries {
         let cache = self.cache.borrow();
         let entry = cache.get(path)?;
         let age_ms = now_ms.saturating_sub(entry.looked_up_ms.get());
-        (age_ms < self.revalidate_ms).then(|| entry.clone())
+        (age_ms < entry.trusted_ms(self.revalidate_ms)).then(|| entry.clone())
     }
 
     /// Looks on disk, or waits for the request that already does. `now_ms` is
@@ -88,7 +101,7 @@ impl Entries {
                 Landing::Failed(error) => return Err(error),
                 Landing::Found(entry) => {
                     let age_ms = now_ms.saturating_sub(entry.looked_up_ms.get());
-                    if age_ms == 0 || age_ms < self.revalidate_ms {
+                    if age_ms == 0 || age_ms < entry.trusted_ms(self.revalidate_ms) {
                         return Ok(entry);
                     }
                     // It began too long before this request came.
@@ -202,6 +215,8 @@ impl Weighter<Box<str>, Rc<Entry>> for ByBytes {
         ENTRY_BYTES + path.len() as u64 + content
     }
 }
+
+const RACY_MS: u64 = (RACY_NS / 1_000_000) as u64;
 
 /// What an entry costs beside path and content: map slot, counters, node.
 const ENTRY_BYTES: u64 = 256;

@@ -65,10 +65,9 @@ impl StaticOptions {
     pub(super) fn check(&self) -> Result<(Root, CacheRules), StaticError> {
         let rules = CacheRules::new(self.cache_control.iter().map(|(p, v)| (p, v)))
             .map_err(StaticError::CacheRule)?;
-        if let Some(index) = &self.index {
-            if index.is_empty() || index.contains(['/', '\0']) || index == "." || index == ".." {
-                return Err(StaticError::Index(index.clone()));
-            }
+        let is_name = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
+        if let Some(index) = self.index.as_deref().filter(|name| !is_name(name)) {
+            return Err(StaticError::Index(index.to_owned()));
         }
         if self.cached_file_bytes_max > self.cache_bytes / CACHED_FILES_MIN {
             return Err(StaticError::CacheSize {

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::beneath::{Fingerprint, Kind, OpenFile, Root};
+use super::beneath::{Fingerprint, Kind, OpenFile, RACY_NS, Root};
 use crate::semantics::{Coding, CodingSet, ETag, Validators, format_http_date};
 use crate::static_path::{CacheRules, content_type};
 
@@ -31,8 +31,18 @@ pub(super) struct Resource {
     /// By `Coding as usize`; identity is always there.
     representations: [Option<Representation>; 4],
     seen: Seen,
-    /// Whether a change is sure to show in the fingerprints.
-    is_settled: bool,
+    settling: Settling,
+}
+
+/// Whether the next change of a resource is sure to show in its fingerprints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settling {
+    Settled,
+    /// It will be when [`RACY_NS`] have passed.
+    Soon,
+    /// Nobody knows when: the clock was set back, or it is written all the
+    /// time.
+    Never,
 }
 
 /// What stood at the paths of a resource, by `Coding as usize`, used or not.
@@ -126,11 +136,16 @@ impl Finder {
             Err(Kind::Forbidden) => return Ok(Found::Forbidden),
             Err(_) => return Ok(Found::Missing),
         };
-        let mut is_settled = seen.iter().flatten().all(|f| f.is_settled(now_ns));
+        let youngest_ns = seen.iter().flatten().map(|f| f.age_ns(now_ns)).min();
+        let mut settling = match youngest_ns {
+            Some(..0) => Settling::Never,
+            Some(0..RACY_NS) => Settling::Soon,
+            Some(RACY_NS..) | None => Settling::Settled,
+        };
         let original_modified_s = original.fingerprint.modified_s;
         let mut representations = [const { None }; 4];
         representations[Coding::Identity as usize] =
-            Some(self.represent(original, now_ns, &mut is_settled)?);
+            Some(self.represent(original, now_ns, &mut settling)?);
         for (coding, suffix) in SIBLINGS {
             let is_current = |f: &Fingerprint| f.modified_s >= original_modified_s;
             if !seen[coding as usize].as_ref().is_some_and(is_current) {
@@ -138,7 +153,7 @@ impl Finder {
             }
             let sibling = self.root.open_file(&format!("{relative}{suffix}"));
             representations[coding as usize] = match sibling {
-                Ok(Ok(file)) => self.represent(file, now_ns, &mut is_settled).ok(),
+                Ok(Ok(file)) => self.represent(file, now_ns, &mut settling).ok(),
                 _ => None,
             };
         }
@@ -148,7 +163,7 @@ impl Finder {
             relative,
             representations,
             seen,
-            is_settled,
+            settling,
         })))
     }
 
@@ -156,10 +171,12 @@ impl Finder {
         &self,
         mut file: OpenFile,
         now_ns: i128,
-        is_settled: &mut bool,
+        settling: &mut Settling,
     ) -> io::Result<Representation> {
         let content = file.read_whole(self.cached_file_bytes_max)?.map(|whole| {
-            *is_settled &= whole.is_one_state;
+            if !whole.is_one_state {
+                *settling = Settling::Never;
+            }
             Bytes::from(whole.bytes)
         });
         let fingerprint = file.fingerprint;
@@ -201,7 +218,11 @@ impl Resource {
     /// What must still be seen for it to be unchanged; `None` when that would
     /// not be enough and it must be read again.
     pub(super) fn seen(&self) -> Option<Seen> {
-        self.is_settled.then_some(self.seen)
+        (self.settling == Settling::Settled).then_some(self.seen)
+    }
+
+    pub(super) fn settling(&self) -> Settling {
+        self.settling
     }
 
     /// Bytes of content kept in memory.
@@ -236,9 +257,11 @@ pub(super) fn path_in(relative: &str, coding: Coding) -> String {
 fn etag_of_file(fingerprint: &Fingerprint, now_ns: i128) -> ETag {
     let hash = xxhash_rust::xxh3::xxh3_64(&fingerprint.to_bytes());
     let opaque = format!("{:x}-{hash:016x}", fingerprint.length);
-    let tag = match fingerprint.is_settled(now_ns) {
-        true => ETag::strong(&opaque),
-        false => ETag::weak(&opaque),
+    let is_settled = fingerprint.age_ns(now_ns) >= RACY_NS;
+    let tag = if is_settled {
+        ETag::strong(&opaque)
+    } else {
+        ETag::weak(&opaque)
     };
     tag.expect("digits make a tag")
 }
