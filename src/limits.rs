@@ -86,6 +86,8 @@ pub const WRITE_BUFFER_KEEP_BYTES: usize = 16 * KIB;
 /// An unread request body up to this size is read and dropped so that the
 /// connection can go on; a longer one closes it.
 pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
+/// How long the end of the process waits for the access log to be written.
+pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
 /// Requests served in one go before the other tasks of the shard get a turn.
 pub const REQUESTS_PER_TURN_MAX: u32 = 64;
 /// 503 answers to connections over the limit under way at once, per shard;
@@ -105,21 +107,6 @@ pub const STATIC_PATH_BYTES_MAX: usize = 1_024;
 /// Ranges of one request. Over it: the `Range` field is ignored (RFC 9110
 /// section 14.2).
 pub const RANGES_MAX: usize = 16;
-/// Control messages waiting for a shard (metrics, drain). Full: the sender is
-/// told at once.
-pub const SHARD_INBOX_MESSAGES_MAX: usize = 256;
-/// Jobs waiting for the blocking pool, process-wide. Full: 503.
-pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
-/// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
-pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
-/// Writes in one group commit.
-pub const STORE_WRITE_GROUP_MAX: usize = 512;
-/// A shard's access log lines go to the log writer when they are this many
-/// bytes, or at the next sweep.
-pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
-/// Batches waiting for the log writer, process-wide. Full: lines are dropped
-/// and counted.
-pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
 /// Rows of a list page when the client does not say.
 pub const PAGE_ROWS_DEFAULT: u32 = 20;
 /// Rows of a list page at most. Over it: 422.
@@ -150,17 +137,73 @@ pub const FIELD_NAME_SHOWN_CHARS_MAX: usize = 64;
 pub const CONDITIONAL_WRITE_ATTEMPTS_MAX: u32 = 8;
 /// `Retry-After` of a store that cannot take a request now, seconds.
 pub const STORE_RETRY_AFTER_S: u32 = 1;
+const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
+const _: () = assert!(2 * (4 * USER_NAME_CHARS_MAX + 48) <= CURSOR_TEXT_BYTES_MAX);
+/// Control messages waiting for a shard (metrics, drain). Full: the sender is
+/// told at once.
+pub const SHARD_INBOX_MESSAGES_MAX: usize = 256;
+/// Jobs waiting for the blocking pool, process-wide. Full: 503.
+pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
+/// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
+pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
+/// Writes in one group commit.
+pub const STORE_WRITE_GROUP_MAX: usize = 512;
+/// A shard's access log lines go to the log writer when they are this many
+/// bytes, or at the next sweep.
+pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
+/// Batches waiting for the log writer, process-wide. Full: lines are dropped
+/// and counted.
+pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
+/// How long `/metrics` waits for the other shards, milliseconds.
+pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
+/// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
+/// `core_affinity` (and glibc's `cpu_set_t`) has this many bits and it aborts
+/// over them.
+pub const CPU_IDS_MAX: usize = 1_024;
+/// Length of a core list such as `2-8,10`, bytes. Every second CPU of
+/// [`CPU_IDS_MAX`] written out one by one still fits.
+pub const CORE_LIST_BYTES_MAX: usize = 4 * KIB;
+/// A core map file, bytes: one table with every key for each of
+/// [`CPU_IDS_MAX`] shards, with comments, fits.
+pub const CORE_MAP_BYTES_MAX: usize = 256 * KIB;
+/// Submission entries of one shard's ring; the kernel wants a power of two, and
+/// the reactor rounds less than this up to it.
+pub const RING_ENTRIES_MIN: u32 = 256;
+/// See [`RING_ENTRIES_MIN`]; the kernel's own limit (`IORING_MAX_ENTRIES`).
+pub const RING_ENTRIES_MAX: u32 = 32_768;
+/// How long a shard may spin before it parks, microseconds.
+pub const SPIN_US_MAX: u32 = 10_000;
+/// Rows of one export batch; the shard does other work between batches.
+pub const STORE_EXPORT_BATCH_ROWS: usize = 256;
+/// Rows a filtered list looks at in list order before it turns to the indexes
+/// by age, which cost a seek per age but are bounded for any filter.
+pub const STORE_LIST_WALK_ROWS_MAX: usize = 512;
+/// Index entries one search for near users may look at before it answers with
+/// the nearest found so far. Only places crowded beyond reason reach it.
+pub const STORE_NEAR_ROWS_MAX: usize = 200_000;
+/// Users looked at who stand within metres of each other; over it, which of
+/// them are listed is left to chance.
+pub const STORE_NEAR_CROWD_ROWS_MAX: usize = 4_096;
+/// Rows a search for near users looks at before it lets other tasks run.
+pub const STORE_NEAR_SLICE_ROWS: usize = 1_024;
+/// Prepared statements kept per connection.
+pub const STORE_STATEMENTS_MAX: usize = 128;
+/// Statement texts kept per connection for asked-for column sets.
+pub const STORE_STATEMENT_TEXTS_MAX: usize = 512;
+/// A reading connection waits at most this long for a lock, because its shard
+/// waits with it. Readers need a lock only while the log is recovered.
+pub const STORE_READ_BUSY_TIMEOUT_MS_MAX: u64 = 250;
+/// Rows of one transaction while seeding. The demo data of a first start fit
+/// one, so a start that is interrupted leaves all of them or none.
+pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
+/// Access log lines waiting for the log writer. Full: lines are dropped and
+/// counted.
+pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
 /// How long `/metrics` waits for the other shards, milliseconds.
 pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
 
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
-const _: () = assert!(
-    16 * KIB <= READ_BUFFER_LARGE_BYTES,
-    "a default head fits one large buffer"
-);
+const _: () = assert!(16 * KIB <= READ_BUFFER_LARGE_BYTES, "a default head fits one large buffer");
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
-const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
-const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
-const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
-const _: () = assert!(2 * (4 * USER_NAME_CHARS_MAX + 48) <= CURSOR_TEXT_BYTES_MAX);
+const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);

@@ -14,7 +14,7 @@ use super::handler::MiddlewareChain;
 use super::{Handler, Middleware};
 use crate::Error;
 use crate::engine::EngineKind;
-use crate::metrics::RouteName;
+use crate::metrics::{RouteName, ShardIdentity};
 use crate::router::{RouteError, Router};
 
 /// Routes, per-shard state and middleware.
@@ -50,6 +50,18 @@ pub struct ShardInfo {
     pub engine: EngineKind,
     /// How often this shard has been restarted.
     pub restarts: u32,
+}
+
+impl ShardInfo {
+    /// How the metrics name it.
+    pub(crate) fn identity(&self) -> ShardIdentity {
+        ShardIdentity {
+            shard: self.index,
+            incarnation: self.restarts,
+            core: self.cpu,
+            engine: self.engine.name(),
+        }
+    }
 }
 
 impl App {
@@ -167,7 +179,9 @@ impl App {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.routes.iter().map(|r| (&r.method, &r.pattern))).finish()
+        f.debug_list()
+            .entries(self.routes.iter().map(|r| (&r.method, &r.pattern)))
+            .finish()
     }
 }
 
@@ -182,7 +196,12 @@ pub struct Route {
 impl Route {
     /// A route. Patterns are `/users`, `/users/{id}`, `/static/{*path}`.
     pub fn new(method: Method, pattern: &str, handler: impl Handler) -> Self {
-        Self { method, pattern: pattern.to_owned(), handler: Arc::new(handler), body_bytes_max: None }
+        Self {
+            method,
+            pattern: pattern.to_owned(),
+            handler: Arc::new(handler),
+            body_bytes_max: None,
+        }
     }
 
     /// Request bodies of this route may have up to `bytes` instead of the

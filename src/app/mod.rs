@@ -20,5 +20,5 @@ pub use response::Response;
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
 pub(crate) use builder::CompiledApp;
 pub(crate) use ctx::RequestParts;
-pub(crate) use handler::{HandlerFuture, run_chain};
+pub(crate) use handler::run_chain;
 pub(crate) use shard_context::ShardContext;

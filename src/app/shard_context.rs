@@ -50,7 +50,7 @@ impl ShardContext {
 
     /// This shard's numbers.
     pub(crate) fn snapshot(&self) -> ShardSnapshot {
-        self.metrics.borrow().snapshot(&self.info.snapshot_label())
+        self.metrics.borrow().snapshot(&self.info.identity())
     }
 
     /// Asks every other shard for its numbers and adds our own.
@@ -73,6 +73,10 @@ impl ShardContext {
                 _ => missing.push(shard),
             }
         }
-        ProcessSnapshot::merge(snapshots, missing, crate::process_stats::read(self.server_started))
+        ProcessSnapshot::merge(
+            snapshots,
+            missing,
+            crate::process_stats::read(self.server_started),
+        )
     }
 }

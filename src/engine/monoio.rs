@@ -56,7 +56,12 @@ impl Runtime {
         if options.kind == EngineKind::Epoll {
             bell.set_nonblocking(true).map_err(BuildError::Io)?;
         }
-        Ok(Self { driver, port, bell: Some(bell), pool })
+        Ok(Self {
+            driver,
+            port,
+            bell: Some(bell),
+            pool,
+        })
     }
 
     /// Runs `future` and everything it spawns until `future` is done. May be
@@ -91,7 +96,10 @@ fn build_io_uring(entries: u32) -> Result<monoio::Runtime<TimeDriver<IoUringDriv
     let deadline = Instant::now() + Duration::from_secs(1);
     loop {
         let mut flags = io_uring::IoUring::builder();
-        flags.setup_single_issuer().setup_coop_taskrun().setup_taskrun_flag();
+        flags
+            .setup_single_issuer()
+            .setup_coop_taskrun()
+            .setup_taskrun_flag();
         let built = RuntimeBuilder::<IoUringDriver>::new()
             .uring_builder(flags)
             .with_entries(entries)
@@ -171,7 +179,9 @@ pub async fn interval_tick(deadline: Instant) {
 /// # Errors
 /// [`Elapsed`].
 pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
-    monoio::time::timeout(duration, future).await.map_err(|_| Elapsed)
+    monoio::time::timeout(duration, future)
+        .await
+        .map_err(|_| Elapsed)
 }
 
 /// A listening socket of one shard.
@@ -196,7 +206,9 @@ impl TcpListener {
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         // io_uring answers EAGAIN instead of waiting on a nonblocking socket.
         listener.set_nonblocking(monoio::utils::is_legacy())?;
-        Ok(Self { inner: ReactorListener::from_std(listener)? })
+        Ok(Self {
+            inner: ReactorListener::from_std(listener)?,
+        })
     }
 
     /// The next connection. Must not be raced or dropped while pending: an
@@ -232,7 +244,11 @@ impl TcpListener {
 /// As bind(2) and listen(2).
 pub fn bind_std(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -296,12 +312,19 @@ impl TcpStream {
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
         // monoio's io_uring accept leaves it out; a child would inherit it.
         let _ = rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC);
-        Self { inner: stream, link: Rc::new(Link { fd: Cell::new(Some(fd)) }) }
+        Self {
+            inner: stream,
+            link: Rc::new(Link {
+                fd: Cell::new(Some(fd)),
+            }),
+        }
     }
 
     /// A handle that can end this connection from another task of the shard.
     pub fn closer(&self) -> StreamCloser {
-        StreamCloser { link: self.link.clone() }
+        StreamCloser {
+            link: self.link.clone(),
+        }
     }
 
     /// Reads into the spare capacity of `buffer`, which must not be full.
@@ -443,7 +466,10 @@ impl File {
                 });
                 match read.await {
                     Ok(done) => done,
-                    Err(_) => (Err(io::Error::other("the blocking pool is full")), Vec::new()),
+                    Err(_) => (
+                        Err(io::Error::other("the blocking pool is full")),
+                        Vec::new(),
+                    ),
                 }
             }
         }

@@ -34,7 +34,11 @@ pub fn remote<T: Send + 'static>() -> (RemoteSender<T>, RemoteReceiver<T>) {
         ticket: Some(ticket),
         value: PhantomData,
     };
-    let receiver = RemoteReceiver { port: Rc::downgrade(&port), ticket, value: PhantomData };
+    let receiver = RemoteReceiver {
+        port: Rc::downgrade(&port),
+        ticket,
+        value: PhantomData,
+    };
     (sender, receiver)
 }
 
@@ -84,9 +88,12 @@ impl<T: 'static> Future for RemoteReceiver<T> {
             return Poll::Ready(Err(Gone));
         };
         match std::mem::replace(&mut slot.state, SlotState::Taken) {
-            SlotState::Arrived(value) => {
-                Poll::Ready(value.and_then(|v| v.downcast::<T>().ok()).map(|v| *v).ok_or(Gone))
-            }
+            SlotState::Arrived(value) => Poll::Ready(
+                value
+                    .and_then(|v| v.downcast::<T>().ok())
+                    .map(|v| *v)
+                    .ok_or(Gone),
+            ),
             SlotState::Taken => Poll::Ready(Err(Gone)),
             SlotState::Empty | SlotState::Waiting(_) => {
                 slot.state = SlotState::Waiting(cx.waker().clone());
@@ -131,7 +138,9 @@ impl ShardWaker {
     /// # Panics
     /// When called on a thread that runs no [`super::Runtime`].
     pub fn current() -> Self {
-        Self { doorbell: Port::current().mailbox.doorbell.clone() }
+        Self {
+            doorbell: Port::current().mailbox.doorbell.clone(),
+        }
     }
 
     /// Makes the shard run the callbacks registered with
@@ -145,7 +154,10 @@ impl ShardWaker {
     /// # Panics
     /// When called on a thread that runs no [`super::Runtime`].
     pub fn on_wake(callback: impl Fn() + 'static) {
-        Port::current().callbacks.borrow_mut().push(Rc::new(callback));
+        Port::current()
+            .callbacks
+            .borrow_mut()
+            .push(Rc::new(callback));
     }
 }
 
@@ -190,7 +202,10 @@ impl Port {
         let (bell, listening) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         let (sender, arrivals) = mpsc::channel();
-        let doorbell = Arc::new(Doorbell { rung: AtomicBool::new(false), bell });
+        let doorbell = Arc::new(Doorbell {
+            rung: AtomicBool::new(false),
+            bell,
+        });
         let port = Self {
             mailbox: Mailbox { sender, doorbell },
             arrivals,
@@ -318,14 +333,25 @@ impl Slots {
         if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index];
             slot.state = SlotState::Empty;
-            return Ticket { index, generation: slot.generation };
+            return Ticket {
+                index,
+                generation: slot.generation,
+            };
         }
-        self.slots.push(Slot { generation: 0, state: SlotState::Empty });
-        Ticket { index: self.slots.len() - 1, generation: 0 }
+        self.slots.push(Slot {
+            generation: 0,
+            state: SlotState::Empty,
+        });
+        Ticket {
+            index: self.slots.len() - 1,
+            generation: 0,
+        }
     }
 
     fn entry(&mut self, ticket: Ticket) -> Option<&mut Slot> {
-        self.slots.get_mut(ticket.index).filter(|slot| slot.generation == ticket.generation)
+        self.slots
+            .get_mut(ticket.index)
+            .filter(|slot| slot.generation == ticket.generation)
     }
 
     fn deliver(&mut self, arrival: Arrival) -> Option<Waker> {

@@ -1,5 +1,233 @@
-//! A process of shards (being written).
+//! A process of shards: started together, watched, restarted, drained.
+//!
+//! The housekeeping thread (the caller's) holds the listening sockets; each
+//! shard runs on a thread of its own that `shard_thread` pins. A dead shard's
+//! socket stays open, so connections that wait on it wait for the successor
+//! instead of being reset.
 
+mod error;
 mod options;
+mod shard_thread;
+mod signals;
+mod supervisor;
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use error::StartError;
 pub use options::{RequestIdMode, ServerOptions};
+pub use signals::run_until_signal;
+pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
+
+use crate::access_log::LogFormat;
+use crate::app::App;
+use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime, bind_std};
+use crate::ids::boot_id;
+use crate::log_sink::{AccessLogSink, LogTarget};
+use crate::mesh::Mesh;
+use crate::topology::{Machine, Placement, place};
+
+use shard_thread::ShardPlan;
+use supervisor::Supervisor;
+
+/// An app and what it takes to serve it.
+///
+/// ```no_run
+/// use corelane::{App, Response, Server};
+///
+/// let app = App::new().get("/", async |_| Ok(Response::text("hello\n")));
+/// let server = Server::new(app).start()?;
+/// println!("listening on http://{}", server.local_addr());
+/// corelane::server::run_until_signal(server);
+/// # Ok::<(), corelane::server::StartError>(())
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    app: App,
+    options: ServerOptions,
+    placement: Option<Placement>,
+    pin: bool,
+    log: Option<(LogFormat, LogTarget)>,
+}
+
+impl Server {
+    /// A server with default options and a shard on every core it may use.
+    pub fn new(app: App) -> Self {
+        Self {
+            app,
+            options: ServerOptions::default(),
+            placement: None,
+            pin: true,
+            log: None,
+        }
+    }
+
+    /// Sets the options.
+    #[must_use]
+    pub fn options(mut self, options: ServerOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets which shards run on which CPUs, from a core map.
+    #[must_use]
+    pub fn placement(mut self, placement: Placement) -> Self {
+        self.placement = Some(placement);
+        self
+    }
+
+    /// Leaves the shards' threads to the scheduler. For tests and small
+    /// shared machines; a pinned shard keeps its caches.
+    #[must_use]
+    pub fn unpinned(mut self) -> Self {
+        self.pin = false;
+        self
+    }
+
+    /// Writes an access log.
+    #[must_use]
+    pub fn access_log(mut self, format: LogFormat, target: LogTarget) -> Self {
+        self.log = Some((format, target));
+        self
+    }
+
+    /// Binds, builds every shard's state and starts serving. Returns when all
+    /// shards accept.
+    ///
+    /// # Errors
+    /// [`StartError`], which says what the operator can do; nothing is left
+    /// running.
+    pub fn start(self) -> Result<ServerHandle, StartError> {
+        self.app
+            .compile()
+            .map_err(|error| StartError::Routes(error.to_string()))?;
+        let placement = match self.placement {
+            Some(placement) => placement,
+            None => default_placement()?,
+        };
+        let pool =
+            BlockingPool::start(self.options.blocking_threads).map_err(StartError::Thread)?;
+        let engines = choose_engines(&placement, &self.options, &pool)?;
+        let count = placement.shards.len();
+        let listeners = bind_all(self.options.listen, self.options.http.backlog, count)?;
+        let sink = match self.log {
+            Some((format, target)) => Some(start_log(format, target)?),
+            None => None,
+        };
+        let local_addr = listeners[0].local_addr().map_err(StartError::Thread)?;
+        let mesh = Arc::new(Mesh::new(count));
+        let always = match self.options.request_id {
+            RequestIdMode::Always => true,
+            RequestIdMode::Auto => sink.is_some(),
+            RequestIdMode::Off => false,
+        };
+        let plan = ShardPlan {
+            app: Arc::new(self.app),
+            options: self.options,
+            count,
+            request_id_always: always,
+            boot_id: boot_id(),
+            server_started: Instant::now(),
+            mesh,
+            pool,
+            pin: self.pin,
+            sink,
+        };
+        Supervisor::start(plan, placement, engines, listeners, local_addr)
+    }
+}
+
+fn default_placement() -> Result<Placement, StartError> {
+    let machine = Machine::read().map_err(|error| StartError::Placement(error.to_string()))?;
+    place(&machine, &Default::default()).map_err(|error| StartError::Placement(error.to_string()))
+}
+
+/// The engine of each shard: as the core map says; where io_uring is refused
+/// by the host, epoll for all and a reason to print, unless the options insist.
+struct Engines {
+    by_shard: Vec<EngineOptions>,
+    fallback: Option<String>,
+}
+
+fn choose_engines(
+    placement: &Placement,
+    options: &ServerOptions,
+    pool: &BlockingPool,
+) -> Result<Engines, StartError> {
+    let wanted = |slot: &crate::topology::ShardSlot| EngineOptions {
+        kind: slot.engine.unwrap_or(EngineKind::IoUring),
+        ring_entries: slot.ring_entries,
+    };
+    let mut by_shard: Vec<_> = placement.shards.iter().map(wanted).collect();
+    let Some(probe) = by_shard
+        .iter()
+        .find(|engine| engine.kind == EngineKind::IoUring)
+    else {
+        return Ok(Engines {
+            by_shard,
+            fallback: None,
+        });
+    };
+    let probe = probe.clone();
+    let pool = pool.clone();
+    // On a thread of its own: a ring belongs to the thread that made it.
+    let probed = std::thread::spawn(move || Runtime::build(&probe, pool).map(drop)).join();
+    let error = match probed {
+        Ok(Ok(())) => {
+            return Ok(Engines {
+                by_shard,
+                fallback: None,
+            });
+        }
+        Ok(Err(error)) => error,
+        Err(_) => {
+            return Err(StartError::Thread(std::io::Error::other(
+                "the ring probe panicked",
+            )));
+        }
+    };
+    if options.require_io_uring {
+        return Err(StartError::Engine(error));
+    }
+    for engine in &mut by_shard {
+        engine.kind = EngineKind::Epoll;
+    }
+    Ok(Engines {
+        by_shard,
+        fallback: Some(error.to_string()),
+    })
+}
+
+/// One listening socket per shard on the same address. The first bind is made
+/// without SO_REUSEPORT peers in mind: another process of the same user could
+/// otherwise share the port silently.
+fn bind_all(
+    address: SocketAddr,
+    backlog: u32,
+    count: usize,
+) -> Result<Vec<std::net::TcpListener>, StartError> {
+    let failed = |source| StartError::Bind { address, source };
+    if address.port() != 0 {
+        // Bound without SO_REUSEPORT and dropped again: fails if anybody,
+        // another corelane included, already listens.
+        drop(std::net::TcpListener::bind(address).map_err(failed)?);
+    }
+    let first = bind_std(address, backlog).map_err(failed)?;
+    let address = first.local_addr().map_err(failed)?;
+    let mut listeners = vec![first];
+    while listeners.len() < count {
+        listeners.push(bind_std(address, backlog).map_err(failed)?);
+    }
+    Ok(listeners)
+}
+
+fn start_log(format: LogFormat, target: LogTarget) -> Result<AccessLogSink, StartError> {
+    let path = match &target {
+        LogTarget::File(path) => path.clone(),
+        LogTarget::Stdout => PathBuf::from("stdout"),
+        LogTarget::Stderr => PathBuf::from("stderr"),
+    };
+    AccessLogSink::start(target, format).map_err(|source| StartError::Log { path, source })
+}

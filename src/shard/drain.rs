@@ -9,8 +9,8 @@ use crate::engine;
 
 impl Shard {
     /// Stops accepting, closes idle connections and waits for the busy ones,
-    /// at most the drain timeout; then cuts what is left.
-    pub(super) async fn drain(self: Rc<Self>) {
+    /// at most the drain timeout; then cuts what is left and returns how many.
+    pub(super) async fn drain(self: Rc<Self>) -> usize {
         self.context.draining.set(true);
         self.listener.close();
         let deadline = Instant::now() + Duration::from_millis(self.drain_timeout_ms);
@@ -23,10 +23,12 @@ impl Shard {
             let _ = engine::timeout(left, self.connection_ended.wait()).await;
             self.close_idle();
         }
+        let cut = self.connections.borrow().len();
         self.cut_connections().await;
         if let Some(log) = &self.log {
             log.borrow_mut().flush();
         }
+        cut
     }
 
     /// Shuts every connection down and gives their tasks a second to end.

@@ -32,8 +32,10 @@ use crate::ids::RequestIds;
 use crate::limits::HttpLimits;
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
-use crate::metrics::ShardMetrics;
+use crate::metrics::{ShardMetrics, ShardSnapshot};
 use crate::{Error, http1};
+
+pub(crate) use guard::panic_text;
 
 use connection::ConnectionState;
 use event::LocalEvent;
@@ -54,6 +56,8 @@ pub(crate) struct ShardStart {
     pub(crate) server_started: Instant,
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) log: Option<ShardLog>,
+    /// The numbers of a predecessor that died.
+    pub(crate) inherited: Option<Box<ShardSnapshot>>,
 }
 
 /// A shard at work.
@@ -90,11 +94,16 @@ impl Shard {
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
         let inbox = start.mesh.attach(start.info.index);
+        let names = start.app.route_names();
+        let metrics = match &start.inherited {
+            Some(died) => ShardMetrics::resume(names, died),
+            None => ShardMetrics::new(names),
+        };
         let context = ShardContext {
             app,
             states,
             clock: ShardClock::new(),
-            metrics: RefCell::new(ShardMetrics::new(start.app.route_names())),
+            metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index),
             mesh: start.mesh,
             server_started: start.server_started,
@@ -121,8 +130,9 @@ impl Shard {
         }))
     }
 
-    /// Serves until told to drain, and through the drain.
-    pub(crate) async fn run(self: Rc<Self>) {
+    /// Serves until told to drain, and through the drain. Returns how many
+    /// connections had to be cut.
+    pub(crate) async fn run(self: Rc<Self>) -> usize {
         engine::spawn_local(self.clone().accept_connections());
         engine::spawn_local(self.clone().sweep_every_second());
         if self.spin.is_on() {
@@ -138,5 +148,10 @@ impl Shard {
             }
             self.inbox_rung.wait().await;
         }
+    }
+
+    /// This shard's numbers.
+    pub(crate) fn snapshot(&self) -> ShardSnapshot {
+        self.context.snapshot()
     }
 }

@@ -1,6 +1,7 @@
 //! What is counted and logged of a request.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use http::StatusCode;
 
@@ -34,7 +35,9 @@ impl Shard {
     pub(super) fn start_record(&self, parts: &RequestParts, request_bytes: usize) -> Record {
         let logged = self.log.as_ref().zip(parts.peer);
         Record {
-            route: parts.route.map_or(RouteIndex::UNMATCHED, |index| RouteIndex(index as u32)),
+            route: parts
+                .route
+                .map_or(RouteIndex::UNMATCHED, |index| RouteIndex(index as u32)),
             request_bytes: request_bytes as u64,
             logged: logged.map(|(_, peer)| Box::new(LoggedRequest::of(&parts.head, peer))),
         }
@@ -52,7 +55,11 @@ impl Shard {
                 user_agent: None,
             })
         });
-        Record { route: RouteIndex::UNMATCHED, request_bytes: 0, logged }
+        Record {
+            route: RouteIndex::UNMATCHED,
+            request_bytes: 0,
+            logged,
+        }
     }
 
     /// Counts and logs the answer.
@@ -72,8 +79,13 @@ impl Shard {
             sent.head_bytes + sent.body_bytes,
             record.request_bytes,
         );
-        let (Some(log), Some(logged)) = (&self.log, record.logged) else { return };
-        log.borrow_mut().write(&AccessEntry {
+        if self.spin.is_on() {
+            self.spin.note_busy(Instant::now());
+        }
+        let (Some(log), Some(logged)) = (&self.log, record.logged) else {
+            return;
+        };
+        log.borrow_mut().log(&AccessEntry {
             unix_ms: unix_ms(),
             peer: &logged.peer.ip().to_string(),
             method: &logged.method,

@@ -1,0 +1,92 @@
+//! Why a server does not start. Each message names the cure.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::engine::BuildError;
+
+/// Why [`super::Server::start`] failed.
+#[derive(Debug)]
+pub enum StartError {
+    /// The routes conflict or a pattern is wrong.
+    Routes(String),
+    /// The shards do not fit the machine.
+    Placement(String),
+    /// The address cannot be bound.
+    Bind {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What bind(2) or listen(2) said.
+        source: io::Error,
+    },
+    /// The reactor cannot be built.
+    Engine(BuildError),
+    /// The system gave no thread or socket.
+    Thread(io::Error),
+    /// The access log cannot be opened.
+    Log {
+        /// Its path.
+        path: PathBuf,
+        /// What open(2) said.
+        source: io::Error,
+    },
+    /// A shard could not build its world.
+    Shard {
+        /// Index of the shard.
+        shard: usize,
+        /// What it said.
+        message: String,
+    },
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Routes(message) => write!(f, "the routes are not valid: {message}"),
+            Self::Placement(message) => f.write_str(message),
+            Self::Bind { address, source } => {
+                write!(
+                    f,
+                    "cannot listen on {address}: {source}. {}",
+                    bind_cure(*address, source)
+                )
+            }
+            Self::Engine(error) => error.fmt(f),
+            Self::Thread(error) => write!(
+                f,
+                "the system gave no thread or socket: {error}. Raise TasksMax or `ulimit -u`, and \
+                 LimitNOFILE or `ulimit -n`"
+            ),
+            Self::Log { path, source } => write!(
+                f,
+                "cannot open the access log {}: {source}. Create its folder, make it writable, or \
+                 choose another target",
+                path.display()
+            ),
+            Self::Shard { shard, message } => write!(f, "shard {shard} did not start: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn bind_cure(address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "Another process has port {0}: `ss -ltnp 'sport = :{0}'` shows which; stop it or \
+             choose another --listen",
+            address.port()
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "Ports below 1024 need CAP_NET_BIND_SERVICE: `AmbientCapabilities=` in the systemd \
+             unit, or a port above 1023 (asked: {})",
+            address.port()
+        ),
+        io::ErrorKind::AddrNotAvailable => format!(
+            "This machine has no address {}: `ip address` lists those it has",
+            address.ip()
+        ),
+        _ => "Check --listen".to_owned(),
+    }
+}

@@ -1,0 +1,155 @@
+//! The life of one shard's thread: pin, build the reactor, run the shard, and
+//! when it ends or panics, leave nothing in flight.
+
+use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{RequestIdMode, ServerOptions};
+use crate::app::{App, ShardInfo};
+use crate::engine::{BlockingPool, EngineOptions, Runtime};
+use crate::log_sink::AccessLogSink;
+use crate::mesh::Mesh;
+use crate::metrics::ShardSnapshot;
+use crate::shard::{Shard, ShardStart, panic_text};
+use crate::topology::{ShardSlot, pin_current_thread};
+
+/// What all shards of a server have in common.
+#[derive(Debug, Clone)]
+pub(super) struct ShardPlan {
+    pub(super) app: Arc<App>,
+    pub(super) options: ServerOptions,
+    pub(super) count: usize,
+    pub(super) request_id_always: bool,
+    pub(super) boot_id: u32,
+    pub(super) server_started: Instant,
+    pub(super) mesh: Arc<Mesh>,
+    pub(super) pool: BlockingPool,
+    pub(super) pin: bool,
+    pub(super) sink: Option<AccessLogSink>,
+}
+
+/// What one incarnation of a shard is started with.
+#[derive(Debug)]
+pub(super) struct Incarnation {
+    pub(super) slot: ShardSlot,
+    pub(super) engine: EngineOptions,
+    pub(super) listener: TcpListener,
+    pub(super) restarts: u32,
+    /// The numbers of the one that died, so that totals never go down.
+    pub(super) inherited: Option<Box<ShardSnapshot>>,
+}
+
+/// What a shard's thread tells the supervisor.
+#[derive(Debug)]
+pub(super) enum ShardEvent {
+    /// It accepts connections.
+    Serving { shard: usize },
+    /// It could not be built.
+    Failed { shard: usize, message: String },
+    /// It drained and ended. `cut` connections did not end by themselves.
+    Drained { shard: usize, cut: usize },
+    /// Its loop died.
+    Died {
+        shard: usize,
+        reason: String,
+        last: Option<Box<ShardSnapshot>>,
+    },
+}
+
+/// Body of the thread.
+pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(ShardEvent)) {
+    let shard = incarnation.slot.index;
+    let event = match catch_unwind(AssertUnwindSafe(|| live(plan, incarnation, &tell))) {
+        Ok(event) => event,
+        Err(payload) => ShardEvent::Died {
+            shard,
+            reason: panic_text(&*payload),
+            last: None,
+        },
+    };
+    plan.mesh.detach(shard);
+    tell(event);
+}
+
+fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) -> ShardEvent {
+    let index = incarnation.slot.index;
+    let failed = |message: String| ShardEvent::Failed {
+        shard: index,
+        message,
+    };
+    if plan.pin
+        && let Err(error) = pin_current_thread(incarnation.slot.cpu)
+    {
+        return failed(error.to_string());
+    }
+    let mut runtime = match Runtime::build(&incarnation.engine, plan.pool.clone()) {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(error.to_string()),
+    };
+    let start = plan.shard_start(incarnation);
+    let shard = match runtime.block_on(Shard::build(start)) {
+        Ok(shard) => shard,
+        Err(error) => return failed(error.to_string()),
+    };
+    tell(ShardEvent::Serving { shard: index });
+    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(shard.clone().run())));
+    plan.mesh.detach(index);
+    let event = match ended {
+        Ok(cut) => ShardEvent::Drained { shard: index, cut },
+        Err(payload) => {
+            let reason = panic_text(&*payload);
+            // Its connections end now; their buffers must not outlive them.
+            let cut = catch_unwind(AssertUnwindSafe(|| {
+                runtime.block_on(shard.cut_connections());
+            }));
+            let last = cut.is_ok().then(|| Box::new(shard.snapshot()));
+            ShardEvent::Died {
+                shard: index,
+                reason,
+                last,
+            }
+        }
+    };
+    end(runtime, shard);
+    event
+}
+
+/// Frees the runtime if nothing is in flight any more, else leaks it.
+fn end(runtime: Runtime, shard: Rc<Shard>) {
+    let quiet = !shard.has_connections();
+    drop(shard);
+    if quiet {
+        drop(runtime);
+    } else {
+        runtime.abandon();
+    }
+}
+
+impl ShardPlan {
+    fn shard_start(&self, incarnation: Incarnation) -> ShardStart {
+        ShardStart {
+            app: self.app.clone(),
+            info: ShardInfo {
+                index: incarnation.slot.index,
+                count: self.count,
+                cpu: self.pin.then_some(incarnation.slot.cpu),
+                engine: incarnation.engine.kind,
+                restarts: incarnation.restarts,
+            },
+            listener: incarnation.listener,
+            limits: self.options.http.clone(),
+            request_id_always: self.request_id_always,
+            request_id_echo: self.options.request_id != RequestIdMode::Off,
+            boot_id: self.boot_id,
+            spin_us: incarnation.slot.spin_us,
+            drain_timeout_ms: self.options.drain_timeout_ms,
+            server_started: self.server_started,
+            mesh: self.mesh.clone(),
+            log: self.sink.as_ref().map(AccessLogSink::shard_log),
+            inherited: incarnation.inherited,
+        }
+    }
+}

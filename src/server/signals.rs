@@ -1,0 +1,57 @@
+//! Signals, on the housekeeping thread: SIGTERM and SIGINT drain, a second one
+//! ends the process at once, SIGHUP and SIGUSR1 reopen the logs.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+
+use super::{ExitReport, ServerHandle};
+
+/// Waits for the server to end, turning signals into what an operator expects
+/// of them. A second SIGTERM or SIGINT exits the process with status 1 without
+/// waiting for anything.
+pub fn run_until_signal(server: ServerHandle) -> ExitReport {
+    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("corelane: signals cannot be watched ({error}); only kill -9 will stop this");
+            return server.wait();
+        }
+    };
+    let handle = signals.handle();
+    let server = Arc::new(server);
+    let watched = server.clone();
+    let watcher = thread::spawn(move || {
+        let mut draining = false;
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP | SIGUSR1 => watched.reopen_logs(),
+                _ if draining => {
+                    eprintln!("corelane: second signal, exiting at once");
+                    std::process::exit(1);
+                }
+                _ => {
+                    draining = true;
+                    eprintln!("corelane: draining; a second signal exits at once");
+                    watched.drain();
+                }
+            }
+        }
+    });
+    while !server.is_finished() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    handle.close();
+    let _ = watcher.join();
+    match Arc::try_unwrap(server) {
+        Ok(server) => server.wait(),
+        Err(_) => ExitReport {
+            drained: false,
+            connections_cut: 0,
+            restarts: 0,
+        },
+    }
+}

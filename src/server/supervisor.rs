@@ -1,0 +1,364 @@
+//! Watches the shards: restarts one that died, with back-off, while the others
+//! go on serving; ends when all have drained.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::shard_thread::{self, Incarnation, ShardEvent, ShardPlan};
+use super::{Engines, StartError};
+use crate::backoff::Backoff;
+use crate::engine::{EngineKind, EngineOptions};
+use crate::limits::LOG_CLOSE_TIMEOUT_MS;
+use crate::mesh::Message;
+use crate::metrics::ShardSnapshot;
+use crate::topology::{Placement, ShardSlot, confine_current_thread};
+
+/// A running server. Dropping it does not stop it; [`drain`](Self::drain) and
+/// [`wait`](Self::wait) do.
+#[derive(Debug)]
+pub struct ServerHandle {
+    local_addr: SocketAddr,
+    shards: Vec<ShardSummary>,
+    fallback: Option<String>,
+    plan: ShardPlan,
+    commands: Sender<Command>,
+    supervisor: JoinHandle<ExitReport>,
+}
+
+/// One shard as it was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardSummary {
+    /// Its index.
+    pub index: usize,
+    /// The CPU it is pinned to; `None` when unpinned.
+    pub cpu: Option<usize>,
+    /// The reactor it runs on.
+    pub engine: EngineKind,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExitReport {
+    /// Every request in flight was finished within the drain timeout.
+    pub drained: bool,
+    /// Connections that were cut when it had passed.
+    pub connections_cut: usize,
+    /// Restarts of shards over the whole life of the server.
+    pub restarts: u32,
+}
+
+impl ServerHandle {
+    /// The address it listens on, with the port the kernel chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The shards and where they run.
+    pub fn shards(&self) -> &[ShardSummary] {
+        &self.shards
+    }
+
+    /// Why epoll runs although io_uring was asked for, if it does.
+    pub fn fallback(&self) -> Option<&str> {
+        self.fallback.as_deref()
+    }
+
+    /// Starts the drain: no new connections, requests in flight are finished,
+    /// idle connections closed, after the timeout the rest is cut.
+    pub fn drain(&self) {
+        let _ = self.commands.send(Command::Drain);
+    }
+
+    /// Waits until all shards have ended after a [`drain`](Self::drain).
+    pub fn wait(self) -> ExitReport {
+        let report = self.supervisor.join();
+        if let Some(sink) = self.plan.sink {
+            sink.close(Duration::from_millis(LOG_CLOSE_TIMEOUT_MS));
+        }
+        report.unwrap_or(ExitReport {
+            drained: false,
+            connections_cut: 0,
+            restarts: 0,
+        })
+    }
+
+    /// Whether all shards have ended.
+    pub fn is_finished(&self) -> bool {
+        self.supervisor.is_finished()
+    }
+
+    /// Opens the access log's file anew, after it was renamed.
+    pub fn reopen_logs(&self) {
+        if let Some(sink) = &self.plan.sink {
+            sink.reopen();
+        }
+    }
+
+    /// Fault injection: makes a shard's own loop panic, to see it restarted
+    /// while the others go on. Its connections are lost.
+    pub fn crash_shard(&self, index: usize) {
+        let _ = self.plan.mesh.send(index, Message::Crash);
+    }
+}
+
+#[derive(Debug)]
+enum Command {
+    Drain,
+    Shard(ShardEvent),
+}
+
+/// What one shard has been through.
+struct Watched {
+    slot: ShardSlot,
+    engine: EngineOptions,
+    listener: TcpListener,
+    restarts: u32,
+    backoff: Backoff,
+    state: State,
+    last: Option<Box<ShardSnapshot>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    /// Died; starts again at this time.
+    Waiting(Instant),
+    Ended,
+}
+
+pub(super) struct Supervisor {
+    plan: ShardPlan,
+    shards: Vec<Watched>,
+    events: Sender<Command>,
+    started: Instant,
+    draining: bool,
+    report: ExitReport,
+}
+
+impl Supervisor {
+    /// Starts every shard and waits until all accept.
+    pub(super) fn start(
+        plan: ShardPlan,
+        placement: Placement,
+        engines: Engines,
+        listeners: Vec<TcpListener>,
+        local_addr: SocketAddr,
+    ) -> Result<ServerHandle, StartError> {
+        let (commands, inbox) = channel();
+        let summaries = summarise(&plan, &placement, &engines);
+        let options = &plan.options;
+        let watch =
+            |((slot, engine), listener): ((ShardSlot, EngineOptions), TcpListener)| Watched {
+                backoff: Backoff::new(
+                    options.restart_delay_ms,
+                    options.restart_delay_max_ms,
+                    RESTART_FORGIVE_MS,
+                ),
+                slot,
+                engine,
+                listener,
+                restarts: 0,
+                state: State::Running,
+                last: None,
+            };
+        let slots = placement
+            .shards
+            .into_iter()
+            .zip(engines.by_shard)
+            .zip(listeners);
+        let mut supervisor = Self {
+            shards: slots.map(watch).collect(),
+            plan: plan.clone(),
+            events: commands.clone(),
+            started: Instant::now(),
+            draining: false,
+            report: ExitReport {
+                drained: true,
+                connections_cut: 0,
+                restarts: 0,
+            },
+        };
+        supervisor.start_all(&inbox)?;
+        let housekeeping = placement.housekeeping;
+        let pinned = plan.pin;
+        let thread = std::thread::Builder::new()
+            .name("supervisor".to_owned())
+            .spawn(move || {
+                if pinned {
+                    // Only a wish: the shards are pinned whatever happens here.
+                    let _ = confine_current_thread(&housekeeping);
+                }
+                supervisor.watch(&inbox)
+            })
+            .map_err(StartError::Thread)?;
+        Ok(ServerHandle {
+            local_addr,
+            shards: summaries,
+            fallback: engines.fallback,
+            plan,
+            commands,
+            supervisor: thread,
+        })
+    }
+
+    fn start_all(&mut self, inbox: &Receiver<Command>) -> Result<(), StartError> {
+        for index in 0..self.shards.len() {
+            self.spawn(index).map_err(StartError::Thread)?;
+        }
+        let mut serving = 0;
+        let mut failure = None;
+        while serving < self.shards.len() {
+            match inbox.recv() {
+                Ok(Command::Shard(ShardEvent::Serving { .. })) => serving += 1,
+                Ok(Command::Shard(ShardEvent::Failed { shard, message })) => {
+                    failure = Some(StartError::Shard { shard, message });
+                    break;
+                }
+                Ok(Command::Shard(ShardEvent::Died { shard, reason, .. })) => {
+                    failure = Some(StartError::Shard {
+                        shard,
+                        message: reason,
+                    });
+                    break;
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        let Some(failure) = failure else {
+            return Ok(());
+        };
+        for index in 0..self.shards.len() {
+            let _ = self.plan.mesh.send(index, Message::Drain);
+        }
+        Err(failure)
+    }
+
+    fn spawn(&mut self, index: usize) -> io::Result<()> {
+        let watched = &mut self.shards[index];
+        let incarnation = Incarnation {
+            slot: watched.slot.clone(),
+            engine: watched.engine.clone(),
+            listener: watched.listener.try_clone()?,
+            restarts: watched.restarts,
+            inherited: watched.last.take(),
+        };
+        watched.state = State::Running;
+        let plan = self.plan.clone();
+        let events = self.events.clone();
+        std::thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || {
+                // Telling fails only when the supervisor is gone, and with it
+                // the process.
+                let tell = |event| drop(events.send(Command::Shard(event)));
+                shard_thread::run(&plan, incarnation, tell);
+            })?;
+        Ok(())
+    }
+
+    /// Until every shard has ended.
+    fn watch(mut self, inbox: &Receiver<Command>) -> ExitReport {
+        while self.shards.iter().any(|shard| shard.state != State::Ended) {
+            let next = self.next_restart();
+            let command = match next {
+                Some(at) => inbox
+                    .recv_timeout(at.saturating_duration_since(Instant::now()))
+                    .ok(),
+                None => inbox.recv().ok(),
+            };
+            match command {
+                Some(Command::Drain) => self.drain(),
+                Some(Command::Shard(event)) => self.on_event(event),
+                None => {}
+            }
+            self.restart_due();
+        }
+        self.report
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        for (index, shard) in self.shards.iter_mut().enumerate() {
+            if self.plan.mesh.send(index, Message::Drain).is_err() && shard.state != State::Running
+            {
+                shard.state = State::Ended;
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: ShardEvent) {
+        match event {
+            // A drain that came while it was starting reached no inbox.
+            ShardEvent::Serving { shard } if self.draining => {
+                let _ = self.plan.mesh.send(shard, Message::Drain);
+            }
+            ShardEvent::Serving { .. } => {}
+            ShardEvent::Drained { shard, cut } => {
+                self.shards[shard].state = State::Ended;
+                self.report.connections_cut += cut;
+                self.report.drained &= cut == 0;
+            }
+            ShardEvent::Failed { shard, message } => self.on_death(shard, &message, None),
+            ShardEvent::Died {
+                shard,
+                reason,
+                last,
+            } => self.on_death(shard, &reason, last),
+        }
+    }
+
+    fn on_death(&mut self, index: usize, reason: &str, last: Option<Box<ShardSnapshot>>) {
+        let now_ms = self.started.elapsed().as_millis() as u64;
+        let shard = &mut self.shards[index];
+        if last.is_some() {
+            shard.last = last;
+        }
+        if self.draining {
+            shard.state = State::Ended;
+            self.report.drained = false;
+            return;
+        }
+        let delay_ms = shard.backoff.next_delay_ms(now_ms);
+        shard.state = State::Waiting(Instant::now() + Duration::from_millis(delay_ms));
+        eprintln!("corelane: shard {index} died ({reason}); restarting in {delay_ms} ms");
+    }
+
+    fn next_restart(&self) -> Option<Instant> {
+        let due = self.shards.iter().filter_map(|shard| match shard.state {
+            State::Waiting(at) => Some(at),
+            _ => None,
+        });
+        due.min()
+    }
+
+    fn restart_due(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.shards.len() {
+            if !matches!(self.shards[index].state, State::Waiting(at) if at <= now) {
+                continue;
+            }
+            self.shards[index].restarts += 1;
+            self.report.restarts += 1;
+            if let Err(error) = self.spawn(index) {
+                self.on_death(index, &format!("no thread for it: {error}"), None);
+            }
+        }
+    }
+}
+
+/// A shard that has run this long starts again with the first delay.
+const RESTART_FORGIVE_MS: u64 = 60_000;
+
+fn summarise(plan: &ShardPlan, placement: &Placement, engines: &Engines) -> Vec<ShardSummary> {
+    let shards = placement.shards.iter().zip(&engines.by_shard);
+    let summary = |(slot, engine): (&ShardSlot, &EngineOptions)| ShardSummary {
+        index: slot.index,
+        cpu: plan.pin.then_some(slot.cpu),
+        engine: engine.kind,
+    };
+    shards.map(summary).collect()
+}
