@@ -107,6 +107,21 @@ pub const STATIC_PATH_BYTES_MAX: usize = 1_024;
 /// Ranges of one request. Over it: the `Range` field is ignored (RFC 9110
 /// section 14.2).
 pub const RANGES_MAX: usize = 16;
+/// Control messages waiting for a shard (metrics, drain). Full: the sender is
+/// told at once.
+pub const SHARD_INBOX_MESSAGES_MAX: usize = 256;
+/// Jobs waiting for the blocking pool, process-wide. Full: 503.
+pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
+/// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
+pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
+/// Writes in one group commit.
+pub const STORE_WRITE_GROUP_MAX: usize = 512;
+/// A shard's access log lines go to the log writer when they are this many
+/// bytes, or at the next sweep.
+pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
+/// Batches waiting for the log writer, process-wide. Full: lines are dropped
+/// and counted.
+pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
 /// Rows of a list page when the client does not say.
 pub const PAGE_ROWS_DEFAULT: u32 = 20;
 /// Rows of a list page at most. Over it: 422.
@@ -137,23 +152,6 @@ pub const FIELD_NAME_SHOWN_CHARS_MAX: usize = 64;
 pub const CONDITIONAL_WRITE_ATTEMPTS_MAX: u32 = 8;
 /// `Retry-After` of a store that cannot take a request now, seconds.
 pub const STORE_RETRY_AFTER_S: u32 = 1;
-const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
-const _: () = assert!(2 * (4 * USER_NAME_CHARS_MAX + 48) <= CURSOR_TEXT_BYTES_MAX);
-/// Control messages waiting for a shard (metrics, drain). Full: the sender is
-/// told at once.
-pub const SHARD_INBOX_MESSAGES_MAX: usize = 256;
-/// Jobs waiting for the blocking pool, process-wide. Full: 503.
-pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
-/// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
-pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
-/// Writes in one group commit.
-pub const STORE_WRITE_GROUP_MAX: usize = 512;
-/// A shard's access log lines go to the log writer when they are this many
-/// bytes, or at the next sweep.
-pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
-/// Batches waiting for the log writer, process-wide. Full: lines are dropped
-/// and counted.
-pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
 /// How long `/metrics` waits for the other shards, milliseconds.
 pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
 /// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
@@ -196,14 +194,22 @@ pub const STORE_READ_BUSY_TIMEOUT_MS_MAX: u64 = 250;
 /// Rows of one transaction while seeding. The demo data of a first start fit
 /// one, so a start that is interrupted leaves all of them or none.
 pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
-/// Access log lines waiting for the log writer. Full: lines are dropped and
-/// counted.
-pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
-/// How long `/metrics` waits for the other shards, milliseconds.
-pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
 
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
-const _: () = assert!(16 * KIB <= READ_BUFFER_LARGE_BYTES, "a default head fits one large buffer");
+const _: () = assert!(
+    16 * KIB <= READ_BUFFER_LARGE_BYTES,
+    "a default head fits one large buffer"
+);
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
 const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);
+const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
+const _: () = assert!(2 * (4 * USER_NAME_CHARS_MAX + 48) <= CURSOR_TEXT_BYTES_MAX);
+const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
+const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
+const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());
+const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
+const _: () = assert!(
+    CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX,
+    "every second id, each `1022,`"
+);
