@@ -328,7 +328,7 @@ impl Shard {
         if let Some(outcome) = future.poll_once().await {
             return Ok(outcome??);
         }
-        self.context.metrics.borrow_mut().request_started();
+        let _in_flight = InFlight::start(self);
         let mut borrowed = None;
         let io = match held {
             Some(io) => Some(io),
@@ -344,9 +344,7 @@ impl Shard {
         if let (Some(io), Some(reader)) = (borrowed, reader) {
             reader.return_io(io);
         }
-        let outcome = future.await;
-        self.context.metrics.borrow_mut().request_finished();
-        Ok(outcome??)
+        Ok(future.await??)
     }
 
     /// The response to send, whatever the handler came to.
@@ -381,6 +379,22 @@ impl Shard {
         } else if self.request_id_always {
             self.context.request_ids.write_next(&mut parts.request_id);
         }
+    }
+}
+
+/// Counts a handler that waits, until it answers or is dropped.
+struct InFlight<'a>(&'a Shard);
+
+impl<'a> InFlight<'a> {
+    fn start(shard: &'a Shard) -> Self {
+        shard.context.metrics.borrow_mut().request_started();
+        Self(shard)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.context.metrics.borrow_mut().request_finished();
     }
 }
 

@@ -108,6 +108,18 @@ fn a_mistake_is_named_with_its_line_and_the_cure() {
             "spin_us = 4294967296",
             "1: spin_us = 4294967296 is out of range; write a whole number that is not negative",
         ),
+    ] {
+        assert_eq!(
+            refusal(text),
+            format!("core-map.toml:{expected}"),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn a_mistake_in_the_shard_tables_is_named_with_its_line() {
+    for (text, expected) in [
         (
             "cores = 1\n[[shards]]\ncore = 1",
             "2: [[shards]] and `cores` (line 1) both choose the cores; keep one of them",

@@ -1,0 +1,328 @@
+//! The real binary as a test runs it: a free port, a data folder of its own,
+//! output kept and shown when the test fails, ended by its process id when the
+//! test ends however it ends.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{Client, Engine};
+
+/// How long a start may take on a loaded machine.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder for a database, kept as long as anything refers to it.
+pub(crate) type Data = Arc<TempDir>;
+
+/// What to start.
+pub(crate) struct Serve {
+    engine: Engine,
+    shards: usize,
+    data: Data,
+    demo: bool,
+    config: Option<String>,
+    arguments: Vec<OsString>,
+    environment: Vec<(String, String)>,
+}
+
+impl Serve {
+    /// `corelane serve` on `engine` with two shards and an empty database.
+    pub(crate) fn on(engine: Engine) -> Self {
+        Self {
+            engine,
+            shards: 2,
+            data: Arc::new(TempDir::new().expect("a folder")),
+            demo: false,
+            config: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    pub(crate) fn shards(mut self, count: usize) -> Self {
+        self.shards = count;
+        self
+    }
+
+    /// Uses the database of an earlier server.
+    pub(crate) fn data(mut self, data: &Data) -> Self {
+        self.data = data.clone();
+        self
+    }
+
+    /// Fills the database with the demo data.
+    pub(crate) fn demo(mut self) -> Self {
+        self.demo = true;
+        self
+    }
+
+    /// The text of `--config`.
+    pub(crate) fn config(mut self, toml: impl Into<String>) -> Self {
+        self.config = Some(toml.into());
+        self
+    }
+
+    pub(crate) fn argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Serves `/static/*` from `folder`.
+    pub(crate) fn static_folder(self, folder: &Path) -> Self {
+        self.argument("--static").argument(folder)
+    }
+
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(self) -> ServerProcess {
+        match self.try_start() {
+            Ok(server) => server,
+            Err(refusal) => panic!("did not start, {:?}:\n{}", refusal.status, refusal.output),
+        }
+    }
+
+    /// Starts it; what it said if it ended instead of listening.
+    pub(crate) fn try_start(self) -> Result<ServerProcess, Refusal> {
+        let mut command = self.command();
+        let mut child = command.spawn().expect("the binary runs");
+        let output = Output::collect(&mut child);
+        let deadline = Instant::now() + START_PATIENCE;
+        loop {
+            if let Some(address) = output.address() {
+                return Ok(ServerProcess { child, address, output, data: self.data });
+            }
+            if let Some(status) = child.try_wait().expect("a child to wait for") {
+                // Its last words may still be in the pipe.
+                output.wait_for_end();
+                return Err(Refusal { status, output: output.text() });
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("neither listening nor ended:\n{}", output.text());
+            }
+            output.wait_for_news();
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = corelane();
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["--engine", self.engine.name()]);
+        command.args(["--shards", &self.shards.to_string()]);
+        command.arg("--data").arg(self.data.path().join("data"));
+        if !self.demo {
+            command.arg("--no-demo");
+        }
+        if let Some(config) = &self.config {
+            let path = self.data.path().join("server.toml");
+            std::fs::write(&path, config).expect("the config file");
+            command.arg("--config").arg(path);
+        }
+        command.args(&self.arguments).envs(self.environment.iter().cloned());
+        command.current_dir(self.data.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// The binary, without the settings that the environment may hold.
+pub(crate) fn corelane() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CORELANE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A server that ended instead of listening.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: String,
+}
+
+/// A running server.
+pub(crate) struct ServerProcess {
+    child: Child,
+    address: SocketAddr,
+    output: Output,
+    data: Data,
+}
+
+impl ServerProcess {
+    /// Two shards, an empty database.
+    pub(crate) fn start(engine: Engine) -> Self {
+        Serve::on(engine).start()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// The folder that holds its database folder `data`.
+    pub(crate) fn data(&self) -> &Data {
+        &self.data
+    }
+
+    pub(crate) fn data_folder(&self) -> PathBuf {
+        self.data.path().join("data")
+    }
+
+    /// What it has written to stdout and stderr.
+    pub(crate) fn output(&self) -> String {
+        self.output.text()
+    }
+
+    /// Waits until its output contains `text`.
+    pub(crate) fn wait_for_output(&self, text: &str) {
+        let deadline = Instant::now() + START_PATIENCE;
+        while !self.output.text().contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in its output");
+            self.output.wait_for_news();
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it runs");
+    }
+
+    /// `kill -9`, and gone when this returns.
+    pub(crate) fn kill(mut self) -> Data {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        self.data.clone()
+    }
+
+    /// Waits for it to end by itself.
+    pub(crate) fn wait_for_exit(&mut self, limit: Duration) -> ExitStatus {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child to wait for") {
+                self.output.wait_for_end();
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running after {limit:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// SIGTERM, and whether it ended well.
+    pub(crate) fn stop(mut self) -> Data {
+        self.signal(Signal::TERM);
+        let status = self.wait_for_exit(Duration::from_secs(15));
+        assert_eq!(status.code(), Some(0), "{status}:\n{}", self.output());
+        self.data.clone()
+    }
+
+    /// Resident memory, bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let kib = line.split_whitespace().nth(1).expect("a number");
+        kib.parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Processor time used so far, seconds.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).expect("it runs");
+        let (_, fields) = stat.rsplit_once(')').expect("the end of the name");
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks = |index: usize| fields[index].parse::<f64>().expect("ticks");
+        (ticks(11) + ticks(12)) / rustix::param::clock_ticks_per_second() as f64
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- output of the server ----\n{}", self.output.text());
+        }
+    }
+}
+
+/// stdout and stderr together, as they come.
+#[derive(Clone)]
+struct Output(Arc<(Mutex<Collected>, Condvar)>);
+
+#[derive(Default)]
+struct Collected {
+    text: String,
+    pipes_open: usize,
+}
+
+impl Output {
+    fn collect(child: &mut Child) -> Self {
+        let output = Self(Arc::default());
+        output.0.0.lock().expect("no panic").pipes_open = 2;
+        output.follow(child.stdout.take().expect("piped"));
+        output.follow(child.stderr.take().expect("piped"));
+        output
+    }
+
+    fn follow(&self, pipe: impl Read + Send + 'static) {
+        let output = self.clone();
+        std::thread::spawn(move || {
+            let mut reader = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                output.change(|collected| collected.text += &String::from_utf8_lossy(&line));
+                line.clear();
+            }
+            output.change(|collected| collected.pipes_open -= 1);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Collected)) {
+        change(&mut self.0.0.lock().expect("no panic"));
+        self.0.1.notify_all();
+    }
+
+    fn text(&self) -> String {
+        self.0.0.lock().expect("no panic").text.clone()
+    }
+
+    /// The address in `listening on http://ADDRESS`.
+    fn address(&self) -> Option<SocketAddr> {
+        let text = self.text();
+        let (_, after) = text.split_once("listening on http://")?;
+        let end = after.find(|c: char| c.is_whitespace() || c == '/')?;
+        after[..end].parse().ok()
+    }
+
+    fn wait_for_news(&self) {
+        let guard = self.0.0.lock().expect("no panic");
+        let _ = self.0.1.wait_timeout(guard, Duration::from_millis(20));
+    }
+
+    fn wait_for_end(&self) {
+        let guard = self.0.0.lock().expect("no panic");
+        let patience = Duration::from_secs(2);
+        let _ = self.0.1.wait_timeout_while(guard, patience, |collected| collected.pipes_open > 0);
+    }
+}

@@ -1,0 +1,5 @@
+//! Integration tests: the real binary, or a library server in this process,
+//! spoken to byte by byte over TCP. One test binary, one module per topic, one
+//! behaviour per test; every response a test reads is checked by the harness.
+
+mod harness;

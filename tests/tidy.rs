@@ -1,0 +1,392 @@
+//! House style as a test with a ratchet.
+//!
+//! Each rule finds breaches, counted per file. A breach is allowed only by a
+//! line in `EXCEPTIONS` with its exact count: one more fails, and so does one
+//! less, until the line is lowered. Lengths count everything, tests inside the
+//! file included. The floors are those in the head of `src/lib.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+#[path = "tidy/source.rs"]
+mod source;
+
+use source::{Source, identifier, words};
+
+/// (rule, file, breaches): never more than there are, and never to grow.
+const EXCEPTIONS: &[(&str, &str, usize)] = &[];
+
+const FUNCTION_LINES_MAX: usize = 70;
+const FILE_LINES_MAX: usize = 500;
+const HEAD_LINES_MAX: usize = 15;
+const MAIN_LINES_MAX: usize = 40;
+/// rustfmt keeps code within 100; it leaves literals and comments to us.
+const LINE_CHARACTERS_MAX: usize = 120;
+
+/// The house style, in one test so that one run shows every breach.
+#[test]
+fn the_house_is_tidy() {
+    let house = House::read();
+    let mut breaches = Breaches::default();
+    house.check_floors(&mut breaches);
+    house.check_floor_one(&mut breaches);
+    house.check_handlers(&mut breaches);
+    house.check_outer_inputs(&mut breaches);
+    house.check_unsafe(&mut breaches);
+    house.check_reactor(&mut breaches);
+    house.check_shared_state(&mut breaches);
+    house.check_lengths(&mut breaches);
+    house.check_heads(&mut breaches);
+    house.check_names(&mut breaches);
+    house.check_leftovers(&mut breaches);
+    check_text_files(&mut breaches);
+    breaches.judge();
+}
+
+#[test]
+fn every_module_has_its_floor() {
+    let house = House::read();
+    let library = house.source("src/lib.rs");
+    let declared: BTreeSet<String> = words(&library.product, "mod")
+        .into_iter()
+        .map(|at| identifier(library.product[at + 3..].trim_start()).to_owned())
+        .collect();
+    let placed: BTreeSet<String> = house.floors.keys().cloned().collect();
+    assert_eq!(declared, placed, "modules of src/lib.rs, and the floors in its head");
+}
+
+/// The sources and what the head of `src/lib.rs` says of them.
+struct House {
+    sources: Vec<Source>,
+    floors: BTreeMap<String, usize>,
+    /// `Error` is `error`'s, `App` is `app`'s: names at the crate root.
+    reexports: BTreeMap<String, String>,
+}
+
+impl House {
+    fn read() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let sources = Source::read_all(root, &["src", "tests", "benches", "examples"]);
+        let mut house = Self { sources, floors: BTreeMap::new(), reexports: BTreeMap::new() };
+        let library = house.source("src/lib.rs");
+        let (floors, reexports) = (read_floors(&library.text), read_reexports(&library.product));
+        assert!(floors.len() > 10, "the floors in the head of src/lib.rs: {floors:?}");
+        (house.floors, house.reexports) = (floors, reexports);
+        house
+    }
+
+    fn source(&self, path: &str) -> &Source {
+        let found = self.sources.iter().find(|source| source.path == path);
+        found.unwrap_or_else(|| panic!("{path} is not there"))
+    }
+
+    /// Product files below `src/`, with the top module each belongs to.
+    fn modules(&self) -> impl Iterator<Item = (&Source, &str)> {
+        let product = self.sources.iter().filter(|source| source.path.starts_with("src/"));
+        product.filter_map(|source| Some((source, *source.module_path().first()?)))
+    }
+
+    fn modules_of<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = &'a Source> {
+        let of = self.modules().filter(|(_, module)| names.contains(module));
+        of.map(|(source, _)| source)
+    }
+
+    fn floor_one(&self) -> impl Iterator<Item = &Source> {
+        self.modules().filter(|(_, module)| self.floors[*module] == 1).map(|(source, _)| source)
+    }
+
+    /// A floor uses only floors below it, or itself; on floor 1 each module
+    /// stands alone.
+    fn check_floors(&self, breaches: &mut Breaches) {
+        for (source, module) in self.modules() {
+            let floor = self.floors[module];
+            for (at, name) in source.root_names() {
+                let used = self.reexports.get(&name).unwrap_or(&name);
+                let Some(&used_floor) = self.floors.get(used) else { continue };
+                let alone = floor == 1 && used_floor == 1 && used != module;
+                if used_floor > floor || alone {
+                    let why = format!("{module} (floor {floor}) uses {used} (floor {used_floor})");
+                    breaches.add("floor-order", source, at, why);
+                }
+            }
+        }
+    }
+
+    /// Bytes, events and `now` in; bytes and events out.
+    fn check_floor_one(&self, breaches: &mut Breaches) {
+        const FORBIDDEN: &[&str] = &[
+            "TcpStream",
+            "TcpListener",
+            "UdpSocket",
+            "ToSocketAddrs",
+            "std::fs",
+            "std::io::Read",
+            "std::io::Write",
+            "std::thread",
+            "std::sync::Mutex",
+            "Mutex",
+            "RwLock",
+            "Condvar",
+            "async fn",
+            ".await",
+            "Instant::now",
+            "SystemTime",
+            "std::env",
+        ];
+        for source in self.floor_one() {
+            breaches.add_each("sans-io", source, &source.product, FORBIDDEN);
+        }
+    }
+
+    /// Handlers are written on the public API like any user's code.
+    fn check_handlers(&self, breaches: &mut Breaches) {
+        for source in self.modules_of(&["handlers"]) {
+            for (at, name) in source.root_names() {
+                if matches!(name.as_str(), "mesh" | "shard" | "http1" | "router") {
+                    breaches.add("handlers-private-door", source, at, name);
+                }
+            }
+        }
+        let app = self.source("src/app/mod.rs");
+        let private = words(&app.product, "pub(crate) use");
+        let names = private.into_iter().flat_map(|at| {
+            let end = app.product[at..].find(';').expect("the end of a use") + at;
+            let list = app.product[at..end].rsplit("::").next().unwrap_or_default();
+            list.split([',', '{', '}']).map(|name| name.trim().to_owned()).collect::<Vec<_>>()
+        });
+        for name in names.filter(|name| !name.is_empty()) {
+            for source in self.modules_of(&["handlers"]) {
+                for at in words(&source.product, &name) {
+                    breaches.add("handlers-private-door", source, at, name.clone());
+                }
+            }
+        }
+    }
+
+    /// Nothing below floor 5 reads TOML, argv or the environment.
+    fn check_outer_inputs(&self, breaches: &mut Breaches) {
+        for (source, module) in self.modules() {
+            if self.floors[module] < 5 {
+                let forbidden = &["toml::", "std::env", "env::var", "clap::"];
+                breaches.add_each("outer-inputs", source, &source.product, forbidden);
+            }
+        }
+    }
+
+    fn check_unsafe(&self, breaches: &mut Breaches) {
+        for source in &self.sources {
+            for at in words(&source.code, "unsafe") {
+                let rest = source.code[at + "unsafe".len()..].trim_start();
+                let place = source.path.starts_with("src/engine/")
+                    || source.path.starts_with("src/topology/");
+                if !place {
+                    breaches.add("unsafe-place", source, at, "unsafe".into());
+                } else if rest.starts_with('{') && !has_safety_note(source, at) {
+                    breaches.add("unsafe-note", source, at, "no SAFETY note above".into());
+                }
+            }
+        }
+    }
+
+    /// One file names the reactor.
+    fn check_reactor(&self, breaches: &mut Breaches) {
+        for (source, _) in self.modules() {
+            if source.path == "src/engine/monoio.rs" {
+                continue;
+            }
+            for at in words(&source.code, "monoio") {
+                let line = source.code[..at].rsplit('\n').next().unwrap_or_default().trim();
+                let names_our_file = source.path == "src/engine/mod.rs"
+                    && matches!(line, "mod" | "pub use" | "pub(crate) use");
+                if !names_our_file {
+                    breaches.add("reactor", source, at, "monoio".into());
+                }
+            }
+        }
+    }
+
+    /// Shards share nothing mutable.
+    fn check_shared_state(&self, breaches: &mut Breaches) {
+        for source in self.modules_of(&["router", "shard", "handlers", "app"]) {
+            let forbidden = &["Arc<Mutex", "Mutex<", "RwLock", "Atomic", "static mut"];
+            breaches.add_each("shared-state", source, &source.product, forbidden);
+        }
+    }
+
+    fn check_lengths(&self, breaches: &mut Breaches) {
+        for source in &self.sources {
+            let lines = source.text.lines().count();
+            let most = if source.path == "src/main.rs" { MAIN_LINES_MAX } else { FILE_LINES_MAX };
+            if lines > most {
+                breaches.add("long-file", source, 0, format!("{lines} lines, {most} at most"));
+            }
+            for (at, name, lines) in source.functions() {
+                if lines > FUNCTION_LINES_MAX {
+                    breaches.add("long-function", source, at, format!("{name}: {lines} lines"));
+                }
+            }
+        }
+    }
+
+    /// A file says first what it is; a crate's documentation may say more.
+    fn check_heads(&self, breaches: &mut Breaches) {
+        for source in &self.sources {
+            let head = source.text.lines().take_while(|line| line.starts_with("//!")).count();
+            let most = if source.path == "src/lib.rs" { usize::MAX } else { HEAD_LINES_MAX };
+            if head == 0 || head > most || source.text.starts_with("//! (being written)") {
+                breaches.add("file-head", source, 0, format!("{head} lines of `//!`"));
+            }
+        }
+    }
+
+    fn check_names(&self, breaches: &mut Breaches) {
+        for source in &self.sources {
+            for part in source.module_path() {
+                if matches!(part, "utils" | "util" | "common" | "helpers" | "helper" | "manager") {
+                    breaches.add("name", source, 0, format!("a module named {part}"));
+                }
+            }
+            for (at, name, _) in source.functions() {
+                let is_ours = !source.path.starts_with("tests/");
+                if is_ours && name.starts_with("get_") && at < source.product.len() {
+                    breaches.add("name", source, at, format!("`get_` in {name}"));
+                }
+            }
+        }
+    }
+
+    fn check_leftovers(&self, breaches: &mut Breaches) {
+        let macros = &["dbg!", "todo!", "unimplemented!"];
+        let notes = [concat!("FIX", "ME"), concat!("XX", "X:"), concat!("TO", "DO")];
+        for source in &self.sources {
+            breaches.add_each("leftover", source, &source.code, macros);
+            breaches.add_each("leftover", source, &source.text, &notes);
+        }
+    }
+}
+
+fn read_floors(text: &str) -> BTreeMap<String, usize> {
+    let mut floors = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("//! floor ")) {
+        let mut words = line.split_whitespace();
+        let floor = words.next().and_then(|word| word.parse().ok()).expect("a floor number");
+        for module in words.skip(1) {
+            floors.insert(module.to_owned(), floor);
+        }
+    }
+    floors
+}
+
+fn read_reexports(code: &str) -> BTreeMap<String, String> {
+    let mut reexports = BTreeMap::new();
+    for line in code.split(';').filter_map(|item| item.trim().strip_prefix("pub use ")) {
+        let (module, names) = line.split_once("::").expect("a path");
+        for name in names.split([',', '{', '}']).map(str::trim).filter(|name| !name.is_empty()) {
+            reexports.insert(name.to_owned(), module.to_owned());
+        }
+    }
+    reexports
+}
+
+/// Whether the comment right above (attributes and the rest of the statement
+/// between) says SAFETY.
+fn has_safety_note(source: &Source, at: usize) -> bool {
+    let lines: Vec<&str> = source.text[..at].lines().collect();
+    let above = lines.iter().rev().skip(1).take(8);
+    let mut note = above.take_while(|line| !line.trim().is_empty() && line.trim() != "}");
+    note.any(|line| line.trim_start().starts_with("//") && line.contains("SAFETY:"))
+}
+
+/// Every text file that is, or could be, committed.
+fn check_text_files(breaches: &mut Breaches) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // In pieces, so that this file does not name what it looks for.
+    let outside = [
+        concat!("/wo", "rk/"),
+        concat!("/mai", "n/target"),
+        concat!("static.cra", "tes.io"),
+        concat!("index.cra", "tes.io"),
+        concat!("deb.deb", "ian.org"),
+        concat!("registry.np", "mjs.org"),
+        concat!("files.python", "hosted.org"),
+    ];
+    for path in files_of_repository(root) {
+        let Ok(text) = std::fs::read_to_string(root.join(&path)) else { continue };
+        let wide = path.ends_with(".md") || path.ends_with(".xml") || path.starts_with("Cargo.");
+        for (index, line) in text.lines().enumerate() {
+            let mut breach = |rule, why: String| breaches.add_at(rule, &path, index + 1, why);
+            if line.contains('\t') {
+                breach("whitespace", "a tab".into());
+            }
+            if line.ends_with([' ', '\r']) {
+                breach("whitespace", "a space at the end".into());
+            }
+            if !wide && line.chars().count() > LINE_CHARACTERS_MAX {
+                breach("long-line", format!("{} characters", line.chars().count()));
+            }
+            for name in outside.iter().filter(|name| line.contains(**name)) {
+                breach("outside-name", (*name).to_string());
+            }
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            breaches.add_at("whitespace", &path, 0, "no newline at the end".into());
+        }
+    }
+}
+
+/// By git where there is one, so that ignored files do not count.
+fn files_of_repository(root: &Path) -> Vec<String> {
+    let git = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root)
+        .output();
+    let listed = git.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let listed = String::from_utf8(listed.unwrap_or_default()).expect("UTF-8 paths");
+    if !listed.is_empty() {
+        return listed.lines().map(str::to_owned).collect();
+    }
+    let sources = Source::read_all(root, &["src", "tests", "benches"]);
+    sources.into_iter().map(|source| source.path).collect()
+}
+
+/// What was found, by rule and file.
+#[derive(Default)]
+struct Breaches(BTreeMap<(&'static str, String), Vec<String>>);
+
+impl Breaches {
+    fn add(&mut self, rule: &'static str, source: &Source, at: usize, why: String) {
+        self.add_at(rule, &source.path, source.line_of(at), why);
+    }
+
+    fn add_at(&mut self, rule: &'static str, path: &str, line: usize, why: String) {
+        let found = self.0.entry((rule, path.to_owned())).or_default();
+        found.push(format!("{path}:{line}: {rule}: {why}"));
+    }
+
+    fn add_each(&mut self, rule: &'static str, source: &Source, text: &str, forbidden: &[&str]) {
+        for needle in forbidden {
+            for (at, _) in text.match_indices(needle) {
+                self.add(rule, source, at, (*needle).to_owned());
+            }
+        }
+    }
+
+    fn judge(self) {
+        let mut wrong = Vec::new();
+        for ((rule, path), found) in &self.0 {
+            let allowed = EXCEPTIONS.iter().find(|(r, p, _)| r == rule && p == path);
+            if found.len() > allowed.map_or(0, |(_, _, count)| *count) {
+                wrong.extend(found.iter().cloned());
+            }
+        }
+        for (rule, path, count) in EXCEPTIONS {
+            let found = self.0.get(&(*rule, (*path).to_owned())).map_or(0, Vec::len);
+            if found < *count {
+                let lower = format!("{path}: {rule}: {found} left of {count}: lower EXCEPTIONS");
+                wrong.push(lower);
+            }
+        }
+        assert!(wrong.is_empty(), "{} breaches of style:\n{}", wrong.len(), wrong.join("\n"));
+    }
+}
