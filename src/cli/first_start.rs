@@ -14,13 +14,18 @@ use crate::store::{Database, SeedPlan};
 pub(super) fn make_folders(config: &Config) -> Result<(), Failure> {
     make_folder(&config.data_dir, "--data")?;
     let root = &config.static_files.root;
-    if root.starts_with(&config.data_dir) && !root.exists() {
+    if makes_static(config) && !root.exists() {
         make_folder(root, "--static")?;
         if !config.no_demo {
             write_demo_page(root)?;
         }
     }
     Ok(())
+}
+
+/// Whether the static folder is one inside the data folder, and ours to make.
+pub(super) fn makes_static(config: &Config) -> bool {
+    config.static_files.root.starts_with(&config.data_dir)
 }
 
 /// Fills an empty store, unless the operator wants it empty.

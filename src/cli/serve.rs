@@ -50,7 +50,10 @@ fn place(loaded: &Loaded) -> Result<Placement, Failure> {
 }
 
 fn report_check(config: &Config, placement: &Placement) -> Result<(), Failure> {
-    app::check(config)?;
+    // The default folder is made by the first start.
+    if config.static_files.root.exists() || !first_start::makes_static(config) {
+        app::check_static(config)?;
+    }
     output::print(&format!(
         "the configuration is valid: {} shards, listening on {}, store {}\n",
         placement.shards.len(),

@@ -32,9 +32,8 @@ pub use load::{Loaded, Sources, load};
 
 pub(crate) use load::CORE_MAP_FLAG;
 
-use crate::handlers::ApiOptions;
-use crate::handlers::health::HealthOptions;
 use crate::handlers::static_files::StaticOptions;
+use crate::handlers::{ApiOptions, default_cache_control};
 use crate::server::ServerOptions;
 use crate::store::{StoreOptions, StoreUrl};
 use crate::topology::{CoreMapOptions, CoreSelection, EngineKind};
@@ -56,10 +55,8 @@ pub struct Config {
     pub static_files: StaticOptions,
     /// One line per request.
     pub access_log: AccessLogOptions,
-    /// The users and posts API.
+    /// The users and posts API and the health endpoints.
     pub api: ApiOptions,
-    /// The health endpoints.
-    pub health: HealthOptions,
 }
 
 impl Default for Config {
@@ -74,14 +71,14 @@ impl Default for Config {
             store: StoreOptions::sqlite(in_data("corelane.db")),
             static_files: StaticOptions { root: in_data("static"), ..StaticOptions::default() },
             access_log: AccessLogOptions::default(),
-            api: ApiOptions::default(),
-            health: HealthOptions::default(),
+            api: ApiOptions { cache_control: route_defaults().collect(), ..ApiOptions::default() },
         }
     }
 }
 
 impl Config {
-    /// Puts the data folder where [`DATA_PLACEHOLDER`] stands.
+    /// Puts the data folder where [`DATA_PLACEHOLDER`] stands, and fills in
+    /// what follows from other settings.
     fn resolve(&mut self) {
         let data_dir = &self.data_dir;
         let resolve = |path: &mut PathBuf| {
@@ -92,8 +89,20 @@ impl Config {
         let StoreUrl::Sqlite { path } = &mut self.store.url;
         resolve(path);
         resolve(&mut self.static_files.root);
+        let policies = &mut self.api.cache_control;
+        for (route, value) in route_defaults() {
+            if !policies.iter().any(|(given, _)| *given == route) {
+                policies.push((route, value));
+            }
+        }
         self.server.require_io_uring = insists_on_io_uring(&self.core_map);
     }
+}
+
+/// `Cache-Control` of every route that has one, as text.
+fn route_defaults() -> impl Iterator<Item = (String, String)> {
+    let owned = |(route, value): (&str, &str)| (route.to_owned(), value.to_owned());
+    default_cache_control().into_iter().map(owned)
 }
 
 /// Whether epoll in the place of io_uring would not be what was asked for.
