@@ -26,19 +26,28 @@ fn the_command_line_is_consistent() {
 fn help_names_the_default_the_variable_and_the_key_of_every_flag() {
     let mut command = args::command();
     let serve = command.find_subcommand_mut("serve").unwrap();
-    for help in [serve.render_help().to_string(), serve.render_long_help().to_string()] {
+    for help in [
+        serve.render_help().to_string(),
+        serve.render_long_help().to_string(),
+    ] {
         // Wrapped lines are put together again.
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for knob in knobs().filter(|knob| knob.flag.is_some()) {
             let flag = format!("--{}", knob.flag.unwrap());
             assert!(help.contains(&flag), "{flag} is not in\n{help}");
             let default = (knob.show)(&Config::default());
-            let places =
-                format!("[default: {default}] [env: {}] [key: {}]", knob.variable(), knob.name);
+            let places = format!(
+                "[default: {default}] [env: {}] [key: {}]",
+                knob.variable(),
+                knob.name
+            );
             assert!(help.contains(&places), "{places} is not in\n{help}");
         }
         assert!(help.contains("[env: CORELANE_CONFIG]"), "{help}");
-        assert!(help.contains("[env: CORELANE_CORE_MAP] [key: core_map]"), "{help}");
+        assert!(
+            help.contains("[env: CORELANE_CORE_MAP] [key: core_map]"),
+            "{help}"
+        );
     }
 }
 

@@ -22,7 +22,13 @@ impl Case {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("server.toml");
         std::fs::write(&file, toml).unwrap();
-        Self { folder, sources: Sources { file: Some(file), ..Sources::default() } }
+        Self {
+            folder,
+            sources: Sources {
+                file: Some(file),
+                ..Sources::default()
+            },
+        }
     }
 
     fn variable(mut self, name: &str, value: &str) -> Self {
@@ -51,7 +57,9 @@ impl Case {
 
     /// The errors, without the folder in them.
     fn errors(&self) -> String {
-        let text = load(&self.sources).expect_err("must be refused").to_string();
+        let text = load(&self.sources)
+            .expect_err("must be refused")
+            .to_string();
         text.replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
@@ -69,7 +77,10 @@ fn flag_wins_over_variable_over_file_over_default() {
     assert_eq!(listen(file()), "127.0.0.1:1");
     let variable = || file().variable("CORELANE_LISTEN", "127.0.0.1:2");
     assert_eq!(listen(variable()), "127.0.0.1:2");
-    assert_eq!(listen(variable().flag("listen", "127.0.0.1:3")), "127.0.0.1:3");
+    assert_eq!(
+        listen(variable().flag("listen", "127.0.0.1:3")),
+        "127.0.0.1:3"
+    );
 }
 
 #[test]
@@ -79,7 +90,11 @@ fn origins_say_who_gave_what() {
         .flag("no-demo", "true")
         .load();
     let origin = |name: &str| {
-        let origin = loaded.origins.get(name).unwrap_or(&Origin::Default).to_string();
+        let origin = loaded
+            .origins
+            .get(name)
+            .unwrap_or(&Origin::Default)
+            .to_string();
         origin.rsplit('/').next().unwrap().to_owned()
     };
     assert_eq!(origin("http.headers_max"), "server.toml:3");
@@ -87,7 +102,10 @@ fn origins_say_who_gave_what() {
     assert_eq!(origin("http.backlog"), "CORELANE_HTTP_BACKLOG");
     assert_eq!(origin("server.no_demo"), "--no-demo");
     assert_eq!(origin("server.listen"), "default");
-    assert!(annotate(&loaded.config, Some(&loaded.origins)).contains("# from: --no-demo\nno_demo = true\n"));
+    assert!(
+        annotate(&loaded.config, Some(&loaded.origins))
+            .contains("# from: --no-demo\nno_demo = true\n")
+    );
 }
 
 #[test]
@@ -120,21 +138,43 @@ fn every_section_reaches_its_options() {
         "#,
     );
     let config = case.config();
-    assert_eq!(config.server.request_id, crate::server::RequestIdMode::Always);
+    assert_eq!(
+        config.server.request_id,
+        crate::server::RequestIdMode::Always
+    );
     assert_eq!(config.server.http.body_bytes_max, 1_048_576);
-    assert_eq!(config.core_map.cores.to_string(), "0,1");
-    assert!(config.server.require_io_uring, "named, io_uring is insisted on");
+    assert_eq!(config.core_map.cores.to_string(), "0-1");
+    assert!(
+        config.server.require_io_uring,
+        "named, io_uring is insisted on"
+    );
     assert_eq!(config.store.url.to_string(), "sqlite:/srv/c/corelane.db");
-    assert_eq!((config.store.cache_kib, config.store.durable), (1_024, false));
+    assert_eq!(
+        (config.store.cache_kib, config.store.durable),
+        (1_024, false)
+    );
     assert_eq!(config.static_files.root, Path::new("/srv/c/static"));
     assert_eq!(config.static_files.index, None);
     let rules = [("z*", "no-store"), ("a*", "no-cache")].map(|(p, v)| (p.into(), v.into()));
-    assert_eq!(config.static_files.cache_control, rules, "in the order written");
+    assert_eq!(
+        config.static_files.cache_control, rules,
+        "in the order written"
+    );
     assert_eq!(config.access_log.format, Some(LogFormat::Json));
-    assert_eq!(config.access_log.target, LogTarget::File("/var/log/c.log".into()));
+    assert_eq!(
+        config.access_log.target,
+        LogTarget::File("/var/log/c.log".into())
+    );
     assert_eq!(config.api.health.store_timeout_ms, 7);
-    assert_eq!(config.api.cache_control[0], ("/resource".to_owned(), String::new()));
-    assert_eq!(config.api.cache_control.len(), route_defaults().count(), "the others stay");
+    assert_eq!(
+        config.api.cache_control[0],
+        ("/resource".to_owned(), String::new())
+    );
+    assert_eq!(
+        config.api.cache_control.len(),
+        route_defaults().count(),
+        "the others stay"
+    );
 }
 
 #[test]
@@ -228,25 +268,43 @@ fn values_that_do_not_fit_are_refused_with_their_line_and_what_would() {
 #[test]
 fn what_is_not_toml_is_refused_with_its_line() {
     let errors = Case::new("[server]\nlisten = \n").errors();
-    assert!(errors.starts_with("server.toml:2: this is not TOML: "), "{errors}");
+    assert!(
+        errors.starts_with("server.toml:2: this is not TOML: "),
+        "{errors}"
+    );
     assert_eq!(errors.lines().count(), 2, "{errors}");
     let errors = Case::new("[http]\nheaders_max = 8\nheaders_max = 9\n").errors();
-    assert!(errors.starts_with("server.toml:3: this is not TOML: duplicate key"), "{errors}");
+    assert!(
+        errors.starts_with("server.toml:3: this is not TOML: duplicate key"),
+        "{errors}"
+    );
 }
 
 #[test]
 fn files_that_cannot_be_read_are_refused_by_name() {
-    let missing = Sources { file: Some(PathBuf::from("/nowhere/c.toml")), ..Sources::default() };
+    let missing = Sources {
+        file: Some(PathBuf::from("/nowhere/c.toml")),
+        ..Sources::default()
+    };
     let errors = load(&missing).unwrap_err().to_string();
-    assert!(errors.starts_with("/nowhere/c.toml: cannot be read: No such file"), "{errors}");
+    assert!(
+        errors.starts_with("/nowhere/c.toml: cannot be read: No such file"),
+        "{errors}"
+    );
 
     let long = "#".repeat(CONFIG_BYTES_MAX + 1);
     let errors = Case::new(&long).errors();
-    assert!(errors.starts_with("server.toml: is longer than "), "{errors}");
+    assert!(
+        errors.starts_with("server.toml: is longer than "),
+        "{errors}"
+    );
 
     let case = Case::new("");
     std::fs::write(case.folder.path().join("server.toml"), b"# \xff\n").unwrap();
-    assert!(case.errors().starts_with("server.toml: is not UTF-8\n  cure: "));
+    assert!(
+        case.errors()
+            .starts_with("server.toml: is not UTF-8\n  cure: ")
+    );
 }
 
 #[test]
@@ -260,7 +318,15 @@ fn all_mistakes_are_told_in_one_run() {
         .filter(|line| !line.starts_with("  cure: "))
         .map(|line| line.split(": ").next().unwrap())
         .collect();
-    assert_eq!(places, ["server.toml:3", "server.toml:2", "CORELANE_LISTEN", "--engine"]);
+    assert_eq!(
+        places,
+        [
+            "server.toml:3",
+            "server.toml:2",
+            "CORELANE_LISTEN",
+            "--engine"
+        ]
+    );
 }
 
 #[test]
@@ -276,9 +342,14 @@ fn variables_are_read_by_the_rules_of_their_knob() {
     assert!(!config.store.durable && config.no_demo);
     assert_eq!(config.server.http.headers_max, 12);
     assert_eq!(config.static_files.root, Path::new("/d/static"));
-    assert_eq!(config.static_files.cache_control, [("*".to_owned(), "no-store".to_owned())]);
+    assert_eq!(
+        config.static_files.cache_control,
+        [("*".to_owned(), "no-store".to_owned())]
+    );
 
-    let errors = Case::new("").variable("CORELANE_HTTP_HEADERS_MAX", "many").errors();
+    let errors = Case::new("")
+        .variable("CORELANE_HTTP_HEADERS_MAX", "many")
+        .errors();
     assert_eq!(
         errors,
         "CORELANE_HTTP_HEADERS_MAX: http.headers_max is \"many\", a string\n  \
@@ -294,8 +365,10 @@ fn variables_nobody_knows_are_told_only_when_they_look_meant() {
         .load();
     assert_eq!(
         loaded.warnings,
-        ["the variable CORELANE_LISTNE is not one of corelane's and is ignored; \
-          did you mean CORELANE_LISTEN?"]
+        [
+            "the variable CORELANE_LISTNE is not one of corelane's and is ignored; \
+          did you mean CORELANE_LISTEN?"
+        ]
     );
 }
 
@@ -303,15 +376,22 @@ fn variables_nobody_knows_are_told_only_when_they_look_meant() {
 fn a_variable_that_is_not_utf_8_is_refused() {
     use std::os::unix::ffi::OsStringExt;
     let mut case = Case::new("");
-    case.sources.environment.push(("CORELANE_DATA".into(), OsString::from_vec(vec![0xff])));
-    assert!(case.errors().starts_with("CORELANE_DATA: is not UTF-8\n  cure: "));
+    case.sources
+        .environment
+        .push(("CORELANE_DATA".into(), OsString::from_vec(vec![0xff])));
+    assert!(
+        case.errors()
+            .starts_with("CORELANE_DATA: is not UTF-8\n  cure: ")
+    );
 }
 
 #[test]
 fn the_config_file_can_be_named_by_a_variable() {
     let mut case = Case::new("[server]\nno_demo = true\n");
     let file = case.sources.file.take().unwrap();
-    let loaded = case.variable("CORELANE_CONFIG", &file.to_string_lossy()).load();
+    let loaded = case
+        .variable("CORELANE_CONFIG", &file.to_string_lossy())
+        .load();
     assert!(loaded.config.no_demo);
     assert_eq!(loaded.file, Some(file));
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -328,12 +408,24 @@ fn one_core_map_is_in_effect_and_single_keys_change_it() {
     let three = outer.write("three.toml", "cores = \"3\"\n");
     let four = outer.write("four.toml", "cores = \"4\"\n");
     assert_eq!(map(&case()), ("1 shards".to_owned(), 5));
-    assert_eq!(map(&Case::new(&format!("core_map = \"{three}\"\n"))), ("3".to_owned(), 0));
+    assert_eq!(
+        map(&Case::new(&format!("core_map = \"{three}\"\n"))),
+        ("3".to_owned(), 0)
+    );
     let variable = || case().variable("CORELANE_CORE_MAP", &three);
     assert_eq!(map(&variable()), ("3".to_owned(), 0));
-    assert_eq!(map(&variable().flag("core-map", &four)), ("4".to_owned(), 0));
-    assert_eq!(map(&variable().variable("CORELANE_SHARDS", "2")), ("2 shards".to_owned(), 0));
-    assert_eq!(map(&variable().flag("shards", "5-6")), ("5,6".to_owned(), 0));
+    assert_eq!(
+        map(&variable().flag("core-map", &four)),
+        ("4".to_owned(), 0)
+    );
+    assert_eq!(
+        map(&variable().variable("CORELANE_SHARDS", "2")),
+        ("2 shards".to_owned(), 0)
+    );
+    assert_eq!(
+        map(&variable().flag("shards", "5-6")),
+        ("5-6".to_owned(), 0)
+    );
     assert_eq!(map(&case().flag("shards", "all")), ("all".to_owned(), 5));
 }
 
@@ -341,15 +433,27 @@ fn one_core_map_is_in_effect_and_single_keys_change_it() {
 fn a_map_that_does_not_fit_the_machine_is_refused_where_it_was_given() {
     let machine = Machine::read().unwrap();
     let place = |case: &Case| {
-        let error = case.load().place(&machine).expect_err("no machine has a core 1023");
+        let error = case
+            .load()
+            .place(&machine)
+            .expect_err("no machine has a core 1023");
         let origin = error.origin.to_string();
         origin.rsplit('/').next().unwrap().to_owned()
     };
-    assert_eq!(place(&Case::new("\n[core_map]\ncores = \"1023\"\n")), "server.toml:3");
+    assert_eq!(
+        place(&Case::new("\n[core_map]\ncores = \"1023\"\n")),
+        "server.toml:3"
+    );
     let shards = "[core_map]\n[[core_map.shards]]\ncore = 1023\n";
     assert_eq!(place(&Case::new(shards)), "server.toml:3");
-    assert_eq!(place(&Case::new(shards).flag("shards", "1022-1023")), "--shards");
-    assert_eq!(place(&Case::new("").variable("CORELANE_SHARDS", "1000")), "CORELANE_SHARDS");
+    assert_eq!(
+        place(&Case::new(shards).flag("shards", "1022-1023")),
+        "--shards"
+    );
+    assert_eq!(
+        place(&Case::new("").variable("CORELANE_SHARDS", "1000")),
+        "CORELANE_SHARDS"
+    );
 }
 
 #[test]
@@ -367,27 +471,44 @@ fn the_annotated_file_is_what_the_code_writes() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tuning/server.toml");
     let text = std::fs::read_to_string(file).unwrap();
     let written = annotate(&Config::default(), None);
-    let first_difference = text.lines().zip(written.lines()).find(|(file, code)| file != code);
-    assert_eq!(first_difference, None, "run: corelane config --defaults > tuning/server.toml");
+    let first_difference = text
+        .lines()
+        .zip(written.lines())
+        .find(|(file, code)| file != code);
+    assert_eq!(
+        first_difference, None,
+        "run: corelane config --defaults > tuning/server.toml"
+    );
     assert_eq!(text, written);
 }
 
 #[test]
 fn the_annotated_file_equals_the_defaults_and_names_every_knob() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tuning/server.toml");
-    let loaded = load(&Sources { file: Some(file.into()), ..Sources::default() }).unwrap();
+    let loaded = load(&Sources {
+        file: Some(file.into()),
+        ..Sources::default()
+    })
+    .unwrap();
     let mut defaults = Config::default();
     defaults.resolve();
     assert_eq!(loaded.config, defaults);
     for knob in knobs() {
-        assert!(loaded.origins.contains_key(knob.name), "{} is not in the file", knob.name);
+        assert!(
+            loaded.origins.contains_key(knob.name),
+            "{} is not in the file",
+            knob.name
+        );
     }
 }
 
 #[test]
 fn every_key_of_a_core_map_is_a_knob() {
     for key in CORE_MAP_KEYS.into_iter().filter(|key| *key != "shards") {
-        assert!(knobs().any(|knob| knob.name == format!("core_map.{key}")), "{key}");
+        assert!(
+            knobs().any(|knob| knob.name == format!("core_map.{key}")),
+            "{key}"
+        );
     }
 }
 
@@ -411,9 +532,16 @@ fn every_field_of_the_options_has_a_knob() {
         "path" => "url".to_owned(),
         name => name.to_owned(),
     };
-    let leaves: Vec<_> = debug.lines().filter_map(leaf).map(|name| renamed(&name)).collect();
+    let leaves: Vec<_> = debug
+        .lines()
+        .filter_map(leaf)
+        .map(|name| renamed(&name))
+        .collect();
     assert!(leaves.len() > 30, "{leaves:?}");
-    for name in leaves.iter().filter(|name| !DERIVED_FIELDS.contains(&name.as_str())) {
+    for name in leaves
+        .iter()
+        .filter(|name| !DERIVED_FIELDS.contains(&name.as_str()))
+    {
         assert!(knobs().any(|knob| knob.key() == name), "{name} has no knob");
     }
 }
