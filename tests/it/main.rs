@@ -2,4 +2,8 @@
 //! spoken to byte by byte over TCP. One test binary, one module per topic, one
 //! behaviour per test; every response a test reads is checked by the harness.
 
+#[macro_use]
 mod harness;
+
+mod keep_alive;
+mod pipelining;

@@ -29,16 +29,15 @@ pub(crate) enum Framing {
 impl Response {
     /// The value of a header that may be there at most once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.header_all(name);
-        let first = values.next();
-        assert!(values.next().is_none(), "{name} is there more than once: {self:?}");
-        first
+        let values = self.header_all(name);
+        assert!(values.len() <= 1, "{name} is there more than once: {self:?}");
+        values.first().copied()
     }
 
     /// All values of a header.
-    pub(crate) fn header_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let named = self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.as_str())
+    pub(crate) fn header_all(&self, name: &str) -> Vec<&str> {
+        let named = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str()).collect()
     }
 
     /// The value of a header that must be there.
@@ -49,6 +48,7 @@ impl Response {
     /// Whether the server says it closes.
     pub(crate) fn says_close(&self) -> bool {
         self.header_all("connection")
+            .into_iter()
             .flat_map(|value| value.split(','))
             .any(|option| option.trim().eq_ignore_ascii_case("close"))
     }
