@@ -5,5 +5,10 @@
 #[macro_use]
 mod harness;
 
+mod bodies;
 mod keep_alive;
+mod limits;
+mod panics;
 mod pipelining;
+mod routing;
+mod smuggling;

@@ -265,6 +265,14 @@ impl Client {
         self.buffer.windows(4).filter(|window| window == b"\r\n\r\n").count()
     }
 
+    /// Whether anything (or the end) has come in that was not read yet.
+    pub(crate) fn has_input(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("nonblocking");
+        let received = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("blocking");
+        !self.buffer.is_empty() || !matches!(received, Err(e) if e.kind() == ErrorKind::WouldBlock)
+    }
+
     // ---- the state of the connection --------------------------------------
 
     /// Fails unless the server closes now, without another byte.

@@ -5,7 +5,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A whole response.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) reason: String,
@@ -69,7 +69,7 @@ impl Response {
     /// Fails the test with the whole response if the status is another.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", self.shown());
+        assert_eq!(self.status, status, "{self:?}");
         self
     }
 
@@ -81,9 +81,17 @@ impl Response {
         response.json()["detail"].as_str().expect("a detail").to_owned()
     }
 
-    fn shown(&self) -> String {
-        let body = String::from_utf8_lossy(&self.body[..self.body.len().min(2_000)]);
-        format!("{} {} {:#?}\n{body}", self.status, self.reason, self.headers)
+}
+
+/// As on the wire, the body cut short.
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{} {}", self.status, self.reason)?;
+        for (name, value) in &self.headers {
+            writeln!(f, "{name}: {value}")?;
+        }
+        let start = &self.body[..self.body.len().min(1_000)];
+        write!(f, "({} bytes) {}", self.body.len(), start.escape_ascii())
     }
 }
 
