@@ -34,7 +34,10 @@ pub struct FieldError {
 impl FieldError {
     /// A field and what would be valid for it.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into() }
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -93,7 +96,10 @@ impl Error {
 
     /// 422 naming each field that is wrong.
     pub fn validation(fields: Vec<FieldError>) -> Self {
-        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "some fields are not valid");
+        let mut error = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "some fields are not valid",
+        );
         error.0.fields = fields;
         error
     }
@@ -106,8 +112,11 @@ impl Error {
 
     /// 500; `log` is not shown to the client.
     pub fn internal(log: impl fmt::Display) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server could not answer this request")
-            .with_log(log)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the server could not answer this request",
+        )
+        .with_log(log)
     }
 
     /// Adds a response header.

@@ -16,7 +16,10 @@ pub struct RequestIds {
 impl RequestIds {
     /// Ids of one shard. `boot` distinguishes process starts.
     pub fn new(boot: u32, shard: usize) -> Self {
-        Self { prefix: format!("{boot:08x}{shard:02x}-"), next: Cell::new(1) }
+        Self {
+            prefix: format!("{boot:08x}{shard:02x}-"),
+            next: Cell::new(1),
+        }
     }
 
     /// The next id.
@@ -49,7 +52,9 @@ pub fn boot_id() -> u32 {
 pub fn is_acceptable_request_id(id: &[u8]) -> bool {
     !id.is_empty()
         && id.len() <= REQUEST_ID_BYTES_MAX
-        && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:+/=".contains(b))
+        && id
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.:+/=".contains(b))
 }
 
 #[cfg(test)]

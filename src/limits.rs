@@ -90,6 +90,9 @@ pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
 pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
 /// Requests served in one go before the other tasks of the shard get a turn.
 pub const REQUESTS_PER_TURN_MAX: u32 = 64;
+/// Chunks of one response stream sent in one go before the other tasks of the
+/// shard get a turn.
+pub const CHUNKS_PER_TURN_MAX: u32 = 16;
 /// 503 answers to connections over the limit under way at once, per shard;
 /// past it such connections are closed without an answer.
 pub const OVERLOAD_ANSWERS_MAX: usize = 64;
@@ -102,6 +105,11 @@ pub const LINGER_MS: u64 = 1_000;
 pub const LINGER_BYTES_MAX: u64 = 256 * KIB as u64;
 /// One read of a large file, bytes.
 pub const FILE_CHUNK_BYTES: usize = 64 * KIB;
+/// Decoded path of a static file, bytes. Over it: 404.
+pub const STATIC_PATH_BYTES_MAX: usize = 1_024;
+/// Ranges of one request. Over it: the `Range` field is ignored (RFC 9110
+/// section 14.2).
+pub const RANGES_MAX: usize = 16;
 /// Control messages waiting for a shard (metrics, drain). Full: the sender is
 /// told at once.
 pub const SHARD_INBOX_MESSAGES_MAX: usize = 256;
@@ -117,6 +125,39 @@ pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
 /// Batches waiting for the log writer, process-wide. Full: lines are dropped
 /// and counted.
 pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
+/// Lines waiting for the error log's writer. Full: lines are dropped and
+/// counted.
+pub const ERROR_LOG_QUEUE_MAX: usize = 1_024;
+/// Rows of a list page when the client does not say.
+pub const PAGE_ROWS_DEFAULT: u32 = 20;
+/// Rows of a list page at most. Over it: 422.
+pub const PAGE_ROWS_MAX: u32 = 100;
+/// Rows a numbered page may skip; the database walks over each of them. Over
+/// it: 422 naming the cursor, whose cost does not grow.
+pub const PAGE_OFFSET_ROWS_MAX: u64 = 10_000;
+/// Text of a page cursor: a name of [`USER_NAME_CHARS_MAX`] four-byte
+/// characters, two numbers and a checksum, in hexadecimal. Over it: 422.
+pub const CURSOR_TEXT_BYTES_MAX: usize = KIB;
+/// Users asked for in one batch. Over it: 422.
+pub const BATCH_IDS_MAX: usize = 100;
+/// Radius of a search by place, kilometres: half of the equator.
+pub const NEAR_RADIUS_KM_MAX: f64 = 20_038.0;
+/// A user's name, characters.
+pub const USER_NAME_CHARS_MAX: usize = 100;
+/// A user's email address, bytes (RFC 5321 section 4.5.3.1.3, less the
+/// angle brackets).
+pub const USER_EMAIL_BYTES_MAX: usize = 254;
+/// A user's age, years.
+pub const USER_AGE_YEARS_MAX: i64 = 150;
+/// Wrong fields listed in one 422; the others are counted.
+pub const FIELD_ERRORS_MAX: usize = 32;
+/// Characters of a wrong field's name that are sent back.
+pub const FIELD_NAME_SHOWN_CHARS_MAX: usize = 64;
+/// How often a write that depends on the row as it was read is tried again
+/// when somebody else wrote in between. Then: 503 with Retry-After.
+pub const CONDITIONAL_WRITE_ATTEMPTS_MAX: u32 = 8;
+/// `Retry-After` of a store that cannot take a request now, seconds.
+pub const STORE_RETRY_AFTER_S: u32 = 1;
 /// How long `/metrics` waits for the other shards, milliseconds.
 pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
 /// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
@@ -136,3 +177,45 @@ pub const RING_ENTRIES_MIN: u32 = 256;
 pub const RING_ENTRIES_MAX: u32 = 32_768;
 /// How long a shard may spin before it parks, microseconds.
 pub const SPIN_US_MAX: u32 = 10_000;
+/// Rows of one export batch; the shard does other work between batches.
+pub const STORE_EXPORT_BATCH_ROWS: usize = 256;
+/// Rows a filtered list looks at in list order before it turns to the indexes
+/// by age, which cost a seek per age but are bounded for any filter.
+pub const STORE_LIST_WALK_ROWS_MAX: usize = 512;
+/// Index entries one search for near users may look at before it answers with
+/// the nearest found so far. Only places crowded beyond reason reach it.
+pub const STORE_NEAR_ROWS_MAX: usize = 200_000;
+/// Users looked at who stand within metres of each other; over it, which of
+/// them are listed is left to chance.
+pub const STORE_NEAR_CROWD_ROWS_MAX: usize = 4_096;
+/// Rows a search for near users looks at before it lets other tasks run.
+pub const STORE_NEAR_SLICE_ROWS: usize = 1_024;
+/// Prepared statements kept per connection.
+pub const STORE_STATEMENTS_MAX: usize = 128;
+/// Statement texts kept per connection for asked-for column sets.
+pub const STORE_STATEMENT_TEXTS_MAX: usize = 512;
+/// A reading connection waits at most this long for a lock, because its shard
+/// waits with it. Readers need a lock only while the log is recovered.
+pub const STORE_READ_BUSY_TIMEOUT_MS_MAX: u64 = 250;
+/// Rows of one transaction while seeding. The demo data of a first start fit
+/// one, so a start that is interrupted leaves all of them or none.
+pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
+
+const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
+const _: () = assert!(
+    16 * KIB <= READ_BUFFER_LARGE_BYTES,
+    "a default head fits one large buffer"
+);
+const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
+const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
+const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);
+const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
+const _: () = assert!(2 * (4 * USER_NAME_CHARS_MAX + 48) <= CURSOR_TEXT_BYTES_MAX);
+const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
+const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
+const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());
+const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
+const _: () = assert!(
+    CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX,
+    "every second id, each `1022,`"
+);

@@ -47,6 +47,14 @@ fn escape_text(
 /// Appends `bytes` as the inside of a JSON string: printable ASCII as it is,
 /// other characters as `\uXXXX`, invalid UTF-8 as U+FFFD.
 pub(super) fn json(bytes: &[u8], out: &mut Vec<u8>) {
+    // Nearly every field is plain; copied whole, it costs a tenth.
+    if bytes
+        .iter()
+        .all(|byte| matches!(byte, b' '..=b'~' if *byte != b'"' && *byte != b'\\'))
+    {
+        out.extend_from_slice(bytes);
+        return;
+    }
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             json_char(c, out);

@@ -1,6 +1,6 @@
 //! The time of a line, formatted once a second.
 
-use std::io::Write;
+use std::fmt::Write;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -10,21 +10,21 @@ use jiff::tz::Offset;
 #[derive(Debug, Default)]
 pub(super) struct SecondCache {
     second: Option<i64>,
-    common_log: Text,
-    rfc3339: Text,
+    common_log: String,
+    rfc3339: String,
 }
 
 impl SecondCache {
     /// `10/Oct/2000:13:55:36 +0000`.
     pub(super) fn common_log(&mut self, unix_ms: i64) -> &str {
         self.refresh(unix_ms);
-        self.common_log.as_str()
+        &self.common_log
     }
 
     /// `2000-10-10T13:55:36`, without fraction and zone.
     pub(super) fn rfc3339(&mut self, unix_ms: i64) -> &str {
         self.refresh(unix_ms);
-        self.rfc3339.as_str()
+        &self.rfc3339
     }
 
     fn refresh(&mut self, unix_ms: i64) {
@@ -37,19 +37,15 @@ impl SecondCache {
         // as the epoch.
         let timestamp = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
         let date = Offset::UTC.to_datetime(timestamp);
-        self.common_log.set(|text| write_common_log(date, text));
-        self.rfc3339.set(|text| {
-            let (year, month, day) = (date.year(), date.month(), date.day());
-            let (hour, minute, second) = (date.hour(), date.minute(), date.second());
-            write!(
-                text,
-                "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-            )
-        });
+        self.common_log.clear();
+        self.rfc3339.clear();
+        // Writing to a String cannot fail.
+        let _ = write_common_log(date, &mut self.common_log);
+        let _ = write_rfc3339(date, &mut self.rfc3339);
     }
 }
 
-fn write_common_log(date: DateTime, text: &mut &mut [u8]) -> std::io::Result<()> {
+fn write_common_log(date: DateTime, text: &mut String) -> std::fmt::Result {
     let month = MONTHS[date.month() as usize - 1];
     let (day, year) = (date.day(), date.year());
     let (hour, minute, second) = (date.hour(), date.minute(), date.second());
@@ -59,25 +55,13 @@ fn write_common_log(date: DateTime, text: &mut &mut [u8]) -> std::io::Result<()>
     )
 }
 
-/// A short text in place.
-#[derive(Debug, Default)]
-struct Text {
-    bytes: [u8; 32],
-    length: usize,
-}
-
-impl Text {
-    fn set(&mut self, write: impl FnOnce(&mut &mut [u8]) -> std::io::Result<()>) {
-        let mut rest = &mut self.bytes[..];
-        let outcome = write(&mut rest);
-        debug_assert!(outcome.is_ok(), "both shapes fit 32 bytes");
-        let left = rest.len();
-        self.length = self.bytes.len() - left;
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or("")
-    }
+fn write_rfc3339(date: DateTime, text: &mut String) -> std::fmt::Result {
+    let (year, month, day) = (date.year(), date.month(), date.day());
+    let (hour, minute, second) = (date.hour(), date.minute(), date.second());
+    write!(
+        text,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+    )
 }
 
 const MONTHS: [&str; 12] = [

@@ -21,7 +21,10 @@ pub(crate) enum BodyKind {
     Empty,
     Bytes(Bytes),
     Vec(Vec<u8>),
-    Stream { stream: ByteStream, length: Option<u64> },
+    Stream {
+        stream: ByteStream,
+        length: Option<u64>,
+    },
 }
 
 impl Body {
@@ -34,7 +37,10 @@ impl Body {
     /// An error in the stream ends the connection without the last chunk, so
     /// that the client sees the body is not whole.
     pub fn stream(stream: impl Stream<Item = Result<Bytes, Error>> + 'static) -> Self {
-        Self(BodyKind::Stream { stream: Box::pin(stream), length: None })
+        Self(BodyKind::Stream {
+            stream: Box::pin(stream),
+            length: None,
+        })
     }
 
     /// A streamed body whose length in bytes is known: sent with
@@ -44,7 +50,10 @@ impl Body {
         length: u64,
         stream: impl Stream<Item = Result<Bytes, Error>> + 'static,
     ) -> Self {
-        Self(BodyKind::Stream { stream: Box::pin(stream), length: Some(length) })
+        Self(BodyKind::Stream {
+            stream: Box::pin(stream),
+            length: Some(length),
+        })
     }
 
     /// Length in bytes where known.
@@ -175,8 +184,12 @@ impl RequestBody {
     /// # Errors
     /// As [`chunk`](Self::chunk).
     pub async fn bytes(&mut self) -> Result<Bytes, Error> {
-        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.chunk().await? else { return Ok(first) };
+        let Some(first) = self.chunk().await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.chunk().await? else {
+            return Ok(first);
+        };
         let mut whole = BytesMut::from(first);
         whole.extend_from_slice(&second);
         while let Some(next) = self.chunk().await? {

@@ -179,7 +179,9 @@ impl App {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.routes.iter().map(|r| (&r.method, &r.pattern))).finish()
+        f.debug_list()
+            .entries(self.routes.iter().map(|r| (&r.method, &r.pattern)))
+            .finish()
     }
 }
 
@@ -194,7 +196,12 @@ pub struct Route {
 impl Route {
     /// A route. Patterns are `/users`, `/users/{id}`, `/static/{*path}`.
     pub fn new(method: Method, pattern: &str, handler: impl Handler) -> Self {
-        Self { method, pattern: pattern.to_owned(), handler: Arc::new(handler), body_bytes_max: None }
+        Self {
+            method,
+            pattern: pattern.to_owned(),
+            handler: Arc::new(handler),
+            body_bytes_max: None,
+        }
     }
 
     /// Request bodies of this route may have up to `bytes` instead of the

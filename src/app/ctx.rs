@@ -42,7 +42,11 @@ impl Ctx {
         body: RequestBody,
         shard: Rc<ShardContext>,
     ) -> Self {
-        Self { parts: Some(parts), body, shard }
+        Self {
+            parts: Some(parts),
+            body,
+            shard,
+        }
     }
 
     fn parts(&self) -> &RequestParts {
@@ -102,9 +106,13 @@ impl Ctx {
     /// # Errors
     /// 404 when it cannot be decoded or parsed: there is no such resource.
     pub fn param<T: FromStr>(&self, name: &str) -> Result<T, Error> {
-        let text = self.param_str(name).ok_or_else(|| Error::not_found("no such resource"))?;
+        let text = self
+            .param_str(name)
+            .ok_or_else(|| Error::not_found("no such resource"))?;
         text.parse().map_err(|_| {
-            Error::not_found(format!("no such resource: {name} is not valid in this path"))
+            Error::not_found(format!(
+                "no such resource: {name} is not valid in this path"
+            ))
         })
     }
 
@@ -121,9 +129,8 @@ impl Ctx {
     /// 422 telling what does not fit; 400 when a field is unknown to a type
     /// that denies unknown fields.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_html_form::from_str(self.query_string().unwrap_or("")).map_err(|error| {
-            Error::validation(vec![FieldError::new("query", error.to_string())])
-        })
+        serde_html_form::from_str(self.query_string().unwrap_or(""))
+            .map_err(|error| Error::validation(vec![FieldError::new("query", error.to_string())]))
     }
 
     /// The whole body as JSON.
@@ -164,7 +171,10 @@ impl Ctx {
     pub fn state<S: 'static>(&self) -> Rc<S> {
         match self.shard.states.find::<S>() {
             Some(state) => state,
-            None => panic!("the app has no state of type {}; add App::state", type_name::<S>()),
+            None => panic!(
+                "the app has no state of type {}; add App::state",
+                type_name::<S>()
+            ),
         }
     }
 
@@ -216,7 +226,9 @@ impl Drop for Ctx {
 }
 
 fn is_json(content_type: Option<&str>) -> bool {
-    let Some(value) = content_type else { return false };
+    let Some(value) = content_type else {
+        return false;
+    };
     let essence = value.split(';').next().unwrap_or("").trim();
     essence.eq_ignore_ascii_case("application/json")
         || essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case("+json")

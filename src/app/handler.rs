@@ -34,8 +34,7 @@ where
 /// change the response, or look at the error on its way out.
 pub trait Middleware: Send + Sync + 'static {
     /// Starts handling one request; `next` runs the rest of the chain.
-    fn call(&self, ctx: Ctx, next: Next)
-    -> Pin<Box<dyn Future<Output = Result<Response, Error>>>>;
+    fn call(&self, ctx: Ctx, next: Next) -> Pin<Box<dyn Future<Output = Result<Response, Error>>>>;
 }
 
 impl<F, Fut> Middleware for F
@@ -87,5 +86,10 @@ pub(crate) fn run_chain(
     if chain.is_empty() {
         return handler.call(ctx);
     }
-    Next { chain: chain.clone(), depth: 0, handler: handler.clone() }.start(ctx)
+    Next {
+        chain: chain.clone(),
+        depth: 0,
+        handler: handler.clone(),
+    }
+    .start(ctx)
 }

@@ -25,14 +25,22 @@ pub struct Response {
 impl Response {
     /// A response without body.
     pub fn new(status: StatusCode) -> Self {
-        Self { status, headers: Vec::new(), body: Body::empty() }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Body::empty(),
+        }
     }
 
     /// 200 with any body and its `Content-Type`.
     pub fn with_body(content_type: &'static str, body: impl Into<Body>) -> Self {
         let mut headers = Vec::with_capacity(4);
         headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
-        Self { status: StatusCode::OK, headers, body: body.into() }
+        Self {
+            status: StatusCode::OK,
+            headers,
+            body: body.into(),
+        }
     }
 
     /// 200 `text/plain; charset=utf-8`.
@@ -50,7 +58,10 @@ impl Response {
     /// # Errors
     /// 500 when `value` cannot be serialised.
     pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
-        Ok(Self::with_body("application/json", serde_json::to_vec(value)?))
+        Ok(Self::with_body(
+            "application/json",
+            serde_json::to_vec(value)?,
+        ))
     }
 
     /// 200 with a streamed body, sent chunked (or, to HTTP/1.0, until close).
@@ -105,7 +116,10 @@ impl Response {
 
     /// The first header of that name.
     pub fn header_value(&self, name: &HeaderName) -> Option<&HeaderValue> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value)
     }
 
     /// All headers in the order they will be sent.

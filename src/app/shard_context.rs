@@ -64,15 +64,18 @@ impl ShardContext {
                 Err(_) => missing.push(shard),
             }
         }
-        let mut snapshots = vec![self.snapshot()];
+        let mut process = ProcessSnapshot::empty(crate::process_stats::read(self.server_started));
+        process.add(self.snapshot());
         let deadline = Instant::now() + Duration::from_millis(METRICS_GATHER_TIMEOUT_MS);
         for (shard, receiver) in waiting {
             let left = deadline.saturating_duration_since(Instant::now());
             match engine::timeout(left, receiver).await {
-                Ok(Ok(snapshot)) => snapshots.push(snapshot),
+                // Added one by one: merging takes a while and others wait.
+                Ok(Ok(snapshot)) => process.add(snapshot),
                 _ => missing.push(shard),
             }
         }
-        ProcessSnapshot::merge(snapshots, missing, crate::process_stats::read(self.server_started))
+        process.missing_shards = missing;
+        process
     }
 }

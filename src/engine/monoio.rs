@@ -2,7 +2,7 @@
 //! driver, built explicitly. The only file that names monoio.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use monoio::buf::{IoBuf, IoBufMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, Canceller};
 use monoio::net::{TcpListener as ReactorListener, TcpStream as ReactorStream};
 use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
-use super::remote::Port;
+use super::remote::{Port, Pumped};
 use super::{BlockingPool, BuildError, Elapsed, EngineKind, EngineOptions};
 
 /// One shard's event loop. Lives and dies on the thread that built it.
@@ -56,7 +56,12 @@ impl Runtime {
         if options.kind == EngineKind::Epoll {
             bell.set_nonblocking(true).map_err(BuildError::Io)?;
         }
-        Ok(Self { driver, port, bell: Some(bell), pool })
+        Ok(Self {
+            driver,
+            port,
+            bell: Some(bell),
+            pool,
+        })
     }
 
     /// Runs `future` and everything it spawns until `future` is done. May be
@@ -78,6 +83,17 @@ impl Runtime {
         }
     }
 
+    /// Frees the runtime after its own operations have ended. Every task that
+    /// reads, writes or accepts must have ended before.
+    pub fn shutdown(mut self) {
+        let port = self.port.clone();
+        self.block_on(async move {
+            port.close();
+            // Operations that were cancelled complete within a moment.
+            sleep(SETTLE).await;
+        });
+    }
+
     /// Leaks the runtime with whatever operations it still has in flight. A
     /// ring is torn down by the kernel some time after it is closed; freeing
     /// the buffers of unfinished operations before that would let the kernel
@@ -87,11 +103,18 @@ impl Runtime {
     }
 }
 
+/// What the reactor gets to complete cancelled operations before its memory
+/// is freed.
+const SETTLE: Duration = Duration::from_millis(20);
+
 fn build_io_uring(entries: u32) -> Result<monoio::Runtime<TimeDriver<IoUringDriver>>, BuildError> {
     let deadline = Instant::now() + Duration::from_secs(1);
     loop {
         let mut flags = io_uring::IoUring::builder();
-        flags.setup_single_issuer().setup_coop_taskrun().setup_taskrun_flag();
+        flags
+            .setup_single_issuer()
+            .setup_coop_taskrun()
+            .setup_taskrun_flag();
         let built = RuntimeBuilder::<IoUringDriver>::new()
             .uring_builder(flags)
             .with_entries(entries)
@@ -132,7 +155,11 @@ async fn pump_arrivals(mut bell: monoio::net::UnixStream, port: Rc<Port>) {
         buffer = returned;
         match result {
             Ok(0) => return,
-            Ok(_) => port.pump(),
+            Ok(_) => {
+                if port.pump() == Pumped::Closed {
+                    return;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }
@@ -171,12 +198,15 @@ pub async fn interval_tick(deadline: Instant) {
 /// # Errors
 /// [`Elapsed`].
 pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
-    monoio::time::timeout(duration, future).await.map_err(|_| Elapsed)
+    monoio::time::timeout(duration, future)
+        .await
+        .map_err(|_| Elapsed)
 }
 
 /// A listening socket of one shard.
 pub struct TcpListener {
     inner: ReactorListener,
+    canceller: RefCell<Canceller>,
 }
 
 impl TcpListener {
@@ -196,7 +226,10 @@ impl TcpListener {
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         // io_uring answers EAGAIN instead of waiting on a nonblocking socket.
         listener.set_nonblocking(monoio::utils::is_legacy())?;
-        Ok(Self { inner: ReactorListener::from_std(listener)? })
+        Ok(Self {
+            inner: ReactorListener::from_std(listener)?,
+            canceller: RefCell::default(),
+        })
     }
 
     /// The next connection. Must not be raced or dropped while pending: an
@@ -205,12 +238,22 @@ impl TcpListener {
     /// # Errors
     /// As accept(2); ECONNABORTED and EMFILE are for the caller to survive.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = self.inner.accept().await?;
+        let handle = self.canceller.borrow().handle();
+        let (stream, peer) = self.inner.cancelable_accept(handle).await?;
         Ok((TcpStream::new(stream), peer))
     }
 
-    /// Makes a pending [`accept`](Self::accept) return with an error and new
-    /// connections be refused.
+    /// Makes a pending [`accept`](Self::accept) return, with ECANCELED or with
+    /// the connection that came first. The socket stays open for others who
+    /// hold it.
+    pub fn cancel_accept(&self) {
+        let canceller = self.canceller.take();
+        self.canceller.replace(canceller.cancel());
+    }
+
+    /// Ends the socket for everybody who holds it: a pending
+    /// [`accept`](Self::accept) returns with an error and new connections are
+    /// refused.
     pub fn close(&self) {
         // SAFETY: `self.inner` keeps the descriptor open during this call.
         let fd = unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) };
@@ -232,7 +275,11 @@ impl TcpListener {
 /// As bind(2) and listen(2).
 pub fn bind_std(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -296,12 +343,19 @@ impl TcpStream {
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
         // monoio's io_uring accept leaves it out; a child would inherit it.
         let _ = rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC);
-        Self { inner: stream, link: Rc::new(Link { fd: Cell::new(Some(fd)) }) }
+        Self {
+            inner: stream,
+            link: Rc::new(Link {
+                fd: Cell::new(Some(fd)),
+            }),
+        }
     }
 
     /// A handle that can end this connection from another task of the shard.
     pub fn closer(&self) -> StreamCloser {
-        StreamCloser { link: self.link.clone() }
+        StreamCloser {
+            link: self.link.clone(),
+        }
     }
 
     /// Reads into the spare capacity of `buffer`, which must not be full.
@@ -443,7 +497,10 @@ impl File {
                 });
                 match read.await {
                     Ok(done) => done,
-                    Err(_) => (Err(io::Error::other("the blocking pool is full")), Vec::new()),
+                    Err(_) => (
+                        Err(io::Error::other("the blocking pool is full")),
+                        Vec::new(),
+                    ),
                 }
             }
         }

@@ -15,7 +15,10 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { kind: EngineKind::IoUring, ring_entries: 1_024 }
+        Self {
+            kind: EngineKind::IoUring,
+            ring_entries: 1_024,
+        }
     }
 }
 
@@ -47,10 +50,21 @@ impl std::fmt::Display for BuildError {
                  (0 allows it), a container's seccomp profile, and that the kernel is 5.19 or \
                  newer; or run with --engine epoll"
             ),
-            Self::LockedMemory { source, limit_bytes, ring_entries } => {
-                write!(f, "not enough locked memory for a ring of {ring_entries} entries ({source}")?;
+            Self::LockedMemory {
+                source,
+                limit_bytes,
+                ring_entries,
+            } => {
+                write!(
+                    f,
+                    "not enough locked memory for a ring of {ring_entries} entries ({source}"
+                )?;
                 if let Some(bytes) = limit_bytes {
-                    write!(f, "; the limit is {} KiB for all rings of this user", bytes / 1024)?;
+                    write!(
+                        f,
+                        "; the limit is {} KiB for all rings of this user",
+                        bytes / 1024
+                    )?;
                 }
                 f.write_str(
                     "). Raise it: `LimitMEMLOCK=infinity` in the systemd unit, `ulimit -l unlimited` \

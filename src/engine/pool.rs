@@ -24,7 +24,9 @@ use crate::limits::BLOCKING_QUEUE_JOBS_MAX;
 pub async fn unblock<T: Send + 'static>(
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, PoolError> {
-    let pool = CURRENT.with(|current| current.borrow().clone()).expect("a corelane runtime");
+    let pool = CURRENT
+        .with(|current| current.borrow().clone())
+        .expect("a corelane runtime");
     let (sender, receiver) = remote();
     pool.submit(Box::new(move || sender.send(job())))?;
     receiver.await.map_err(|_| PoolError::Panicked)

@@ -10,7 +10,7 @@
 //! are bounded by the queues that accept the work.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::Write;
 use std::marker::PhantomData;
@@ -34,7 +34,11 @@ pub fn remote<T: Send + 'static>() -> (RemoteSender<T>, RemoteReceiver<T>) {
         ticket: Some(ticket),
         value: PhantomData,
     };
-    let receiver = RemoteReceiver { port: Rc::downgrade(&port), ticket, value: PhantomData };
+    let receiver = RemoteReceiver {
+        port: Rc::downgrade(&port),
+        ticket,
+        value: PhantomData,
+    };
     (sender, receiver)
 }
 
@@ -84,9 +88,12 @@ impl<T: 'static> Future for RemoteReceiver<T> {
             return Poll::Ready(Err(Gone));
         };
         match std::mem::replace(&mut slot.state, SlotState::Taken) {
-            SlotState::Arrived(value) => {
-                Poll::Ready(value.and_then(|v| v.downcast::<T>().ok()).map(|v| *v).ok_or(Gone))
-            }
+            SlotState::Arrived(value) => Poll::Ready(
+                value
+                    .and_then(|v| v.downcast::<T>().ok())
+                    .map(|v| *v)
+                    .ok_or(Gone),
+            ),
             SlotState::Taken => Poll::Ready(Err(Gone)),
             SlotState::Empty | SlotState::Waiting(_) => {
                 slot.state = SlotState::Waiting(cx.waker().clone());
@@ -131,7 +138,9 @@ impl ShardWaker {
     /// # Panics
     /// When called on a thread that runs no [`super::Runtime`].
     pub fn current() -> Self {
-        Self { doorbell: Port::current().mailbox.doorbell.clone() }
+        Self {
+            doorbell: Port::current().mailbox.doorbell.clone(),
+        }
     }
 
     /// Makes the shard run the callbacks registered with
@@ -145,7 +154,10 @@ impl ShardWaker {
     /// # Panics
     /// When called on a thread that runs no [`super::Runtime`].
     pub fn on_wake(callback: impl Fn() + 'static) {
-        Port::current().callbacks.borrow_mut().push(Rc::new(callback));
+        Port::current()
+            .callbacks
+            .borrow_mut()
+            .push(Rc::new(callback));
     }
 }
 
@@ -156,6 +168,7 @@ pub(super) struct Port {
     arrivals: mpsc::Receiver<Arrival>,
     slots: RefCell<Slots>,
     callbacks: RefCell<Callbacks>,
+    closed: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -190,12 +203,16 @@ impl Port {
         let (bell, listening) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         let (sender, arrivals) = mpsc::channel();
-        let doorbell = Arc::new(Doorbell { rung: AtomicBool::new(false), bell });
+        let doorbell = Arc::new(Doorbell {
+            rung: AtomicBool::new(false),
+            bell,
+        });
         let port = Self {
             mailbox: Mailbox { sender, doorbell },
             arrivals,
             slots: RefCell::default(),
             callbacks: RefCell::default(),
+            closed: Cell::new(false),
         };
         Ok((Rc::new(port), listening))
     }
@@ -216,8 +233,17 @@ impl Port {
         self.slots.borrow_mut().open()
     }
 
+    /// Ends the pump: nothing is delivered afterwards.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        self.mailbox.doorbell.ring();
+    }
+
     /// Takes everything that has arrived and wakes who waits for it.
-    pub(super) fn pump(&self) {
+    pub(super) fn pump(&self) -> Pumped {
+        if self.closed.get() {
+            return Pumped::Closed;
+        }
         // Cleared before looking: what arrives after this rings again.
         self.mailbox.doorbell.rung.store(false, Ordering::SeqCst);
         while let Ok(arrival) = self.arrivals.try_recv() {
@@ -230,7 +256,15 @@ impl Port {
         for callback in callbacks {
             callback();
         }
+        Pumped::Open
     }
+}
+
+/// Whether there will be more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pumped {
+    Open,
+    Closed,
 }
 
 /// Restores the thread's previous port.
@@ -318,14 +352,25 @@ impl Slots {
         if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index];
             slot.state = SlotState::Empty;
-            return Ticket { index, generation: slot.generation };
+            return Ticket {
+                index,
+                generation: slot.generation,
+            };
         }
-        self.slots.push(Slot { generation: 0, state: SlotState::Empty });
-        Ticket { index: self.slots.len() - 1, generation: 0 }
+        self.slots.push(Slot {
+            generation: 0,
+            state: SlotState::Empty,
+        });
+        Ticket {
+            index: self.slots.len() - 1,
+            generation: 0,
+        }
     }
 
     fn entry(&mut self, ticket: Ticket) -> Option<&mut Slot> {
-        self.slots.get_mut(ticket.index).filter(|slot| slot.generation == ticket.generation)
+        self.slots
+            .get_mut(ticket.index)
+            .filter(|slot| slot.generation == ticket.generation)
     }
 
     fn deliver(&mut self, arrival: Arrival) -> Option<Waker> {

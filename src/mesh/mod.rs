@@ -48,14 +48,19 @@ pub enum SendError {
 impl Mesh {
     /// A mesh for `shards` shards, none of them attached yet.
     pub fn new(shards: usize) -> Self {
-        Self { lanes: (0..shards).map(|_| Mutex::new(None)).collect() }
+        Self {
+            lanes: (0..shards).map(|_| Mutex::new(None)).collect(),
+        }
     }
 
     /// Attaches the current shard as number `index`, replacing a dead
     /// predecessor. The inbox must be polled after every wake of the shard.
     pub fn attach(&self, index: usize) -> Inbox {
         let (queue, messages) = sync_channel(SHARD_INBOX_MESSAGES_MAX);
-        let lane = Lane { queue, waker: ShardWaker::current() };
+        let lane = Lane {
+            queue,
+            waker: ShardWaker::current(),
+        };
         *self.lane(index).expect("index is of this mesh") = Some(lane);
         Inbox { messages }
     }
@@ -83,7 +88,12 @@ impl Mesh {
     }
 
     fn lane(&self, index: usize) -> Option<std::sync::MutexGuard<'_, Option<Lane>>> {
-        Some(self.lanes.get(index)?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(
+            self.lanes
+                .get(index)?
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 

@@ -68,11 +68,12 @@ pub type Quality = u16;
 /// highest quality wins; equals go br, zstd, gzip, identity. Identity that is
 /// not mentioned comes after everything that is.
 pub fn preferred_coding(accept_encoding: Option<&[u8]>, available: CodingSet) -> Option<Coding> {
-    let candidates = Coding::BY_PREFERENCE
+    let mut candidates = Coding::BY_PREFERENCE
         .into_iter()
         .filter(|c| available.contains(*c));
     let Some(field) = accept_encoding else {
-        return candidates.last();
+        // Identity stands last.
+        return candidates.next_back();
     };
     let mut named: [Option<Quality>; 4] = [None; 4];
     let mut star = None;

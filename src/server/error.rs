@@ -46,7 +46,11 @@ impl std::fmt::Display for StartError {
             Self::Routes(message) => write!(f, "the routes are not valid: {message}"),
             Self::Placement(message) => f.write_str(message),
             Self::Bind { address, source } => {
-                write!(f, "cannot listen on {address}: {source}. {}", bind_cure(*address, source))
+                write!(
+                    f,
+                    "cannot listen on {address}: {source}. {}",
+                    bind_cure(*address, source)
+                )
             }
             Self::Engine(error) => error.fmt(f),
             Self::Thread(error) => write!(

@@ -24,6 +24,7 @@ pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
 use crate::access_log::LogFormat;
 use crate::app::App;
 use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime, bind_std};
+use crate::error_log::ErrorLog;
 use crate::ids::boot_id;
 use crate::log_sink::{AccessLogSink, LogTarget};
 use crate::mesh::Mesh;
@@ -55,7 +56,13 @@ pub struct Server {
 impl Server {
     /// A server with default options and a shard on every core it may use.
     pub fn new(app: App) -> Self {
-        Self { app, options: ServerOptions::default(), placement: None, pin: true, log: None }
+        Self {
+            app,
+            options: ServerOptions::default(),
+            placement: None,
+            pin: true,
+            log: None,
+        }
     }
 
     /// Sets the options.
@@ -94,12 +101,15 @@ impl Server {
     /// [`StartError`], which says what the operator can do; nothing is left
     /// running.
     pub fn start(self) -> Result<ServerHandle, StartError> {
-        self.app.compile().map_err(|error| StartError::Routes(error.to_string()))?;
+        self.app
+            .compile()
+            .map_err(|error| StartError::Routes(error.to_string()))?;
         let placement = match self.placement {
             Some(placement) => placement,
             None => default_placement()?,
         };
-        let pool = BlockingPool::start(self.options.blocking_threads).map_err(StartError::Thread)?;
+        let pool =
+            BlockingPool::start(self.options.blocking_threads).map_err(StartError::Thread)?;
         let engines = choose_engines(&placement, &self.options, &pool)?;
         let count = placement.shards.len();
         let listeners = bind_all(self.options.listen, self.options.http.backlog, count)?;
@@ -125,6 +135,7 @@ impl Server {
             pool,
             pin: self.pin,
             sink,
+            errors: ErrorLog::start().map_err(StartError::Thread)?,
         };
         Supervisor::start(plan, placement, engines, listeners, local_addr)
     }
@@ -152,17 +163,32 @@ fn choose_engines(
         ring_entries: slot.ring_entries,
     };
     let mut by_shard: Vec<_> = placement.shards.iter().map(wanted).collect();
-    let Some(probe) = by_shard.iter().find(|engine| engine.kind == EngineKind::IoUring) else {
-        return Ok(Engines { by_shard, fallback: None });
+    let Some(probe) = by_shard
+        .iter()
+        .find(|engine| engine.kind == EngineKind::IoUring)
+    else {
+        return Ok(Engines {
+            by_shard,
+            fallback: None,
+        });
     };
     let probe = probe.clone();
     let pool = pool.clone();
     // On a thread of its own: a ring belongs to the thread that made it.
     let probed = std::thread::spawn(move || Runtime::build(&probe, pool).map(drop)).join();
     let error = match probed {
-        Ok(Ok(())) => return Ok(Engines { by_shard, fallback: None }),
+        Ok(Ok(())) => {
+            return Ok(Engines {
+                by_shard,
+                fallback: None,
+            });
+        }
         Ok(Err(error)) => error,
-        Err(_) => return Err(StartError::Thread(std::io::Error::other("the ring probe panicked"))),
+        Err(_) => {
+            return Err(StartError::Thread(std::io::Error::other(
+                "the ring probe panicked",
+            )));
+        }
     };
     if options.require_io_uring {
         return Err(StartError::Engine(error));
@@ -170,7 +196,10 @@ fn choose_engines(
     for engine in &mut by_shard {
         engine.kind = EngineKind::Epoll;
     }
-    Ok(Engines { by_shard, fallback: Some(error.to_string()) })
+    Ok(Engines {
+        by_shard,
+        fallback: Some(error.to_string()),
+    })
 }
 
 /// One listening socket per shard on the same address. The first bind is made

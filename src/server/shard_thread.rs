@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::{RequestIdMode, ServerOptions};
 use crate::app::{App, ShardInfo};
 use crate::engine::{BlockingPool, EngineOptions, Runtime};
+use crate::error_log::ErrorLog;
 use crate::log_sink::AccessLogSink;
 use crate::mesh::Mesh;
 use crate::metrics::ShardSnapshot;
@@ -29,6 +30,7 @@ pub(super) struct ShardPlan {
     pub(super) pool: BlockingPool,
     pub(super) pin: bool,
     pub(super) sink: Option<AccessLogSink>,
+    pub(super) errors: ErrorLog,
 }
 
 /// What one incarnation of a shard is started with.
@@ -52,7 +54,11 @@ pub(super) enum ShardEvent {
     /// It drained and ended. `cut` connections did not end by themselves.
     Drained { shard: usize, cut: usize },
     /// Its loop died.
-    Died { shard: usize, reason: String, last: Option<Box<ShardSnapshot>> },
+    Died {
+        shard: usize,
+        reason: String,
+        last: Option<Box<ShardSnapshot>>,
+    },
 }
 
 /// Body of the thread.
@@ -60,9 +66,11 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
     let shard = incarnation.slot.index;
     let event = match catch_unwind(AssertUnwindSafe(|| live(plan, incarnation, &tell))) {
         Ok(event) => event,
-        Err(payload) => {
-            ShardEvent::Died { shard, reason: panic_text(&*payload), last: None }
-        }
+        Err(payload) => ShardEvent::Died {
+            shard,
+            reason: panic_text(&*payload),
+            last: None,
+        },
     };
     plan.mesh.detach(shard);
     tell(event);
@@ -70,7 +78,10 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
 
 fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) -> ShardEvent {
     let index = incarnation.slot.index;
-    let failed = |message: String| ShardEvent::Failed { shard: index, message };
+    let failed = |message: String| ShardEvent::Failed {
+        shard: index,
+        message,
+    };
     if plan.pin
         && let Err(error) = pin_current_thread(incarnation.slot.cpu)
     {
@@ -97,7 +108,11 @@ fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) 
                 runtime.block_on(shard.cut_connections());
             }));
             let last = cut.is_ok().then(|| Box::new(shard.snapshot()));
-            ShardEvent::Died { shard: index, reason, last }
+            ShardEvent::Died {
+                shard: index,
+                reason,
+                last,
+            }
         }
     };
     end(runtime, shard);
@@ -106,10 +121,10 @@ fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) 
 
 /// Frees the runtime if nothing is in flight any more, else leaks it.
 fn end(runtime: Runtime, shard: Rc<Shard>) {
-    let quiet = !shard.has_connections();
+    let quiet = shard.is_quiet();
     drop(shard);
     if quiet {
-        drop(runtime);
+        runtime.shutdown();
     } else {
         runtime.abandon();
     }
@@ -136,6 +151,7 @@ impl ShardPlan {
             server_started: self.server_started,
             mesh: self.mesh.clone(),
             log: self.sink.as_ref().map(AccessLogSink::shard_log),
+            errors: self.errors.clone(),
             inherited: incarnation.inherited,
         }
     }

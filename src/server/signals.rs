@@ -48,6 +48,10 @@ pub fn run_until_signal(server: ServerHandle) -> ExitReport {
     let _ = watcher.join();
     match Arc::try_unwrap(server) {
         Ok(server) => server.wait(),
-        Err(_) => ExitReport { drained: false, connections_cut: 0, restarts: 0 },
+        Err(_) => ExitReport {
+            drained: false,
+            connections_cut: 0,
+            restarts: 0,
+        },
     }
 }

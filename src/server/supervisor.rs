@@ -75,10 +75,16 @@ impl ServerHandle {
     /// Waits until all shards have ended after a [`drain`](Self::drain).
     pub fn wait(self) -> ExitReport {
         let report = self.supervisor.join();
+        let timeout = Duration::from_millis(LOG_CLOSE_TIMEOUT_MS);
+        self.plan.errors.flush(timeout);
         if let Some(sink) = self.plan.sink {
-            sink.close(Duration::from_millis(LOG_CLOSE_TIMEOUT_MS));
+            sink.close(timeout);
         }
-        report.unwrap_or(ExitReport { drained: false, connections_cut: 0, restarts: 0 })
+        report.unwrap_or(ExitReport {
+            drained: false,
+            connections_cut: 0,
+            restarts: 0,
+        })
     }
 
     /// Whether all shards have ended.
@@ -146,27 +152,36 @@ impl Supervisor {
         let (commands, inbox) = channel();
         let summaries = summarise(&plan, &placement, &engines);
         let options = &plan.options;
-        let watch = |((slot, engine), listener): ((ShardSlot, EngineOptions), TcpListener)| Watched {
-            backoff: Backoff::new(
-                options.restart_delay_ms,
-                options.restart_delay_max_ms,
-                RESTART_FORGIVE_MS,
-            ),
-            slot,
-            engine,
-            listener,
-            restarts: 0,
-            state: State::Running,
-            last: None,
-        };
-        let slots = placement.shards.into_iter().zip(engines.by_shard).zip(listeners);
+        let watch =
+            |((slot, engine), listener): ((ShardSlot, EngineOptions), TcpListener)| Watched {
+                backoff: Backoff::new(
+                    options.restart_delay_ms,
+                    options.restart_delay_max_ms,
+                    RESTART_FORGIVE_MS,
+                ),
+                slot,
+                engine,
+                listener,
+                restarts: 0,
+                state: State::Running,
+                last: None,
+            };
+        let slots = placement
+            .shards
+            .into_iter()
+            .zip(engines.by_shard)
+            .zip(listeners);
         let mut supervisor = Self {
             shards: slots.map(watch).collect(),
             plan: plan.clone(),
             events: commands.clone(),
             started: Instant::now(),
             draining: false,
-            report: ExitReport { drained: true, connections_cut: 0, restarts: 0 },
+            report: ExitReport {
+                drained: true,
+                connections_cut: 0,
+                restarts: 0,
+            },
         };
         supervisor.start_all(&inbox)?;
         let housekeeping = placement.housekeeping;
@@ -205,14 +220,19 @@ impl Supervisor {
                     break;
                 }
                 Ok(Command::Shard(ShardEvent::Died { shard, reason, .. })) => {
-                    failure = Some(StartError::Shard { shard, message: reason });
+                    failure = Some(StartError::Shard {
+                        shard,
+                        message: reason,
+                    });
                     break;
                 }
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
-        let Some(failure) = failure else { return Ok(()) };
+        let Some(failure) = failure else {
+            return Ok(());
+        };
         for index in 0..self.shards.len() {
             let _ = self.plan.mesh.send(index, Message::Drain);
         }
@@ -247,7 +267,9 @@ impl Supervisor {
         while self.shards.iter().any(|shard| shard.state != State::Ended) {
             let next = self.next_restart();
             let command = match next {
-                Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
+                Some(at) => inbox
+                    .recv_timeout(at.saturating_duration_since(Instant::now()))
+                    .ok(),
                 None => inbox.recv().ok(),
             };
             match command {
@@ -263,8 +285,7 @@ impl Supervisor {
     fn drain(&mut self) {
         self.draining = true;
         for (index, shard) in self.shards.iter_mut().enumerate() {
-            if self.plan.mesh.send(index, Message::Drain).is_err()
-                && shard.state != State::Running
+            if self.plan.mesh.send(index, Message::Drain).is_err() && shard.state != State::Running
             {
                 shard.state = State::Ended;
             }
@@ -284,7 +305,11 @@ impl Supervisor {
                 self.report.drained &= cut == 0;
             }
             ShardEvent::Failed { shard, message } => self.on_death(shard, &message, None),
-            ShardEvent::Died { shard, reason, last } => self.on_death(shard, &reason, last),
+            ShardEvent::Died {
+                shard,
+                reason,
+                last,
+            } => self.on_death(shard, &reason, last),
         }
     }
 
@@ -301,7 +326,9 @@ impl Supervisor {
         }
         let delay_ms = shard.backoff.next_delay_ms(now_ms);
         shard.state = State::Waiting(Instant::now() + Duration::from_millis(delay_ms));
-        eprintln!("corelane: shard {index} died ({reason}); restarting in {delay_ms} ms");
+        self.plan.errors.tell(format!(
+            "shard {index} died ({reason}); restarting in {delay_ms} ms"
+        ));
     }
 
     fn next_restart(&self) -> Option<Instant> {

@@ -64,7 +64,20 @@ impl BodyReader {
     pub(super) fn is_drainable(&self, bytes_max: u64) -> bool {
         !self.failed.get()
             && !self.continue_owed.get()
-            && self.decoder.borrow().remaining_known().is_none_or(|left| left <= bytes_max)
+            && self
+                .decoder
+                .borrow()
+                .remaining_known()
+                .is_none_or(|left| left <= bytes_max)
+    }
+
+    /// Called before the response head is written. A `100 Continue` that is
+    /// still owed goes out now if the response may yet read the body; after
+    /// the head it would be bytes in the middle of the answer.
+    pub(super) fn response_starts(&self, io: &mut ConnectionIo, may_read: bool) {
+        if may_read && !self.finished.get() && self.continue_owed.replace(false) {
+            io.output.extend_from_slice(CONTINUE);
+        }
     }
 
     /// Reads and drops the rest. Returns whether the end was reached within
@@ -89,7 +102,9 @@ impl BodyReader {
             return Ok(None);
         }
         if self.failed.get() {
-            return Err(Error::bad_request("the request body could not be read to its end"));
+            return Err(Error::bad_request(
+                "the request body could not be read to its end",
+            ));
         }
         let result = self.next_piece(io).await;
         if result.is_err() {
@@ -100,12 +115,18 @@ impl BodyReader {
 
     async fn next_piece(&self, io: &mut ConnectionIo) -> Result<Option<Bytes>, Error> {
         loop {
-            let event = self.decoder.borrow_mut().decode(io.pending()).map_err(refusal)?;
+            let event = self
+                .decoder
+                .borrow_mut()
+                .decode(io.pending())
+                .map_err(refusal)?;
             match event {
                 BodyEvent::Data { start, end } => {
                     let chunk = Bytes::copy_from_slice(&io.pending()[start..end]);
                     io.consume(end);
-                    io.state.body_bytes.set(io.state.body_bytes.get() + chunk.len() as u64);
+                    io.state
+                        .body_bytes
+                        .set(io.state.body_bytes.get() + chunk.len() as u64);
                     if !chunk.is_empty() {
                         return Ok(Some(chunk));
                     }

@@ -5,9 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::engine::{StreamCloser, TcpStream};
-use crate::limits::{
-    READ_BUFFER_LARGE_BYTES, READ_BUFFER_SMALL_BYTES, WRITE_BUFFER_KEEP_BYTES,
-};
+use crate::limits::{READ_BUFFER_LARGE_BYTES, READ_BUFFER_SMALL_BYTES, WRITE_BUFFER_KEEP_BYTES};
 
 /// What a connection is waiting for; the sweep has a limit for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +81,13 @@ pub(super) struct ConnectionIo {
 
 impl ConnectionIo {
     pub(super) fn new(stream: TcpStream, state: Rc<ConnectionState>) -> Self {
-        Self { stream, input: Vec::new(), start: 0, output: Vec::new(), state }
+        Self {
+            stream,
+            input: Vec::new(),
+            start: 0,
+            output: Vec::new(),
+            state,
+        }
     }
 
     /// Bytes received and not consumed.
@@ -177,7 +181,10 @@ impl ConnectionIo {
         self.flush().await?;
         self.state.enter(Phase::Write);
         let state = &self.state;
-        let result = self.stream.write_all_bytes(bytes, |_| state.ticks.set(0)).await;
+        let result = self
+            .stream
+            .write_all_bytes(bytes, |_| state.ticks.set(0))
+            .await;
         self.state.enter(Phase::Busy);
         result
     }

@@ -35,7 +35,9 @@ impl Shard {
     pub(super) fn start_record(&self, parts: &RequestParts, request_bytes: usize) -> Record {
         let logged = self.log.as_ref().zip(parts.peer);
         Record {
-            route: parts.route.map_or(RouteIndex::UNMATCHED, |index| RouteIndex(index as u32)),
+            route: parts
+                .route
+                .map_or(RouteIndex::UNMATCHED, |index| RouteIndex(index as u32)),
             request_bytes: request_bytes as u64,
             logged: logged.map(|(_, peer)| Box::new(LoggedRequest::of(&parts.head, peer))),
         }
@@ -53,7 +55,11 @@ impl Shard {
                 user_agent: None,
             })
         });
-        Record { route: RouteIndex::UNMATCHED, request_bytes: 0, logged }
+        Record {
+            route: RouteIndex::UNMATCHED,
+            request_bytes: 0,
+            logged,
+        }
     }
 
     /// Counts and logs the answer.
@@ -76,7 +82,9 @@ impl Shard {
         if self.spin.is_on() {
             self.spin.note_busy(Instant::now());
         }
-        let (Some(log), Some(logged)) = (&self.log, record.logged) else { return };
+        let (Some(log), Some(logged)) = (&self.log, record.logged) else {
+            return;
+        };
         log.borrow_mut().log(&AccessEntry {
             unix_ms: unix_ms(),
             peer: &logged.peer.ip().to_string(),

@@ -10,14 +10,16 @@ use super::Shard;
 use super::body::BodyReader;
 use super::connection::ConnectionIo;
 use super::guard::Guarded;
+use crate::Error;
 use crate::app::{Body, BodyKind, ByteStream, Response};
-use crate::engine::TcpStream;
+use crate::engine::{self, TcpStream};
 use crate::http1::{
     ConnectionHeader, ResponseFraming, ResponseHead, Version, encode_chunk, encode_head,
     encode_last_chunk,
 };
-use crate::limits::{LINGER_BYTES_MAX, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX};
-use crate::Error;
+use crate::limits::{
+    CHUNKS_PER_TURN_MAX, LINGER_BYTES_MAX, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX,
+};
 
 /// What the answer must know of its request.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +86,11 @@ impl Shard {
         request_id: &str,
     ) -> Sent {
         let Some(io) = connection.hold() else {
-            return Sent { whole: false, head_bytes: 0, body_bytes: 0 };
+            return Sent {
+                whole: false,
+                head_bytes: 0,
+                body_bytes: 0,
+            };
         };
         let (status, headers, body) = response.into_parts();
         let framing = framing_of(status, &body, facts.version);
@@ -92,19 +98,35 @@ impl Shard {
         self.encode(&mut io.output, facts, status, &headers, framing, request_id);
         let head_bytes = (io.output.len() - before) as u64;
         if facts.is_head || framing == ResponseFraming::NoBody {
-            return Sent { whole: true, head_bytes, body_bytes: 0 };
+            return Sent {
+                whole: true,
+                head_bytes,
+                body_bytes: 0,
+            };
         }
         match body.into_kind() {
-            BodyKind::Empty => Sent { whole: true, head_bytes, body_bytes: 0 },
+            BodyKind::Empty => Sent {
+                whole: true,
+                head_bytes,
+                body_bytes: 0,
+            },
             BodyKind::Vec(bytes) => send_bytes(io, head_bytes, bytes.into()).await,
             BodyKind::Bytes(bytes) => send_bytes(io, head_bytes, bytes).await,
             BodyKind::Stream { stream, length } => {
-                let mut sending = Streaming { framing, length, sent: 0 };
+                let mut sending = Streaming {
+                    framing,
+                    length,
+                    sent: 0,
+                };
                 let outcome = Box::pin(sending.run(connection, stream)).await;
                 if let Err(error) = &outcome {
                     self.log_error("a response stream ended early", error);
                 }
-                Sent { whole: outcome.is_ok(), head_bytes, body_bytes: sending.sent }
+                Sent {
+                    whole: outcome.is_ok(),
+                    head_bytes,
+                    body_bytes: sending.sent,
+                }
             }
         }
     }
@@ -142,7 +164,11 @@ impl Shard {
     pub(super) async fn answer_overload(&self, mut stream: TcpStream) {
         let error = Error::unavailable("this server has too many connections; try again", 1);
         let response = Response::from(error);
-        let facts = RequestFacts { version: Version::Http11, is_head: false, keep_alive: false };
+        let facts = RequestFacts {
+            version: Version::Http11,
+            is_head: false,
+            keep_alive: false,
+        };
         let (status, headers, body) = response.into_parts();
         let framing = framing_of(status, &body, facts.version);
         let mut out = Vec::with_capacity(512);
@@ -164,13 +190,14 @@ impl Shard {
                 }
             };
             let linger = std::time::Duration::from_millis(crate::limits::LINGER_MS);
-            let _ = crate::engine::timeout(linger, drained).await;
+            let _ = engine::timeout(linger, drained).await;
         }
     }
 
     /// What only the log is told.
     pub(super) fn log_error(&self, what: &str, error: &Error) {
-        eprintln!("corelane: shard {}: {what}: {error}", self.context.info.index);
+        let shard = self.context.info.index;
+        self.errors.tell(format!("shard {shard}: {what}: {error}"));
     }
 }
 
@@ -186,7 +213,11 @@ async fn send_bytes(io: &mut ConnectionIo, head_bytes: u64, body: Bytes) -> Sent
     } else {
         io.write_bytes(body).await
     };
-    Sent { whole: written.is_ok(), head_bytes, body_bytes }
+    Sent {
+        whole: written.is_ok(),
+        head_bytes,
+        body_bytes,
+    }
 }
 
 /// 1xx, 204 and 304 have no body (RFC 9112 section 6.3).
@@ -213,16 +244,27 @@ struct Streaming {
 impl Streaming {
     /// Polls the stream only when what it gave before has been taken by the
     /// client: that is the backpressure.
-    async fn run(&mut self, connection: &mut AnswerIo<'_>, stream: ByteStream) -> Result<(), Error> {
+    async fn run(
+        &mut self,
+        connection: &mut AnswerIo<'_>,
+        stream: ByteStream,
+    ) -> Result<(), Error> {
         let mut stream = StreamGuard(Some(stream));
         if let Some(io) = connection.hold() {
             io.flush().await?;
         }
+        let mut chunks = 0u32;
         loop {
+            chunks += 1;
+            if chunks % CHUNKS_PER_TURN_MAX == 0 {
+                engine::yield_now().await;
+            }
             connection.lend();
             let next = stream.next().await;
             let Some(io) = connection.hold() else {
-                return Err(Error::internal("the request body took the connection with it"));
+                return Err(Error::internal(
+                    "the request body took the connection with it",
+                ));
             };
             match next {
                 Some(chunk) => self.send_chunk(io, chunk?).await?,
@@ -245,7 +287,8 @@ impl Streaming {
             return Ok(io.flush().await?);
         }
         if chunked {
-            io.output.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            io.output
+                .extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
             io.write_bytes(chunk).await?;
             io.output.extend_from_slice(b"\r\n");
             return Ok(());
@@ -284,7 +327,10 @@ impl StreamGuard {
             Ok(item) => item,
             Err(panicked) => {
                 self.0 = None;
-                Some(Err(Error::internal(format!("the stream panicked: {}", panicked.0))))
+                Some(Err(Error::internal(format!(
+                    "the stream panicked: {}",
+                    panicked.0
+                ))))
             }
         }
     }

@@ -13,9 +13,7 @@ use super::connection::{ConnectionIo, Phase};
 use super::guard::{Guarded, Panicked};
 use super::respond::{AnswerIo, RequestFacts, Sent};
 use crate::app::{Ctx, RequestBody, RequestParts, Response, run_chain};
-use crate::http1::{
-    BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, Version,
-};
+use crate::http1::{BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, Version};
 use crate::ids::is_acceptable_request_id;
 use crate::limits::{BODY_DRAIN_BYTES_MAX, LINGER_BYTES_MAX, REQUESTS_PER_TURN_MAX};
 use crate::router::Match;
@@ -30,7 +28,11 @@ impl Shard {
         key: usize,
     ) {
         let _registered = Registered { shard: &self, key };
-        let mut connection = Connection { shard: &self, peer, turn: 0 };
+        let mut connection = Connection {
+            shard: &self,
+            peer,
+            turn: 0,
+        };
         connection.serve_requests(io).await;
     }
 }
@@ -82,7 +84,11 @@ impl Connection<'_> {
                     }
                 },
                 Err(error) => {
-                    self.shard.context.metrics.borrow_mut().parse_error(error.status().as_u16());
+                    self.shard
+                        .context
+                        .metrics
+                        .borrow_mut()
+                        .parse_error(error.status().as_u16());
                     self.refuse(io, refusal(error)).await;
                     break;
                 }
@@ -98,7 +104,8 @@ impl Connection<'_> {
         }
         let read = if io.pending().is_empty() {
             if self.shard.context.draining.get() {
-                return Received::End;
+                // What has already arrived is still served, nothing later.
+                io.state.closer.shutdown_read();
             }
             if io.state.phase() != Phase::Fresh {
                 io.state.enter(Phase::Idle);
@@ -155,14 +162,18 @@ impl Connection<'_> {
             Ok(plan) => plan,
             Err(error) => {
                 shard.context.recycle(parts);
-                self.refuse(io, refusal(error)).await;
+                facts.keep_alive = false;
+                self.refuse_as(io, facts, refusal(error)).await;
                 return None;
             }
         };
         let request_id = std::mem::take(&mut parts.request_id);
         let (mut held, reader, request_body) = match body {
             BodyPlan::Whole(bytes) => (Some(io), None, RequestBody::whole(bytes)),
-            BodyPlan::Read { decoder, expects_continue } => {
+            BodyPlan::Read {
+                decoder,
+                expects_continue,
+            } => {
                 let reader = BodyReader::new(io, decoder, expects_continue);
                 (None, Some(reader.clone()), RequestBody::streaming(reader))
             }
@@ -171,7 +182,9 @@ impl Connection<'_> {
             Ok(route) => {
                 parts.request_id.push_str(&request_id);
                 let ctx = Ctx::new(parts, request_body, shard.context.clone());
-                shard.run_handler(route, ctx, &mut held, reader.as_ref()).await
+                shard
+                    .run_handler(route, ctx, &mut held, reader.as_ref())
+                    .await
             }
             Err(answer) => {
                 shard.context.recycle(parts);
@@ -179,30 +192,44 @@ impl Connection<'_> {
             }
         };
         let response = shard.settle(outcome, &mut facts);
-        let io = held.or_else(|| reader.as_ref()?.lend_io())?;
-        if let Some(reader) = &reader
-            && !reader.is_finished()
-            && !response.body().is_stream()
-            && !reader.is_drainable(BODY_DRAIN_BYTES_MAX)
-        {
-            facts.keep_alive = false;
+        let mut io = held.or_else(|| reader.as_ref()?.lend_io())?;
+        if let Some(reader) = &reader {
+            let may_read = response.body().is_stream();
+            reader.response_starts(&mut io, may_read);
+            if !may_read && !reader.is_finished() && !reader.is_drainable(BODY_DRAIN_BYTES_MAX) {
+                facts.keep_alive = false;
+            }
         }
         let status = response.status();
         let mut answer = AnswerIo::new(io, reader.as_ref());
-        let sent = shard.send_response(&mut answer, facts, response, &request_id).await;
+        let sent = shard
+            .send_response(&mut answer, facts, response, &request_id)
+            .await;
         shard.finish_record(record, status, sent, started_ns, &request_id);
         finish_exchange(answer.into_io()?, reader, facts, sent).await
     }
 
-    /// Answers a request that cannot be served and ends the connection.
+    /// Answers a request whose head cannot be read and ends the connection.
     async fn refuse(&mut self, io: Box<ConnectionIo>, error: Error) {
-        let facts = RequestFacts { version: Version::Http11, is_head: false, keep_alive: false };
+        let facts = RequestFacts {
+            version: Version::Http11,
+            is_head: false,
+            keep_alive: false,
+        };
+        self.refuse_as(io, facts, error).await;
+    }
+
+    async fn refuse_as(&mut self, io: Box<ConnectionIo>, facts: RequestFacts, error: Error) {
         let started_ns = self.shard.context.clock.now_ns();
         let mut answer = AnswerIo::new(io, None);
         let status = error.status();
-        let sent = self.shard.send_response(&mut answer, facts, error.into(), "").await;
+        let sent = self
+            .shard
+            .send_response(&mut answer, facts, error.into(), "")
+            .await;
         let record = self.shard.start_refused_record(self.peer);
-        self.shard.finish_record(record, status, sent, started_ns, "");
+        self.shard
+            .finish_record(record, status, sent, started_ns, "");
         if let Some(mut io) = answer.into_io()
             && io.flush().await.is_ok()
         {
@@ -223,7 +250,10 @@ enum BodyPlan {
     /// It is empty or has already arrived.
     Whole(Bytes),
     /// From the socket, as the handler asks.
-    Read { decoder: BodyDecoder, expects_continue: bool },
+    Read {
+        decoder: BodyDecoder,
+        expects_continue: bool,
+    },
 }
 
 impl Shard {
@@ -234,7 +264,12 @@ impl Shard {
             let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
             return Err(Box::new(allowed(allow)));
         }
-        match self.context.app.router.find(head.method(), head.path(), params) {
+        match self
+            .context
+            .app
+            .router
+            .find(head.method(), head.path(), params)
+        {
             Match::Found(route) => Ok(*route),
             Match::MethodNotAllowed { allow } => {
                 let value = HeaderValue::from_str(allow)
@@ -246,9 +281,9 @@ impl Shard {
                 let error = Error::new(StatusCode::METHOD_NOT_ALLOWED, detail);
                 Err(Box::new(error.with_header(header::ALLOW, value).into()))
             }
-            Match::NotFound => {
-                Err(Box::new(Error::not_found("there is nothing at this path").into()))
-            }
+            Match::NotFound => Err(Box::new(
+                Error::not_found("there is nothing at this path").into(),
+            )),
         }
     }
 
@@ -261,7 +296,9 @@ impl Shard {
         if framing == BodyFraming::None {
             return Ok(BodyPlan::Whole(Bytes::new()));
         }
-        let own = parts.route.and_then(|route| self.context.app.routes[route].body_bytes_max);
+        let own = parts
+            .route
+            .and_then(|route| self.context.app.routes[route].body_bytes_max);
         let decoder = BodyDecoder::new(framing, own.unwrap_or(self.limits.body_bytes_max))?;
         if let BodyFraming::Length(length) = framing
             && length <= io.pending().len() as u64
@@ -271,7 +308,10 @@ impl Shard {
             io.consume(length);
             return Ok(BodyPlan::Whole(bytes));
         }
-        Ok(BodyPlan::Read { decoder, expects_continue: parts.head.expects_continue() })
+        Ok(BodyPlan::Read {
+            decoder,
+            expects_continue: parts.head.expects_continue(),
+        })
     }
 
     /// Runs middleware and handler. If they do not answer at once, answers
@@ -289,7 +329,7 @@ impl Shard {
         if let Some(outcome) = future.poll_once().await {
             return Ok(outcome??);
         }
-        self.context.metrics.borrow_mut().request_started();
+        let _in_flight = InFlight::start(self);
         let mut borrowed = None;
         let io = match held {
             Some(io) => Some(io),
@@ -305,9 +345,7 @@ impl Shard {
         if let (Some(io), Some(reader)) = (borrowed, reader) {
             reader.return_io(io);
         }
-        let outcome = future.await;
-        self.context.metrics.borrow_mut().request_finished();
-        Ok(outcome??)
+        Ok(future.await??)
     }
 
     /// The response to send, whatever the handler came to.
@@ -345,6 +383,22 @@ impl Shard {
     }
 }
 
+/// Counts a handler that waits, until it answers or is dropped.
+struct InFlight<'a>(&'a Shard);
+
+impl<'a> InFlight<'a> {
+    fn start(shard: &'a Shard) -> Self {
+        shard.context.metrics.borrow_mut().request_started();
+        Self(shard)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.context.metrics.borrow_mut().request_finished();
+    }
+}
+
 /// Why there is no response yet.
 enum HandlerFailure {
     Error(Error),
@@ -376,7 +430,9 @@ async fn finish_exchange(
     }
     let unread = reader.filter(|reader| !reader.is_finished());
     if facts.keep_alive {
-        let Some(reader) = unread else { return Some(io) };
+        let Some(reader) = unread else {
+            return Some(io);
+        };
         io.flush().await.ok()?;
         if reader.is_drainable(BODY_DRAIN_BYTES_MAX)
             && reader.drain(&mut io, BODY_DRAIN_BYTES_MAX).await
@@ -400,5 +456,8 @@ fn allowed(allow: HeaderValue) -> Response {
 }
 
 fn head_timeout() -> Error {
-    Error::new(StatusCode::REQUEST_TIMEOUT, "the request head came too slowly")
+    Error::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "the request head came too slowly",
+    )
 }

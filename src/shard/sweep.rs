@@ -24,14 +24,20 @@ impl Shard {
                 let mut log = log.borrow_mut();
                 log.flush();
                 let dropped = log.take_lines_dropped();
-                self.context.metrics.borrow_mut().counters.access_log_lines_dropped += dropped;
+                self.context
+                    .metrics
+                    .borrow_mut()
+                    .counters
+                    .access_log_lines_dropped += dropped;
             }
         }
     }
 
     fn end_expired(&self) {
         for (_, connection) in self.connections.borrow().iter() {
-            connection.ticks.set(connection.ticks.get().saturating_add(1));
+            connection
+                .ticks
+                .set(connection.ticks.get().saturating_add(1));
             if self.is_expired(connection) {
                 connection.expired.set(true);
                 self.expire(connection);

@@ -15,7 +15,11 @@ impl Trouble {
     /// Whether to tell of it now: the first time, then every ten seconds.
     pub(super) fn tell_again(&self) -> bool {
         let now = Instant::now();
-        if self.told.get().is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
+        if self
+            .told
+            .get()
+            .is_some_and(|told| now.duration_since(told) < TELL_EVERY)
+        {
             return false;
         }
         self.told.set(Some(now));

@@ -1,7 +1,350 @@
 //! The database behind the API: one process-wide [`Database`] (migrations, the
 //! writer), one [`Store`] per shard (its own reading connection).
+//!
+//! A read runs on the shard, synchronously, and is short: whatever could be
+//! long is cut into pieces with [`engine::yield_now`] between them. A write
+//! goes to the writer and is answered when it is durable; from then on every
+//! read on every shard sees it.
 
+mod geo;
 mod model;
+mod open_error;
+mod options;
+mod seed;
 mod sqlite;
 
 pub use model::*;
+pub use open_error::OpenError;
+pub use options::{StoreOptions, StoreUrl};
+pub use seed::{SeedPlan, SeedReport};
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The database of this process: it applies migrations, owns the writer and
+/// hands out a [`Store`] per shard.
+#[derive(Debug)]
+pub struct Database {
+    backend: DatabaseBackend,
+}
+
+#[derive(Debug)]
+enum DatabaseBackend {
+    Sqlite(Arc<sqlite::SqliteDatabase>),
+}
+
+/// What the writer has done since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriterStats {
+    /// Commits, each made durable once.
+    pub commits: u64,
+    /// Writes that were committed.
+    pub writes: u64,
+    /// The most writes that shared one commit.
+    pub largest_group: u64,
+}
+
+/// The plan of one query the server uses, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanReport {
+    /// Name of the query.
+    pub name: String,
+    /// Its text.
+    pub sql: String,
+    /// The database's plan, a line per step.
+    pub plan: Vec<String>,
+    /// Why the plan is not acceptable, or that the query cannot be prepared.
+    pub problem: Option<String>,
+}
+
+impl PlanReport {
+    /// Whether the plan is bounded as it should be.
+    pub fn is_ok(&self) -> bool {
+        self.problem.is_none()
+    }
+}
+
+impl Database {
+    /// Opens the database, making its folder and file where they are missing,
+    /// applies migrations and starts the writer.
+    ///
+    /// Several processes may open the same file: each sees the others' writes,
+    /// and a write waits `busy_timeout_ms` for another process's.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to do about it.
+    pub fn open(options: &StoreOptions) -> Result<Arc<Self>, OpenError> {
+        let backend = match &options.url {
+            StoreUrl::Sqlite { path } => {
+                DatabaseBackend::Sqlite(Arc::new(sqlite::SqliteDatabase::open(path, options)?))
+            }
+        };
+        Ok(Arc::new(Self { backend }))
+    }
+
+    /// A reading connection for the shard that calls this.
+    ///
+    /// # Errors
+    /// The database cannot be opened any more, or descriptors ran out.
+    pub fn connect(self: &Arc<Self>) -> Result<Store, StoreError> {
+        let backend = match &self.backend {
+            DatabaseBackend::Sqlite(database) => {
+                StoreBackend::Sqlite(Rc::new(sqlite::Session::open(database)?))
+            }
+        };
+        Ok(Store { backend })
+    }
+
+    /// Whether no user was ever stored: a first start. A database whose users
+    /// were all deleted is not empty in this sense.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub fn is_empty(&self) -> Result<bool, StoreError> {
+        match &self.backend {
+            DatabaseBackend::Sqlite(database) => database.is_empty(),
+        }
+    }
+
+    /// Adds `plan.users` users and `plan.posts` posts to what is there.
+    /// Blocks the caller; `progress` is told rows done and rows in all.
+    ///
+    /// The rows follow from `plan.random_seed` and the rows that were there
+    /// before. Running it again adds as many again, with other emails. If it
+    /// is cut short, whole batches of
+    /// [`crate::limits::STORE_SEED_BATCH_ROWS`] rows remain.
+    ///
+    /// # Errors
+    /// The database could not be written, or there is no user to write posts.
+    pub fn seed(
+        &self,
+        plan: &SeedPlan,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<SeedReport, StoreError> {
+        match &self.backend {
+            DatabaseBackend::Sqlite(database) => database.seed(plan, progress),
+        }
+    }
+
+    /// Commits the writes that wait and ends the writer. Later writes get
+    /// [`StoreError::Unavailable`]; reads go on. Blocks the caller; calling it
+    /// again does nothing.
+    pub fn close(&self) {
+        match &self.backend {
+            DatabaseBackend::Sqlite(database) => database.close(),
+        }
+    }
+
+    /// The plan of every query the server uses.
+    ///
+    /// # Errors
+    /// The database could not be opened or read at all; a single query that
+    /// cannot be prepared is reported in its [`PlanReport`].
+    pub fn explain(&self) -> Result<Vec<PlanReport>, StoreError> {
+        match &self.backend {
+            DatabaseBackend::Sqlite(database) => database.explain(),
+        }
+    }
+
+    /// What the writer has done.
+    pub fn writer_stats(&self) -> WriterStats {
+        match &self.backend {
+            DatabaseBackend::Sqlite(database) => database.writer_stats(),
+        }
+    }
+}
+
+/// One shard's door to the database. Cheap to clone; never leaves its shard.
+#[derive(Debug, Clone)]
+pub struct Store {
+    backend: StoreBackend,
+}
+
+#[derive(Debug, Clone)]
+enum StoreBackend {
+    Sqlite(Rc<sqlite::Session>),
+}
+
+/// Reads fail with [`StoreError::Unavailable`] or [`StoreError::Failed`].
+/// Writes also with [`StoreError::Busy`], [`StoreError::DiskFull`],
+/// [`StoreError::OutcomeUnknown`] and what each names itself.
+impl Store {
+    /// The user with this id.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn user(&self, id: i64) -> Result<Option<User>, StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.user(id),
+        }
+    }
+
+    /// One page of users.
+    ///
+    /// The cost is bounded by `limit` plus the offset for every combination of
+    /// order and filters; a cursor costs the same at any depth.
+    ///
+    /// # Errors
+    /// The database could not be read; [`StoreError::Failed`] when the cursor
+    /// lacks the name and age that `sort` goes by.
+    pub async fn users(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.users(query),
+        }
+    }
+
+    /// The users with these ids, read in one statement, in the order asked;
+    /// `None` where there is none. An id may be asked for twice.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn users_by_ids(&self, ids: &[i64]) -> Result<Vec<Option<User>>, StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.users_by_ids(ids),
+        }
+    }
+
+    /// At most `limit` users within `radius_km` of `center`, nearest first
+    /// (ties by id), each with its great-circle distance in km.
+    ///
+    /// Exact, also across the antimeridian and at the poles; the cost does not
+    /// grow with the radius. Two bounds apply to data crowded beyond reason:
+    /// [`crate::limits::STORE_NEAR_CROWD_ROWS_MAX`] users within metres of
+    /// each other, and [`crate::limits::STORE_NEAR_ROWS_MAX`] in all.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn users_near(
+        &self,
+        center: Location,
+        radius_km: f64,
+        limit: u32,
+    ) -> Result<Vec<(User, f64)>, StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.users_near(center, radius_km, limit).await,
+        }
+    }
+
+    /// All users by id, in constant memory.
+    pub fn export_users(&self) -> UserExport {
+        let backend = match &self.backend {
+            StoreBackend::Sqlite(session) => {
+                ExportBackend::Sqlite(sqlite::SqliteExport::new(session))
+            }
+        };
+        UserExport { backend }
+    }
+
+    /// Adds a user: version 1, both times now.
+    ///
+    /// # Errors
+    /// [`StoreError::DuplicateEmail`].
+    pub async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.create_user(user).await,
+        }
+    }
+
+    /// Replaces what a client may set of a user.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::ConditionFailed`],
+    /// [`StoreError::DuplicateEmail`].
+    pub async fn replace_user(
+        &self,
+        id: i64,
+        user: NewUser,
+        condition: WriteCondition,
+    ) -> Result<User, StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.replace_user(id, user, condition).await,
+        }
+    }
+
+    /// Changes the fields present in `patch`. An empty patch checks the
+    /// condition and writes nothing: version and times stay.
+    ///
+    /// # Errors
+    /// As [`Self::replace_user`].
+    pub async fn update_user(
+        &self,
+        id: i64,
+        patch: UserPatch,
+        condition: WriteCondition,
+    ) -> Result<User, StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.update_user(id, patch, condition).await,
+        }
+    }
+
+    /// Deletes a user and all their posts. The id is never given again.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::ConditionFailed`].
+    pub async fn delete_user(&self, id: i64, condition: WriteCondition) -> Result<(), StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.delete_user(id, condition).await,
+        }
+    }
+
+    /// The post with this id; `author` is `None`.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn post(&self, id: i64) -> Result<Option<Post>, StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.post(id),
+        }
+    }
+
+    /// One page of posts by id; authors come from the same statement (a join).
+    /// The offset counts from `after_id` where both are given.
+    ///
+    /// # Errors
+    /// The database could not be read.
+    pub async fn posts(&self, query: &PostQuery) -> Result<PostPage, StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.posts(query),
+        }
+    }
+
+    /// Reads from the database on this shard and asks the writer for a sign of
+    /// life; it comes after the commit under way.
+    ///
+    /// # Errors
+    /// One of them cannot work.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        match &self.backend {
+            StoreBackend::Sqlite(session) => session.ping().await,
+        }
+    }
+}
+
+/// All users by ascending id, batch by batch.
+///
+/// Each batch of [`crate::limits::STORE_EXPORT_BATCH_ROWS`] is read at its own
+/// moment; nothing is held between batches, so an export may take hours and
+/// costs writers nothing. A user who exists throughout is given exactly once,
+/// as they stood when their batch was read; one created meanwhile is given;
+/// one deleted before their batch is not. Nobody is given twice.
+#[derive(Debug)]
+pub struct UserExport {
+    backend: ExportBackend,
+}
+
+#[derive(Debug)]
+enum ExportBackend {
+    Sqlite(sqlite::SqliteExport),
+}
+
+impl UserExport {
+    /// The next users, never an empty batch; `None` at the end, and ever after.
+    ///
+    /// # Errors
+    /// The database could not be read; asking again tries the same batch.
+    pub async fn next_batch(&mut self) -> Result<Option<Vec<User>>, StoreError> {
+        match &mut self.backend {
+            ExportBackend::Sqlite(export) => export.next_batch().await,
+        }
+    }
+}

@@ -223,7 +223,7 @@ pub struct PostPage {
 }
 
 /// Why a store operation did not happen.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {
     /// No such row.
     NotFound,

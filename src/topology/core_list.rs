@@ -43,7 +43,7 @@ pub fn parse_core_list(text: &str) -> Result<Vec<usize>, CoreListError> {
     Ok(cores)
 }
 
-/// Writes cores as a list, runs of three and more as ranges: `0-3,8,9`.
+/// Writes cores as a list, runs as ranges: `0-3,8`.
 pub fn format_core_list(cores: &[usize]) -> String {
     let mut items = Vec::new();
     let mut rest = cores;
@@ -55,7 +55,6 @@ pub fn format_core_list(cores: &[usize]) -> String {
             .count();
         match run {
             1 => items.push(first.to_string()),
-            2 => items.push(format!("{first},{}", first + 1)),
             _ => items.push(format!("{first}-{}", first + run - 1)),
         }
         rest = &rest[run..];

@@ -168,19 +168,21 @@ pub struct ShardSlot {
     pub spin_us: u32,
 }
 
-/// A core map that does not fit the machine. The message says what would.
+/// A core map that does not fit the machine, and what would.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacementError {
     /// Which key is wrong: `cores`, `shards[3].core`, ... The reader of the
     /// file turns it into a line.
     pub key: String,
-    /// What is wrong and what would be valid.
-    pub message: String,
+    /// What is wrong.
+    pub what: String,
+    /// What would be valid.
+    pub cure: String,
 }
 
 impl fmt::Display for PlacementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.message)
+        write!(f, "{}: {}; {}", self.key, self.what, self.cure)
     }
 }
 

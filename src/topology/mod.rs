@@ -32,4 +32,4 @@ pub use place::place;
 pub use tree::render_tree;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

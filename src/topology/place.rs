@@ -92,7 +92,8 @@ impl<'a> CoreChecker<'a> {
         };
         Err(error(
             key,
-            format!("core {core} {why}; valid are {}", self.valid()),
+            format!("core {core} {why}"),
+            format!("valid are {}", self.valid()),
         ))
     }
 
@@ -130,11 +131,13 @@ fn place_all(
         0 if cores.allowed.is_empty() => Err(error(
             "cores",
             "no core of this machine is allowed to this process".to_owned(),
+            "widen its affinity mask or cpuset".to_owned(),
         )),
         0 => Err(error(
             "housekeeping",
+            "no core is left for a shard".to_owned(),
             format!(
-                "no core is left for a shard; of the physical cores with {} keep one free",
+                "keep one physical core free of those with CPU {}",
                 format_core_list(&cores.allowed)
             ),
         )),
@@ -150,28 +153,24 @@ fn place_count(
     let mut all = place_all(machine, cores)?;
     let available = all.len();
     if count == 0 || count > available {
-        let range = if available == 1 {
-            "1".to_owned()
-        } else {
-            format!("1-{available}")
+        let range = match available {
+            1 => "1".to_owned(),
+            _ => format!("1-{available}"),
         };
-        let has_free_siblings = cores.allowed.len() - cores.housekeeping.len() > available;
-        let more = if has_free_siblings {
-            "; to put shards on SMT siblings too, list the cores, for instance "
-        } else {
-            ""
-        };
-        let list = if has_free_siblings {
-            format!("{:?}", cores.valid())
-        } else {
-            String::new()
+        let more = match cores.allowed.len() - cores.housekeeping.len() > available {
+            true => format!(
+                "; to put shards on SMT siblings too, list the cores, for instance \"{}\"",
+                cores.valid()
+            ),
+            false => String::new(),
         };
         return Err(error(
             "cores",
             format!(
                 "{count} shards do not fit: a shard gets a physical core of its own and \
-                 {available} are free; valid are {range}{more}{list}"
+                 {available} are free"
             ),
+            format!("valid are {range}{more}"),
         ));
     }
     all.truncate(count);
@@ -185,7 +184,8 @@ fn place_list(
     if list.is_empty() {
         return Err(error(
             "cores",
-            format!("no core is given; valid are {}", cores.valid()),
+            "no core is given".to_owned(),
+            format!("valid are {}", cores.valid()),
         ));
     }
     for &core in list {
@@ -201,7 +201,8 @@ fn place_shards(
     if shards.is_empty() {
         return Err(error(
             "shards",
-            format!("no shard is given; valid cores are {}", cores.valid()),
+            "no shard is given".to_owned(),
+            format!("valid cores are {}", cores.valid()),
         ));
     }
     for (index, shard) in shards.iter().enumerate() {
@@ -333,9 +334,10 @@ fn check_ring_entries(key: &str, entries: u32) -> Result<(), PlacementError> {
         .unwrap_or(RING_ENTRIES_MAX);
     Err(error(
         key,
+        format!("{entries} ring entries are not possible"),
         format!(
-            "{entries} ring entries are not possible; valid are the powers of two from \
-             {RING_ENTRIES_MIN} to {RING_ENTRIES_MAX}, the nearest is {near}"
+            "valid are the powers of two from {RING_ENTRIES_MIN} to {RING_ENTRIES_MAX}, the \
+             nearest is {near}"
         ),
     ))
 }
@@ -346,14 +348,16 @@ fn check_spin_us(key: &str, spin_us: u32) -> Result<(), PlacementError> {
     }
     Err(error(
         key,
-        format!("{spin_us} µs of spinning are too many; valid are 0-{SPIN_US_MAX}"),
+        format!("{spin_us} µs of spinning are too many"),
+        format!("valid are 0-{SPIN_US_MAX}"),
     ))
 }
 
-fn error(key: &str, message: String) -> PlacementError {
+fn error(key: &str, what: String, cure: String) -> PlacementError {
     PlacementError {
         key: key.to_owned(),
-        message,
+        what,
+        cure,
     }
 }
 

@@ -35,14 +35,23 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
         stream.set_nodelay(true).expect("nodelay");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
-        Self { stream, buffer: Vec::new() }
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a read timeout");
+        stream
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a write timeout");
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
     }
 
     /// Waits longer than usual for each read.
     pub(crate) fn patience(self, patience: Duration) -> Self {
-        self.stream.set_read_timeout(Some(patience)).expect("a read timeout");
+        self.stream
+            .set_read_timeout(Some(patience))
+            .expect("a read timeout");
         self
     }
 
@@ -50,7 +59,9 @@ impl Client {
 
     /// Sends these bytes in one write.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the server takes the bytes");
+        self.stream
+            .write_all(bytes.as_ref())
+            .expect("the server takes the bytes");
     }
 
     /// Sends as much as the server takes; for tests in which it may close.
@@ -73,7 +84,9 @@ impl Client {
 
     /// Says that nothing more will be sent.
     pub(crate) fn finish_sending(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("half a connection");
+        self.stream
+            .shutdown(Shutdown::Write)
+            .expect("half a connection");
     }
 
     /// Sends a request with these header lines and body; adds `Host`, and
@@ -165,9 +178,22 @@ impl Client {
         let head = self.read_head();
         let framing = framing_of(&head, answer_to);
         let body = self.read_body(framing);
-        let Head { status, reason, headers } = head;
-        let response = Response { status, reason, headers, body, framing };
-        check(&response, if answer_to == As::Head { "HEAD" } else { "GET" });
+        let Head {
+            status,
+            reason,
+            headers,
+        } = head;
+        let response = Response {
+            status,
+            reason,
+            headers,
+            body,
+            framing,
+        };
+        check(
+            &response,
+            if answer_to == As::Head { "HEAD" } else { "GET" },
+        );
         response
     }
 
@@ -300,7 +326,9 @@ impl Client {
     pub(crate) fn expect_silence(&mut self, time: Duration) {
         assert_eq!(self.buffer, b"", "bytes already there");
         let usual = self.stream.read_timeout().expect("the read timeout");
-        self.stream.set_read_timeout(Some(time)).expect("a read timeout");
+        self.stream
+            .set_read_timeout(Some(time))
+            .expect("a read timeout");
         let received = self.receive();
         self.stream.set_read_timeout(usual).expect("a read timeout");
         match received {
@@ -337,14 +365,21 @@ impl Client {
 
 fn framing_of(head: &Head, answer_to: As) -> Framing {
     let field = |wanted: &str| {
-        let mut named = head.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(wanted));
+        let mut named = head
+            .headers
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(wanted));
         named.next().map(|(_, value)| value.as_str())
     };
     if matches!(head.status, 100..=199 | 204 | 304) || answer_to == As::Head {
         return Framing::NoBody;
     }
     if field("transfer-encoding").is_some() {
-        assert_ne!(answer_to, As::Http10, "a transfer coding sent to HTTP/1.0: {head:?}");
+        assert_ne!(
+            answer_to,
+            As::Http10,
+            "a transfer coding sent to HTTP/1.0: {head:?}"
+        );
         return Framing::Chunked;
     }
     if let Some(length) = field("content-length") {
@@ -356,5 +391,7 @@ fn framing_of(head: &Head, answer_to: As) -> Framing {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }

@@ -1,0 +1,159 @@
+//! The speed bar: CPU per request of a bare GET against a raw epoll loop that
+//! parses with httparse and sends a constant; one core each, in one run.
+//!
+//! `cargo bench --bench bare_get -- [--rounds N] [--seconds N]
+//! [--connections N] [--out DIR]`. Server on CPU 0, wrk on CPU 1, the
+//! contenders in turn, forwards and backwards, so that drift hits all alike.
+
+mod support;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use corelane::topology::EngineKind;
+
+use support::{ServerProcess, build_rival, corelane, free_port, spread, wrk};
+
+const SERVER_CPU: usize = 0;
+const LOAD_CPU: usize = 1;
+const NAMES: [&str; 3] = ["raw-epoll", "corelane-io_uring", "corelane-epoll"];
+
+struct Row {
+    round: usize,
+    contender: usize,
+    requests_per_s: f64,
+    cpu_us: f64,
+    busy: f64,
+}
+
+fn main() {
+    support::serve_if_asked();
+    let rounds = option("--rounds").unwrap_or(7);
+    let seconds = option("--seconds").unwrap_or(4);
+    let connections = option("--connections").unwrap_or(64);
+    let rival = build_rival("raw-epoll");
+    let mut rows = Vec::new();
+    for round in 0..rounds {
+        let mut order = [0, 1, 2];
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for contender in order {
+            let server = start(contender, &rival);
+            wrk(server.port, LOAD_CPU, connections, 1);
+            let before = server.cpu_ns();
+            let load = wrk(server.port, LOAD_CPU, connections, seconds);
+            let cpu_ns = (server.cpu_ns() - before) as f64;
+            assert_eq!(load.errors, 0, "{} answered with errors", NAMES[contender]);
+            let row = Row {
+                round: round as usize,
+                contender,
+                requests_per_s: load.requests as f64 / load.seconds,
+                cpu_us: cpu_ns / 1e3 / load.requests as f64,
+                busy: cpu_ns / 1e9 / load.seconds,
+            };
+            eprintln!(
+                "round {} {:18} {:9.0} requests/s {:6.3} CPU us/request, server {:.0} % busy",
+                row.round,
+                NAMES[contender],
+                row.requests_per_s,
+                row.cpu_us,
+                row.busy * 100.0
+            );
+            rows.push(row);
+        }
+    }
+    let summary = summarise(&rows);
+    println!("{summary}");
+    if let Some(folder) = text_option("--out") {
+        write_run(&PathBuf::from(folder), &summary, &rows);
+    }
+}
+
+fn start(contender: usize, rival: &PathBuf) -> ServerProcess {
+    match contender {
+        0 => {
+            let port = free_port();
+            let mut command = Command::new(rival);
+            command.args([port.to_string(), SERVER_CPU.to_string()]);
+            ServerProcess::start(command, port)
+        }
+        1 => corelane(EngineKind::IoUring, SERVER_CPU),
+        _ => corelane(EngineKind::Epoll, SERVER_CPU),
+    }
+}
+
+/// Medians with spread, and ratios to the floor pair by pair (same round).
+fn summarise(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| server | requests/s | CPU us/request (min..max) | ratio to raw epoll, by pairs (min..max) | server busy |\n\
+         |---|---:|---:|---:|---:|\n",
+    );
+    for (contender, name) in NAMES.iter().enumerate() {
+        let of = |value: fn(&Row) -> f64| -> Vec<f64> {
+            rows.iter()
+                .filter(|row| row.contender == contender)
+                .map(value)
+                .collect()
+        };
+        let floor: Vec<f64> = rows
+            .iter()
+            .filter(|r| r.contender == 0)
+            .map(|r| r.cpu_us)
+            .collect();
+        let mut own: Vec<&Row> = rows
+            .iter()
+            .filter(|row| row.contender == contender)
+            .collect();
+        own.sort_by_key(|row| row.round);
+        let ratios: Vec<f64> = own
+            .iter()
+            .map(|row| row.cpu_us / floor[row.round])
+            .collect();
+        let (cpu, cpu_min, cpu_max) = spread(&of(|row| row.cpu_us));
+        let (ratio, ratio_min, ratio_max) = spread(&ratios);
+        let (rate, ..) = spread(&of(|row| row.requests_per_s));
+        let (busy, ..) = spread(&of(|row| row.busy));
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "| {name} | {rate:.0} | {cpu:.3} ({cpu_min:.3}..{cpu_max:.3}) | {ratio:.3} \
+             ({ratio_min:.3}..{ratio_max:.3}) | {:.0} % |",
+            busy * 100.0
+        );
+    }
+    text
+}
+
+fn write_run(folder: &PathBuf, summary: &str, rows: &[Row]) {
+    std::fs::create_dir_all(folder).expect("the run folder");
+    let mut csv = String::from("round,server,requests_per_s,cpu_us_per_request,server_busy\n");
+    for row in rows {
+        let _ = writeln!(
+            csv,
+            "{},{},{:.1},{:.4},{:.4}",
+            row.round, NAMES[row.contender], row.requests_per_s, row.cpu_us, row.busy
+        );
+    }
+    let readme = format!(
+        "# Bare GET\n\n`cargo bench --bench bare_get -- ARGUMENTS`\n\n{}\n{summary}",
+        support::describe_host()
+    );
+    std::fs::write(folder.join("raw.csv"), csv).expect("raw.csv");
+    std::fs::write(folder.join("README.md"), readme).expect("README.md");
+}
+
+fn text_option(name: &str) -> Option<String> {
+    let args: Vec<String> = std::env::args().collect();
+    args.iter()
+        .position(|arg| arg == name)
+        .and_then(|at| args.get(at + 1).cloned())
+}
+
+fn option(name: &str) -> Option<u32> {
+    text_option(name).map(|text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} takes a number"))
+    })
+}

@@ -1,0 +1,223 @@
+//! What the macro-benchmarks share: servers as children, their CPU time, wrk.
+#![allow(dead_code, unreachable_pub)]
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use corelane::server::ServerOptions;
+use corelane::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
+use corelane::{App, Response, Server};
+
+/// A server process; ended when dropped.
+pub struct ServerProcess {
+    pub port: u16,
+    child: Child,
+}
+
+impl ServerProcess {
+    /// Starts `command` and waits until it says where it listens.
+    pub fn start(mut command: Command, port: u16) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        while let Some(Ok(line)) = lines.next() {
+            if line.starts_with("listening on") {
+                return Self { port, child };
+            }
+        }
+        panic!("{command:?} ended before it listened");
+    }
+
+    /// CPU time of all its threads, nanoseconds, from schedstat.
+    pub fn cpu_ns(&self) -> u64 {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let threads = std::fs::read_dir(tasks).expect("the server runs");
+        threads
+            .filter_map(|thread| {
+                std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()
+            })
+            .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
+            .sum()
+    }
+
+    /// Resident memory, bytes: private and shared.
+    pub fn rss_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("VmRSS") * 1024
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// This benchmark's executable as a corelane server with one shard; see
+/// [`serve_if_asked`].
+pub fn corelane(engine: EngineKind, cpu: usize) -> ServerProcess {
+    let port = free_port();
+    let mut command = Command::new(std::env::current_exe().expect("this executable"));
+    command.args([
+        "--serve",
+        engine.name(),
+        &port.to_string(),
+        &cpu.to_string(),
+    ]);
+    ServerProcess::start(command, port)
+}
+
+/// Becomes the server of [`corelane`] if the arguments say so.
+pub fn serve_if_asked() {
+    let args: Vec<String> = std::env::args().collect();
+    let Some(at) = args.iter().position(|arg| arg == "--serve") else {
+        return;
+    };
+    let engine = EngineKind::from_name(&args[at + 1]).expect("an engine");
+    let machine = Machine::read().expect("the machine");
+    let cpu = args[at + 3].parse().expect("a CPU");
+    let map = CoreMapOptions {
+        cores: CoreSelection::List(vec![cpu]),
+        ..Default::default()
+    };
+    let mut placement = place(&machine, &map).expect("the CPU exists");
+    placement.shards[0].engine = Some(engine);
+    let port: u16 = args[at + 2].parse().expect("a port");
+    let options = ServerOptions {
+        listen: ([127, 0, 0, 1], port).into(),
+        require_io_uring: true,
+        ..Default::default()
+    };
+    let app = App::new().get("/", async |_| Ok(Response::text("Hello, World!")));
+    let server = Server::new(app).options(options).placement(placement);
+    let handle = server.start().unwrap_or_else(|error| panic!("{error}"));
+    println!("listening on {}", handle.local_addr());
+    handle.wait();
+    std::process::exit(0);
+}
+
+/// Builds a rival in its own package and gives its executable.
+pub fn build_rival(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = root.join("target/rivals");
+    let manifest = root
+        .join("benches/versus/rivals")
+        .join(name)
+        .join("Cargo.toml");
+    let status = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--locked",
+            "--manifest-path",
+        ])
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(&target)
+        .status();
+    assert!(
+        status.expect("cargo runs").success(),
+        "{name} does not build"
+    );
+    target.join("release").join(name)
+}
+
+/// What wrk counted.
+pub struct Load {
+    pub requests: u64,
+    pub seconds: f64,
+    pub errors: u64,
+}
+
+/// Runs wrk on `cpu` against `port`.
+pub fn wrk(port: u16, cpu: usize, connections: u32, seconds: u32) -> Load {
+    let output = Command::new("taskset")
+        .args(["-c", &cpu.to_string(), "wrk", "-t1"])
+        .args([format!("-c{connections}"), format!("-d{seconds}s")])
+        .arg(format!("http://127.0.0.1:{port}/"))
+        .output()
+        .expect("wrk and taskset are installed: apt-get install wrk util-linux");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let counted = text
+        .lines()
+        .find_map(|line| line.trim().split_once(" requests in "));
+    let (requests, rest) = counted.unwrap_or_else(|| panic!("wrk said: {text}"));
+    let seconds = rest
+        .split("s,")
+        .next()
+        .and_then(|s| s.trim().parse().ok())
+        .expect("seconds");
+    let errors = text
+        .lines()
+        .filter(|l| l.contains("Non-2xx") || l.contains("Socket errors"));
+    Load {
+        requests: requests.trim().parse().expect("a count"),
+        seconds,
+        errors: errors.count() as u64,
+    }
+}
+
+/// Median, least and greatest.
+pub fn spread(values: &[f64]) -> (f64, f64, f64) {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (
+        sorted[sorted.len() / 2],
+        sorted[0],
+        sorted[sorted.len() - 1],
+    )
+}
+
+/// What a run folder says of the machine and the program.
+pub fn describe_host() -> String {
+    let said = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).output();
+        output.map_or_else(
+            |_| format!("{program}: not found"),
+            |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        )
+    };
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("");
+    let governor = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
+    let governor = std::fs::read_to_string(governor).unwrap_or_else(|_| "none shown".to_owned());
+    let command: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
+    format!(
+        "- arguments: `{}`\n- commit: {}\n- kernel: {}\n- CPU: {} x {}\n- governor: {}\n- {}\n- {}\n",
+        command.join(" "),
+        said("git", &["describe", "--always", "--dirty"]),
+        said("uname", &["-sr"]),
+        std::thread::available_parallelism().map_or(0, usize::from),
+        model.trim_start_matches([' ', '\t', ':']),
+        governor.trim(),
+        said("rustc", &["--version"]),
+        said("wrk", &["-v"])
+            .lines()
+            .next()
+            .unwrap_or("wrk")
+            .split(" Copyright")
+            .next()
+            .unwrap_or("wrk"),
+    )
+}

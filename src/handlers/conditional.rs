@@ -1,0 +1,239 @@
+//! The last step of every GET of the API: validators, `Cache-Control`, and
+//! whether the client's copy is still good.
+//!
+//! Glue between a request's headers and [`crate::semantics`]; there is one
+//! function that makes a 304, and everything with an entity tag goes through
+//! it. A 304 has the headers the 200 would have had, without those that
+//! describe content. Writes read their conditions here too and have them
+//! checked inside the transaction (`users/write.rs`).
+
+use std::borrow::Cow;
+
+use http::{HeaderName, HeaderValue, Method, header};
+
+use super::cache_control::CacheControl;
+use super::store_fault::CHANGED;
+use crate::semantics::{
+    Conditions, ETag, Validators, Verdict, evaluate, format_http_date, join_lines,
+};
+use crate::{Ctx, Error, Response};
+
+/// Answers a GET or HEAD whose validators are known. `full` makes the 200 and
+/// is called only when it is sent.
+///
+/// # Errors
+/// 412 when `If-Match` or `If-Unmodified-Since` does not hold.
+pub fn respond(
+    ctx: &Ctx,
+    validators: Validators<'_>,
+    full: impl FnOnce() -> Response,
+) -> Result<Response, Error> {
+    let cache = ctx.state::<CacheControl>();
+    let policy = cache.of(ctx.route_pattern());
+    let fields = ConditionFields::of(ctx);
+    conclude(
+        ctx.method(),
+        &fields.conditions(),
+        validators,
+        policy,
+        &[],
+        full,
+    )
+}
+
+/// Answers a GET or HEAD with a JSON body that is its own validator, and with
+/// `Link: <next>; rel="next"` when there is a next page.
+///
+/// # Errors
+/// As [`respond`].
+pub fn respond_json(ctx: &Ctx, body: Vec<u8>, next: Option<&str>) -> Result<Response, Error> {
+    let etag = ETag::of_bytes(&body);
+    let validators = Validators {
+        etag: Some(&etag),
+        last_modified_s: None,
+    };
+    let cache = ctx.state::<CacheControl>();
+    let policy = cache.of(ctx.route_pattern());
+    let link = next.map(next_link_header).transpose()?;
+    let fields = ConditionFields::of(ctx);
+    conclude(
+        ctx.method(),
+        &fields.conditions(),
+        validators,
+        policy,
+        link.as_slice(),
+        || Response::with_body("application/json", body),
+    )
+}
+
+/// The `Cache-Control` of the request's route, for answers that have no
+/// validators (a stream).
+pub fn add_cache_control(ctx: &Ctx, response: &mut Response) {
+    if let Some(value) = ctx.state::<CacheControl>().of(ctx.route_pattern()) {
+        response.insert_header(header::CACHE_CONTROL, value.clone());
+    }
+}
+
+/// Puts `ETag` and `Last-Modified` on a response.
+pub fn add_validators(response: &mut Response, validators: Validators<'_>) {
+    if let Some(etag) = validators.etag {
+        response.insert_header(header::ETAG, etag.into());
+    }
+    if let Some(date) = validators.last_modified_s.and_then(format_http_date) {
+        response.insert_header(header::LAST_MODIFIED, date);
+    }
+}
+
+/// A 412 that tells the client the validator it would have to name.
+pub fn precondition_failed(current: Option<&ETag>) -> Error {
+    let error = Error::precondition_failed(CHANGED);
+    match current {
+        Some(etag) => error.with_header(header::ETAG, etag.into()),
+        None => error,
+    }
+}
+
+fn conclude(
+    method: &Method,
+    conditions: &Conditions<'_>,
+    validators: Validators<'_>,
+    policy: Option<&HeaderValue>,
+    extra: &[(HeaderName, HeaderValue)],
+    full: impl FnOnce() -> Response,
+) -> Result<Response, Error> {
+    let is_get_or_head = method == Method::GET || method == Method::HEAD;
+    let mut response = match evaluate(is_get_or_head, conditions, Some(validators)) {
+        Verdict::Proceed => full(),
+        Verdict::NotModified => Response::not_modified(),
+        Verdict::PreconditionFailed => return Err(precondition_failed(validators.etag)),
+    };
+    add_validators(&mut response, validators);
+    if let Some(value) = policy {
+        response.insert_header(header::CACHE_CONTROL, value.clone());
+    }
+    for (name, value) in extra {
+        response.append_header(name.clone(), value.clone());
+    }
+    Ok(response)
+}
+
+fn next_link_header(next: &str) -> Result<(HeaderName, HeaderValue), Error> {
+    let value = HeaderValue::try_from(format!("<{next}>; rel=\"next\""))?;
+    Ok((header::LINK, value))
+}
+
+/// The condition fields of a request, each joined to one value.
+#[derive(Debug)]
+pub struct ConditionFields<'a> {
+    if_match: Option<Cow<'a, [u8]>>,
+    if_none_match: Option<Cow<'a, [u8]>>,
+    if_modified_since: Option<Cow<'a, [u8]>>,
+    if_unmodified_since: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> ConditionFields<'a> {
+    /// Those of this request.
+    pub fn of(ctx: &'a Ctx) -> Self {
+        let joined = |name: &'static HeaderName| join_lines(ctx.header_all(name));
+        Self {
+            if_match: joined(&header::IF_MATCH),
+            if_none_match: joined(&header::IF_NONE_MATCH),
+            if_modified_since: joined(&header::IF_MODIFIED_SINCE),
+            if_unmodified_since: joined(&header::IF_UNMODIFIED_SINCE),
+        }
+    }
+
+    /// As floor 1 wants them.
+    pub fn conditions(&self) -> Conditions<'_> {
+        Conditions {
+            if_match: self.if_match.as_deref(),
+            if_none_match: self.if_none_match.as_deref(),
+            if_modified_since: self.if_modified_since.as_deref(),
+            if_unmodified_since: self.if_unmodified_since.as_deref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    const SECOND: i64 = 783_459_811;
+    const DATE: &[u8] = b"Sat, 29 Oct 1994 19:43:31 GMT";
+
+    fn answer(conditions: Conditions<'_>) -> Result<Response, Error> {
+        let etag = ETag::strong("u1-v1").unwrap();
+        let validators = Validators {
+            etag: Some(&etag),
+            last_modified_s: Some(SECOND),
+        };
+        let policy = HeaderValue::from_static("no-cache");
+        let link = next_link_header("/x?after=1").unwrap();
+        conclude(
+            &Method::GET,
+            &conditions,
+            validators,
+            Some(&policy),
+            &[link],
+            || Response::with_body("application/json", "{}"),
+        )
+    }
+
+    fn header_names(response: &Response) -> Vec<&str> {
+        response.headers().iter().map(|(n, _)| n.as_str()).collect()
+    }
+
+    #[test]
+    fn a_full_answer_has_validators_and_policy() {
+        let response = answer(Conditions::default()).unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(
+            header_names(&response),
+            [
+                "content-type",
+                "etag",
+                "last-modified",
+                "cache-control",
+                "link"
+            ]
+        );
+        assert_eq!(
+            response.header_value(&header::LAST_MODIFIED).unwrap(),
+            std::str::from_utf8(DATE).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_304_has_the_same_headers_without_content() {
+        let by_tag = Conditions {
+            if_none_match: Some(b"W/\"u1-v1\""),
+            ..Default::default()
+        };
+        let by_date = Conditions {
+            if_modified_since: Some(DATE),
+            ..Default::default()
+        };
+        for conditions in [by_tag, by_date] {
+            let response = answer(conditions).unwrap();
+            assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+            assert_eq!(response.body().length(), Some(0));
+            assert_eq!(
+                header_names(&response),
+                ["etag", "last-modified", "cache-control", "link"]
+            );
+        }
+    }
+
+    #[test]
+    fn a_failed_precondition_is_a_412_with_the_current_tag() {
+        let conditions = Conditions {
+            if_match: Some(b"\"u1-v2\""),
+            ..Default::default()
+        };
+        let error = answer(conditions).unwrap_err();
+        assert_eq!(error.status(), StatusCode::PRECONDITION_FAILED);
+        assert_eq!(error.headers()[0].1, "\"u1-v1\"");
+    }
+}

@@ -1,0 +1,179 @@
+//! `/health`, `/health/live` and `/health/ready`.
+//!
+//! `/health` is the chapter's document and tells whether the database answers;
+//! a load balancer asks `/health/ready`, an orchestrator that restarts hung
+//! processes `/health/live`. None may be cached.
+
+use std::future::Future;
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::store::{Store, StoreError};
+use crate::{App, Ctx, Error, Response, clock, engine};
+
+/// Options of the health endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthOptions {
+    /// How long the database may take to answer before it counts as
+    /// disconnected, milliseconds. Default 1,000; keep it below the prober's
+    /// own timeout.
+    pub store_timeout_ms: u64,
+}
+
+impl Default for HealthOptions {
+    fn default() -> Self {
+        Self {
+            store_timeout_ms: 1_000,
+        }
+    }
+}
+
+/// Adds the three routes. The app must have a [`Store`] as state.
+#[must_use]
+pub fn install(app: App, options: &HealthOptions) -> App {
+    let timeout = Duration::from_millis(options.store_timeout_ms);
+    app.get("/health", move |ctx| health(ctx, timeout))
+        .get("/health/live", live)
+        .get("/health/ready", move |ctx| ready(ctx, timeout))
+}
+
+/// The chapter's document: 200 when the database answers, else 503.
+async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
+    let store = ctx.state::<Store>();
+    let connected = answers_within(timeout, store.ping()).await;
+    let document = Health {
+        uptime: ctx.uptime_ms() as f64 / 1e3,
+        timestamp: clock::unix_ms(),
+        status: if connected { "OK" } else { "ERROR" },
+        database: if connected {
+            "connected"
+        } else {
+            "disconnected"
+        },
+    };
+    answer(connected, &document)
+}
+
+/// The process takes requests and its shard turns: that this runs shows it.
+async fn live(_ctx: Ctx) -> Result<Response, Error> {
+    answer(true, &Probe { status: "live" })
+}
+
+/// Whether to send requests here: not while the server drains, and not while
+/// the database does not answer.
+async fn ready(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
+    if ctx.is_draining() {
+        return answer(false, &Probe { status: "draining" });
+    }
+    let store = ctx.state::<Store>();
+    if answers_within(timeout, store.ping()).await {
+        answer(true, &Probe { status: "ready" })
+    } else {
+        answer(
+            false,
+            &Probe {
+                status: "database disconnected",
+            },
+        )
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Health {
+    /// Seconds since the server started.
+    uptime: f64,
+    /// Milliseconds since the Unix epoch.
+    timestamp: i64,
+    status: &'static str,
+    database: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Probe {
+    status: &'static str,
+}
+
+async fn answers_within(
+    timeout: Duration,
+    ping: impl Future<Output = Result<(), StoreError>>,
+) -> bool {
+    matches!(engine::timeout(timeout, ping).await, Ok(Ok(())))
+}
+
+fn answer(well: bool, document: &impl Serialize) -> Result<Response, Error> {
+    let mut response = Response::json(document)?;
+    response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !well {
+        response = response.with_status(StatusCode::SERVICE_UNAVAILABLE);
+        response.insert_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    }
+    Ok(response)
+}
+
+/// When to ask again; a database that restarts is back in about that time.
+const RETRY_AFTER_S: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+
+    /// Runs on epoll, which is there wherever the tests run.
+    fn on_shard<T>(future: impl Future<Output = T>) -> T {
+        let options = EngineOptions {
+            kind: EngineKind::Epoll,
+            ring_entries: 256,
+        };
+        let pool = BlockingPool::start(1).unwrap();
+        Runtime::build(&options, pool).unwrap().block_on(future)
+    }
+
+    #[test]
+    fn a_store_that_answers_late_or_badly_is_disconnected() {
+        let short = Duration::from_millis(20);
+        let (well, failing, hanging) = on_shard(async move {
+            (
+                answers_within(short, async { Ok(()) }).await,
+                answers_within(short, async { Err(StoreError::Busy) }).await,
+                answers_within(short, std::future::pending()).await,
+            )
+        });
+        assert_eq!((well, failing, hanging), (true, false, false));
+    }
+
+    #[test]
+    fn sickness_is_503_with_retry_after_and_nothing_is_stored() {
+        let sick = answer(false, &Probe { status: "draining" }).unwrap();
+        assert_eq!(sick.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(sick.header_value(&header::RETRY_AFTER).unwrap(), "5");
+        let well = answer(true, &Probe { status: "ready" }).unwrap();
+        assert_eq!(well.status(), StatusCode::OK);
+        assert!(well.header_value(&header::RETRY_AFTER).is_none());
+        for response in [sick, well] {
+            assert_eq!(
+                response.header_value(&header::CACHE_CONTROL).unwrap(),
+                "no-store"
+            );
+        }
+    }
+
+    #[test]
+    fn the_document_has_the_chapters_keys() {
+        let health = Health {
+            uptime: 1.5,
+            timestamp: 1_700_000_000_000,
+            status: "OK",
+            database: "connected",
+        };
+        let response = answer(true, &health).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_slice(response.body().as_bytes().unwrap()).unwrap();
+        let expected = serde_json::json!({
+            "uptime": 1.5, "timestamp": 1_700_000_000_000_i64,
+            "status": "OK", "database": "connected",
+        });
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,153 @@
+//! What is wrong with a request, collected so that all of it is told at once.
+//!
+//! Query strings and bodies are checked field by field; each fault is added
+//! here and the handler answers 422 when there is any. What is sent back is
+//! bounded, however much was wrong: the rest is counted, and names that came
+//! from the client are cut.
+
+use crate::Error;
+use crate::error::FieldError;
+use crate::limits::{FIELD_ERRORS_MAX, FIELD_NAME_SHOWN_CHARS_MAX};
+
+/// The fields of a request that failed validation, in the order found.
+#[derive(Debug, Default)]
+pub struct Faults {
+    shown: Vec<FieldError>,
+    hidden_count: usize,
+}
+
+impl Faults {
+    /// None so far.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a field and what would be valid for it.
+    pub fn add(&mut self, field: &str, message: impl Into<String>) {
+        if self.shown.len() < FIELD_ERRORS_MAX {
+            self.shown.push(FieldError::new(shortened(field), message));
+        } else {
+            self.hidden_count += 1;
+        }
+    }
+
+    /// Adds a field nobody knows, with the nearest one of `known`.
+    pub fn add_unknown(&mut self, field: &str, known: &[&str]) {
+        if self.shown.len() >= FIELD_ERRORS_MAX {
+            self.hidden_count += 1;
+            return;
+        }
+        let known_list = known.join(", ");
+        let message = match nearest(field, known) {
+            Some(name) => format!("is not known; did you mean `{name}`? Known are: {known_list}"),
+            None => format!("is not known; known are: {known_list}"),
+        };
+        self.add(field, message);
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.shown.is_empty()
+    }
+
+    /// `value` when nothing was wrong.
+    ///
+    /// # Errors
+    /// 422 with every fault found; 500 when there is neither a fault nor a
+    /// value, which is a mistake of the caller.
+    pub fn unless_any<T>(self, value: Option<T>) -> Result<T, Error> {
+        match value {
+            Some(value) if self.is_empty() => Ok(value),
+            None if self.is_empty() => Err(Error::internal("a check failed without a fault")),
+            _ => Err(self.into_error()),
+        }
+    }
+
+    /// The 422 that tells every fault.
+    pub fn into_error(mut self) -> Error {
+        if self.hidden_count > 0 {
+            let message = format!("and {} more that are not listed", self.hidden_count);
+            self.shown.push(FieldError::new("…", message));
+        }
+        Error::validation(self.shown)
+    }
+}
+
+/// The 422 of a single field.
+pub fn fault(field: &str, message: impl Into<String>) -> Error {
+    let mut faults = Faults::new();
+    faults.add(field, message);
+    faults.into_error()
+}
+
+/// The name in `known` most like `name`, if one is like it at all.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    if name.chars().count() > FIELD_NAME_SHOWN_CHARS_MAX {
+        return None;
+    }
+    let likeness = |candidate: &str| strsim::jaro_winkler(name, candidate);
+    let best = known
+        .iter()
+        .copied()
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(best) >= LIKENESS_MIN).then_some(best)
+}
+
+/// Jaro-Winkler likeness, 0 to 1, from which a name is suggested.
+const LIKENESS_MIN: f64 = 0.75;
+
+fn shortened(name: &str) -> String {
+    let mut chars = name.chars();
+    let mut short: String = chars.by_ref().take(FIELD_NAME_SHOWN_CHARS_MAX).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_gets_the_name_that_was_meant() {
+        let known = ["page", "limit", "fields", "sort", "min_age"];
+        for (typed, meant) in [
+            ("limt", Some("limit")),
+            ("Page", Some("page")),
+            ("minage", Some("min_age")),
+            ("field", Some("fields")),
+            ("xyzzy", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(typed, &known), meant, "{typed}");
+        }
+        assert_eq!(nearest(&"l".repeat(1 << 20), &known), None);
+        assert_eq!(nearest("page", &[]), None);
+    }
+
+    #[test]
+    fn however_much_is_wrong_the_answer_stays_short() {
+        let mut faults = Faults::new();
+        for _ in 0..1_000 {
+            faults.add_unknown(&"é".repeat(10_000), &["name"]);
+        }
+        let error = faults.into_error();
+        assert_eq!(error.fields().len(), FIELD_ERRORS_MAX + 1);
+        assert_eq!(
+            error.fields()[FIELD_ERRORS_MAX].message,
+            "and 968 more that are not listed"
+        );
+        assert!(error.problem_json().len() < 16 * 1024);
+    }
+
+    #[test]
+    fn a_value_is_given_out_only_when_nothing_is_wrong() {
+        assert_eq!(Faults::new().unless_any(Some(1)).unwrap(), 1);
+        let mut faults = Faults::new();
+        faults.add("age", "0 to 150");
+        assert_eq!(faults.unless_any(Some(1)).unwrap_err().status(), 422);
+        let neither = Faults::new().unless_any(None::<()>).unwrap_err();
+        assert_eq!(neither.status(), 500);
+    }
+}

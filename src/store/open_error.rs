@@ -1,0 +1,128 @@
+//! Why the store could not be opened, each with what to do about it. These end
+//! a start; the operator reads them.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why the store could not be opened. `Display` names the cure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum OpenError {
+    /// The address is not one corelane can use.
+    Url(String),
+    /// This user may not read and write the file or its folder.
+    Permission { path: PathBuf, why: String },
+    /// The file or folder cannot be made or opened for another reason.
+    Path { path: PathBuf, why: String },
+    /// The file is something else.
+    NotADatabase { path: PathBuf },
+    /// An SQLite database, but not corelane's.
+    Foreign { path: PathBuf },
+    /// No room.
+    DiskFull { path: PathBuf },
+    /// Another process holds it and did not let go in time.
+    Locked { path: PathBuf },
+    /// A newer corelane wrote it.
+    NewerSchema {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+    /// A migration that was applied is not the one in this binary.
+    MigrationChanged {
+        path: PathBuf,
+        version: i64,
+        name: String,
+    },
+    /// The file system cannot share the log between processes.
+    NoWal { path: PathBuf, found: String },
+    /// The file is damaged.
+    Damaged { path: PathBuf, why: String },
+    /// This process could not start a thread or open a connection.
+    Other { path: PathBuf, why: String },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(why) => write!(f, "store address: {why}"),
+            Self::Permission { path, why } => write!(
+                f,
+                "no permission for the database {} ({why}): its folder and the files \
+                 NAME, NAME-wal and NAME-shm must be readable and writable by the user that runs \
+                 corelane (chown them), or choose another place with --data DIR",
+                path.display()
+            ),
+            Self::Path { path, why } => write!(
+                f,
+                "cannot make or open the database {} ({why}): name a file in a folder that \
+                 can be made, with --data DIR or --store sqlite:PATH",
+                path.display()
+            ),
+            Self::NotADatabase { path } => write!(
+                f,
+                "{} is not an SQLite database (or is encrypted): move it away, or name another \
+                 file with --store sqlite:PATH",
+                path.display()
+            ),
+            Self::Foreign { path } => write!(
+                f,
+                "{} is an SQLite database of another program: name another file with \
+                 --store sqlite:PATH",
+                path.display()
+            ),
+            Self::DiskFull { path } => write!(
+                f,
+                "no space left for the database {}: free space on that file system (df -h) \
+                 or raise the user's quota",
+                path.display()
+            ),
+            Self::Locked { path } => write!(
+                f,
+                "another process holds the database {}: find it with `fuser {}` and stop it, or \
+                 raise the store's busy_timeout_ms",
+                path.display(),
+                path.display()
+            ),
+            Self::NewerSchema { path, found, known } => write!(
+                f,
+                "the database {} was written by a newer corelane (schema {found}, this binary \
+                 knows {known}): run that version, or restore a backup made before the upgrade",
+                path.display()
+            ),
+            Self::MigrationChanged {
+                path,
+                version,
+                name,
+            } => write!(
+                f,
+                "migration {version} ({name}) was applied to {} in another form than this binary \
+                 has: it was made by a different build of corelane; run that build, or export the \
+                 data and start with a new file",
+                path.display()
+            ),
+            Self::NoWal { path, found } => write!(
+                f,
+                "the database {} cannot use a write-ahead log (it stays in mode {found:?}): put \
+                 it on a local file system, not on NFS or another network share",
+                path.display()
+            ),
+            Self::Damaged { path, why } => write!(
+                f,
+                "the database {} is damaged ({why}): restore a backup, or save what can be read \
+                 with `sqlite3 {} .recover`",
+                path.display(),
+                path.display()
+            ),
+            Self::Other { path, why } => {
+                write!(
+                    f,
+                    "the database {} could not be opened: {why}",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}

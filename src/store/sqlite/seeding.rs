@@ -1,0 +1,121 @@
+//! Writes demo data, a batch per transaction, on a connection of its own: the
+//! caller watches the progress, so it cannot run on the writer's thread.
+
+use std::time::Instant;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::connection::store_error;
+use super::queries::Query;
+use crate::limits::STORE_SEED_BATCH_ROWS;
+use crate::store::seed::DemoRows;
+use crate::store::{SeedPlan, SeedReport, StoreError};
+
+/// See [`crate::store::Database::seed`].
+pub(super) fn seed(
+    mut connection: Connection,
+    plan: &SeedPlan,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<SeedReport, StoreError> {
+    let start = Instant::now();
+    let last_id = last_user_id(&connection).map_err(store_error)?;
+    let mut rows = DemoRows::new(plan.random_seed, last_id);
+    let total = plan.users.saturating_add(plan.posts);
+    let mut done = 0;
+    progress(0, total);
+    while done < total {
+        let batch = (total - done).min(STORE_SEED_BATCH_ROWS);
+        write_batch(&mut connection, &mut rows, plan.users, done..done + batch)?;
+        done += batch;
+        progress(done, total);
+    }
+    let elapsed_ms = start.elapsed().as_millis() as u64;
+    Ok(SeedReport {
+        users: plan.users,
+        posts: plan.posts,
+        elapsed_ms,
+    })
+}
+
+/// One transaction: users are the first rows of the plan, posts the rest.
+fn write_batch(
+    connection: &mut Connection,
+    rows: &mut DemoRows,
+    users: u64,
+    batch: std::ops::Range<u64>,
+) -> Result<(), StoreError> {
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(store_error)?;
+    let mut last_id = last_user_id(&transaction).map_err(store_error)?;
+    for index in batch {
+        if index < users {
+            last_id = insert_user(&transaction, rows, last_id + 1).map_err(store_error)?;
+        } else if !insert_post(&transaction, rows, last_id).map_err(store_error)? {
+            return Err(StoreError::Failed(
+                "posts need an author: seed users too".to_owned(),
+            ));
+        }
+    }
+    transaction.commit().map_err(store_error)
+}
+
+/// The highest id ever given to a user.
+fn last_user_id(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'users'";
+    connection
+        .query_row(sql, [], |row| row.get(0))
+        .optional()
+        .map(|id| id.unwrap_or(0))
+}
+
+/// A user, whose id is given back. Should somebody have the email, the next
+/// number is tried.
+fn insert_user(
+    connection: &Connection,
+    rows: &mut DemoRows,
+    mut number: i64,
+) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare_cached(Query::UserInsert.template())?;
+    let created_at_ms = rows.moment_ms();
+    loop {
+        let user = rows.user(number);
+        let (lat, lon) = user.location.map(|place| (place.lat, place.lon)).unzip();
+        let params = params![user.name, user.email, user.age, lat, lon, created_at_ms];
+        match statement.query_row(params, |row| row.get(0)) {
+            Err(error) if is_taken(&error) => number += 1,
+            result => return result,
+        }
+    }
+}
+
+/// A post by a random user; false when there is none.
+fn insert_post(
+    connection: &Connection,
+    rows: &mut DemoRows,
+    last_id: i64,
+) -> rusqlite::Result<bool> {
+    let mut author = connection.prepare_cached(Query::SeedAuthor.template())?;
+    // The second try is for a random id after which all users were deleted.
+    let mut author_id: Option<i64> = None;
+    for from in [rows.below(last_id) + 1, 1] {
+        author_id = author.query_row([from], |row| row.get(0)).optional()?;
+        if author_id.is_some() {
+            break;
+        }
+    }
+    let Some(author_id) = author_id else {
+        return Ok(false);
+    };
+    let (post, created_at_ms) = (rows.post(), rows.moment_ms());
+    connection
+        .prepare_cached(Query::PostInsert.template())?
+        .execute(params![author_id, post.title, post.body, created_at_ms])?;
+    Ok(true)
+}
+
+fn is_taken(error: &rusqlite::Error) -> bool {
+    error
+        .sqlite_error()
+        .is_some_and(|failure| failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
+}
