@@ -48,7 +48,9 @@ const POST_CHUNKED: &str = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:
 fn a_body_with_a_length_arrives_whole(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
-    for bytes in [0, 1, 2, 1_000, 2_047, 2_048, 2_049, 32_767, 32_768, 32_769, 500_000] {
+    for bytes in [
+        0, 1, 2, 1_000, 2_047, 2_048, 2_049, 32_767, 32_768, 32_769, 500_000,
+    ] {
         let body = pattern(bytes);
         let response = client.request("POST", "/echo", &[], &body).expect(200);
         assert_eq!(response.hash(), hash_of(&body), "{bytes} bytes");
@@ -63,7 +65,11 @@ fn a_chunked_body_arrives_whole(engine: Engine) {
         let pieces: Vec<&[u8]> = body.chunks(size).collect();
         client.send(POST_CHUNKED);
         client.send(chunked(&pieces));
-        assert_eq!(client.read().expect(200).hash(), hash_of(&body), "chunks of {size}");
+        assert_eq!(
+            client.read().expect(200).hash(),
+            hash_of(&body),
+            "chunks of {size}"
+        );
     }
 }
 
@@ -74,9 +80,15 @@ fn chunk_sizes_extensions_and_trailers_are_understood(engine: Engine) {
         ("0\r\n\r\n", ""),
         ("3\r\nabc\r\n0\r\n\r\n", "abc"),
         ("0003\r\nabc\r\n000\r\n\r\n", "abc"),
-        ("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789"),
+        (
+            "A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
+            "01234567890123456789",
+        ),
         ("3;name\r\nabc\r\n0\r\n\r\n", "abc"),
-        ("3;name=value;other=\"quoted \\\" text\"\r\nabc\r\n0;last\r\n\r\n", "abc"),
+        (
+            "3;name=value;other=\"quoted \\\" text\"\r\nabc\r\n0;last\r\n\r\n",
+            "abc",
+        ),
         ("3\r\nabc\r\n0\r\nX-Trailer: yes\r\nOther:\r\n\r\n", "abc"),
         ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n"),
     ] {
@@ -91,20 +103,33 @@ fn chunk_sizes_extensions_and_trailers_are_understood(engine: Engine) {
 fn a_body_dribbled_in_arrives_whole(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
-    let request = [POST_CHUNKED.as_bytes(), &chunked(&[b"hello", b" ", b"world"])].concat();
+    let request = [
+        POST_CHUNKED.as_bytes(),
+        &chunked(&[b"hello", b" ", b"world"]),
+    ]
+    .concat();
     client.send_dribbled(request, 1, Duration::from_millis(1));
     assert_eq!(client.read().expect(200).text(), "hello world");
     let request = "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 26\r\n\r\n\
         abcdefghijklmnopqrstuvwxyz";
     client.send_dribbled(request, 3, Duration::from_millis(1));
-    assert_eq!(client.read().expect(200).text(), "abcdefghijklmnopqrstuvwxyz");
+    assert_eq!(
+        client.read().expect(200).text(),
+        "abcdefghijklmnopqrstuvwxyz"
+    );
 }
 
 fn a_large_body_arrives_whole(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
     let body = pattern(20_000_000);
-    assert_eq!(client.request("POST", "/large", &[], &body).expect(200).text(), "20000000");
+    assert_eq!(
+        client
+            .request("POST", "/large", &[], &body)
+            .expect(200)
+            .text(),
+        "20000000"
+    );
     client.expect_usable();
 }
 
@@ -144,9 +169,12 @@ fn a_client_that_waits_is_told_to_continue(engine: Engine) {
 
 fn a_client_that_waits_is_not_told_to_continue_in_vain(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
-    for (path, length, status) in
-        [("/nowhere", 5, 404), ("/hello/a", 5, 405), ("/ignore", 5, 200), ("/echo", 2_000_000, 413)]
-    {
+    for (path, length, status) in [
+        ("/nowhere", 5, 404),
+        ("/hello/a", 5, 405),
+        ("/ignore", 5, 200),
+        ("/echo", 2_000_000, 413),
+    ] {
         let mut client = server.connect();
         client.send(expecting(path, length));
         // Nobody knows whether the client will send the body: the end.
@@ -177,7 +205,9 @@ fn a_small_unread_body_leaves_the_connection_usable(engine: Engine) {
     let mut client = server.connect();
     for path in ["/ignore", "/nowhere", "/hello/a"] {
         client.request("POST", path, &[], &pattern(30_000));
-        client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        ));
         client.send(chunked(&[&pattern(10_000)]));
         client.read();
         client.expect_usable();
@@ -206,7 +236,10 @@ fn a_body_that_ends_early_is_no_request(engine: Engine) {
         client.send(&request);
         client.finish_sending();
         let answer = client.read_to_end(Duration::from_secs(5));
-        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{request:?} was taken for whole");
+        assert!(
+            !answer.starts_with(b"HTTP/1.1 200"),
+            "{request:?} was taken for whole"
+        );
     }
     server.connect().expect_usable();
 }
@@ -214,7 +247,9 @@ fn a_body_that_ends_early_is_no_request(engine: Engine) {
 fn get_may_have_a_body(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
-    client.request("GET", "/hello/a", &[], b"GET /hello/b HTTP/1.1\r\n\r\n").expect(200);
+    client
+        .request("GET", "/hello/a", &[], b"GET /hello/b HTTP/1.1\r\n\r\n")
+        .expect(200);
     client.expect_usable();
 }
 
@@ -228,7 +263,9 @@ fn an_old_client_sends_a_body_by_its_length(engine: Engine) {
 fn responses_of_every_size_arrive_whole(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
-    for count in [0, 1, 1_000, 32_767, 32_768, 32_769, 65_535, 65_536, 65_537, 3_000_000] {
+    for count in [
+        0, 1, 1_000, 32_767, 32_768, 32_769, 65_535, 65_536, 65_537, 3_000_000,
+    ] {
         let response = client.get(&format!("/bytes/{count}")).expect(200);
         assert_eq!(response.must_have("content-length"), count.to_string());
         assert_eq!(response.hash(), hash_of(&pattern(count)), "{count} bytes");
@@ -250,7 +287,9 @@ fn a_stream_of_known_length_is_not_chunked(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
     for count in [1, 10_000, 1_234_567] {
-        let response = client.get(&format!("/stream-of-length/{count}")).expect(200);
+        let response = client
+            .get(&format!("/stream-of-length/{count}"))
+            .expect(200);
         assert_eq!(response.must_have("content-length"), count.to_string());
         assert_eq!(response.hash(), hash_of(&pattern(count)));
     }
@@ -260,7 +299,9 @@ fn a_slow_reader_gets_the_whole_stream(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
     let count = 4_000_000;
-    client.send(format!("GET /stream-of-length/{count} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    client.send(format!(
+        "GET /stream-of-length/{count} HTTP/1.1\r\nHost: a\r\n\r\n"
+    ));
     client.read_head();
     let mut body = Vec::new();
     while body.len() < count {
@@ -296,7 +337,13 @@ fn a_stream_shorter_than_declared_is_cut_visibly(engine: Engine) {
 fn head_has_the_headers_of_get_and_no_body(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
-    for path in ["/hello/a", "/bytes/100000", "/stream/3", "/stream-of-length/70000", "/nowhere"] {
+    for path in [
+        "/hello/a",
+        "/bytes/100000",
+        "/stream/3",
+        "/stream-of-length/70000",
+        "/nowhere",
+    ] {
         let (head, get) = (client.head(path), client.get(path));
         assert_eq!(head.status, get.status, "{path}");
         for name in ["content-length", "content-type", "transfer-encoding"] {
@@ -311,7 +358,10 @@ fn statuses_without_body_have_none(engine: Engine) {
     for _ in 0..3 {
         // The harness demands that there are no framing fields.
         client.get("/no-content").expect(204);
-        assert_eq!(client.get("/not-modified").expect(304).header("etag"), Some("\"a\""));
+        assert_eq!(
+            client.get("/not-modified").expect(304).header("etag"),
+            Some("\"a\"")
+        );
     }
 }
 

@@ -30,14 +30,23 @@ fn many_requests_use_one_connection(engine: Engine) {
 
 fn connection_close_is_honoured(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
-    let response = server.connect().get_with("/hello/a", &[("Connection", "close")]).expect(200);
+    let response = server
+        .connect()
+        .get_with("/hello/a", &[("Connection", "close")])
+        .expect(200);
     assert!(response.says_close());
 }
 
 fn close_among_other_connection_options_is_honoured(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let headers = [("Connection", "te"), ("Connection", "foo ,\tClose")];
-    assert!(server.connect().get_with("/hello/a", &headers).expect(200).says_close());
+    assert!(
+        server
+            .connect()
+            .get_with("/hello/a", &headers)
+            .expect(200)
+            .says_close()
+    );
 }
 
 fn an_old_client_is_closed_after_its_answer(engine: Engine) {
@@ -107,7 +116,10 @@ fn an_idle_connection_is_closed_after_its_time(engine: Engine) {
 
 fn a_client_that_resets_in_the_middle_leaves_the_server_well(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
-    for request in ["GET /hel", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"] {
+    for request in [
+        "GET /hel",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
+    ] {
         for _ in 0..20 {
             let mut client = server.connect();
             client.send(request);

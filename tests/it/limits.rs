@@ -42,7 +42,9 @@ fn a_head_of_the_limit_is_served_and_one_byte_more_is_not(engine: Engine) {
 fn a_request_line_over_the_limit_is_its_own_error(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
-    client.get(&format!("/hello/a?{}", "x".repeat(8_000))).expect(200);
+    client
+        .get(&format!("/hello/a?{}", "x".repeat(8_000)))
+        .expect(200);
     client.send(format!("GET /hello/a?{} HTTP/1.1\r\n", "x".repeat(20_000)));
     assert!(client.read().expect(414).says_close());
     // Refused as soon as it is clear, not only at its end.
@@ -54,7 +56,9 @@ fn a_request_line_over_the_limit_is_its_own_error(engine: Engine) {
 fn as_many_headers_as_allowed_and_one_more(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let request = |headers: usize| {
-        let more: String = (1..headers).map(|index| format!("x-{index}: y\r\n")).collect();
+        let more: String = (1..headers)
+            .map(|index| format!("x-{index}: y\r\n"))
+            .collect();
         format!("GET /hello/a HTTP/1.1\r\nHost: a\r\n{more}\r\n")
     };
     let mut client = server.connect();
@@ -68,9 +72,14 @@ fn a_body_of_the_limit_is_served_and_one_byte_more_is_not(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let limit = 1024 * 1024;
     let mut client = server.connect();
-    let response = client.request("POST", "/count", &[], &vec![b'x'; limit]).expect(200);
+    let response = client
+        .request("POST", "/count", &[], &vec![b'x'; limit])
+        .expect(200);
     assert_eq!(response.text(), limit.to_string());
-    let head = format!("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", limit + 1);
+    let head = format!(
+        "POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        limit + 1
+    );
     client.send(head);
     assert!(client.read().expect(413).says_close());
 }
@@ -95,11 +104,21 @@ fn a_chunked_body_over_the_limit_is_refused_when_it_gets_there(engine: Engine) {
 fn a_route_has_its_own_body_limit(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
-    client.request("POST", "/small", &[], &[b'x'; 16]).expect(200);
-    client.request("POST", "/small", &[], &[b'x'; 17]).expect(413);
+    client
+        .request("POST", "/small", &[], &[b'x'; 16])
+        .expect(200);
+    client
+        .request("POST", "/small", &[], &[b'x'; 17])
+        .expect(413);
     let mut client = server.connect();
     let body = vec![b'x'; 3 * 1024 * 1024];
-    assert_eq!(client.request("POST", "/large", &[], &body).expect(200).text(), "3145728");
+    assert_eq!(
+        client
+            .request("POST", "/large", &[], &body)
+            .expect(200)
+            .text(),
+        "3145728"
+    );
 }
 
 fn short_times(engine: Engine) -> InProcess {
@@ -185,7 +204,10 @@ fn a_client_that_does_not_read_is_given_up(engine: Engine) {
     assert_eq!(head.status, 200);
     std::thread::sleep(Duration::from_secs(4));
     let received = client.read_to_end(Duration::from_secs(5));
-    assert!(received.len() < 50_000_000, "the whole body fitted somewhere");
+    assert!(
+        received.len() < 50_000_000,
+        "the whole body fitted somewhere"
+    );
     server.connect().expect_usable();
 }
 
@@ -231,7 +253,10 @@ fn being_over_the_limit_costs_no_processor_time(engine: Engine) {
     let before = processor_time();
     std::thread::sleep(Duration::from_secs(1));
     let used = processor_time() - before;
-    assert!(used < Duration::from_millis(100), "{used:?} in a second of nothing");
+    assert!(
+        used < Duration::from_millis(100),
+        "{used:?} in a second of nothing"
+    );
     drop(over);
 }
 

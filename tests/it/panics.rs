@@ -18,18 +18,29 @@ fn a_panic_is_500_and_the_connection_ends(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let response = server.connect().get("/panic").expect(500);
     assert!(response.says_close());
-    assert!(!response.text().contains("as asked"), "told the client: {response:?}");
+    assert!(
+        !response.text().contains("as asked"),
+        "told the client: {response:?}"
+    );
 }
 
 fn a_panic_after_an_await_is_the_same(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
-    assert!(server.connect().get("/panic-later").expect(500).says_close());
+    assert!(
+        server
+            .connect()
+            .get("/panic-later")
+            .expect(500)
+            .says_close()
+    );
 }
 
 fn a_panic_with_an_unread_body_is_the_same(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     for bytes in [0, 10, 100_000] {
-        let response = server.connect().request("POST", "/panic", &[], &vec![b'x'; bytes]);
+        let response = server
+            .connect()
+            .request("POST", "/panic", &[], &vec![b'x'; bytes]);
         assert!(response.expect(500).says_close());
     }
 }

@@ -27,7 +27,10 @@ fn answers_come_in_the_order_of_the_requests(engine: Engine) {
     }
     client.send(batch);
     for index in 0..1_000 {
-        assert_eq!(client.read().expect(200).text(), format!("Hello, {index}!\n"));
+        assert_eq!(
+            client.read().expect(200).text(),
+            format!("Hello, {index}!\n")
+        );
     }
     client.expect_usable();
 }
@@ -75,7 +78,11 @@ fn a_batch_split_at_every_byte_gives_the_same_answers(engine: Engine) {
         client.send(&batch[at..]);
         assert_eq!(client.read().expect(200).text(), "abc", "split at {at}");
         assert_eq!(client.read().expect(200).text(), "de", "split at {at}");
-        assert_eq!(client.read().expect(200).text(), "Hello, x!\n", "split at {at}");
+        assert_eq!(
+            client.read().expect(200).text(),
+            "Hello, x!\n",
+            "split at {at}"
+        );
     }
     client.send_dribbled(batch, 1, Duration::from_micros(200));
     assert_eq!(client.read().expect(200).text(), "abc");
@@ -161,7 +168,10 @@ fn a_client_that_only_sends_is_held_back(engine: Engine) {
     let mut batches = 0;
     while client.send_if_taken(&batch) {
         batches += 1;
-        assert!(batches < 1_000, "40 MB of requests taken without one answer read");
+        assert!(
+            batches < 1_000,
+            "40 MB of requests taken without one answer read"
+        );
     }
     server.connect().expect_usable();
 }

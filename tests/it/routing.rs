@@ -20,7 +20,11 @@ both_engines!(
 );
 
 fn methods(response: &Response) -> BTreeSet<String> {
-    response.must_have("allow").split(',').map(|method| method.trim().to_owned()).collect()
+    response
+        .must_have("allow")
+        .split(',')
+        .map(|method| method.trim().to_owned())
+        .collect()
 }
 
 fn set(names: &[&str]) -> BTreeSet<String> {
@@ -76,7 +80,11 @@ fn an_unknown_method_is_405_on_a_path_and_404_beside_it(engine: Engine) {
 fn absolute_form_is_routed_by_its_path(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
-    for target in ["http://other/hello/a", "HTTP://other:8080/hello/a?x=1", "http://[::1]/hello/a"] {
+    for target in [
+        "http://other/hello/a",
+        "HTTP://other:8080/hello/a?x=1",
+        "http://[::1]/hello/a",
+    ] {
         assert_eq!(client.get(target).expect(200).text(), "Hello, a!\n");
     }
     client.get("http://other").expect(404);
@@ -109,7 +117,14 @@ fn a_parameter_that_does_not_parse_is_404(engine: Engine) {
 fn paths_are_matched_exactly(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
     let mut client = server.connect();
-    for path in ["/hello/a/", "//hello/a", "/Hello/a", "/hello//a", "/./hello/a", "/x/../hello/a"] {
+    for path in [
+        "/hello/a/",
+        "//hello/a",
+        "/Hello/a",
+        "/hello//a",
+        "/./hello/a",
+        "/x/../hello/a",
+    ] {
         client.get(path).expect(404);
     }
 }
@@ -124,7 +139,10 @@ fn the_query_does_not_take_part(engine: Engine) {
 
 fn errors_are_problems(engine: Engine) {
     let server = InProcess::start(engine, sample_app());
-    assert_eq!(server.connect().get("/refused").expect_problem(400), "as asked");
+    assert_eq!(
+        server.connect().get("/refused").expect_problem(400),
+        "as asked"
+    );
 }
 
 fn an_error_tells_the_client_nothing_from_inside(engine: Engine) {

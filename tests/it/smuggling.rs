@@ -105,10 +105,16 @@ fn line_endings_other_than_crlf_are_refused(engine: Engine) {
             (400, "GET /hello/a HTTP/1.1\r\nHost: a\r\nX: y\n\n"),
             (400, "GET /hello/a HTTP/1.1\r\nHost: a\r\n\n"),
             (400, "GET /hello/a HTTP/1.1\rHost: a\r\n\r\n"),
-            (400, "GET /hello/a HTTP/1.1\r\nHost: a\r\nX: y\rZ: w\r\n\r\n"),
+            (
+                400,
+                "GET /hello/a HTTP/1.1\r\nHost: a\r\nX: y\rZ: w\r\n\r\n",
+            ),
             (400, "GET /hello/a HTTP/1.1\r\nHost: a\r\r\n\r\n"),
             (400, "GET /hello/a\rb HTTP/1.1\r\nHost: a\r\n\r\n"),
-            (400, "\r\n\r\n\r\n\r\nGET /hello/a HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (
+                400,
+                "\r\n\r\n\r\n\r\nGET /hello/a HTTP/1.1\r\nHost: a\r\n\r\n",
+            ),
             (400, "\nGET /hello/a HTTP/1.1\r\nHost: a\r\n\r\n"),
         ],
     );
@@ -139,7 +145,10 @@ fn header_lines_that_are_no_fields_are_refused(engine: Engine) {
         expect_refused(&server, &[(400, &get(line))]);
     }
     // White space where the first header should be.
-    expect_refused(&server, &[(400, "GET /hello/a HTTP/1.1\r\n Host: a\r\n\r\n")]);
+    expect_refused(
+        &server,
+        &[(400, "GET /hello/a HTTP/1.1\r\n Host: a\r\n\r\n")],
+    );
 }
 
 fn request_lines_out_of_shape_are_refused(engine: Engine) {
@@ -225,7 +234,10 @@ fn expectations_and_versions_unknown_are_refused(engine: Engine) {
     expect_refused(
         &server,
         &[
-            (417, "GET /hello/a HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n"),
+            (
+                417,
+                "GET /hello/a HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n",
+            ),
             (505, "GET /hello/a HTTP/2.0\r\nHost: a\r\n\r\n"),
             (505, "GET /hello/a HTTP/0.9\r\nHost: a\r\n\r\n"),
             (505, "GET /hello/a HTTP/3.1\r\nHost: a\r\n\r\n"),
@@ -256,7 +268,12 @@ fn a_refusal_of_a_split_request_is_the_same(engine: Engine) {
         std::thread::sleep(std::time::Duration::from_micros(500));
         client.send(&request[at..]);
         let response = client.read().expect(400);
-        assert_eq!(response.json()["detail"].as_str().map(|d| d.contains("colon")), Some(true));
+        assert_eq!(
+            response.json()["detail"]
+                .as_str()
+                .map(|d| d.contains("colon")),
+            Some(true)
+        );
     }
 }
 

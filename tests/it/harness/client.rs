@@ -79,7 +79,9 @@ impl Client {
 
     /// Gives up a write after this long.
     pub(crate) fn write_timeout(&mut self, limit: Duration) {
-        self.stream.set_write_timeout(Some(limit)).expect("a write timeout");
+        self.stream
+            .set_write_timeout(Some(limit))
+            .expect("a write timeout");
     }
 
     /// Says that nothing more will be sent.
@@ -288,7 +290,10 @@ impl Client {
             std::hint::spin_loop();
         }
         self.stream.set_nonblocking(false).expect("blocking");
-        self.buffer.windows(4).filter(|window| window == b"\r\n\r\n").count()
+        self.buffer
+            .windows(4)
+            .filter(|window| window == b"\r\n\r\n")
+            .count()
     }
 
     /// Whether anything (or the end) has come in that was not read yet.

@@ -50,12 +50,23 @@ impl InProcess {
             ..ServerOptions::default()
         };
         change(&mut options);
-        let server = Server::new(app).options(options).placement(placement(engine, shards));
-        let handle = server.unpinned().start().unwrap_or_else(|error| panic!("{error}"));
-        let ran = handle.shards().iter().all(|shard| shard.engine == engine.kind());
+        let server = Server::new(app)
+            .options(options)
+            .placement(placement(engine, shards));
+        let handle = server
+            .unpinned()
+            .start()
+            .unwrap_or_else(|error| panic!("{error}"));
+        let ran = handle
+            .shards()
+            .iter()
+            .all(|shard| shard.engine == engine.kind());
         assert!(ran, "asked for {engine:?}, got {:?}", handle.shards());
         let address = handle.local_addr();
-        Self { handle: Some(handle), address }
+        Self {
+            handle: Some(handle),
+            address,
+        }
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -98,5 +109,9 @@ fn placement(engine: Engine, shards: usize) -> Placement {
         ring_entries: RING_ENTRIES,
         spin_us: 0,
     };
-    Placement { shards: (0..shards).map(slot).collect(), housekeeping: vec![0], notes: Vec::new() }
+    Placement {
+        shards: (0..shards).map(slot).collect(),
+        housekeeping: vec![0],
+        notes: Vec::new(),
+    }
 }

@@ -22,8 +22,12 @@ pub(crate) fn sample_app() -> App {
         .get("/stream-fails", stream_that_fails)
         .get("/stream-too-short", stream_that_is_too_short)
         .get("/no-content", async |_| Ok(Response::no_content()))
-        .get("/not-modified", async |_| Ok(Response::not_modified().header("etag", "\"a\"")))
-        .get("/own-framing", async |_| Ok(Response::text("five\n").header("content-length", "99")))
+        .get("/not-modified", async |_| {
+            Ok(Response::not_modified().header("etag", "\"a\""))
+        })
+        .get("/own-framing", async |_| {
+            Ok(Response::text("five\n").header("content-length", "99"))
+        })
         .get("/refused", async |_| Err(Error::bad_request("as asked")))
         .get("/io-error", io_error)
         .get("/panic", async |_| panic!("as asked, at once"))
@@ -55,31 +59,47 @@ async fn slow(ctx: Ctx) -> Result<Response, Error> {
 }
 
 async fn bytes_of_count(ctx: Ctx) -> Result<Response, Error> {
-    Ok(Response::with_body("application/octet-stream", pattern(ctx.param("count")?)))
+    Ok(Response::with_body(
+        "application/octet-stream",
+        pattern(ctx.param("count")?),
+    ))
 }
 
 /// Bytes that show a lost, repeated or swapped piece.
 pub(crate) fn pattern(count: usize) -> Vec<u8> {
-    (0..count).map(|index| (index * 31 + index / 251 + index / 65_521) as u8).collect()
+    (0..count)
+        .map(|index| (index * 31 + index / 251 + index / 65_521) as u8)
+        .collect()
 }
 
 async fn stream_of_lines(ctx: Ctx) -> Result<Response, Error> {
     let count: usize = ctx.param("count")?;
     let lines = (0..count).map(|index| Ok(Bytes::from(format!("line {index}\n"))));
-    Ok(Response::stream("text/plain; charset=utf-8", stream::iter(lines)))
+    Ok(Response::stream(
+        "text/plain; charset=utf-8",
+        stream::iter(lines),
+    ))
 }
 
 async fn stream_of_length(ctx: Ctx) -> Result<Response, Error> {
     let count: usize = ctx.param("count")?;
     let whole = Bytes::from(pattern(count));
-    let pieces = (0..count).step_by(10_000).map(move |at| Ok(whole.slice(at..count.min(at + 10_000))));
+    let pieces = (0..count)
+        .step_by(10_000)
+        .map(move |at| Ok(whole.slice(at..count.min(at + 10_000))));
     let body = Body::stream_of_length(count as u64, stream::iter(pieces));
     Ok(Response::with_body("application/octet-stream", body))
 }
 
 async fn stream_that_fails(_: Ctx) -> Result<Response, Error> {
-    let pieces = [Ok(Bytes::from_static(b"first\n")), Err(Error::internal("as asked"))];
-    Ok(Response::stream("text/plain; charset=utf-8", stream::iter(pieces)))
+    let pieces = [
+        Ok(Bytes::from_static(b"first\n")),
+        Err(Error::internal("as asked")),
+    ];
+    Ok(Response::stream(
+        "text/plain; charset=utf-8",
+        stream::iter(pieces),
+    ))
 }
 
 async fn stream_that_is_too_short(_: Ctx) -> Result<Response, Error> {
