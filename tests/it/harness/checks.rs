@@ -76,7 +76,7 @@ const SINGLE: &[&str] = &[
 fn check_single_fields(response: &Response) {
     for name in SINGLE {
         assert!(
-            response.header_all(name).count() <= 1,
+            response.header_all(name).len() <= 1,
             "{name} twice: {response:?}"
         );
     }

@@ -77,6 +77,13 @@ impl Client {
         }
     }
 
+    /// Gives up a write after this long.
+    pub(crate) fn write_timeout(&mut self, limit: Duration) {
+        self.stream
+            .set_write_timeout(Some(limit))
+            .expect("a write timeout");
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) fn finish_sending(&mut self) {
         self.stream
@@ -103,6 +110,13 @@ impl Client {
         request.extend_from_slice(b"\r\n");
         request.extend_from_slice(body);
         self.send(request);
+    }
+
+    /// Ends the connection with a reset, as a crashing client does.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("linger");
     }
 
     // ---- one exchange -----------------------------------------------------
@@ -264,6 +278,30 @@ impl Client {
         let count = self.stream.read(&mut piece)?;
         self.buffer.extend_from_slice(&piece[..count]);
         Ok(count)
+    }
+
+    /// Takes the first bytes the moment they arrive, by spinning, and says how
+    /// many heads ended in them.
+    pub(crate) fn heads_at_first_sight(&mut self) -> usize {
+        self.stream.set_nonblocking(true).expect("nonblocking");
+        let deadline = Instant::now() + PATIENCE;
+        while self.receive().is_err() {
+            assert!(Instant::now() < deadline, "nothing came");
+            std::hint::spin_loop();
+        }
+        self.stream.set_nonblocking(false).expect("blocking");
+        self.buffer
+            .windows(4)
+            .filter(|window| window == b"\r\n\r\n")
+            .count()
+    }
+
+    /// Whether anything (or the end) has come in that was not read yet.
+    pub(crate) fn has_input(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("nonblocking");
+        let received = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("blocking");
+        !self.buffer.is_empty() || !matches!(received, Err(e) if e.kind() == ErrorKind::WouldBlock)
     }
 
     // ---- the state of the connection --------------------------------------

@@ -5,7 +5,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A whole response.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) reason: String,
@@ -29,22 +29,21 @@ pub(crate) enum Framing {
 impl Response {
     /// The value of a header that may be there at most once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.header_all(name);
-        let first = values.next();
+        let values = self.header_all(name);
         assert!(
-            values.next().is_none(),
+            values.len() <= 1,
             "{name} is there more than once: {self:?}"
         );
-        first
+        values.first().copied()
     }
 
     /// All values of a header.
-    pub(crate) fn header_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn header_all(&self, name: &str) -> Vec<&str> {
         let named = self
             .headers
             .iter()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.as_str())
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str()).collect()
     }
 
     /// The value of a header that must be there.
@@ -56,6 +55,7 @@ impl Response {
     /// Whether the server says it closes.
     pub(crate) fn says_close(&self) -> bool {
         self.header_all("connection")
+            .into_iter()
             .flat_map(|value| value.split(','))
             .any(|option| option.trim().eq_ignore_ascii_case("close"))
     }
@@ -76,7 +76,7 @@ impl Response {
     /// Fails the test with the whole response if the status is another.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{}", self.shown());
+        assert_eq!(self.status, status, "{self:?}");
         self
     }
 
@@ -93,13 +93,17 @@ impl Response {
             .expect("a detail")
             .to_owned()
     }
+}
 
-    fn shown(&self) -> String {
-        let body = String::from_utf8_lossy(&self.body[..self.body.len().min(2_000)]);
-        format!(
-            "{} {} {:#?}\n{body}",
-            self.status, self.reason, self.headers
-        )
+/// As on the wire, the body cut short.
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{} {}", self.status, self.reason)?;
+        for (name, value) in &self.headers {
+            writeln!(f, "{name}: {value}")?;
+        }
+        let start = &self.body[..self.body.len().min(1_000)];
+        write!(f, "({} bytes) {}", self.body.len(), start.escape_ascii())
     }
 }
 
