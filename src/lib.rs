@@ -11,7 +11,7 @@
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
 //! floor 3  resources  store  mesh
-//! floor 2  machine    topology  engine  log_sink  process_stats
+//! floor 2  machine    topology  engine  log_sink  error_log  process_stats  log_sink  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff
 //! floor 0  ground     error limits clock ids
@@ -31,6 +31,7 @@ pub mod semantics;
 pub mod static_path;
 
 pub mod engine;
+pub mod error_log;
 pub mod log_sink;
 pub mod process_stats;
 pub mod topology;

@@ -90,6 +90,9 @@ pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
 pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
 /// Requests served in one go before the other tasks of the shard get a turn.
 pub const REQUESTS_PER_TURN_MAX: u32 = 64;
+/// Chunks of one response stream sent in one go before the other tasks of the
+/// shard get a turn.
+pub const CHUNKS_PER_TURN_MAX: u32 = 16;
 /// 503 answers to connections over the limit under way at once, per shard;
 /// past it such connections are closed without an answer.
 pub const OVERLOAD_ANSWERS_MAX: usize = 64;
@@ -122,6 +125,9 @@ pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
 /// Batches waiting for the log writer, process-wide. Full: lines are dropped
 /// and counted.
 pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
+/// Lines waiting for the error log's writer. Full: lines are dropped and
+/// counted.
+pub const ERROR_LOG_QUEUE_MAX: usize = 1_024;
 /// Rows of a list page when the client does not say.
 pub const PAGE_ROWS_DEFAULT: u32 = 20;
 /// Rows of a list page at most. Over it: 422.

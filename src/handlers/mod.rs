@@ -9,6 +9,7 @@
 pub mod health;
 pub mod index;
 pub mod metrics;
+pub mod static_files;
 pub mod posts;
 pub mod resource;
 pub mod users;

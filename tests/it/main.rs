@@ -2,4 +2,13 @@
 //! spoken to byte by byte over TCP. One test binary, one module per topic, one
 //! behaviour per test; every response a test reads is checked by the harness.
 
+#[macro_use]
 mod harness;
+
+mod bodies;
+mod keep_alive;
+mod limits;
+mod panics;
+mod pipelining;
+mod routing;
+mod smuggling;

@@ -100,12 +100,20 @@ impl Serve {
         let deadline = Instant::now() + START_PATIENCE;
         loop {
             if let Some(address) = output.address() {
-                return Ok(ServerProcess { child, address, output, data: self.data });
+                return Ok(ServerProcess {
+                    child,
+                    address,
+                    output,
+                    data: self.data,
+                });
             }
             if let Some(status) = child.try_wait().expect("a child to wait for") {
                 // Its last words may still be in the pipe.
                 output.wait_for_end();
-                return Err(Refusal { status, output: output.text() });
+                return Err(Refusal {
+                    status,
+                    output: output.text(),
+                });
             }
             if Instant::now() > deadline {
                 let _ = child.kill();
@@ -130,9 +138,14 @@ impl Serve {
             std::fs::write(&path, config).expect("the config file");
             command.arg("--config").arg(path);
         }
-        command.args(&self.arguments).envs(self.environment.iter().cloned());
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned());
         command.current_dir(self.data.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 }
@@ -236,7 +249,10 @@ impl ServerProcess {
     pub(crate) fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("VmRSS");
         let kib = line.split_whitespace().nth(1).expect("a number");
         kib.parse::<u64>().expect("a number") * 1024
     }
@@ -290,7 +306,10 @@ impl Output {
         std::thread::spawn(move || {
             let mut reader = BufReader::new(pipe);
             let mut line = Vec::new();
-            while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            while reader
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|count| count > 0)
+            {
                 output.change(|collected| collected.text += &String::from_utf8_lossy(&line));
                 line.clear();
             }
@@ -323,6 +342,9 @@ impl Output {
     fn wait_for_end(&self) {
         let guard = self.0.0.lock().expect("no panic");
         let patience = Duration::from_secs(2);
-        let _ = self.0.1.wait_timeout_while(guard, patience, |collected| collected.pipes_open > 0);
+        let _ = self
+            .0
+            .1
+            .wait_timeout_while(guard, patience, |collected| collected.pipes_open > 0);
     }
 }
