@@ -87,8 +87,8 @@ impl<'a> Banner<'a> {
 /// The warning of a start that did not get io_uring.
 pub(super) fn fallback_warning(why: &str) -> String {
     format!(
-        "corelane: warning: serving on epoll, not io_uring: {why}\n  \
-         cure: as said above; --engine io_uring makes this an error, --engine epoll makes it quiet"
+        "corelane: warning: serving on epoll, not io_uring (--engine io_uring makes this an error, \
+         --engine epoll makes it quiet)\n  {why}"
     )
 }
 

@@ -12,7 +12,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let config = settings::load(&args.store.sources())?.config;
     refuse_what_is_not_there(&config)?;
     let database = Database::open(&config.store)
-        .map_err(|error| Failure::curing_itself("the store cannot be opened", error))?;
+        .map_err(|error| Failure::with_cure_inside("the store cannot be opened", error))?;
     let reports = database
         .explain()
         .map_err(|error| Failure::runtime(format!("the plans cannot be read: {error}"), CURE))?;

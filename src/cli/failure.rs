@@ -10,7 +10,8 @@ use crate::config::ConfigErrors;
 pub(super) struct Failure {
     pub(super) exit_code: u8,
     what: String,
-    cure: String,
+    /// A line of its own, with its label; may be empty.
+    second_line: String,
 }
 
 /// The command line or the configuration is wrong.
@@ -21,25 +22,19 @@ const EXIT_RUNTIME: u8 = 1;
 impl Failure {
     /// It failed while running.
     pub(super) fn runtime(what: impl fmt::Display, cure: impl fmt::Display) -> Self {
-        Self {
-            exit_code: EXIT_RUNTIME,
-            what: what.to_string(),
-            cure: cure.to_string(),
-        }
+        let second_line = format!("cure: {cure}");
+        Self { exit_code: EXIT_RUNTIME, what: what.to_string(), second_line }
     }
 
     /// It was asked wrongly.
     pub(super) fn usage(what: impl fmt::Display, cure: impl fmt::Display) -> Self {
-        Self {
-            exit_code: EXIT_USAGE,
-            what: what.to_string(),
-            cure: cure.to_string(),
-        }
+        Self { exit_code: EXIT_USAGE, ..Self::runtime(what, cure) }
     }
 
-    /// Of an error whose text names its own cure after a colon.
-    pub(super) fn curing_itself(what: impl fmt::Display, error: impl fmt::Display) -> Self {
-        Self::runtime(what, error)
+    /// It failed while running, by an error whose text ends with its cure.
+    pub(super) fn with_cure_inside(what: impl fmt::Display, error: impl fmt::Display) -> Self {
+        let second_line = error.to_string();
+        Self { exit_code: EXIT_RUNTIME, what: what.to_string(), second_line }
     }
 }
 
@@ -49,7 +44,7 @@ impl From<ConfigErrors> for Failure {
         Self {
             exit_code: EXIT_USAGE,
             what: each.join("\ncorelane: "),
-            cure: String::new(),
+            second_line: String::new(),
         }
     }
 }
@@ -57,9 +52,9 @@ impl From<ConfigErrors> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "corelane: {}", self.what)?;
-        if !self.cure.is_empty() {
-            write!(f, "\n  cure: {}", self.cure)?;
+        match self.second_line.as_str() {
+            "" => Ok(()),
+            line => write!(f, "\n  {line}"),
         }
-        Ok(())
     }
 }

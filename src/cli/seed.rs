@@ -13,7 +13,7 @@ use crate::store::{Database, SeedPlan, SeedReport};
 pub(super) fn run(args: &SeedArgs) -> Result<(), Failure> {
     let config = settings::load(&args.store.sources())?.config;
     let database = Database::open(&config.store)
-        .map_err(|error| Failure::curing_itself("the store cannot be opened", error))?;
+        .map_err(|error| Failure::with_cure_inside("the store cannot be opened", error))?;
     let plan = SeedPlan {
         users: args.users,
         posts: args.posts,

@@ -7,13 +7,14 @@ use super::banner::{Banner, fallback_warning};
 use super::failure::Failure;
 use super::{app, first_start, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
-use crate::server::{Server, ServerHandle, StartError, run_until_signal};
+use crate::server::{ExitReport, Server, ServerHandle, StartError, run_until_signal};
 use crate::store::Database;
 use crate::topology::Placement;
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = settings::load(&args.settings.sources())?;
     let placement = place(&loaded)?;
+    app::check(&loaded)?;
     let config = loaded.config;
     if args.check {
         return report_check(&config, &placement);
@@ -21,20 +22,13 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     first_start::make_folders(&config)?;
     let database = open(&config)?;
     first_start::fill(&config, &database)?;
+    let notes = placement.notes.clone();
     let server = start(&config, placement, &database)?;
-    announce(&server, &config)?;
+    announce(&server, &config, &notes)?;
     let report = run_until_signal(server);
     database.close();
-    if report.drained {
-        return Ok(());
-    }
-    Err(Failure::runtime(
-        format!(
-            "{} connections were cut at the end of the drain",
-            report.connections_cut
-        ),
-        "raise server.drain_timeout_ms if their requests may take that long",
-    ))
+    tell_of_cut_connections(&report);
+    Ok(())
 }
 
 fn place(loaded: &Loaded) -> Result<Placement, Failure> {
@@ -45,20 +39,11 @@ fn place(loaded: &Loaded) -> Result<Placement, Failure> {
             "unset them; `corelane topology` is for looking at other machines",
         ));
     }
-    let placement = loaded
-        .place(&machine)
-        .map_err(|error| ConfigErrors(vec![error]))?;
-    for note in &placement.notes {
-        eprintln!("corelane: note: {note}");
-    }
-    Ok(placement)
+    let placed = loaded.place(&machine);
+    placed.map_err(|error| ConfigErrors(vec![error]).into())
 }
 
 fn report_check(config: &Config, placement: &Placement) -> Result<(), Failure> {
-    // The default folder is made by the first start.
-    if config.static_files.root.exists() || !first_start::makes_static(config) {
-        app::check_static(config)?;
-    }
     output::print(&format!(
         "the configuration is valid: {} shards, listening on {}, store {}\n",
         placement.shards.len(),
@@ -69,7 +54,7 @@ fn report_check(config: &Config, placement: &Placement) -> Result<(), Failure> {
 
 fn open(config: &Config) -> Result<Arc<Database>, Failure> {
     Database::open(&config.store)
-        .map_err(|error| Failure::curing_itself("the store cannot be opened", error))
+        .map_err(|error| Failure::with_cure_inside("the store cannot be opened", error))
 }
 
 fn start(
@@ -86,12 +71,27 @@ fn start(
     }
     server
         .start()
-        .map_err(|error: StartError| Failure::curing_itself("the server cannot start", error))
+        .map_err(|error: StartError| Failure::with_cure_inside("the server cannot start", error))
 }
 
-fn announce(server: &ServerHandle, config: &Config) -> Result<(), Failure> {
+fn announce(server: &ServerHandle, config: &Config, notes: &[String]) -> Result<(), Failure> {
+    for note in notes {
+        eprintln!("corelane: note: {note}");
+    }
     if let Some(why) = server.fallback() {
         eprintln!("{}", fallback_warning(why));
     }
     output::print(&Banner::new(server, config).render())
+}
+
+/// A drain that ran out of time is what its deadline is for, and no failure;
+/// but it is said.
+fn tell_of_cut_connections(report: &ExitReport) {
+    if !report.drained {
+        eprintln!(
+            "corelane: warning: the drain ran out of time, {} connections were cut\n  \
+             cure: raise server.drain_timeout_ms if their requests may take that long",
+            report.connections_cut
+        );
+    }
 }

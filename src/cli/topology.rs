@@ -21,5 +21,5 @@ pub(super) fn run(args: &TopologyArgs) -> Result<(), Failure> {
 
 /// The machine this process runs on, or the one `HWLOC_*` variables describe.
 pub(super) fn read_machine() -> Result<Machine, Failure> {
-    Machine::read().map_err(|error| Failure::curing_itself("the machine cannot be read", error))
+    Machine::read().map_err(|error| Failure::with_cure_inside("the machine cannot be read", error))
 }

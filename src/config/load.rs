@@ -51,15 +51,19 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Who gave a knob its value.
+    pub fn origin(&self, knob: &str) -> Origin {
+        self.origins.get(knob).cloned().unwrap_or(Origin::Default)
+    }
+
     /// Places the shards of the core map on a machine.
     ///
     /// # Errors
     /// What does not fit, with who asked for it: a line, a variable or a flag.
     pub fn place(&self, machine: &Machine) -> Result<Placement, ConfigError> {
         topology::place(machine, &self.config.core_map).map_err(|error| {
-            let given =
-                core_map_source::knob_of(&error.key).and_then(|knob| self.origins.get(knob));
-            let origin = match given.cloned().unwrap_or(Origin::Default) {
+            let knob = core_map_source::knob_of(&error.key).unwrap_or_default();
+            let origin = match self.origin(knob) {
                 Origin::File { path, line } => Origin::File {
                     path,
                     line: self.core_map.line_of(&error.key).or(line),

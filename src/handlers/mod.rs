@@ -47,9 +47,9 @@ pub struct ApiOptions {
 /// When `options.cache_control` names a route there is none of, names one
 /// twice, or has a value no header may have.
 pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, CacheControlError> {
-    let configured = options.cache_control;
     // Checked here, where the operator sees it; built on each shard.
-    CacheControl::new(&default_cache_control(), &configured)?;
+    check(&options)?;
+    let configured = options.cache_control;
     let app = App::new()
         .state(move |_| {
             let database = database.clone();
@@ -62,6 +62,14 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, CacheCon
     let app = app.get("/", index::index).get("/metrics", metrics::metrics);
     let app = health::install(app, &options.health);
     Ok(install_cacheable(app))
+}
+
+/// Checks options as [`app`] does.
+///
+/// # Errors
+/// As [`app`].
+pub fn check(options: &ApiOptions) -> Result<(), CacheControlError> {
+    CacheControl::new(&default_cache_control(), &options.cache_control).map(drop)
 }
 
 /// The routes whose `Cache-Control` can be configured; a module that joins
