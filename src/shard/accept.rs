@@ -16,8 +16,7 @@ impl Shard {
     /// Accepts until the listener is closed. Nothing races an accept: a
     /// connection accepted into a dropped future would be lost.
     pub(super) async fn accept_connections(self: Rc<Self>) {
-        self.accepting.set(true);
-        loop {
+        while !self.context.draining.get() {
             match self.listener.accept().await {
                 Ok((stream, peer)) => self.admit(stream, peer),
                 Err(_) if self.context.draining.get() => break,

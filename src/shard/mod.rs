@@ -80,7 +80,7 @@ pub(crate) struct Shard {
     log: Option<RefCell<ShardLog>>,
     errors: ErrorLog,
     spin: spin::Spin,
-    /// Whether the accept task runs.
+    /// Whether the accept task is there.
     accepting: Cell<bool>,
     overload_answers: Cell<usize>,
     accept_trouble: trouble::Trouble,
@@ -140,6 +140,7 @@ impl Shard {
     /// Serves until told to drain, and through the drain. Returns how many
     /// connections had to be cut.
     pub(crate) async fn run(self: Rc<Self>) -> usize {
+        self.accepting.set(true);
         engine::spawn_local(self.clone().accept_connections());
         engine::spawn_local(self.clone().sweep_every_second());
         if self.spin.is_on() {
