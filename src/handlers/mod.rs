@@ -9,9 +9,9 @@
 pub mod health;
 pub mod index;
 pub mod metrics;
-pub mod static_files;
 pub mod posts;
 pub mod resource;
+pub mod static_files;
 pub mod users;
 
 pub mod cache_control;

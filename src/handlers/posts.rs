@@ -130,7 +130,11 @@ impl PostsRequest {
             id: after_id,
             name_age: None,
         };
-        push_pair(&mut link, "after", &cursor::encode(CursorOrder::Posts, &cursor));
+        push_pair(
+            &mut link,
+            "after",
+            &cursor::encode(CursorOrder::Posts, &cursor),
+        );
         link
     }
 }

@@ -207,7 +207,9 @@ mod tests {
     #[test]
     fn an_empty_table_is_an_empty_body() {
         let (source, reads) = stream(0, false);
-        let BatchStream::Ready(_, source) = source else { panic!("starts ready") };
+        let BatchStream::Ready(_, source) = source else {
+            panic!("starts ready")
+        };
         let mut empty = BatchStream::starting_with(None, source);
         assert!(next(&mut empty).is_none());
         assert_eq!(reads.get(), 0);

@@ -48,9 +48,7 @@ pub fn parse_merge_patch(body: &[u8]) -> Result<MergePatch, Error> {
     let object = parse_object(body)?;
     let mut faults = Faults::new();
     let patch = MergePatch {
-        name: object
-            .get("name")
-            .and_then(|v| check_name(v, &mut faults)),
+        name: object.get("name").and_then(|v| check_name(v, &mut faults)),
         email: object
             .get("email")
             .and_then(|v| check_email(v, &mut faults)),
@@ -202,9 +200,8 @@ fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
     };
-    let local_char = |c: char| {
-        !c.is_whitespace() && !c.is_control() && !"\"(),:;<>@[\\]".contains(c)
-    };
+    let local_char =
+        |c: char| !c.is_whitespace() && !c.is_control() && !"\"(),:;<>@[\\]".contains(c);
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.chars().all(|c| c.is_alphanumeric() || c == '-')
@@ -269,7 +266,10 @@ fn check_location_object<'a>(
     };
     for name in object.keys().map(String::as_str) {
         if !COORDINATES.contains(&name) {
-            faults.add_unknown(&format!("location.{name}"), &["location.lat", "location.lon"]);
+            faults.add_unknown(
+                &format!("location.{name}"),
+                &["location.lat", "location.lon"],
+            );
         }
     }
     Some(object)
@@ -332,7 +332,12 @@ mod tests {
             lon: 180.0,
         };
         assert_eq!(user.location, Some(pole));
-        assert_eq!(new_user(&ada_with("location", Value::Null)).unwrap().location, None);
+        assert_eq!(
+            new_user(&ada_with("location", Value::Null))
+                .unwrap()
+                .location,
+            None
+        );
     }
 
     #[test]
@@ -378,7 +383,11 @@ mod tests {
             ("location", json!([])),
             ("location", json!("51,0")),
         ] {
-            assert_eq!(wrong(new_user(&ada_with(field, bad.clone()))), [field], "{bad}");
+            assert_eq!(
+                wrong(new_user(&ada_with(field, bad.clone()))),
+                [field],
+                "{bad}"
+            );
             if !bad.is_null() {
                 assert_eq!(wrong(patch(&json!({field: bad}))), [field]);
             }
@@ -389,16 +398,43 @@ mod tests {
 
     #[test]
     fn addresses_are_told_from_slips() {
-        let longest = format!("{}@{}.org", "l".repeat(64), vec!["d".repeat(60); 3].join("."));
-        for good in ["a@b.c", "first.last+tag@sub.example.org", "ö@exämple.org", &longest] {
+        let longest = format!(
+            "{}@{}.org",
+            "l".repeat(64),
+            vec!["d".repeat(60); 3].join(".")
+        );
+        for good in [
+            "a@b.c",
+            "first.last+tag@sub.example.org",
+            "ö@exämple.org",
+            &longest,
+        ] {
             assert!(is_email(good), "{good}");
         }
         let too_long = format!("a@{}.org", vec!["d".repeat(62); 4].join("."));
         assert!(too_long.len() > USER_EMAIL_BYTES_MAX);
         for bad in [
-            "", "@", "a@", "@b.c", "a@b", "a b@c.d", "a@b@c.d", ".a@b.c", "a.@b.c", "a..b@c.d",
-            "a@b..c", "a@.b.c", "a@b.c.", "a@-b.c", "a@b-.c", "a@b_c.d", "a@b.c\n", "<a@b.c>",
-            "a\u{0}@b.c", &format!("{}@b.c", "l".repeat(65)), &too_long,
+            "",
+            "@",
+            "a@",
+            "@b.c",
+            "a@b",
+            "a b@c.d",
+            "a@b@c.d",
+            ".a@b.c",
+            "a.@b.c",
+            "a..b@c.d",
+            "a@b..c",
+            "a@.b.c",
+            "a@b.c.",
+            "a@-b.c",
+            "a@b-.c",
+            "a@b_c.d",
+            "a@b.c\n",
+            "<a@b.c>",
+            "a\u{0}@b.c",
+            &format!("{}@b.c", "l".repeat(65)),
+            &too_long,
         ] {
             assert!(!is_email(bad), "{bad:?}");
         }
@@ -406,12 +442,22 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_400_and_what_is_no_object_422() {
-        for body in [&b""[..], b"{", b"{\"a\":1}x", b"\xff", b"{\"age\":1e999}", b"nul"] {
+        for body in [
+            &b""[..],
+            b"{",
+            b"{\"a\":1}x",
+            b"\xff",
+            b"{\"age\":1e999}",
+            b"nul",
+        ] {
             let error = parse_new_user(body).unwrap_err();
             assert_eq!(error.status(), 400, "{}", body.escape_ascii());
         }
         let deep = "[".repeat(100_000);
-        assert_eq!(parse_merge_patch(deep.as_bytes()).unwrap_err().status(), 400);
+        assert_eq!(
+            parse_merge_patch(deep.as_bytes()).unwrap_err().status(),
+            400
+        );
         for body in [&b"[]"[..], b"null", b"7", b"\"x\""] {
             assert_eq!(wrong(parse_new_user(body)), ["body"]);
             assert_eq!(wrong(parse_merge_patch(body)), ["body"]);
@@ -455,7 +501,10 @@ mod tests {
             (true, Some(Some(Some(moved))))
         );
         assert_eq!(resolved(half, None), (true, None));
-        assert_eq!(resolved(json!({}), Some(here)), (true, Some(Some(Some(here)))));
+        assert_eq!(
+            resolved(json!({}), Some(here)),
+            (true, Some(Some(Some(here))))
+        );
         assert_eq!(resolved(json!({}), None), (true, None));
         let half_removed = json!({"location": {"lat": null}});
         assert_eq!(wrong(patch(&half_removed)), ["location.lat"]);

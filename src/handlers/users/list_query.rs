@@ -160,7 +160,10 @@ pub fn parse_batch(query: Option<&str>) -> Result<Vec<i64>, Error> {
             Some(id) => ids.push(id),
             None => faults.add(
                 "ids",
-                format!("has no id at position {}: an id is a whole number from 1", index + 1),
+                format!(
+                    "has no id at position {}: an id is a whole number from 1",
+                    index + 1
+                ),
             ),
         }
     }
@@ -230,7 +233,11 @@ mod tests {
 
     #[test]
     fn an_empty_query_is_the_first_page_of_everything() {
-        for query in [None, Some(""), Some("page=&limit=&fields=&sort=&name=&min_age=")] {
+        for query in [
+            None,
+            Some(""),
+            Some("page=&limit=&fields=&sort=&name=&min_age="),
+        ] {
             let request = ListRequest::parse(query).unwrap();
             assert_eq!(request.query.fields, UserField::ALL);
             assert_eq!(request.query.sort, UserSort::Id);
@@ -252,7 +259,10 @@ mod tests {
         let query = "page=0&limit=1000&fields=id,emial&sort=age&min_age=-1&pgae=2";
         let error = ListRequest::parse(Some(query)).unwrap_err();
         let fields: Vec<&str> = error.fields().iter().map(|f| f.field.as_str()).collect();
-        assert_eq!(fields, ["pgae", "fields", "sort", "min_age", "limit", "page"]);
+        assert_eq!(
+            fields,
+            ["pgae", "fields", "sort", "min_age", "limit", "page"]
+        );
         assert!(error.fields()[0].message.contains("did you mean `page`?"));
         assert!(error.fields()[1].message.contains("did you mean `email`?"));
         let long = format!("name={}", "x".repeat(101));
@@ -291,7 +301,10 @@ mod tests {
     fn a_batch_keeps_order_and_duplicates() {
         assert_eq!(parse_batch(Some("ids=3,1,3")).unwrap(), [3, 1, 3]);
         let most = ["1"; BATCH_IDS_MAX].join(",");
-        assert_eq!(parse_batch(Some(&format!("ids={most}"))).unwrap().len(), 100);
+        assert_eq!(
+            parse_batch(Some(&format!("ids={most}"))).unwrap().len(),
+            100
+        );
         for query in [
             "",
             "ids=",

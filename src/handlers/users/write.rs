@@ -160,7 +160,10 @@ fn check_media_type(ctx: &Ctx, allowed: &[&str]) -> Result<(), Error> {
     }
     let list = allowed.join(", ");
     let name = accept_header(ctx.method());
-    let error = unsupported(&format!("send the body with `Content-Type: {}`", allowed[0]));
+    let error = unsupported(&format!(
+        "send the body with `Content-Type: {}`",
+        allowed[0]
+    ));
     Err(error.with_header(name, HeaderValue::try_from(list)?))
 }
 
@@ -210,7 +213,10 @@ mod tests {
         ] {
             assert!(!is_media_type(bad, JSON), "{bad:?}");
         }
-        assert!(is_media_type(Some("application/merge-patch+json"), MERGE_PATCH));
+        assert!(is_media_type(
+            Some("application/merge-patch+json"),
+            MERGE_PATCH
+        ));
         assert_eq!(accept_header(&Method::PATCH), "accept-patch");
         assert_eq!(accept_header(&Method::PUT), header::ACCEPT);
     }
@@ -220,7 +226,10 @@ mod tests {
         let response = written(&ada()).unwrap();
         let value = |name: &HeaderName| response.header_value(name).unwrap();
         assert_eq!(value(&header::ETAG), "\"u42-v3\"");
-        assert_eq!(value(&header::LAST_MODIFIED), "Thu, 29 Feb 2024 12:34:56 GMT");
+        assert_eq!(
+            value(&header::LAST_MODIFIED),
+            "Thu, 29 Feb 2024 12:34:56 GMT"
+        );
         assert_eq!(value(&header::CONTENT_LOCATION), "/api/users/42");
         assert_eq!(response.body().as_bytes().unwrap(), user_json(&ada()));
     }
