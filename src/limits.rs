@@ -170,6 +170,8 @@ pub const CORE_LIST_BYTES_MAX: usize = 4 * KIB;
 /// A core map file, bytes: one table with every key for each of
 /// [`CPU_IDS_MAX`] shards, with comments, fits.
 pub const CORE_MAP_BYTES_MAX: usize = 256 * KIB;
+/// A config file, bytes: every key with its comments, and an embedded core map.
+pub const CONFIG_BYTES_MAX: usize = 2 * CORE_MAP_BYTES_MAX;
 /// Submission entries of one shard's ring; the kernel wants a power of two, and
 /// the reactor rounds less than this up to it.
 pub const RING_ENTRIES_MIN: u32 = 256;

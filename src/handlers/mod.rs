@@ -73,7 +73,7 @@ fn install_cacheable(app: App) -> App {
 }
 
 /// The `Cache-Control` of every route that has one, by pattern.
-fn default_cache_control() -> Vec<(&'static str, &'static str)> {
+pub(crate) fn default_cache_control() -> Vec<(&'static str, &'static str)> {
     [
         users::CACHE_CONTROL,
         posts::CACHE_CONTROL,

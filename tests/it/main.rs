@@ -11,4 +11,5 @@ mod limits;
 mod panics;
 mod pipelining;
 mod routing;
+mod shard_death;
 mod smuggling;
