@@ -185,3 +185,8 @@ pub mod server;
 pub use app::{App, Body, Ctx, Next, Response, Route, ShardInfo};
 pub use error::Error;
 pub use server::{Server, ServerHandle};
+
+/// The README's example, compiled and run like every other one.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

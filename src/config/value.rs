@@ -17,6 +17,11 @@ pub(crate) trait KnobValue: Sized {
     /// Reads and checks a value.
     fn read(value: &Spanned<DeValue<'_>>, valid: &Valid) -> Result<Self, Refusal>;
 
+    /// Words that stand for values in variables and flags, but not in a file.
+    fn read_word(_text: &str) -> Option<Self> {
+        None
+    }
+
     /// The value as TOML.
     fn show(&self) -> String;
 }
@@ -25,12 +30,16 @@ impl KnobValue for bool {
     fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
         match value.get_ref() {
             DeValue::Boolean(truth) => Ok(*truth),
-            // What shells and unit files call true and false.
-            DeValue::String(text) if matches!(&**text, "yes" | "on") => Ok(true),
-            DeValue::String(text) if matches!(&**text, "no" | "off" | "") => Ok(false),
-            DeValue::Integer(digit) if digit.as_str() == "1" => Ok(true),
-            DeValue::Integer(digit) if digit.as_str() == "0" => Ok(false),
             _ => Err(wrong_type(value)),
+        }
+    }
+
+    /// What shells and unit files call true and false.
+    fn read_word(text: &str) -> Option<Self> {
+        match text {
+            "1" | "yes" | "on" => Some(true),
+            "0" | "no" | "off" | "" => Some(false),
+            _ => None,
         }
     }
 
@@ -56,11 +65,15 @@ macro_rules! whole_number {
 whole_number!(u32, u64, usize);
 
 fn read_integer(value: &Spanned<DeValue<'_>>, valid: &Valid) -> Result<u64, Refusal> {
-    let DeValue::Integer(integer) = value.get_ref() else { return Err(wrong_type(value)) };
+    let DeValue::Integer(integer) = value.get_ref() else {
+        return Err(wrong_type(value));
+    };
     let digits = integer.as_str().replace('_', "");
     let number = u64::from_str_radix(&digits, integer.radix()).map_err(|_| out_of_range(value))?;
     match valid {
-        Valid::Range(least, most) if !(*least..=*most).contains(&number) => Err(out_of_range(value)),
+        Valid::Range(least, most) if !(*least..=*most).contains(&number) => {
+            Err(out_of_range(value))
+        }
         _ => Ok(number),
     }
 }
@@ -100,16 +113,25 @@ impl KnobValue for PathBuf {
 /// heading.
 impl KnobValue for Vec<(String, String)> {
     fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
-        let DeValue::Table(table) = value.get_ref() else { return Err(wrong_type(value)) };
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(wrong_type(value));
+        };
         let mut lines: Vec<_> = table.iter().collect();
         lines.sort_by_key(|(key, _)| key.span().start);
         let text = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
             let key: &Cow<'_, str> = key.get_ref();
             let about = |refusal: Refusal| Refusal {
-                what: format!("has {} = {}", quote(key), refusal.what.trim_start_matches("is ")),
+                what: format!(
+                    "has {} = {}",
+                    quote(key),
+                    refusal.what.trim_start_matches("is ")
+                ),
                 ..refusal
             };
-            Ok((key.to_string(), read_string(value).map_err(about)?.to_owned()))
+            Ok((
+                key.to_string(),
+                read_string(value).map_err(about)?.to_owned(),
+            ))
         };
         lines.into_iter().map(text).collect()
     }
@@ -191,23 +213,34 @@ pub(crate) fn wrong_type(value: &Spanned<DeValue<'_>>) -> Refusal {
 }
 
 pub(crate) fn not_valid(value: &Spanned<DeValue<'_>>) -> Refusal {
-    refuse(value, format!("is {}, which is not valid", brief(value.get_ref())))
+    refuse(
+        value,
+        format!("is {}, which is not valid", brief(value.get_ref())),
+    )
 }
 
 pub(crate) fn out_of_range(value: &Spanned<DeValue<'_>>) -> Refusal {
-    refuse(value, format!("is {}, out of range", brief(value.get_ref())))
+    refuse(
+        value,
+        format!("is {}, out of range", brief(value.get_ref())),
+    )
 }
 
 pub(crate) fn refuse(value: &Spanned<DeValue<'_>>, what: String) -> Refusal {
-    Refusal { span: value.span(), what, cure: None }
+    Refusal {
+        span: value.span(),
+        what,
+        cure: None,
+    }
 }
 
 /// The value as a message may repeat it.
 fn brief(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) if text.chars().count() > SHOWN_CHARS => {
-            quote(&format!("{}…", text.chars().take(SHOWN_CHARS).collect::<String>()))
-        }
+        DeValue::String(text) if text.chars().count() > SHOWN_CHARS => quote(&format!(
+            "{}…",
+            text.chars().take(SHOWN_CHARS).collect::<String>()
+        )),
         DeValue::String(text) => quote(text),
         DeValue::Integer(integer) => integer.to_string(),
         DeValue::Float(float) => float.to_string(),
@@ -249,6 +282,7 @@ mod tests {
         ] {
             assert_eq!(read::<usize>(toml, valid), Err(what.to_owned()), "{toml}");
         }
+        assert!(read::<bool>("1", ANY).is_err() && read::<bool>("\"on\"", ANY).is_err());
         assert!(read::<u32>("4294967296", ANY).is_err());
         assert!(read::<u64>("99999999999999999999", ANY).is_err());
     }
@@ -261,7 +295,10 @@ mod tests {
         assert_eq!(read_text::<bool>("true", &ANY), Ok(true));
         assert!(read_text::<bool>("maybe", &ANY).is_err());
         assert_eq!(read_text::<String>("true", &ANY), Ok("true".to_owned()));
-        assert_eq!(read_text::<PathBuf>("/a b", &ANY), Ok(PathBuf::from("/a b")));
+        assert_eq!(
+            read_text::<PathBuf>("/a b", &ANY),
+            Ok(PathBuf::from("/a b"))
+        );
         assert!(read_text::<PathBuf>("", &ANY).is_err());
         assert_eq!(
             read_text::<SocketAddr>("[::1]:80", &ANY),
@@ -273,7 +310,10 @@ mod tests {
     #[test]
     fn what_is_shown_reads_back() {
         for text in ["plain", "with \"quotes\"", "back\\slash", "new\nline", ""] {
-            assert_eq!(read::<String>(&text.to_owned().show(), ANY), Ok(text.to_owned()));
+            assert_eq!(
+                read::<String>(&text.to_owned().show(), ANY),
+                Ok(text.to_owned())
+            );
         }
     }
 
