@@ -122,34 +122,43 @@ impl SettingArgs {
     /// These flags over the environment of this process.
     pub(super) fn sources(&self) -> Sources {
         let given = |set: bool| set.then(|| "true".to_owned());
-        sources(&self.config, [
-            ("listen", self.listen.clone()),
-            ("data", self.data.clone()),
-            ("store", self.store.clone()),
-            ("shards", self.shards.clone()),
-            ("engine", self.engine.clone()),
-            ("core-map", self.core_map.clone()),
-            ("static", self.static_root.clone()),
-            ("no-demo", given(self.no_demo)),
-            ("access-log", self.access_log.clone()),
-        ])
+        sources(
+            &self.config,
+            [
+                ("listen", self.listen.clone()),
+                ("data", self.data.clone()),
+                ("store", self.store.clone()),
+                ("shards", self.shards.clone()),
+                ("engine", self.engine.clone()),
+                ("core-map", self.core_map.clone()),
+                ("static", self.static_root.clone()),
+                ("no-demo", given(self.no_demo)),
+                ("access-log", self.access_log.clone()),
+            ],
+        )
     }
 }
 
 impl StoreArgs {
     /// These flags over the environment of this process.
     pub(super) fn sources(&self) -> Sources {
-        sources(&self.config, [("data", self.data.clone()), ("store", self.store.clone())])
+        sources(
+            &self.config,
+            [("data", self.data.clone()), ("store", self.store.clone())],
+        )
     }
 }
 
 impl TopologyArgs {
     /// These flags over the environment of this process.
     pub(super) fn sources(&self) -> Sources {
-        sources(&self.config, [
-            ("core-map", self.core_map.clone()),
-            ("shards", self.shards.clone()),
-        ])
+        sources(
+            &self.config,
+            [
+                ("core-map", self.core_map.clone()),
+                ("shards", self.shards.clone()),
+            ],
+        )
     }
 }
 
@@ -157,8 +166,14 @@ fn sources<const N: usize>(
     file: &Option<PathBuf>,
     flags: [(&'static str, Option<String>); N],
 ) -> Sources {
-    let given = flags.into_iter().filter_map(|(flag, text)| Some((flag, text?)));
-    Sources { file: file.clone(), flags: given.collect(), ..Sources::from_process() }
+    let given = flags
+        .into_iter()
+        .filter_map(|(flag, text)| Some((flag, text?)));
+    Sources {
+        file: file.clone(),
+        flags: given.collect(),
+        ..Sources::from_process()
+    }
 }
 
 /// Parses a command line; `None` when no subcommand was given.
@@ -181,12 +196,14 @@ pub(super) fn print_help() -> Result<(), Failure> {
 /// The command line, each flag explained by its knob.
 pub(super) fn command() -> clap::Command {
     let defaults = Config::default();
-    Cli::command().after_help(AFTER_HELP).mut_subcommands(|subcommand| {
-        subcommand.mut_args(|arg| match arg.get_long().map(str::to_owned) {
-            Some(flag) => explain(arg, &flag, &defaults),
-            None => arg,
+    Cli::command()
+        .after_help(AFTER_HELP)
+        .mut_subcommands(|subcommand| {
+            subcommand.mut_args(|arg| match arg.get_long().map(str::to_owned) {
+                Some(flag) => explain(arg, &flag, &defaults),
+                None => arg,
+            })
         })
-    })
 }
 
 fn explain(arg: clap::Arg, flag: &str, defaults: &Config) -> clap::Arg {
@@ -194,7 +211,9 @@ fn explain(arg: clap::Arg, flag: &str, defaults: &Config) -> clap::Arg {
         return arg.help(CORE_MAP_HELP);
     }
     match config::knobs().find(|knob| knob.flag == Some(flag)) {
-        Some(knob) => arg.help(short_help(knob, defaults)).long_help(long_help(knob, defaults)),
+        Some(knob) => arg
+            .help(short_help(knob, defaults))
+            .long_help(long_help(knob, defaults)),
         None => arg,
     }
 }
@@ -220,7 +239,11 @@ fn long_help(knob: &Knob, defaults: &Config) -> String {
 
 fn places(knob: &Knob, defaults: &Config) -> String {
     let default = (knob.show)(defaults);
-    format!("[default: {default}] [env: {}] [key: {}]", knob.variable(), knob.name)
+    format!(
+        "[default: {default}] [env: {}] [key: {}]",
+        knob.variable(),
+        knob.name
+    )
 }
 
 const CORE_MAP_HELP: &str = "\

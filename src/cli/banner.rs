@@ -40,8 +40,14 @@ impl<'a> Banner<'a> {
         row("engine", &self.engine());
         row("shards", &self.placement());
         row("store", &self.config.store.url.to_string());
-        row("static", &format!("/static/ from {}", self.config.static_files.root.display()));
-        row("pid", &format!("{} (TERM drains, HUP reopens logs)", self.pid));
+        row(
+            "static",
+            &format!("/static/ from {}", self.config.static_files.root.display()),
+        );
+        row(
+            "pid",
+            &format!("{} (TERM drains, HUP reopens logs)", self.pid),
+        );
         let _ = write!(text, "try it:\n  curl -i {}/api/users/1\n", self.url());
         text
     }
@@ -93,11 +99,22 @@ mod tests {
     fn render(address: &str, shards: &[ShardSummary], fallback: Option<&str>) -> String {
         let config = Config::default();
         let address = address.parse().unwrap();
-        Banner { address, shards, fallback, config: &config, pid: 7 }.render()
+        Banner {
+            address,
+            shards,
+            fallback,
+            config: &config,
+            pid: 7,
+        }
+        .render()
     }
 
     fn shard(index: usize, engine: EngineKind) -> ShardSummary {
-        ShardSummary { index, cpu: Some(index + 2), engine }
+        ShardSummary {
+            index,
+            cpu: Some(index + 2),
+            engine,
+        }
     }
 
     #[test]
@@ -127,7 +144,11 @@ mod tests {
 
     #[test]
     fn a_fallback_is_loud() {
-        let text = render("127.0.0.1:1", &[shard(0, EngineKind::Epoll)], Some("refused"));
+        let text = render(
+            "127.0.0.1:1",
+            &[shard(0, EngineKind::Epoll)],
+            Some("refused"),
+        );
         assert!(text.contains("epoll, NOT io_uring"), "{text}");
         assert!(fallback_warning("refused").contains("refused"));
     }

@@ -20,7 +20,10 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let wrong = reports.iter().filter(|report| !report.is_ok()).count();
     if wrong > 0 {
         return Err(Failure::runtime(
-            format!("{wrong} of {} queries scan what they should not", reports.len()),
+            format!(
+                "{wrong} of {} queries scan what they should not",
+                reports.len()
+            ),
             "see PROBLEM above; an index is missing, or the query was changed",
         ));
     }
@@ -53,7 +56,11 @@ fn render(reports: &[PlanReport]) -> String {
         text.push('\n');
     }
     let well = reports.iter().filter(|report| report.is_ok()).count();
-    let _ = writeln!(text, "{well} of {} queries are as they should be", reports.len());
+    let _ = writeln!(
+        text,
+        "{well} of {} queries are as they should be",
+        reports.len()
+    );
     text
 }
 
@@ -72,7 +79,13 @@ mod tests {
             problem: problem.map(str::to_owned),
         };
         let text = render(&[report("a", None), report("b", Some("scans users"))]);
-        assert!(text.starts_with("a\n  SELECT * FROM users\n    SCAN users\n\nb\n"), "{text}");
-        assert!(text.contains("  PROBLEM: scans users\n\n1 of 2 queries"), "{text}");
+        assert!(
+            text.starts_with("a\n  SELECT * FROM users\n    SCAN users\n\nb\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("  PROBLEM: scans users\n\n1 of 2 queries"),
+            "{text}"
+        );
     }
 }

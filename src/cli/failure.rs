@@ -21,12 +21,20 @@ const EXIT_RUNTIME: u8 = 1;
 impl Failure {
     /// It failed while running.
     pub(super) fn runtime(what: impl fmt::Display, cure: impl fmt::Display) -> Self {
-        Self { exit_code: EXIT_RUNTIME, what: what.to_string(), cure: cure.to_string() }
+        Self {
+            exit_code: EXIT_RUNTIME,
+            what: what.to_string(),
+            cure: cure.to_string(),
+        }
     }
 
     /// It was asked wrongly.
     pub(super) fn usage(what: impl fmt::Display, cure: impl fmt::Display) -> Self {
-        Self { exit_code: EXIT_USAGE, what: what.to_string(), cure: cure.to_string() }
+        Self {
+            exit_code: EXIT_USAGE,
+            what: what.to_string(),
+            cure: cure.to_string(),
+        }
     }
 
     /// Of an error whose text names its own cure after a colon.
@@ -37,7 +45,11 @@ impl Failure {
 
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
-        Self { exit_code: EXIT_USAGE, what: errors.to_string(), cure: String::new() }
+        Self {
+            exit_code: EXIT_USAGE,
+            what: errors.to_string(),
+            cure: String::new(),
+        }
     }
 }
 

@@ -61,8 +61,8 @@ fn make_folder(path: &Path, flag: &str) -> Result<(), Failure> {
 fn write_demo_page(root: &Path) -> Result<(), Failure> {
     for (name, text) in DEMO_FILES {
         let path = root.join(name);
-        let written = std::fs::File::create_new(&path)
-            .and_then(|mut file| file.write_all(text.as_bytes()));
+        let written =
+            std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
         match written {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(Failure::runtime(

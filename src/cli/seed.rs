@@ -14,7 +14,11 @@ pub(super) fn run(args: &SeedArgs) -> Result<(), Failure> {
     let config = settings::load(&args.store.sources())?.config;
     let database = Database::open(&config.store)
         .map_err(|error| Failure::curing_itself("the store cannot be opened", error))?;
-    let plan = SeedPlan { users: args.users, posts: args.posts, ..SeedPlan::default() };
+    let plan = SeedPlan {
+        users: args.users,
+        posts: args.posts,
+        ..SeedPlan::default()
+    };
     let report = fill(&database, &plan)?;
     database.close();
     eprintln!(
@@ -43,13 +47,21 @@ pub(super) fn fill(database: &Database, plan: &SeedPlan) -> Result<SeedReport, F
 /// A bar on a terminal; elsewhere a line now and then.
 enum Progress {
     Bar(ProgressBar),
-    Lines { rows: u64, told: Instant, interval: Duration },
+    Lines {
+        rows: u64,
+        told: Instant,
+        interval: Duration,
+    },
 }
 
 impl Progress {
     fn new(rows: u64) -> Self {
         if !std::io::stderr().is_terminal() {
-            return Self::Lines { rows, told: Instant::now(), interval: LINE_INTERVAL };
+            return Self::Lines {
+                rows,
+                told: Instant::now(),
+                interval: LINE_INTERVAL,
+            };
         }
         let bar = ProgressBar::new(rows);
         // The template is a constant; a plain bar is as good if it were wrong.
@@ -62,7 +74,11 @@ impl Progress {
     fn show(&mut self, done: u64) {
         match self {
             Self::Bar(bar) => bar.set_position(done),
-            Self::Lines { rows, told, interval } => {
+            Self::Lines {
+                rows,
+                told,
+                interval,
+            } => {
                 if told.elapsed() >= *interval {
                     *told = Instant::now();
                     eprintln!("filling the store: {done} of {rows} rows");
@@ -78,5 +94,6 @@ impl Progress {
     }
 }
 
-const BAR: &str = "filling the store {bar:32} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
+const BAR: &str =
+    "filling the store {bar:32} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
 const LINE_INTERVAL: Duration = Duration::from_secs(2);

@@ -29,7 +29,10 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::runtime(
-        format!("{} connections were cut at the end of the drain", report.connections_cut),
+        format!(
+            "{} connections were cut at the end of the drain",
+            report.connections_cut
+        ),
         "raise server.drain_timeout_ms if their requests may take that long",
     ))
 }
@@ -42,7 +45,9 @@ fn place(loaded: &Loaded) -> Result<Placement, Failure> {
             "unset them; `corelane topology` is for looking at other machines",
         ));
     }
-    let placement = loaded.place(&machine).map_err(|error| ConfigErrors(vec![error]))?;
+    let placement = loaded
+        .place(&machine)
+        .map_err(|error| ConfigErrors(vec![error]))?;
     for note in &placement.notes {
         eprintln!("corelane: note: {note}");
     }
@@ -73,11 +78,15 @@ fn start(
     database: &Arc<Database>,
 ) -> Result<ServerHandle, Failure> {
     let app = app::build(config, database.clone())?;
-    let mut server = Server::new(app).options(config.server.clone()).placement(placement);
+    let mut server = Server::new(app)
+        .options(config.server.clone())
+        .placement(placement);
     if let Some(format) = config.access_log.format {
         server = server.access_log(format, config.access_log.target.clone());
     }
-    server.start().map_err(|error: StartError| Failure::curing_itself("the server cannot start", error))
+    server
+        .start()
+        .map_err(|error: StartError| Failure::curing_itself("the server cannot start", error))
 }
 
 fn announce(server: &ServerHandle, config: &Config) -> Result<(), Failure> {

@@ -21,7 +21,10 @@ pub struct AccessLogOptions {
 
 impl Default for AccessLogOptions {
     fn default() -> Self {
-        Self { format: None, target: LogTarget::Stdout }
+        Self {
+            format: None,
+            target: LogTarget::Stdout,
+        }
     }
 }
 

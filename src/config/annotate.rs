@@ -49,7 +49,10 @@ fn describe(text: &mut String, knob: &Knob, default: &str) {
     }
     comment(text, "#   cost:    ", knob.cost);
     comment(text, "#   change:  ", knob.change);
-    let flag = knob.flag.map(|flag| format!("--{flag}, ")).unwrap_or_default();
+    let flag = knob
+        .flag
+        .map(|flag| format!("--{flag}, "))
+        .unwrap_or_default();
     comment(text, "#   also:    ", &format!("{flag}{}", knob.variable()));
 }
 
@@ -62,7 +65,8 @@ fn comment(text: &mut String, start: &str, sentences: &str) {
     }
 }
 
-const RULE: &str = "# ------------------------------------------------------------------------------";
+const RULE: &str =
+    "# ------------------------------------------------------------------------------";
 
 const HEAD: &str = "\
 # Every setting of corelane, with its default. Give it to the server with

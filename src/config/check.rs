@@ -13,7 +13,11 @@ fn restart_delays(loading: &mut Loading) {
     let (first, most) = (server.restart_delay_ms, server.restart_delay_max_ms);
     if first > most {
         loading.refuse(
-            later_of(loading, "server.restart_delay_ms", "server.restart_delay_max_ms"),
+            later_of(
+                loading,
+                "server.restart_delay_ms",
+                "server.restart_delay_max_ms",
+            ),
             format!("server.restart_delay_ms is {first}, over server.restart_delay_max_ms, {most}"),
             format!("give server.restart_delay_max_ms at least {first}"),
         );

@@ -44,8 +44,12 @@ fn apply_file(loading: &mut Loading, path: &Path) {
 /// `core_map` of the config file.
 fn apply_document(loading: &mut Loading, document: &Document) {
     // A file that is not TOML was already refused.
-    let Some(root) = document.root(&mut Vec::new()) else { return };
-    let Some(value) = root.get(CORE_MAP_SECTION) else { return };
+    let Some(root) = document.root(&mut Vec::new()) else {
+        return;
+    };
+    let Some(value) = root.get(CORE_MAP_SECTION) else {
+        return;
+    };
     match value.get_ref() {
         DeValue::String(file) => apply_file(loading, Path::new(file.as_ref())),
         DeValue::Table(_) => {
@@ -62,7 +66,10 @@ fn apply_document(loading: &mut Loading, document: &Document) {
 }
 
 fn take(loading: &mut Loading, path: &Path, parsed: Result<ParsedCoreMap, CoreMapError>) {
-    let at = |line| Origin::File { path: path.to_owned(), line };
+    let at = |line| Origin::File {
+        path: path.to_owned(),
+        line,
+    };
     match parsed {
         Ok(parsed) => {
             for key in CORE_MAP_KEYS {
@@ -73,14 +80,22 @@ fn take(loading: &mut Loading, path: &Path, parsed: Result<ParsedCoreMap, CoreMa
             loading.config.core_map = parsed.options.clone();
             loading.core_map = parsed;
         }
-        Err(CoreMapError { line, what, cure, .. }) => {
-            loading.push(ConfigError { origin: at(line), what, cure });
+        Err(CoreMapError {
+            line, what, cure, ..
+        }) => {
+            loading.push(ConfigError {
+                origin: at(line),
+                what,
+                cure,
+            });
         }
     }
 }
 
 fn first_line(parsed: &ParsedCoreMap, key: &str) -> Option<usize> {
-    parsed.line_of(key).or_else(|| parsed.line_of(&format!("{key}[0]")))
+    parsed
+        .line_of(key)
+        .or_else(|| parsed.line_of(&format!("{key}[0]")))
 }
 
 /// The knob of a key of a core map, as a placement error names it:

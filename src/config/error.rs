@@ -33,7 +33,10 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
+            Self::File {
+                path,
+                line: Some(line),
+            } => write!(f, "{}:{line}", path.display()),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
             Self::Environment { variable } => f.write_str(variable),
             Self::Flag { flag } => f.write_str(flag),
@@ -106,8 +109,13 @@ const LIKENESS_MIN: f64 = 0.8;
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 5] =
-        ["server.listen", "http.idle_timeout_ms", "http.head_timeout_ms", "store.url", "static.root"];
+    const KNOWN: [&str; 5] = [
+        "server.listen",
+        "http.idle_timeout_ms",
+        "http.head_timeout_ms",
+        "store.url",
+        "static.root",
+    ];
 
     #[test]
     fn slips_short_forms_and_wrong_sections_find_their_key() {
@@ -131,7 +139,10 @@ mod tests {
     #[test]
     fn an_error_is_two_lines() {
         let error = ConfigError {
-            origin: Origin::File { path: "a.toml".into(), line: Some(3) },
+            origin: Origin::File {
+                path: "a.toml".into(),
+                line: Some(3),
+            },
             what: "x is wrong".to_owned(),
             cure: "right it".to_owned(),
         };

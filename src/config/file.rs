@@ -29,12 +29,18 @@ impl Document {
     /// Reads a file of at most [`CONFIG_BYTES_MAX`].
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
         let whole = |what: String, cure: &str| ConfigError {
-            origin: Origin::File { path: path.to_owned(), line: None },
+            origin: Origin::File {
+                path: path.to_owned(),
+                line: None,
+            },
             what,
             cure: cure.to_owned(),
         };
         let unreadable = |error: std::io::Error| {
-            whole(format!("cannot be read: {error}"), "check the path and its permissions")
+            whole(
+                format!("cannot be read: {error}"),
+                "check the path and its permissions",
+            )
         };
         let bytes = read_bounded(path).map_err(unreadable)?;
         if bytes.len() > CONFIG_BYTES_MAX {
@@ -47,7 +53,10 @@ impl Document {
     }
 
     pub(super) fn new(path: &Path, text: String) -> Self {
-        Self { path: path.to_owned(), text }
+        Self {
+            path: path.to_owned(),
+            text,
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -62,7 +71,10 @@ impl Document {
     pub(super) fn origin(&self, byte: usize) -> Origin {
         let before = &self.text.as_bytes()[..byte.min(self.text.len())];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        Origin::File { path: self.path.clone(), line: Some(line) }
+        Origin::File {
+            path: self.path.clone(),
+            line: Some(line),
+        }
     }
 
     /// Parses the file; `None` and errors if it is not TOML.
@@ -106,7 +118,11 @@ impl Document {
                 continue;
             }
             if let Some(knob) = knobs::all().find(|knob| knob.name == name) {
-                entries.push(Entry { knob, value, span: key.span() });
+                entries.push(Entry {
+                    knob,
+                    value,
+                    span: key.span(),
+                });
                 continue;
             }
             match value.get_ref() {
@@ -130,7 +146,11 @@ impl Document {
             Some(near) => format!("did you mean `{near}`? (section [{}])", section_of(near)),
             None => "take it out; `corelane config` lists every key".to_owned(),
         };
-        ConfigError { origin: self.origin(span.start), what, cure }
+        ConfigError {
+            origin: self.origin(span.start),
+            what,
+            cure,
+        }
     }
 }
 
@@ -138,12 +158,18 @@ impl Document {
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(CONFIG_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?
+        .take(CONFIG_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 fn join(section: &str, key: &str) -> String {
-    if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
+    if section.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{section}.{key}")
+    }
 }
 
 fn section_of(name: &str) -> &str {
@@ -155,7 +181,9 @@ fn is_section(name: &str) -> bool {
 }
 
 fn sections() -> impl Iterator<Item = &'static str> {
-    knobs::all().map(Knob::section).chain([knobs::CORE_MAP_SECTION])
+    knobs::all()
+        .map(Knob::section)
+        .chain([knobs::CORE_MAP_SECTION])
 }
 
 /// Messages of the TOML parser can have several lines.

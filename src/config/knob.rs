@@ -68,7 +68,9 @@ impl Knob {
 
     /// Part before the last dot.
     pub fn section(&self) -> &'static str {
-        self.name.rsplit_once('.').map_or("", |(section, _)| section)
+        self.name
+            .rsplit_once('.')
+            .map_or("", |(section, _)| section)
     }
 
     /// Part after the last dot.
@@ -166,16 +168,26 @@ mod tests {
 
     #[test]
     fn variables_follow_from_the_flag_else_from_the_key() {
-        let with_flag = Knob { name: "server.no_demo", flag: Some("no-demo"), ..Knob::EMPTY };
+        let with_flag = Knob {
+            name: "server.no_demo",
+            flag: Some("no-demo"),
+            ..Knob::EMPTY
+        };
         assert_eq!(with_flag.variable(), "CORELANE_NO_DEMO");
-        let without = Knob { name: "http.headers_max", ..Knob::EMPTY };
+        let without = Knob {
+            name: "http.headers_max",
+            ..Knob::EMPTY
+        };
         assert_eq!(without.variable(), "CORELANE_HTTP_HEADERS_MAX");
     }
 
     #[test]
     fn what_is_valid_reads_as_a_sentence() {
         assert_eq!(Valid::Words(&["a"]).to_string(), "\"a\"");
-        assert_eq!(Valid::Words(&["a", "b", "c"]).to_string(), "\"a\", \"b\" or \"c\"");
+        assert_eq!(
+            Valid::Words(&["a", "b", "c"]).to_string(),
+            "\"a\", \"b\" or \"c\""
+        );
         assert_eq!(Valid::Range(1, 9).to_string(), "a whole number from 1 to 9");
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::error::{ConfigError, ConfigErrors, Origin, nearest};
 use super::core_map::ParsedCoreMap;
+use super::error::{ConfigError, ConfigErrors, Origin, nearest};
 use super::file::Document;
 use super::knob::{Knob, PREFIX, Refusal, variable_of};
 use super::{Config, check, core_map_source, knobs};
@@ -28,7 +28,10 @@ pub struct Sources {
 impl Sources {
     /// The environment of this process and nothing else.
     pub fn from_process() -> Self {
-        Self { environment: std::env::vars_os().collect(), ..Self::default() }
+        Self {
+            environment: std::env::vars_os().collect(),
+            ..Self::default()
+        }
     }
 }
 
@@ -54,14 +57,20 @@ impl Loaded {
     /// What does not fit, with who asked for it: a line, a variable or a flag.
     pub fn place(&self, machine: &Machine) -> Result<Placement, ConfigError> {
         topology::place(machine, &self.config.core_map).map_err(|error| {
-            let given = core_map_source::knob_of(&error.key).and_then(|knob| self.origins.get(knob));
+            let given =
+                core_map_source::knob_of(&error.key).and_then(|knob| self.origins.get(knob));
             let origin = match given.cloned().unwrap_or(Origin::Default) {
-                Origin::File { path, line } => {
-                    Origin::File { path, line: self.core_map.line_of(&error.key).or(line) }
-                }
+                Origin::File { path, line } => Origin::File {
+                    path,
+                    line: self.core_map.line_of(&error.key).or(line),
+                },
                 other => other,
             };
-            ConfigError { origin, what: format!("{}: {}", error.key, error.what), cure: error.cure }
+            ConfigError {
+                origin,
+                what: format!("{}: {}", error.key, error.what),
+                cure: error.cure,
+            }
         })
     }
 }
@@ -73,15 +82,21 @@ impl Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut loading = Loading::default();
     let environment = loading.environment(sources);
-    let file = sources
-        .file
-        .clone()
-        .or_else(|| environment.get(&variable_of(CONFIG_FLAG)).map(PathBuf::from));
+    let file = sources.file.clone().or_else(|| {
+        environment
+            .get(&variable_of(CONFIG_FLAG))
+            .map(PathBuf::from)
+    });
     let document = file.as_deref().and_then(|path| loading.read(path));
     if let Some(document) = &document {
         loading.apply_file(document);
     }
-    core_map_source::apply(&mut loading, document.as_ref(), &environment, &sources.flags);
+    core_map_source::apply(
+        &mut loading,
+        document.as_ref(),
+        &environment,
+        &sources.flags,
+    );
     loading.apply_environment(&environment);
     loading.apply_flags(&sources.flags);
     check::check(&mut loading);
@@ -140,7 +155,9 @@ impl Loading {
             match value.to_str() {
                 Some(value) => drop(ours.insert(name.to_owned(), value.to_owned())),
                 None => self.refuse(
-                    Origin::Environment { variable: name.to_owned() },
+                    Origin::Environment {
+                        variable: name.to_owned(),
+                    },
                     "is not UTF-8".to_owned(),
                     "write it in UTF-8, or give it in the config file".to_owned(),
                 ),
@@ -150,7 +167,9 @@ impl Loading {
     }
 
     fn apply_file(&mut self, document: &Document) {
-        let Some(root) = document.root(&mut self.errors) else { return };
+        let Some(root) = document.root(&mut self.errors) else {
+            return;
+        };
         for entry in document.entries(&root, &mut self.errors) {
             let origin = document.origin(entry.span.start);
             let refusal = (entry.knob.set)(&mut self.config, entry.value, &entry.knob.valid);
@@ -164,7 +183,9 @@ impl Loading {
 
     fn apply_environment(&mut self, environment: &Environment) {
         for (variable, text) in environment {
-            let origin = Origin::Environment { variable: variable.clone() };
+            let origin = Origin::Environment {
+                variable: variable.clone(),
+            };
             match knobs::all().find(|knob| knob.variable() == *variable) {
                 Some(knob) => self.apply_text(knob, text, origin),
                 None => self.warn_of_variable(variable),
@@ -175,7 +196,10 @@ impl Loading {
     /// A variable nobody knows is no mistake: Kubernetes gives a service named
     /// corelane a dozen of them.
     fn warn_of_variable(&mut self, variable: &str) {
-        if [CONFIG_FLAG, CORE_MAP_FLAG].iter().any(|flag| variable_of(flag) == variable) {
+        if [CONFIG_FLAG, CORE_MAP_FLAG]
+            .iter()
+            .any(|flag| variable_of(flag) == variable)
+        {
             return;
         }
         let known: Vec<_> = knobs::all().map(Knob::variable).collect();
@@ -189,7 +213,13 @@ impl Loading {
     fn apply_flags(&mut self, flags: &[(&'static str, String)]) {
         for (flag, text) in flags {
             if let Some(knob) = knobs::all().find(|knob| knob.flag == Some(flag)) {
-                self.apply_text(knob, text, Origin::Flag { flag: format!("--{flag}") });
+                self.apply_text(
+                    knob,
+                    text,
+                    Origin::Flag {
+                        flag: format!("--{flag}"),
+                    },
+                );
             }
         }
     }
@@ -225,6 +255,8 @@ fn complaint(knob: &Knob, origin: Origin, refusal: Refusal) -> ConfigError {
     ConfigError {
         origin,
         what: format!("{} {}", knob.name, refusal.what),
-        cure: refusal.cure.unwrap_or_else(|| format!("give {}{unit}", knob.valid)),
+        cure: refusal
+            .cure
+            .unwrap_or_else(|| format!("give {}{unit}", knob.valid)),
     }
 }

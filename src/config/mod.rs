@@ -69,9 +69,15 @@ impl Default for Config {
             server: ServerOptions::default(),
             core_map: CoreMapOptions::default(),
             store: StoreOptions::sqlite(in_data("corelane.db")),
-            static_files: StaticOptions { root: in_data("static"), ..StaticOptions::default() },
+            static_files: StaticOptions {
+                root: in_data("static"),
+                ..StaticOptions::default()
+            },
             access_log: AccessLogOptions::default(),
-            api: ApiOptions { cache_control: route_defaults().collect(), ..ApiOptions::default() },
+            api: ApiOptions {
+                cache_control: route_defaults().collect(),
+                ..ApiOptions::default()
+            },
         }
     }
 }

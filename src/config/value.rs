@@ -56,11 +56,15 @@ macro_rules! whole_number {
 whole_number!(u32, u64, usize);
 
 fn read_integer(value: &Spanned<DeValue<'_>>, valid: &Valid) -> Result<u64, Refusal> {
-    let DeValue::Integer(integer) = value.get_ref() else { return Err(wrong_type(value)) };
+    let DeValue::Integer(integer) = value.get_ref() else {
+        return Err(wrong_type(value));
+    };
     let digits = integer.as_str().replace('_', "");
     let number = u64::from_str_radix(&digits, integer.radix()).map_err(|_| out_of_range(value))?;
     match valid {
-        Valid::Range(least, most) if !(*least..=*most).contains(&number) => Err(out_of_range(value)),
+        Valid::Range(least, most) if !(*least..=*most).contains(&number) => {
+            Err(out_of_range(value))
+        }
         _ => Ok(number),
     }
 }
@@ -100,16 +104,25 @@ impl KnobValue for PathBuf {
 /// heading.
 impl KnobValue for Vec<(String, String)> {
     fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
-        let DeValue::Table(table) = value.get_ref() else { return Err(wrong_type(value)) };
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(wrong_type(value));
+        };
         let mut lines: Vec<_> = table.iter().collect();
         lines.sort_by_key(|(key, _)| key.span().start);
         let text = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
             let key: &Cow<'_, str> = key.get_ref();
             let about = |refusal: Refusal| Refusal {
-                what: format!("has {} = {}", quote(key), refusal.what.trim_start_matches("is ")),
+                what: format!(
+                    "has {} = {}",
+                    quote(key),
+                    refusal.what.trim_start_matches("is ")
+                ),
                 ..refusal
             };
-            Ok((key.to_string(), read_string(value).map_err(about)?.to_owned()))
+            Ok((
+                key.to_string(),
+                read_string(value).map_err(about)?.to_owned(),
+            ))
         };
         lines.into_iter().map(text).collect()
     }
@@ -191,23 +204,34 @@ pub(crate) fn wrong_type(value: &Spanned<DeValue<'_>>) -> Refusal {
 }
 
 pub(crate) fn not_valid(value: &Spanned<DeValue<'_>>) -> Refusal {
-    refuse(value, format!("is {}, which is not valid", brief(value.get_ref())))
+    refuse(
+        value,
+        format!("is {}, which is not valid", brief(value.get_ref())),
+    )
 }
 
 pub(crate) fn out_of_range(value: &Spanned<DeValue<'_>>) -> Refusal {
-    refuse(value, format!("is {}, out of range", brief(value.get_ref())))
+    refuse(
+        value,
+        format!("is {}, out of range", brief(value.get_ref())),
+    )
 }
 
 pub(crate) fn refuse(value: &Spanned<DeValue<'_>>, what: String) -> Refusal {
-    Refusal { span: value.span(), what, cure: None }
+    Refusal {
+        span: value.span(),
+        what,
+        cure: None,
+    }
 }
 
 /// The value as a message may repeat it.
 fn brief(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) if text.chars().count() > SHOWN_CHARS => {
-            quote(&format!("{}…", text.chars().take(SHOWN_CHARS).collect::<String>()))
-        }
+        DeValue::String(text) if text.chars().count() > SHOWN_CHARS => quote(&format!(
+            "{}…",
+            text.chars().take(SHOWN_CHARS).collect::<String>()
+        )),
         DeValue::String(text) => quote(text),
         DeValue::Integer(integer) => integer.to_string(),
         DeValue::Float(float) => float.to_string(),
@@ -261,7 +285,10 @@ mod tests {
         assert_eq!(read_text::<bool>("true", &ANY), Ok(true));
         assert!(read_text::<bool>("maybe", &ANY).is_err());
         assert_eq!(read_text::<String>("true", &ANY), Ok("true".to_owned()));
-        assert_eq!(read_text::<PathBuf>("/a b", &ANY), Ok(PathBuf::from("/a b")));
+        assert_eq!(
+            read_text::<PathBuf>("/a b", &ANY),
+            Ok(PathBuf::from("/a b"))
+        );
         assert!(read_text::<PathBuf>("", &ANY).is_err());
         assert_eq!(
             read_text::<SocketAddr>("[::1]:80", &ANY),
@@ -273,7 +300,10 @@ mod tests {
     #[test]
     fn what_is_shown_reads_back() {
         for text in ["plain", "with \"quotes\"", "back\\slash", "new\nline", ""] {
-            assert_eq!(read::<String>(&text.to_owned().show(), ANY), Ok(text.to_owned()));
+            assert_eq!(
+                read::<String>(&text.to_owned().show(), ANY),
+                Ok(text.to_owned())
+            );
         }
     }
 

@@ -6,10 +6,13 @@
 mod harness;
 
 mod bodies;
+mod conditional;
 mod keep_alive;
 mod limits;
 mod panics;
 mod pipelining;
+mod posts;
 mod routing;
 mod shard_death;
 mod smuggling;
+mod users;

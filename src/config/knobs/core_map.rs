@@ -70,9 +70,9 @@ impl KnobValue for CoreSelection {
     fn read(value: &Spanned<DeValue<'_>>, valid: &Valid) -> Result<Self, Refusal> {
         match value.get_ref() {
             DeValue::Integer(_) => usize::read(value, valid).map(Self::Count),
-            DeValue::String(text) => text.parse().map_err(|error| {
-                refuse(value, format!("is {}: {error}", quote(text)))
-            }),
+            DeValue::String(text) => text
+                .parse()
+                .map_err(|error| refuse(value, format!("is {}: {error}", quote(text)))),
             _ => Err(wrong_type(value)),
         }
     }
@@ -108,7 +108,9 @@ impl KnobValue for Option<EngineKind> {
     fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
         match read_string(value)? {
             AUTO => Ok(None),
-            name => EngineKind::from_name(name).map(Some).ok_or_else(|| not_valid(value)),
+            name => EngineKind::from_name(name)
+                .map(Some)
+                .ok_or_else(|| not_valid(value)),
         }
     }
 

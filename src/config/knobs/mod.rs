@@ -32,14 +32,26 @@ pub(super) struct Section {
 pub(super) const CORE_MAP_SECTION: &str = "core_map";
 
 pub(super) const SECTIONS: &[Section] = &[
-    Section { name: "server", about: "The process.", knobs: server::KNOBS },
+    Section {
+        name: "server",
+        about: "The process.",
+        knobs: server::KNOBS,
+    },
     Section {
         name: "http",
         about: "Limits of connections and requests. Each names what happens over it.",
         knobs: http::KNOBS,
     },
-    Section { name: CORE_MAP_SECTION, about: core_map::ABOUT, knobs: core_map::KNOBS },
-    Section { name: "store", about: "The database behind the API.", knobs: store::KNOBS },
+    Section {
+        name: CORE_MAP_SECTION,
+        about: core_map::ABOUT,
+        knobs: core_map::KNOBS,
+    },
+    Section {
+        name: "store",
+        about: "The database behind the API.",
+        knobs: store::KNOBS,
+    },
     Section {
         name: "static",
         about: "Files served under /static/.",
@@ -55,7 +67,11 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "/health, /health/live and /health/ready.",
         knobs: api::HEALTH_KNOBS,
     },
-    Section { name: "api", about: "The users and posts API.", knobs: api::API_KNOBS },
+    Section {
+        name: "api",
+        about: "The users and posts API.",
+        knobs: api::API_KNOBS,
+    },
 ];
 
 #[cfg(test)]
@@ -72,7 +88,11 @@ mod tests {
             for knob in section.knobs {
                 assert_eq!(knob.section(), section.name);
                 assert!(names.insert(knob.name), "{} twice", knob.name);
-                assert!(names.insert(&*knob.variable().leak()), "{} twice", knob.variable());
+                assert!(
+                    names.insert(&*knob.variable().leak()),
+                    "{} twice",
+                    knob.variable()
+                );
                 for text in [knob.what, knob.cost, knob.change] {
                     assert!(text.ends_with('.'), "{}: {text:?}", knob.name);
                 }
@@ -95,7 +115,8 @@ mod tests {
         ] {
             for knob in all().filter(|knob| knob.name.ends_with(ending)) {
                 assert!(
-                    knob.unit.ends_with(unit.trim_end_matches('s')) || knob.unit.contains(unit)
+                    knob.unit.ends_with(unit.trim_end_matches('s'))
+                        || knob.unit.contains(unit)
                         || knob.unit.ends_with("second"),
                     "{} is in {:?}",
                     knob.name,

@@ -67,7 +67,10 @@ impl KnobValue for StoreUrl {
                 OpenError::Url(why) => why,
                 other => other.to_string(),
             };
-            Refusal { cure: Some(cure), ..refuse(value, "is not an address corelane can use".to_owned()) }
+            Refusal {
+                cure: Some(cure),
+                ..refuse(value, "is not an address corelane can use".to_owned())
+            }
         })
     }
 
