@@ -6,9 +6,16 @@
 mod harness;
 
 mod bodies;
+mod conditional;
+mod health;
 mod keep_alive;
 mod limits;
+mod metrics;
 mod panics;
 mod pipelining;
+mod posts;
 mod routing;
+mod shard_death;
 mod smuggling;
+mod static_files;
+mod users;

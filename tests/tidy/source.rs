@@ -26,10 +26,10 @@ impl Source {
         let mut sources: Vec<Self> = paths.iter().map(|path| Self::read(root, path)).collect();
         let tests: Vec<String> = sources.iter().flat_map(Self::test_modules).collect();
         for source in &mut sources {
-            if tests
+            let declared = tests
                 .iter()
-                .any(|test| source.path.starts_with(test.as_str()))
-            {
+                .any(|test| source.path.starts_with(test.as_str()));
+            if declared || source.path.ends_with("_tests.rs") {
                 source.product.clear();
             }
         }

@@ -327,6 +327,11 @@ impl Client {
         }
     }
 
+    /// Fails unless the server ends the connection; an answer may come first.
+    pub(crate) fn expect_ended(&mut self) {
+        self.read_to_end(PATIENCE);
+    }
+
     /// Fails if anything arrives, or the server closes, within `time`.
     pub(crate) fn expect_silence(&mut self, time: Duration) {
         assert_eq!(self.buffer, b"", "bytes already there");

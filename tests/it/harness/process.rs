@@ -128,7 +128,7 @@ impl Serve {
         let mut command = corelane();
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         command.args(["--engine", self.engine.name()]);
-        command.args(["--shards", &self.shards.to_string()]);
+        command.arg("--core-map").arg(self.write_core_map());
         command.arg("--data").arg(self.data.path().join("data"));
         if !self.demo {
             command.arg("--no-demo");
@@ -148,6 +148,25 @@ impl Serve {
             .stderr(Stdio::piped());
         command
     }
+
+    /// As many shards as asked for, or as there are CPUs, one on each.
+    fn write_core_map(&self) -> PathBuf {
+        let cpus: Vec<String> = allowed_cpus(self.shards)
+            .iter()
+            .map(usize::to_string)
+            .collect();
+        let path = self.data.path().join("core-map.toml");
+        let text = format!("cores = \"{}\"\nring_entries = 256\n", cpus.join(","));
+        std::fs::write(&path, text).expect("the core map");
+        path
+    }
+}
+
+/// The first `count` CPUs that this process may use.
+fn allowed_cpus(count: usize) -> Vec<usize> {
+    let set = rustix::thread::sched_getaffinity(None).expect("an affinity mask");
+    let allowed = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu));
+    allowed.take(count).collect()
 }
 
 /// The binary, without the settings that the environment may hold.

@@ -48,8 +48,10 @@ async fn hello(ctx: Ctx) -> Result<Response, Error> {
     Ok(Response::text(format!("Hello, {name}!\n")))
 }
 
+/// Which shard, and which incarnation of it.
 async fn shard(ctx: Ctx) -> Result<Response, Error> {
-    Ok(Response::text(ctx.shard().index.to_string()))
+    let info = ctx.shard();
+    Ok(Response::text(format!("{} {}", info.index, info.restarts)))
 }
 
 async fn slow(ctx: Ctx) -> Result<Response, Error> {
