@@ -31,14 +31,21 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Failure> {
     let refuse = |knob: &str, error: &dyn std::fmt::Display| {
         let origin = loaded.origin(knob);
         let what = format!("{knob} cannot be used");
-        ConfigErrors(vec![ConfigError { origin, what, cure: error.to_string() }])
+        ConfigErrors(vec![ConfigError {
+            origin,
+            what,
+            cure: error.to_string(),
+        }])
     };
     let api = &loaded.config.api;
     handlers::check(api).map_err(|error| refuse("api.cache_control", &error))?;
     let mut options = loaded.config.static_files.clone();
     if first_start::makes_static(&loaded.config) && !options.root.exists() {
         // It will be made; the other options can be checked all the same.
-        options = StaticOptions { root: PathBuf::from("."), ..options };
+        options = StaticOptions {
+            root: PathBuf::from("."),
+            ..options
+        };
     }
     match StaticFiles::new(options) {
         Ok(_) => Ok(()),

@@ -23,18 +23,29 @@ impl Failure {
     /// It failed while running.
     pub(super) fn runtime(what: impl fmt::Display, cure: impl fmt::Display) -> Self {
         let second_line = format!("cure: {cure}");
-        Self { exit_code: EXIT_RUNTIME, what: what.to_string(), second_line }
+        Self {
+            exit_code: EXIT_RUNTIME,
+            what: what.to_string(),
+            second_line,
+        }
     }
 
     /// It was asked wrongly.
     pub(super) fn usage(what: impl fmt::Display, cure: impl fmt::Display) -> Self {
-        Self { exit_code: EXIT_USAGE, ..Self::runtime(what, cure) }
+        Self {
+            exit_code: EXIT_USAGE,
+            ..Self::runtime(what, cure)
+        }
     }
 
     /// It failed while running, by an error whose text ends with its cure.
     pub(super) fn with_cure_inside(what: impl fmt::Display, error: impl fmt::Display) -> Self {
         let second_line = error.to_string();
-        Self { exit_code: EXIT_RUNTIME, what: what.to_string(), second_line }
+        Self {
+            exit_code: EXIT_RUNTIME,
+            what: what.to_string(),
+            second_line,
+        }
     }
 }
 
