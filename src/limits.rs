@@ -203,9 +203,12 @@ pub const STORE_STATEMENT_TEXTS_MAX: usize = 512;
 /// A reading connection waits at most this long for a lock, because its shard
 /// waits with it. Readers need a lock only while the log is recovered.
 pub const STORE_READ_BUSY_TIMEOUT_MS_MAX: u64 = 250;
-/// Rows of one transaction while seeding. The demo data of a first start fit
-/// one, so a start that is interrupted leaves all of them or none.
+/// Rows of one transaction while seeding: other writes wait for it, which
+/// should stay well below their busy timeout.
 pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
+/// The same for a database without users. The demo data of a first start fit
+/// one, so a start that is interrupted leaves all of them or none.
+pub const STORE_SEED_FIRST_BATCH_ROWS: u64 = 200_000;
 
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_MEDIUM_BYTES);
 const _: () = assert!(READ_BUFFER_MEDIUM_BYTES < READ_BUFFER_LARGE_BYTES);

@@ -112,7 +112,8 @@ impl Database {
     /// The rows follow from `plan.random_seed` and the rows that were there
     /// before. Running it again adds as many again, with other emails. If it
     /// is cut short, whole batches of
-    /// [`crate::limits::STORE_SEED_BATCH_ROWS`] rows remain.
+    /// [`crate::limits::STORE_SEED_BATCH_ROWS`] rows remain (of
+    /// [`crate::limits::STORE_SEED_FIRST_BATCH_ROWS`] where there was no user).
     ///
     /// # Errors
     /// The database could not be written, or there is no user to write posts.

@@ -1,13 +1,14 @@
 //! Writes demo data, a batch per transaction, on a connection of its own: the
 //! caller watches the progress, so it cannot run on the writer's thread.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::connection::store_error;
 use super::queries::Query;
-use crate::limits::STORE_SEED_BATCH_ROWS;
+use crate::limits::{STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS};
 use crate::store::seed::DemoRows;
 use crate::store::{SeedPlan, SeedReport, StoreError};
 
@@ -18,17 +19,43 @@ pub(super) fn seed(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<SeedReport, StoreError> {
     let start = Instant::now();
+    // Index entries of demo rows fall everywhere: without room for the pages
+    // they touch, each would be written and read again many times.
+    connection
+        .pragma_update(None, "cache_size", -SEED_CACHE_KIB)
+        .map_err(store_error)?;
+    connection
+        .pragma_update_and_check(
+            None,
+            "wal_autocheckpoint",
+            SEED_CHECKPOINT_PAGES,
+            |_| Ok(()),
+        )
+        .map_err(store_error)?;
     let last_id = last_user_id(&connection).map_err(store_error)?;
     let mut rows = DemoRows::new(plan.random_seed, last_id);
     let total = plan.users.saturating_add(plan.posts);
     let mut done = 0;
-    progress(0, total);
+    // Nobody waits to write to a database without users.
+    let batch_rows = if last_id == 0 {
+        STORE_SEED_FIRST_BATCH_ROWS
+    } else {
+        STORE_SEED_BATCH_ROWS
+    };
     while done < total {
-        let batch = (total - done).min(STORE_SEED_BATCH_ROWS);
-        write_batch(&mut connection, &mut rows, plan.users, done..done + batch)?;
-        done += batch;
-        progress(done, total);
+        let end = (done + batch_rows).min(total);
+        write_batch(
+            &mut connection,
+            &mut rows,
+            plan.users,
+            done..end,
+            &mut |done| {
+                progress(done, total);
+            },
+        )?;
+        done = end;
     }
+    progress(total, total);
     let elapsed_ms = start.elapsed().as_millis() as u64;
     Ok(SeedReport {
         users: plan.users,
@@ -37,18 +64,29 @@ pub(super) fn seed(
     })
 }
 
+/// The progress is told every so many rows.
+const PROGRESS_ROWS: u64 = 1_000;
+/// Given back when seeding ends.
+const SEED_CACHE_KIB: i64 = 256 * 1_024;
+/// 256 MiB of log.
+const SEED_CHECKPOINT_PAGES: i64 = 65_536;
+
 /// One transaction: users are the first rows of the plan, posts the rest.
 fn write_batch(
     connection: &mut Connection,
     rows: &mut DemoRows,
     users: u64,
-    batch: std::ops::Range<u64>,
+    batch: Range<u64>,
+    progress: &mut dyn FnMut(u64),
 ) -> Result<(), StoreError> {
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(store_error)?;
     let mut last_id = last_user_id(&transaction).map_err(store_error)?;
     for index in batch {
+        if index % PROGRESS_ROWS == 0 {
+            progress(index);
+        }
         if index < users {
             last_id = insert_user(&transaction, rows, last_id + 1).map_err(store_error)?;
         } else if !insert_post(&transaction, rows, last_id).map_err(store_error)? {
