@@ -73,8 +73,12 @@ pub const TRAILERS_MAX: usize = 100;
 pub const ROUTE_PARAMS_MAX: usize = 8;
 
 /// First read buffer of a connection: what an idle keep-alive connection pins.
-pub const READ_BUFFER_SMALL_BYTES: usize = 2 * KIB;
-/// Read buffer of a connection that fills the small one.
+pub const READ_BUFFER_SMALL_BYTES: usize = KIB;
+/// Read buffer of a connection whose requests do not fit the small one; it too
+/// waits in the read.
+pub const READ_BUFFER_MEDIUM_BYTES: usize = 4 * KIB;
+/// Read buffer of a connection that fills the medium one; never held while
+/// idle.
 pub const READ_BUFFER_LARGE_BYTES: usize = 32 * KIB;
 /// Responses collected for one write; over it the connection writes early.
 pub const WRITE_BATCH_BYTES: usize = 64 * KIB;
@@ -203,7 +207,8 @@ pub const STORE_READ_BUSY_TIMEOUT_MS_MAX: u64 = 250;
 /// one, so a start that is interrupted leaves all of them or none.
 pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
 
-const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
+const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_MEDIUM_BYTES);
+const _: () = assert!(READ_BUFFER_MEDIUM_BYTES < READ_BUFFER_LARGE_BYTES);
 const _: () = assert!(
     16 * KIB <= READ_BUFFER_LARGE_BYTES,
     "a default head fits one large buffer"

@@ -124,7 +124,7 @@ mod tests {
         for part in [
             "listening on http://127.0.0.1:3000\n",
             "engine     io_uring\n",
-            "2 on cores 2,3\n",
+            "2 on cores 2-3\n",
             "sqlite:{data}/corelane.db\n",
             "\n  curl -i http://127.0.0.1:3000/api/users/1\n",
         ] {

@@ -45,9 +45,10 @@ impl Failure {
 
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
+        let each: Vec<_> = errors.0.iter().map(ToString::to_string).collect();
         Self {
             exit_code: EXIT_USAGE,
-            what: errors.to_string(),
+            what: each.join("\ncorelane: "),
             cure: String::new(),
         }
     }

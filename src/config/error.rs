@@ -92,12 +92,18 @@ pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> 
 /// 0 to 1. Names are compared whole and by their last part, so that a key in
 /// the wrong section is found too. Jaro-Winkler finds names cut short
 /// (`idle_timeout`), edit distance finds slips of the finger.
-fn likeness(given: &str, name: &str) -> f64 {
-    let last = |text: &str| text.rsplit('.').next().unwrap_or("").to_owned();
+fn likeness<'a>(given: &'a str, name: &'a str) -> f64 {
+    let last = |text: &'a str| text.rsplit('.').next().unwrap_or("");
     let (given_last, name_last) = (last(given), last(name));
-    let slips = damerau_levenshtein(&given_last, &name_last) as f64;
-    let longest = given_last.len().max(name_last.len()).max(1) as f64;
-    let by_part = jaro_winkler(&given_last, &name_last).max(1.0 - slips / longest);
+    let slips = damerau_levenshtein(given_last, name_last);
+    let longest = given_last.len().max(name_last.len()).max(1);
+    // One slip is always near, however short the name.
+    let by_slips = if slips <= 1 && longest > 2 {
+        0.9
+    } else {
+        1.0 - slips as f64 / longest as f64
+    };
+    let by_part = jaro_winkler(given_last, name_last).max(by_slips);
     // The section only breaks ties between equal last parts.
     by_part * 0.95 + jaro_winkler(given, name) * 0.05
 }

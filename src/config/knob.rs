@@ -137,6 +137,9 @@ pub(crate) fn read_text<T: KnobValue>(text: &str, valid: &Valid) -> Result<T, Re
     if T::TEXTUAL {
         return T::read(&quoted(), valid);
     }
+    if let Some(value) = T::read_word(text.trim()) {
+        return Ok(value);
+    }
     match DeValue::parse(text.trim()) {
         Ok(value) => T::read(&value, valid),
         Err(_) => T::read(&quoted(), valid),

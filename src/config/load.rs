@@ -202,10 +202,14 @@ impl Loading {
         {
             return;
         }
+        // Without the prefix, which makes all variables look alike.
         let known: Vec<_> = knobs::all().map(Knob::variable).collect();
-        if let Some(name) = nearest(variable, known.iter().map(String::as_str)) {
+        let known = known.iter().filter_map(|name| name.strip_prefix(PREFIX));
+        let given = variable.strip_prefix(PREFIX).unwrap_or(variable);
+        if let Some(near) = nearest(given, known) {
             self.warnings.push(format!(
-                "the variable {variable} is not one of corelane's and is ignored; did you mean {name}?"
+                "the variable {variable} is not one of corelane's and is ignored; \
+                 did you mean {PREFIX}{near}?"
             ));
         }
     }

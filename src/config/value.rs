@@ -17,6 +17,11 @@ pub(crate) trait KnobValue: Sized {
     /// Reads and checks a value.
     fn read(value: &Spanned<DeValue<'_>>, valid: &Valid) -> Result<Self, Refusal>;
 
+    /// Words that stand for values in variables and flags, but not in a file.
+    fn read_word(_text: &str) -> Option<Self> {
+        None
+    }
+
     /// The value as TOML.
     fn show(&self) -> String;
 }
@@ -25,12 +30,16 @@ impl KnobValue for bool {
     fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
         match value.get_ref() {
             DeValue::Boolean(truth) => Ok(*truth),
-            // What shells and unit files call true and false.
-            DeValue::String(text) if matches!(&**text, "yes" | "on") => Ok(true),
-            DeValue::String(text) if matches!(&**text, "no" | "off" | "") => Ok(false),
-            DeValue::Integer(digit) if digit.as_str() == "1" => Ok(true),
-            DeValue::Integer(digit) if digit.as_str() == "0" => Ok(false),
             _ => Err(wrong_type(value)),
+        }
+    }
+
+    /// What shells and unit files call true and false.
+    fn read_word(text: &str) -> Option<Self> {
+        match text {
+            "1" | "yes" | "on" => Some(true),
+            "0" | "no" | "off" | "" => Some(false),
+            _ => None,
         }
     }
 
@@ -273,6 +282,7 @@ mod tests {
         ] {
             assert_eq!(read::<usize>(toml, valid), Err(what.to_owned()), "{toml}");
         }
+        assert!(read::<bool>("1", ANY).is_err() && read::<bool>("\"on\"", ANY).is_err());
         assert!(read::<u32>("4294967296", ANY).is_err());
         assert!(read::<u64>("99999999999999999999", ANY).is_err());
     }

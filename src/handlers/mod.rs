@@ -1,8 +1,8 @@
 //! The shipped application: the users and posts API and its neighbours,
 //! written on the public API of [`crate::app`] like any user's code.
 //!
-//! Each module with routes has a `install` that adds them and a `CACHE_CONTROL`
-//! with their defaults; [`app`] puts them together. The others are what the
+//! Modules with routes have an `install` that adds them, and a `CACHE_CONTROL`
+//! where an operator may change it; [`app`] puts them together. The others are what the
 //! handlers share: reading (`query`, `validate`, `page`, `cursor`), answering
 //! (`json`, `conditional`, `cache_control`, `store_fault`).
 

@@ -256,7 +256,7 @@ impl Streaming {
         let mut chunks = 0u32;
         loop {
             chunks += 1;
-            if chunks % CHUNKS_PER_TURN_MAX == 0 {
+            if chunks.is_multiple_of(CHUNKS_PER_TURN_MAX) {
                 engine::yield_now().await;
             }
             connection.lend();

@@ -96,7 +96,7 @@ impl DemoRows {
 
     /// A whole number of `0..bound`; 0 when `bound` is not positive.
     pub(super) fn below(&mut self, bound: i64) -> i64 {
-        self.random.i64(..bound.max(1)).max(0)
+        self.random.i64(0..bound.max(1))
     }
 
     /// Nine of ten live within some 20 km of a city, on no grid.
@@ -217,6 +217,8 @@ const SENTENCES: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -236,6 +238,14 @@ mod tests {
         let users: Vec<_> = (0..5_000).map(|n| rows.user(n)).collect();
         let placed = users.iter().filter_map(|user| user.location).count();
         assert!((4_300..4_700).contains(&placed), "{placed}");
+        let ages: HashSet<_> = users.iter().map(|user| user.age).collect();
+        let moments: HashSet<_> = (0..100).map(|_| rows.moment_ms()).collect();
+        assert!(
+            ages.len() > 50 && moments.len() > 90,
+            "{} {}",
+            ages.len(),
+            moments.len()
+        );
         for user in &users {
             assert!((18..=150).contains(&user.age));
             assert!(user.email.is_ascii() && user.name.len() <= 100);

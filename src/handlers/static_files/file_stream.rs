@@ -40,11 +40,11 @@ pub(super) struct FileStream(State);
 
 enum State {
     Idle(Box<Reader>),
-    Reading(ChunkFuture),
+    Reading(ReadFuture),
     Ended,
 }
 
-type ChunkFuture = Pin<Box<dyn Future<Output = (Box<Reader>, Result<Bytes, Error>)>>>;
+type ReadFuture = Pin<Box<dyn Future<Output = (Box<Reader>, Result<Bytes, Error>)>>>;
 
 struct Reader {
     file: File,

@@ -143,45 +143,49 @@ impl<'a> Page<'a> {
         self.read(Query::PageOfName, params)
     }
 
-    /// `sort=id` and `sort=-id` with filters. Keys are ids, or their bitwise
-    /// complements, whose order is the reverse.
+    /// `sort=id` and `sort=-id` with filters.
     fn merged_by_id(&self) -> rusqlite::Result<Vec<PartialUser>> {
-        let is_down = self.is_down();
-        let key = |id: i64| if is_down { !id } else { id };
         let min_age = self.min_age.unwrap_or(AGE_MIN);
-        let mut first = First::new(self.keep());
-        let is_complete = match &self.query.name {
-            Some(name) => self.look_at_name(name, min_age, &mut first, key)?,
-            None => self.look_in_order(min_age, &mut first, key)?,
+        let seen = match &self.query.name {
+            Some(name) => self.look_at_name(name, min_age)?,
+            None => self.look_in_order(min_age)?,
         };
-        if !is_complete {
-            first.clear();
-            for age in min_age..=AGE_MAX {
-                let (query, name) = match (&self.query.name, is_down) {
-                    (None, false) => (Query::IdsOfAgeUp, None),
-                    (None, true) => (Query::IdsOfAgeDown, None),
-                    (Some(name), false) => (Query::IdsOfAgeNameUp, Some(name)),
-                    (Some(name), true) => (Query::IdsOfAgeNameDown, Some(name)),
-                };
-                let start = self.start_id();
-                let mut params: Vec<&dyn ToSql> = vec![&age, &start];
-                params.extend(name.map(|name| name as &dyn ToSql));
-                first.merge(self.reader.prepare(query)?, params.as_slice(), |row| {
-                    row.get(0).map(key)
-                })?;
-            }
-        }
-        self.rows(first.into_sorted().into_iter().map(key))
+        let ids = match seen {
+            Some(ids) => ids,
+            None => self.merge_ids(min_age)?,
+        };
+        self.rows(ids.into_iter())
     }
 
-    /// Reads the first rows in list order, keeping those old enough. Whether
-    /// that was enough for the page.
-    fn look_in_order(
-        &self,
-        min_age: i64,
-        first: &mut First<i64>,
-        key: impl Fn(i64) -> i64,
-    ) -> rusqlite::Result<bool> {
+    /// The first ids of all ages from `min_age` on.
+    fn merge_ids(&self, min_age: i64) -> rusqlite::Result<Vec<i64>> {
+        let name = self.query.name.as_ref();
+        let query = match (name.is_some(), self.is_down()) {
+            (false, false) => Query::IdsOfAgeUp,
+            (false, true) => Query::IdsOfAgeDown,
+            (true, false) => Query::IdsOfAgeNameUp,
+            (true, true) => Query::IdsOfAgeNameDown,
+        };
+        let start = self.start_id();
+        let mut first = First::new(self.keep());
+        for age in min_age..=AGE_MAX {
+            let mut params: Vec<&dyn ToSql> = vec![&age, &start];
+            params.extend(name.map(|name| name as &dyn ToSql));
+            let statement = self.reader.prepare(query)?;
+            first.merge(statement, params.as_slice(), |row| {
+                Ok(self.id_key(row.get(0)?))
+            })?;
+        }
+        Ok(first
+            .into_sorted()
+            .into_iter()
+            .map(|key| self.id_key(key))
+            .collect())
+    }
+
+    /// The first rows in list order, those old enough; `None` when they do not
+    /// make the page.
+    fn look_in_order(&self, min_age: i64) -> rusqlite::Result<Option<Vec<i64>>> {
         let query = if self.is_down() {
             Query::WalkDown
         } else {
@@ -189,77 +193,73 @@ impl<'a> Page<'a> {
         };
         let mut statement = self.reader.prepare(query)?;
         let mut rows = statement.query(params![self.start_id(), self.look_rows()])?;
-        let mut looked_at = 0;
+        let (mut ids, mut looked_at) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
             looked_at += 1;
             if row.get::<_, i64>(1)? >= min_age {
-                first.offer(key(row.get(0)?));
-                if first.is_full() {
-                    return Ok(true);
+                ids.push(row.get(0)?);
+                if ids.len() == self.keep() {
+                    return Ok(Some(ids));
                 }
             }
         }
-        Ok(looked_at < self.look_rows())
+        Ok((looked_at < self.look_rows()).then_some(ids))
     }
 
-    /// Reads the ids of a name that few have, in any order. Whether they were
-    /// few enough.
-    fn look_at_name(
-        &self,
-        name: &str,
-        min_age: i64,
-        first: &mut First<i64>,
-        key: impl Fn(i64) -> i64,
-    ) -> rusqlite::Result<bool> {
-        let after = self.after.map(|cursor| key(cursor.id));
+    /// All ids of a name that few have; `None` when many do.
+    fn look_at_name(&self, name: &str, min_age: i64) -> rusqlite::Result<Option<Vec<i64>>> {
         let mut statement = self.reader.prepare(Query::IdsOfName)?;
-        let mut rows = statement.query(params![name, min_age, self.look_rows()])?;
-        let mut looked_at = 0;
-        while let Some(row) = rows.next()? {
-            looked_at += 1;
-            let id = key(row.get(0)?);
-            if after.is_none_or(|after| id > after) {
-                first.offer(id);
-            }
+        let rows = statement.query_map(params![name, min_age, self.look_rows()], |row| row.get(0));
+        let mut ids = rows?.collect::<rusqlite::Result<Vec<i64>>>()?;
+        if ids.len() as i64 == self.look_rows() {
+            return Ok(None);
         }
-        Ok(looked_at < self.look_rows())
+        if let Some(cursor) = self.after {
+            ids.retain(|id| self.id_key(*id) > self.id_key(cursor.id));
+        }
+        ids.sort_unstable_by_key(|id| self.id_key(*id));
+        ids.truncate(self.keep());
+        Ok(Some(ids))
     }
 
     /// `sort=name` with `min_age` and any name.
     fn merged_by_name(&self, min_age: i64) -> rusqlite::Result<Vec<PartialUser>> {
+        if let Some(ids) = self.look_by_name(min_age)? {
+            return self.rows(ids.into_iter());
+        }
         let mut first = First::new(self.keep());
-        if !self.look_by_name(min_age, &mut first)? {
-            first.clear();
-            for age in min_age..=AGE_MAX {
-                self.merge_names_of_age(age, &mut first)?;
-            }
+        for age in min_age..=AGE_MAX {
+            self.merge_names_of_age(age, &mut first)?;
         }
         self.rows(first.into_sorted().into_iter().map(|(_, _, id)| id))
     }
 
     /// As [`Self::look_in_order`].
-    fn look_by_name(&self, min_age: i64, first: &mut First<NameKey>) -> rusqlite::Result<bool> {
-        let after = self.after_name_age();
+    fn look_by_name(&self, min_age: i64) -> rusqlite::Result<Option<Vec<i64>>> {
+        let after = self
+            .after_name_age()
+            .map(|(name, age, id)| (name, Reverse(age), id));
         let from = after.map_or(NAME_LOWEST, |(name, ..)| name);
-        let after = after.map(|(name, age, id)| (name.to_owned(), Reverse(age), id));
         let mut statement = self.reader.prepare(Query::WalkNames)?;
         let mut rows = statement.query(params![from, self.look_rows()])?;
-        let mut looked_at = 0;
+        let (mut ids, mut looked_at) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
             looked_at += 1;
-            let age: i64 = row.get(1)?;
+            let (age, id): (i64, i64) = (row.get(1)?, row.get(2)?);
             if age < min_age {
                 continue;
             }
-            let key = (row.get(0)?, Reverse(age), row.get(2)?);
-            if after.as_ref().is_none_or(|after| key > *after) {
-                first.offer(key);
-                if first.is_full() {
-                    return Ok(true);
-                }
+            if let Some(after) = after
+                && (row.get_ref(0)?.as_str()?, Reverse(age), id) <= after
+            {
+                continue;
+            }
+            ids.push(id);
+            if ids.len() == self.keep() {
+                return Ok(Some(ids));
             }
         }
-        Ok(looked_at < self.look_rows())
+        Ok((looked_at < self.look_rows()).then_some(ids))
     }
 
     /// Users of one age: first the rest of the cursor's name, then later names.
@@ -326,6 +326,12 @@ impl<'a> Page<'a> {
 
     fn is_down(&self) -> bool {
         self.query.sort == UserSort::IdDescending
+    }
+
+    /// Ids in list order: themselves, or their bitwise complements, whose order
+    /// is the reverse. Its own inverse.
+    fn id_key(&self, id: i64) -> i64 {
+        if self.is_down() { !id } else { id }
     }
 
     /// The id beyond which the page starts, in its direction.
@@ -408,10 +414,6 @@ impl<K: Ord> First<K> {
 
     fn is_full(&self) -> bool {
         self.heap.len() >= self.keep
-    }
-
-    fn clear(&mut self) {
-        self.heap.clear();
     }
 
     fn into_sorted(self) -> Vec<K> {

@@ -1,5 +1,6 @@
 //! Single rows: what is written is read, by every shard, and conditions hold.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -432,12 +433,12 @@ fn without_times(user: User) -> (NewUser, i64) {
 
 #[test]
 fn any_sequence_of_writes_does_what_a_map_does() {
-    let mut shard = shard();
+    let shard = RefCell::new(shard());
     let config = ProptestConfig::with_cases(60);
     proptest!(config, |(steps in prop::collection::vec(any_step(), 1..25))| {
         let fixture = Fixture::new();
         let mut model = Model::default();
-        shard.block_on(async {
+        shard.borrow_mut().block_on(async {
             for step in steps {
                 let expected = model.do_step(&step);
                 let store = &fixture.store;

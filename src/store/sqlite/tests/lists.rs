@@ -1,6 +1,7 @@
 //! Every combination of order, filters and start gives what sorting and
 //! filtering a vector gives.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 
 use proptest::prelude::*;
@@ -112,14 +113,14 @@ fn any_query() -> impl Strategy<Value = UserQuery> {
 #[test]
 fn offsets_and_cursors_give_the_rows_of_a_sorted_vector() {
     let fixture = fixture();
-    let mut shard = shard();
+    let shard = RefCell::new(shard());
     let config = ProptestConfig {
         cases: 300,
         ..ProptestConfig::default()
     };
     proptest!(config, |(query in any_query(), offset in 0_usize..1_000)| {
         let expected = expected_ids(&query);
-        shard.block_on(async {
+        shard.borrow_mut().block_on(async {
             let limit = query.limit as usize;
             let page = UserQuery { start: PageStart::Offset(offset as u64), ..query.clone() };
             let page = fixture.store.users(&page).await.unwrap();

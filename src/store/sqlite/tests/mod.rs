@@ -8,13 +8,16 @@ mod near;
 mod seed;
 mod writer;
 
+use std::future::{Future, poll_fn};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::SqliteDatabase;
 use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::store::{Database, DatabaseBackend, Location, NewUser, Store, StoreBackend};
-use crate::store::{StoreError, StoreOptions};
+use crate::store::{StoreError, StoreOptions, User};
 
 /// A shard's runtime. epoll, because locked memory may be scarce where tests
 /// run in parallel; the store does not know the difference.
@@ -88,4 +91,41 @@ fn person(number: usize) -> NewUser {
             lon: 2.35,
         }),
     }
+}
+
+/// Polls all, so that all are under way, until all are done.
+async fn join_all<'a, T>(futures: impl IntoIterator<Item = Waiting<'a, T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.into_iter().map(Some).collect();
+    let mut outputs: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (future, output) in futures.iter_mut().zip(&mut outputs) {
+            let Some(waiting) = future else { continue };
+            if let Poll::Ready(ready) = waiting.as_mut().poll(cx) {
+                *output = Some(ready);
+                *future = None;
+            }
+        }
+        if futures.iter().all(Option::is_none) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
+}
+
+type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Users made at the same time.
+async fn create_all(
+    store: &Store,
+    users: impl IntoIterator<Item = NewUser>,
+) -> Vec<Result<User, StoreError>> {
+    join_all(
+        users
+            .into_iter()
+            .map(|user| -> Waiting<'_, _> { Box::pin(store.create_user(user)) }),
+    )
+    .await
 }

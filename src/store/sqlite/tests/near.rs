@@ -1,5 +1,7 @@
 //! Nearest users: exact, everywhere on Earth, and cheap in a crowd.
 
+use std::cell::RefCell;
+
 use proptest::prelude::*;
 
 use super::{Fixture, shard};
@@ -61,7 +63,7 @@ fn anywhere() -> impl Strategy<Value = Location> {
 
 #[test]
 fn distance_and_order_are_those_of_measuring_everybody() {
-    let mut shard = shard();
+    let shard = RefCell::new(shard());
     let config = ProptestConfig::with_cases(40);
     let asks = prop::collection::vec(
         (
@@ -73,7 +75,7 @@ fn distance_and_order_are_those_of_measuring_everybody() {
     );
     proptest!(config, |(places in prop::collection::vec(anywhere(), 0..400), asks in asks)| {
         let fixture = with_places(&places);
-        shard.block_on(async {
+        shard.borrow_mut().block_on(async {
             for (center, radius_km, limit) in asks {
                 let got = near(&fixture.store, center, radius_km, limit).await;
                 prop_assert_eq!(got, expected(&places, center, radius_km, limit));

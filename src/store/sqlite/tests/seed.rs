@@ -1,5 +1,6 @@
 //! Demo data.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use super::{Fixture, person, shard};
@@ -55,6 +56,8 @@ fn a_first_start_is_filled_at_once_and_alike_everywhere() {
         let posts = one.store.posts(&ask).await.unwrap().rows;
         assert_eq!(posts.len(), 10);
         assert!(posts.iter().all(|post| post.author.is_some()));
+        let authors: HashSet<_> = posts.iter().map(|post| post.author_id).collect();
+        assert!(authors.len() > 5, "{authors:?}");
     });
 }
 
