@@ -5,8 +5,12 @@
 #[macro_use]
 mod harness;
 
+mod access_log;
 mod bodies;
+mod cli;
 mod conditional;
+mod durability;
+mod export;
 mod health;
 mod keep_alive;
 mod limits;
@@ -16,6 +20,8 @@ mod pipelining;
 mod posts;
 mod routing;
 mod shard_death;
+mod signals;
 mod smuggling;
+mod startup;
 mod static_files;
 mod users;

@@ -14,6 +14,6 @@ mod sample;
 pub(crate) use client::{As, Client};
 pub(crate) use engines::Engine;
 pub(crate) use in_process::InProcess;
-pub(crate) use process::{Data, Serve, ServerProcess};
+pub(crate) use process::{Data, Refusal, Serve, ServerProcess, corelane};
 pub(crate) use response::{Response, hash_of};
 pub(crate) use sample::{pattern, sample_app};

@@ -24,6 +24,7 @@ pub(crate) type Data = Arc<TempDir>;
 /// What to start.
 pub(crate) struct Serve {
     engine: Engine,
+    listen: String,
     shards: usize,
     data: Data,
     demo: bool,
@@ -37,6 +38,7 @@ impl Serve {
     pub(crate) fn on(engine: Engine) -> Self {
         Self {
             engine,
+            listen: "127.0.0.1:0".to_owned(),
             shards: 2,
             data: Arc::new(TempDir::new().expect("a folder")),
             demo: false,
@@ -44,6 +46,12 @@ impl Serve {
             arguments: Vec::new(),
             environment: Vec::new(),
         }
+    }
+
+    /// Listens there instead of on a free port.
+    pub(crate) fn listen(mut self, address: &str) -> Self {
+        self.listen = address.to_owned();
+        self
     }
 
     pub(crate) fn shards(mut self, count: usize) -> Self {
@@ -126,7 +134,7 @@ impl Serve {
 
     fn command(&self) -> Command {
         let mut command = corelane();
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["serve", "--listen", &self.listen]);
         command.args(["--engine", self.engine.name()]);
         command.arg("--core-map").arg(self.write_core_map());
         command.arg("--data").arg(self.data.path().join("data"));
