@@ -28,15 +28,13 @@
 //! }
 //!
 //! let app = App::new().get("/hello/{name}", hello);
-//! # let options = corelane::server::ServerOptions { listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
-//! # let one = corelane::topology::CoreMapOptions { cores: corelane::topology::CoreSelection::Count(1), ..Default::default() };
-//! # let placement = corelane::topology::place(&corelane::topology::Machine::read()?, &one)?;
-//! # let server = Server::new(app).options(options).placement(placement).unpinned();
+//! # let server = Server::new(app).listen(([127, 0, 0, 1], 0)).shards(1).unpinned();
 //! # /*
 //! let server = Server::new(app);
 //! # */
 //! let server = server.start()?;
-//! # let answer = ask(server.local_addr(), "GET /hello/Ada%20L HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+//! # let request = "GET /hello/Ada%20L HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+//! # let answer = ask(server.local_addr(), request);
 //! # assert!(answer.ends_with("\r\n\r\nHello, Ada L!\n"), "{answer}");
 //! # server.drain();
 //! server.wait();
@@ -85,10 +83,7 @@
 //! let app = App::new()
 //!     .state(|_shard| async { Ok(Notes::default()) })
 //!     .put("/notes/{id}", put_note);
-//! # let options = corelane::server::ServerOptions { listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
-//! # let one = corelane::topology::CoreMapOptions { cores: corelane::topology::CoreSelection::Count(1), ..Default::default() };
-//! # let placement = corelane::topology::place(&corelane::topology::Machine::read()?, &one)?;
-//! # let server = Server::new(app).options(options).placement(placement).unpinned().start()?;
+//! # let server = Server::new(app).listen(([127, 0, 0, 1], 0)).shards(1).unpinned().start()?;
 //! # let answer = ask(server.local_addr(), "{\"title\":\"x\"}");
 //! # assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
 //! # assert!(answer.ends_with("{\"title\":\"x\"}"), "{answer}");
@@ -99,7 +94,9 @@
 //! # fn ask(to: std::net::SocketAddr, body: &str) -> String {
 //! #     use std::io::{Read, Write};
 //! #     let mut stream = std::net::TcpStream::connect(to).unwrap();
-//! #     write!(stream, "PUT /notes/1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+//! #     let head = "PUT /notes/1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n";
+//! #     let json = "Content-Type: application/json\r\nContent-Length: ";
+//! #     write!(stream, "{head}{json}{}\r\n\r\n{body}", body.len()).unwrap();
 //! #     let mut answer = String::new();
 //! #     stream.read_to_string(&mut answer).unwrap();
 //! #     answer
@@ -130,13 +127,11 @@
 //! }
 //!
 //! let app = App::new().post("/shout", shout);
-//! # let options = corelane::server::ServerOptions { listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
-//! # let one = corelane::topology::CoreMapOptions { cores: corelane::topology::CoreSelection::Count(1), ..Default::default() };
-//! # let placement = corelane::topology::place(&corelane::topology::Machine::read()?, &one)?;
-//! # let server = Server::new(app).options(options).placement(placement).unpinned().start()?;
+//! # let server = Server::new(app).listen(([127, 0, 0, 1], 0)).shards(1).unpinned().start()?;
 //! # use std::io::{Read, Write};
 //! # let mut stream = std::net::TcpStream::connect(server.local_addr())?;
-//! # write!(stream, "POST /shout HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 11\r\n\r\nhello ")?;
+//! # let head = "POST /shout HTTP/1.1\r\nHost: t\r\nConnection: close\r\n";
+//! # write!(stream, "{head}Content-Length: 11\r\n\r\nhello ")?;
 //! # let mut early = [0; 512];
 //! # let mut seen = String::new();
 //! # while !seen.contains("HELLO ") {

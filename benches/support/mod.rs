@@ -19,6 +19,8 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts `command` and waits until it says where it listens.
     pub fn start(mut command: Command, port: u16) -> Self {
+        // Ended and waited for by the drop of what is returned.
+        #[allow(clippy::zombie_processes)]
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()

@@ -28,7 +28,7 @@ use crate::error_log::ErrorLog;
 use crate::ids::boot_id;
 use crate::log_sink::{AccessLogSink, LogTarget};
 use crate::mesh::Mesh;
-use crate::topology::{Machine, Placement, place};
+use crate::topology::{CoreMapOptions, CoreSelection, Machine, Placement, place};
 
 use shard_thread::ShardPlan;
 use supervisor::Supervisor;
@@ -49,6 +49,7 @@ pub struct Server {
     app: App,
     options: ServerOptions,
     placement: Option<Placement>,
+    cores: CoreSelection,
     pin: bool,
     log: Option<(LogFormat, LogTarget)>,
 }
@@ -60,6 +61,7 @@ impl Server {
             app,
             options: ServerOptions::default(),
             placement: None,
+            cores: CoreSelection::All,
             pin: true,
             log: None,
         }
@@ -69,6 +71,21 @@ impl Server {
     #[must_use]
     pub fn options(mut self, options: ServerOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Sets the address and port; port 0 lets the kernel choose.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.options.listen = address.into();
+        self
+    }
+
+    /// Starts this many shards, on the first cores there are, instead of one
+    /// on every core. For more say, give a [`placement`](Self::placement).
+    #[must_use]
+    pub fn shards(mut self, count: usize) -> Self {
+        self.cores = CoreSelection::Count(count);
         self
     }
 
@@ -106,7 +123,7 @@ impl Server {
             .map_err(|error| StartError::Routes(error.to_string()))?;
         let placement = match self.placement {
             Some(placement) => placement,
-            None => default_placement()?,
+            None => default_placement(self.cores)?,
         };
         let pool =
             BlockingPool::start(self.options.blocking_threads).map_err(StartError::Thread)?;
@@ -141,9 +158,13 @@ impl Server {
     }
 }
 
-fn default_placement() -> Result<Placement, StartError> {
+fn default_placement(cores: CoreSelection) -> Result<Placement, StartError> {
     let machine = Machine::read().map_err(|error| StartError::Placement(error.to_string()))?;
-    place(&machine, &Default::default()).map_err(|error| StartError::Placement(error.to_string()))
+    let options = CoreMapOptions {
+        cores,
+        ..CoreMapOptions::default()
+    };
+    place(&machine, &options).map_err(|error| StartError::Placement(error.to_string()))
 }
 
 /// The engine of each shard: as the core map says; where io_uring is refused

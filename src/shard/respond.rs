@@ -81,7 +81,7 @@ impl Shard {
     pub(super) async fn send_response(
         &self,
         connection: &mut AnswerIo<'_>,
-        facts: RequestFacts,
+        facts: &mut RequestFacts,
         response: Response,
         request_id: &str,
     ) -> Sent {
@@ -94,8 +94,18 @@ impl Shard {
         };
         let (status, headers, body) = response.into_parts();
         let framing = framing_of(status, &body, facts.version);
+        if framing == ResponseFraming::UntilClose {
+            facts.keep_alive = false;
+        }
         let before = io.output.len();
-        self.encode(&mut io.output, facts, status, &headers, framing, request_id);
+        self.encode(
+            &mut io.output,
+            *facts,
+            status,
+            &headers,
+            framing,
+            request_id,
+        );
         let head_bytes = (io.output.len() - before) as u64;
         if facts.is_head || framing == ResponseFraming::NoBody {
             return Sent {

@@ -203,7 +203,7 @@ impl Connection<'_> {
         let status = response.status();
         let mut answer = AnswerIo::new(io, reader.as_ref());
         let sent = shard
-            .send_response(&mut answer, facts, response, &request_id)
+            .send_response(&mut answer, &mut facts, response, &request_id)
             .await;
         shard.finish_record(record, status, sent, started_ns, &request_id);
         finish_exchange(answer.into_io()?, reader, facts, sent).await
@@ -219,13 +219,13 @@ impl Connection<'_> {
         self.refuse_as(io, facts, error).await;
     }
 
-    async fn refuse_as(&mut self, io: Box<ConnectionIo>, facts: RequestFacts, error: Error) {
+    async fn refuse_as(&mut self, io: Box<ConnectionIo>, mut facts: RequestFacts, error: Error) {
         let started_ns = self.shard.context.clock.now_ns();
         let mut answer = AnswerIo::new(io, None);
         let status = error.status();
         let sent = self
             .shard
-            .send_response(&mut answer, facts, error.into(), "")
+            .send_response(&mut answer, &mut facts, error.into(), "")
             .await;
         let record = self.shard.start_refused_record(self.peer);
         self.shard

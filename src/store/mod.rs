@@ -2,7 +2,7 @@
 //! writer), one [`Store`] per shard (its own reading connection).
 //!
 //! A read runs on the shard, synchronously, and is short: whatever could be
-//! long is cut into pieces with [`engine::yield_now`] between them. A write
+//! long is cut into pieces with [`yield_now`](crate::engine::yield_now) between them. A write
 //! goes to the writer and is answered when it is durable; from then on every
 //! read on every shard sees it.
 

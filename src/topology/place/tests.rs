@@ -199,7 +199,7 @@ fn every_shard_may_have_its_own_settings() {
 #[test]
 fn settings_out_of_range_are_refused_under_their_own_key() {
     let machine = uniform_machine(1, 1, 1, 4, 1);
-    for (entries, near) in [(0, 16), (1_000, 1_024), (u32::MAX, 32_768)] {
+    for (entries, near) in [(0, 256), (1_000, 1_024), (u32::MAX, 32_768)] {
         let map = CoreMapOptions {
             ring_entries: entries,
             ..CoreMapOptions::default()
