@@ -75,6 +75,25 @@ fn a_write_that_was_answered_is_read_by_every_shard() {
 }
 
 #[test]
+fn a_clock_set_back_does_not_make_a_row_look_older() {
+    let fixture = Fixture::new();
+    let later = unix_ms() + 3_600_000;
+    shard().block_on(async {
+        fixture.store.create_user(person(1)).await.unwrap();
+        let connection = rusqlite::Connection::open(fixture.path()).unwrap();
+        connection
+            .execute("UPDATE users SET updated_at_ms = ?1", [later])
+            .unwrap();
+        let user = fixture
+            .store
+            .replace_user(1, person(2), ALWAYS)
+            .await
+            .unwrap();
+        assert_eq!(user.updated_at_ms, later);
+    });
+}
+
+#[test]
 fn emails_are_unique_in_either_case() {
     let fixture = Fixture::new();
     let with_email = |email: &str| NewUser {
