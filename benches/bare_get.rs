@@ -92,12 +92,25 @@ fn summarise(rows: &[Row]) -> String {
     );
     for (contender, name) in NAMES.iter().enumerate() {
         let of = |value: fn(&Row) -> f64| -> Vec<f64> {
-            rows.iter().filter(|row| row.contender == contender).map(value).collect()
+            rows.iter()
+                .filter(|row| row.contender == contender)
+                .map(value)
+                .collect()
         };
-        let floor: Vec<f64> = rows.iter().filter(|r| r.contender == 0).map(|r| r.cpu_us).collect();
-        let mut own: Vec<&Row> = rows.iter().filter(|row| row.contender == contender).collect();
+        let floor: Vec<f64> = rows
+            .iter()
+            .filter(|r| r.contender == 0)
+            .map(|r| r.cpu_us)
+            .collect();
+        let mut own: Vec<&Row> = rows
+            .iter()
+            .filter(|row| row.contender == contender)
+            .collect();
         own.sort_by_key(|row| row.round);
-        let ratios: Vec<f64> = own.iter().map(|row| row.cpu_us / floor[row.round]).collect();
+        let ratios: Vec<f64> = own
+            .iter()
+            .map(|row| row.cpu_us / floor[row.round])
+            .collect();
         let (cpu, cpu_min, cpu_max) = spread(&of(|row| row.cpu_us));
         let (ratio, ratio_min, ratio_max) = spread(&ratios);
         let (rate, ..) = spread(&of(|row| row.requests_per_s));
@@ -133,9 +146,14 @@ fn write_run(folder: &PathBuf, summary: &str, rows: &[Row]) {
 
 fn text_option(name: &str) -> Option<String> {
     let args: Vec<String> = std::env::args().collect();
-    args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1).cloned())
+    args.iter()
+        .position(|arg| arg == name)
+        .and_then(|at| args.get(at + 1).cloned())
 }
 
 fn option(name: &str) -> Option<u32> {
-    text_option(name).map(|text| text.parse().unwrap_or_else(|_| panic!("{name} takes a number")))
+    text_option(name).map(|text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} takes a number"))
+    })
 }

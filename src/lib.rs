@@ -11,10 +11,145 @@
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
 //! floor 3  resources  store  mesh
-//! floor 2  machine    topology  engine  log_sink  process_stats
+//! floor 2  machine    topology  engine  log_sink  error_log  process_stats  log_sink  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff
 //! floor 0  ground     error limits clock ids
+//! ```
+//!
+//! # Hello
+//!
+//! ```
+//! use corelane::{App, Ctx, Error, Response, Server};
+//!
+//! async fn hello(ctx: Ctx) -> Result<Response, Error> {
+//!     let name: String = ctx.param("name")?;
+//!     Ok(Response::text(format!("Hello, {name}!\n")))
+//! }
+//!
+//! let app = App::new().get("/hello/{name}", hello);
+//! # let options = corelane::server::ServerOptions { listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
+//! # let one = corelane::topology::CoreMapOptions { cores: corelane::topology::CoreSelection::Count(1), ..Default::default() };
+//! # let placement = corelane::topology::place(&corelane::topology::Machine::read()?, &one)?;
+//! # let server = Server::new(app).options(options).placement(placement).unpinned();
+//! # /*
+//! let server = Server::new(app);
+//! # */
+//! let server = server.start()?;
+//! # let answer = ask(server.local_addr(), "GET /hello/Ada%20L HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+//! # assert!(answer.ends_with("\r\n\r\nHello, Ada L!\n"), "{answer}");
+//! # server.drain();
+//! server.wait();
+//! # fn ask(to: std::net::SocketAddr, request: &str) -> String {
+//! #     use std::io::{Read, Write};
+//! #     let mut stream = std::net::TcpStream::connect(to).unwrap();
+//! #     stream.write_all(request.as_bytes()).unwrap();
+//! #     let mut answer = String::new();
+//! #     stream.read_to_string(&mut answer).unwrap();
+//! #     answer
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # JSON with per-shard state
+//!
+//! The closure given to [`App::state`] runs on every shard, on its own thread
+//! and reactor. The state is that shard's alone: no locks, and it need not be
+//! `Send`.
+//!
+//! ```
+//! use std::cell::RefCell;
+//! use std::collections::BTreeMap;
+//!
+//! use corelane::{App, Ctx, Error, Response, Server};
+//! use http::StatusCode;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Clone, Deserialize, Serialize)]
+//! struct Note {
+//!     title: String,
+//! }
+//!
+//! #[derive(Default)]
+//! struct Notes(RefCell<BTreeMap<u32, Note>>);
+//!
+//! async fn put_note(mut ctx: Ctx) -> Result<Response, Error> {
+//!     let id: u32 = ctx.param("id")?;
+//!     let note: Note = ctx.json().await?;
+//!     let notes = ctx.state::<Notes>();
+//!     let replaced = notes.0.borrow_mut().insert(id, note.clone()).is_some();
+//!     let status = if replaced { StatusCode::OK } else { StatusCode::CREATED };
+//!     Ok(Response::json(&note)?.with_status(status))
+//! }
+//!
+//! let app = App::new()
+//!     .state(|_shard| async { Ok(Notes::default()) })
+//!     .put("/notes/{id}", put_note);
+//! # let options = corelane::server::ServerOptions { listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
+//! # let one = corelane::topology::CoreMapOptions { cores: corelane::topology::CoreSelection::Count(1), ..Default::default() };
+//! # let placement = corelane::topology::place(&corelane::topology::Machine::read()?, &one)?;
+//! # let server = Server::new(app).options(options).placement(placement).unpinned().start()?;
+//! # let answer = ask(server.local_addr(), "{\"title\":\"x\"}");
+//! # assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
+//! # assert!(answer.ends_with("{\"title\":\"x\"}"), "{answer}");
+//! # assert!(ask(server.local_addr(), "{\"title\":7}").starts_with("HTTP/1.1 422 "));
+//! # assert!(ask(server.local_addr(), "{").starts_with("HTTP/1.1 400 "));
+//! # server.drain();
+//! # server.wait();
+//! # fn ask(to: std::net::SocketAddr, body: &str) -> String {
+//! #     use std::io::{Read, Write};
+//! #     let mut stream = std::net::TcpStream::connect(to).unwrap();
+//! #     write!(stream, "PUT /notes/1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+//! #     let mut answer = String::new();
+//! #     stream.read_to_string(&mut answer).unwrap();
+//! #     answer
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Streaming, both ways
+//!
+//! A request body is read from the socket only as fast as it is asked for, a
+//! response stream is polled only as fast as the client reads.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use corelane::{App, Ctx, Error, Response, Server};
+//! use futures_util::stream;
+//!
+//! /// Sends back what it gets, in upper case, while it is still coming.
+//! async fn shout(mut ctx: Ctx) -> Result<Response, Error> {
+//!     let loud = stream::unfold(ctx.take_body(), |mut body| async move {
+//!         match body.chunk().await {
+//!             Ok(Some(chunk)) => Some((Ok(Bytes::from(chunk.to_ascii_uppercase())), body)),
+//!             Ok(None) => None,
+//!             Err(error) => Some((Err(error), body)),
+//!         }
+//!     });
+//!     Ok(Response::stream("text/plain; charset=utf-8", loud))
+//! }
+//!
+//! let app = App::new().post("/shout", shout);
+//! # let options = corelane::server::ServerOptions { listen: ([127, 0, 0, 1], 0).into(), ..Default::default() };
+//! # let one = corelane::topology::CoreMapOptions { cores: corelane::topology::CoreSelection::Count(1), ..Default::default() };
+//! # let placement = corelane::topology::place(&corelane::topology::Machine::read()?, &one)?;
+//! # let server = Server::new(app).options(options).placement(placement).unpinned().start()?;
+//! # use std::io::{Read, Write};
+//! # let mut stream = std::net::TcpStream::connect(server.local_addr())?;
+//! # write!(stream, "POST /shout HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 11\r\n\r\nhello ")?;
+//! # let mut early = [0; 512];
+//! # let mut seen = String::new();
+//! # while !seen.contains("HELLO ") {
+//! #     let n = stream.read(&mut early)?;
+//! #     assert!(n > 0, "the first half comes back before the second is sent: {seen}");
+//! #     seen.push_str(std::str::from_utf8(&early[..n])?);
+//! # }
+//! # stream.write_all(b"world")?;
+//! # stream.read_to_string(&mut seen)?;
+//! # assert!(seen.ends_with("5\r\nWORLD\r\n0\r\n\r\n"), "{seen}");
+//! # server.drain();
+//! # server.wait();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 pub mod clock;
@@ -31,6 +166,7 @@ pub mod semantics;
 pub mod static_path;
 
 pub mod engine;
+pub mod error_log;
 pub mod log_sink;
 pub mod process_stats;
 pub mod topology;
@@ -49,3 +185,8 @@ pub mod server;
 pub use app::{App, Body, Ctx, Next, Response, Route, ShardInfo};
 pub use error::Error;
 pub use server::{Server, ServerHandle};
+
+/// The README's example, compiled and run like every other one.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

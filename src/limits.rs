@@ -73,8 +73,12 @@ pub const TRAILERS_MAX: usize = 100;
 pub const ROUTE_PARAMS_MAX: usize = 8;
 
 /// First read buffer of a connection: what an idle keep-alive connection pins.
-pub const READ_BUFFER_SMALL_BYTES: usize = 2 * KIB;
-/// Read buffer of a connection that fills the small one.
+pub const READ_BUFFER_SMALL_BYTES: usize = KIB;
+/// Read buffer of a connection whose requests do not fit the small one; it too
+/// waits in the read.
+pub const READ_BUFFER_MEDIUM_BYTES: usize = 4 * KIB;
+/// Read buffer of a connection that fills the medium one; never held while
+/// idle.
 pub const READ_BUFFER_LARGE_BYTES: usize = 32 * KIB;
 /// Responses collected for one write; over it the connection writes early.
 pub const WRITE_BATCH_BYTES: usize = 64 * KIB;
@@ -90,6 +94,9 @@ pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
 pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
 /// Requests served in one go before the other tasks of the shard get a turn.
 pub const REQUESTS_PER_TURN_MAX: u32 = 64;
+/// Chunks of one response stream sent in one go before the other tasks of the
+/// shard get a turn.
+pub const CHUNKS_PER_TURN_MAX: u32 = 16;
 /// 503 answers to connections over the limit under way at once, per shard;
 /// past it such connections are closed without an answer.
 pub const OVERLOAD_ANSWERS_MAX: usize = 64;
@@ -122,6 +129,9 @@ pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
 /// Batches waiting for the log writer, process-wide. Full: lines are dropped
 /// and counted.
 pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
+/// Lines waiting for the error log's writer. Full: lines are dropped and
+/// counted.
+pub const ERROR_LOG_QUEUE_MAX: usize = 1_024;
 /// Rows of a list page when the client does not say.
 pub const PAGE_ROWS_DEFAULT: u32 = 20;
 /// Rows of a list page at most. Over it: 422.
@@ -164,6 +174,8 @@ pub const CORE_LIST_BYTES_MAX: usize = 4 * KIB;
 /// A core map file, bytes: one table with every key for each of
 /// [`CPU_IDS_MAX`] shards, with comments, fits.
 pub const CORE_MAP_BYTES_MAX: usize = 256 * KIB;
+/// A config file, bytes: every key with its comments, and an embedded core map.
+pub const CONFIG_BYTES_MAX: usize = 2 * CORE_MAP_BYTES_MAX;
 /// Submission entries of one shard's ring; the kernel wants a power of two, and
 /// the reactor rounds less than this up to it.
 pub const RING_ENTRIES_MIN: u32 = 256;
@@ -198,7 +210,8 @@ pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
 /// one, so a start that is interrupted leaves all of them or none.
 pub const STORE_SEED_FIRST_BATCH_ROWS: u64 = 200_000;
 
-const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_LARGE_BYTES);
+const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_MEDIUM_BYTES);
+const _: () = assert!(READ_BUFFER_MEDIUM_BYTES < READ_BUFFER_LARGE_BYTES);
 const _: () = assert!(
     16 * KIB <= READ_BUFFER_LARGE_BYTES,
     "a default head fits one large buffer"

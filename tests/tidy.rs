@@ -53,7 +53,10 @@ fn every_module_has_its_floor() {
         .map(|at| identifier(library.product[at + 3..].trim_start()).to_owned())
         .collect();
     let placed: BTreeSet<String> = house.floors.keys().cloned().collect();
-    assert_eq!(declared, placed, "modules of src/lib.rs, and the floors in its head");
+    assert_eq!(
+        declared, placed,
+        "modules of src/lib.rs, and the floors in its head"
+    );
 }
 
 /// The sources and what the head of `src/lib.rs` says of them.
@@ -68,10 +71,17 @@ impl House {
     fn read() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let sources = Source::read_all(root, &["src", "tests", "benches", "examples"]);
-        let mut house = Self { sources, floors: BTreeMap::new(), reexports: BTreeMap::new() };
+        let mut house = Self {
+            sources,
+            floors: BTreeMap::new(),
+            reexports: BTreeMap::new(),
+        };
         let library = house.source("src/lib.rs");
         let (floors, reexports) = (read_floors(&library.text), read_reexports(&library.product));
-        assert!(floors.len() > 10, "the floors in the head of src/lib.rs: {floors:?}");
+        assert!(
+            floors.len() > 10,
+            "the floors in the head of src/lib.rs: {floors:?}"
+        );
         (house.floors, house.reexports) = (floors, reexports);
         house
     }
@@ -83,7 +93,10 @@ impl House {
 
     /// Product files below `src/`, with the top module each belongs to.
     fn modules(&self) -> impl Iterator<Item = (&Source, &str)> {
-        let product = self.sources.iter().filter(|source| source.path.starts_with("src/"));
+        let product = self
+            .sources
+            .iter()
+            .filter(|source| source.path.starts_with("src/") && !source.product.is_empty());
         product.filter_map(|source| Some((source, *source.module_path().first()?)))
     }
 
@@ -93,7 +106,9 @@ impl House {
     }
 
     fn floor_one(&self) -> impl Iterator<Item = &Source> {
-        self.modules().filter(|(_, module)| self.floors[*module] == 1).map(|(source, _)| source)
+        self.modules()
+            .filter(|(_, module)| self.floors[*module] == 1)
+            .map(|(source, _)| source)
     }
 
     /// A floor uses only floors below it, or itself; on floor 1 each module
@@ -103,7 +118,9 @@ impl House {
             let floor = self.floors[module];
             for (at, name) in source.root_names() {
                 let used = self.reexports.get(&name).unwrap_or(&name);
-                let Some(&used_floor) = self.floors.get(used) else { continue };
+                let Some(&used_floor) = self.floors.get(used) else {
+                    continue;
+                };
                 let alone = floor == 1 && used_floor == 1 && used != module;
                 if used_floor > floor || alone {
                     let why = format!("{module} (floor {floor}) uses {used} (floor {used_floor})");
@@ -153,7 +170,9 @@ impl House {
         let names = private.into_iter().flat_map(|at| {
             let end = app.product[at..].find(';').expect("the end of a use") + at;
             let list = app.product[at..end].rsplit("::").next().unwrap_or_default();
-            list.split([',', '{', '}']).map(|name| name.trim().to_owned()).collect::<Vec<_>>()
+            list.split([',', '{', '}'])
+                .map(|name| name.trim().to_owned())
+                .collect::<Vec<_>>()
         });
         for name in names.filter(|name| !name.is_empty()) {
             for source in self.modules_of(&["handlers"]) {
@@ -196,7 +215,11 @@ impl House {
                 continue;
             }
             for at in words(&source.code, "monoio") {
-                let line = source.code[..at].rsplit('\n').next().unwrap_or_default().trim();
+                let line = source.code[..at]
+                    .rsplit('\n')
+                    .next()
+                    .unwrap_or_default()
+                    .trim();
                 let names_our_file = source.path == "src/engine/mod.rs"
                     && matches!(line, "mod" | "pub use" | "pub(crate) use");
                 if !names_our_file {
@@ -217,13 +240,27 @@ impl House {
     fn check_lengths(&self, breaches: &mut Breaches) {
         for source in &self.sources {
             let lines = source.text.lines().count();
-            let most = if source.path == "src/main.rs" { MAIN_LINES_MAX } else { FILE_LINES_MAX };
+            let most = if source.path == "src/main.rs" {
+                MAIN_LINES_MAX
+            } else {
+                FILE_LINES_MAX
+            };
             if lines > most {
-                breaches.add("long-file", source, 0, format!("{lines} lines, {most} at most"));
+                breaches.add(
+                    "long-file",
+                    source,
+                    0,
+                    format!("{lines} lines, {most} at most"),
+                );
             }
             for (at, name, lines) in source.functions() {
                 if lines > FUNCTION_LINES_MAX {
-                    breaches.add("long-function", source, at, format!("{name}: {lines} lines"));
+                    breaches.add(
+                        "long-function",
+                        source,
+                        at,
+                        format!("{name}: {lines} lines"),
+                    );
                 }
             }
         }
@@ -232,8 +269,16 @@ impl House {
     /// A file says first what it is; a crate's documentation may say more.
     fn check_heads(&self, breaches: &mut Breaches) {
         for source in &self.sources {
-            let head = source.text.lines().take_while(|line| line.starts_with("//!")).count();
-            let most = if source.path == "src/lib.rs" { usize::MAX } else { HEAD_LINES_MAX };
+            let head = source
+                .text
+                .lines()
+                .take_while(|line| line.starts_with("//!"))
+                .count();
+            let most = if source.path == "src/lib.rs" {
+                usize::MAX
+            } else {
+                HEAD_LINES_MAX
+            };
             if head == 0 || head > most || source.text.starts_with("//! (being written)") {
                 breaches.add("file-head", source, 0, format!("{head} lines of `//!`"));
             }
@@ -243,7 +288,10 @@ impl House {
     fn check_names(&self, breaches: &mut Breaches) {
         for source in &self.sources {
             for part in source.module_path() {
-                if matches!(part, "utils" | "util" | "common" | "helpers" | "helper" | "manager") {
+                if matches!(
+                    part,
+                    "utils" | "util" | "common" | "helpers" | "helper" | "manager"
+                ) {
                     breaches.add("name", source, 0, format!("a module named {part}"));
                 }
             }
@@ -258,7 +306,11 @@ impl House {
 
     fn check_leftovers(&self, breaches: &mut Breaches) {
         let macros = &["dbg!", "todo!", "unimplemented!"];
-        let notes = [concat!("FIX", "ME"), concat!("XX", "X:"), concat!("TO", "DO")];
+        let notes = [
+            concat!("FIX", "ME"),
+            concat!("XX", "X:"),
+            concat!("TO", "DO"),
+        ];
         for source in &self.sources {
             breaches.add_each("leftover", source, &source.code, macros);
             breaches.add_each("leftover", source, &source.text, &notes);
@@ -266,13 +318,26 @@ impl House {
     }
 }
 
+/// Lines `//! floor N  name  module module`, and lines that go on with modules.
 fn read_floors(text: &str) -> BTreeMap<String, usize> {
     let mut floors = BTreeMap::new();
-    for line in text.lines().filter_map(|line| line.strip_prefix("//! floor ")) {
-        let mut words = line.split_whitespace();
-        let floor = words.next().and_then(|word| word.parse().ok()).expect("a floor number");
-        for module in words.skip(1) {
-            floors.insert(module.to_owned(), floor);
+    let mut current = None;
+    for line in text.lines().map_while(|line| line.strip_prefix("//!")) {
+        let modules = match line.strip_prefix(" floor ") {
+            Some(rest) => {
+                let (number, rest) = rest.split_once(' ').expect("a floor's name");
+                current = Some(number.parse().expect("a floor number"));
+                rest.trim_start().split_once(' ').expect("modules").1
+            }
+            None if line.starts_with("      ") => line,
+            None => {
+                current = None;
+                continue;
+            }
+        };
+        if let Some(floor) = current {
+            let names = modules.split_whitespace();
+            floors.extend(names.map(|module| (module.to_owned(), floor)));
         }
     }
     floors
@@ -280,9 +345,16 @@ fn read_floors(text: &str) -> BTreeMap<String, usize> {
 
 fn read_reexports(code: &str) -> BTreeMap<String, String> {
     let mut reexports = BTreeMap::new();
-    for line in code.split(';').filter_map(|item| item.trim().strip_prefix("pub use ")) {
+    for line in code
+        .split(';')
+        .filter_map(|item| item.trim().strip_prefix("pub use "))
+    {
         let (module, names) = line.split_once("::").expect("a path");
-        for name in names.split([',', '{', '}']).map(str::trim).filter(|name| !name.is_empty()) {
+        for name in names
+            .split([',', '{', '}'])
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
             reexports.insert(name.to_owned(), module.to_owned());
         }
     }
@@ -312,8 +384,15 @@ fn check_text_files(breaches: &mut Breaches) {
         concat!("files.python", "hosted.org"),
     ];
     for path in files_of_repository(root) {
-        let Ok(text) = std::fs::read_to_string(root.join(&path)) else { continue };
-        let wide = path.ends_with(".md") || path.ends_with(".xml") || path.starts_with("Cargo.");
+        // Raw requests keep their line ends.
+        if path.starts_with("tests/corpus/") || path.starts_with("tests/fuzz/corpus/") {
+            continue;
+        }
+        let Ok(text) = std::fs::read_to_string(root.join(&path)) else {
+            continue;
+        };
+        let wide =
+            path.ends_with(".md") || path.contains("/fixtures/") || path.starts_with("Cargo.");
         for (index, line) in text.lines().enumerate() {
             let mut breach = |rule, why: String| breaches.add_at(rule, &path, index + 1, why);
             if line.contains('\t') {
@@ -341,7 +420,10 @@ fn files_of_repository(root: &Path) -> Vec<String> {
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)
         .output();
-    let listed = git.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let listed = git
+        .ok()
+        .filter(|output| output.status.success())
+        .map(|output| output.stdout);
     let listed = String::from_utf8(listed.unwrap_or_default()).expect("UTF-8 paths");
     if !listed.is_empty() {
         return listed.lines().map(str::to_owned).collect();
@@ -387,6 +469,11 @@ impl Breaches {
                 wrong.push(lower);
             }
         }
-        assert!(wrong.is_empty(), "{} breaches of style:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{} breaches of style:\n{}",
+            wrong.len(),
+            wrong.join("\n")
+        );
     }
 }

@@ -19,7 +19,10 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts `command` and waits until it says where it listens.
     pub fn start(mut command: Command, port: u16) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         while let Some(Ok(line)) = lines.next() {
             if line.starts_with("listening on") {
@@ -34,7 +37,9 @@ impl ServerProcess {
         let tasks = format!("/proc/{}/task", self.child.id());
         let threads = std::fs::read_dir(tasks).expect("the server runs");
         threads
-            .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok())
+            .filter_map(|thread| {
+                std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()
+            })
             .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
             .sum()
     }
@@ -67,18 +72,28 @@ pub fn free_port() -> u16 {
 pub fn corelane(engine: EngineKind, cpu: usize) -> ServerProcess {
     let port = free_port();
     let mut command = Command::new(std::env::current_exe().expect("this executable"));
-    command.args(["--serve", engine.name(), &port.to_string(), &cpu.to_string()]);
+    command.args([
+        "--serve",
+        engine.name(),
+        &port.to_string(),
+        &cpu.to_string(),
+    ]);
     ServerProcess::start(command, port)
 }
 
 /// Becomes the server of [`corelane`] if the arguments say so.
 pub fn serve_if_asked() {
     let args: Vec<String> = std::env::args().collect();
-    let Some(at) = args.iter().position(|arg| arg == "--serve") else { return };
+    let Some(at) = args.iter().position(|arg| arg == "--serve") else {
+        return;
+    };
     let engine = EngineKind::from_name(&args[at + 1]).expect("an engine");
     let machine = Machine::read().expect("the machine");
     let cpu = args[at + 3].parse().expect("a CPU");
-    let map = CoreMapOptions { cores: CoreSelection::List(vec![cpu]), ..Default::default() };
+    let map = CoreMapOptions {
+        cores: CoreSelection::List(vec![cpu]),
+        ..Default::default()
+    };
     let mut placement = place(&machine, &map).expect("the CPU exists");
     placement.shards[0].engine = Some(engine);
     let port: u16 = args[at + 2].parse().expect("a port");
@@ -99,14 +114,26 @@ pub fn serve_if_asked() {
 pub fn build_rival(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = root.join("target/rivals");
-    let manifest = root.join("benches/versus/rivals").join(name).join("Cargo.toml");
+    let manifest = root
+        .join("benches/versus/rivals")
+        .join(name)
+        .join("Cargo.toml");
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--quiet", "--locked", "--manifest-path"])
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--locked",
+            "--manifest-path",
+        ])
         .arg(manifest)
         .arg("--target-dir")
         .arg(&target)
         .status();
-    assert!(status.expect("cargo runs").success(), "{name} does not build");
+    assert!(
+        status.expect("cargo runs").success(),
+        "{name} does not build"
+    );
     target.join("release").join(name)
 }
 
@@ -126,10 +153,18 @@ pub fn wrk(port: u16, cpu: usize, connections: u32, seconds: u32) -> Load {
         .output()
         .expect("wrk and taskset are installed: apt-get install wrk util-linux");
     let text = String::from_utf8_lossy(&output.stdout);
-    let counted = text.lines().find_map(|line| line.trim().split_once(" requests in "));
+    let counted = text
+        .lines()
+        .find_map(|line| line.trim().split_once(" requests in "));
     let (requests, rest) = counted.unwrap_or_else(|| panic!("wrk said: {text}"));
-    let seconds = rest.split("s,").next().and_then(|s| s.trim().parse().ok()).expect("seconds");
-    let errors = text.lines().filter(|l| l.contains("Non-2xx") || l.contains("Socket errors"));
+    let seconds = rest
+        .split("s,")
+        .next()
+        .and_then(|s| s.trim().parse().ok())
+        .expect("seconds");
+    let errors = text
+        .lines()
+        .filter(|l| l.contains("Non-2xx") || l.contains("Socket errors"));
     Load {
         requests: requests.trim().parse().expect("a count"),
         seconds,
@@ -141,7 +176,11 @@ pub fn wrk(port: u16, cpu: usize, connections: u32, seconds: u32) -> Load {
 pub fn spread(values: &[f64]) -> (f64, f64, f64) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    (sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1])
+    (
+        sorted[sorted.len() / 2],
+        sorted[0],
+        sorted[sorted.len() - 1],
+    )
 }
 
 /// What a run folder says of the machine and the program.
@@ -154,10 +193,16 @@ pub fn describe_host() -> String {
         )
     };
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("");
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("");
     let governor = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
     let governor = std::fs::read_to_string(governor).unwrap_or_else(|_| "none shown".to_owned());
-    let command: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let command: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
     format!(
         "- arguments: `{}`\n- commit: {}\n- kernel: {}\n- CPU: {} x {}\n- governor: {}\n- {}\n- {}\n",
         command.join(" "),
@@ -167,6 +212,12 @@ pub fn describe_host() -> String {
         model.trim_start_matches([' ', '\t', ':']),
         governor.trim(),
         said("rustc", &["--version"]),
-        said("wrk", &["-v"]).lines().next().unwrap_or("wrk").split(" Copyright").next().unwrap_or("wrk"),
+        said("wrk", &["-v"])
+            .lines()
+            .next()
+            .unwrap_or("wrk")
+            .split(" Copyright")
+            .next()
+            .unwrap_or("wrk"),
     )
 }

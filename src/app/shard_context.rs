@@ -27,6 +27,8 @@ pub(crate) struct ShardContext {
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) server_started: Instant,
     pub(crate) draining: Cell<bool>,
+    /// Boxed because requests own theirs boxed: moving one moves a pointer.
+    #[allow(clippy::vec_box)]
     pub(crate) spare_parts: RefCell<Vec<Box<RequestParts>>>,
 }
 

@@ -47,6 +47,23 @@ pub fn parse(text: &str, file_name: &str) -> Result<ParsedCoreMap, CoreMapError>
     table.resolve(text, file_name)
 }
 
+/// Reads the `[core_map]` section of a larger file whose other keys are not
+/// looked at. Without the section: the default.
+///
+/// # Errors
+///
+/// As [`parse`], with the line in that file.
+pub fn parse_section(text: &str, file_name: &str) -> Result<ParsedCoreMap, CoreMapError> {
+    #[derive(Deserialize)]
+    struct Embedded {
+        #[serde(default)]
+        core_map: CoreMapTable,
+    }
+    let source = Source { text, file_name };
+    let embedded: Embedded = toml::from_str(text).map_err(|error| source.toml_error(&error))?;
+    embedded.core_map.resolve(text, file_name)
+}
+
 /// A core map that makes sense, not yet held against a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParsedCoreMap {

@@ -2,7 +2,7 @@
 //! driver, built explicitly. The only file that names monoio.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use monoio::buf::{IoBuf, IoBufMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, Canceller};
 use monoio::net::{TcpListener as ReactorListener, TcpStream as ReactorStream};
 use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
-use super::remote::Port;
+use super::remote::{Port, Pumped};
 use super::{BlockingPool, BuildError, Elapsed, EngineKind, EngineOptions};
 
 /// One shard's event loop. Lives and dies on the thread that built it.
@@ -83,6 +83,17 @@ impl Runtime {
         }
     }
 
+    /// Frees the runtime after its own operations have ended. Every task that
+    /// reads, writes or accepts must have ended before.
+    pub fn shutdown(mut self) {
+        let port = self.port.clone();
+        self.block_on(async move {
+            port.close();
+            // Operations that were cancelled complete within a moment.
+            sleep(SETTLE).await;
+        });
+    }
+
     /// Leaks the runtime with whatever operations it still has in flight. A
     /// ring is torn down by the kernel some time after it is closed; freeing
     /// the buffers of unfinished operations before that would let the kernel
@@ -91,6 +102,10 @@ impl Runtime {
         std::mem::forget(self);
     }
 }
+
+/// What the reactor gets to complete cancelled operations before its memory
+/// is freed.
+const SETTLE: Duration = Duration::from_millis(20);
 
 fn build_io_uring(entries: u32) -> Result<monoio::Runtime<TimeDriver<IoUringDriver>>, BuildError> {
     let deadline = Instant::now() + Duration::from_secs(1);
@@ -140,7 +155,11 @@ async fn pump_arrivals(mut bell: monoio::net::UnixStream, port: Rc<Port>) {
         buffer = returned;
         match result {
             Ok(0) => return,
-            Ok(_) => port.pump(),
+            Ok(_) => {
+                if port.pump() == Pumped::Closed {
+                    return;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }
@@ -187,6 +206,7 @@ pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Outp
 /// A listening socket of one shard.
 pub struct TcpListener {
     inner: ReactorListener,
+    canceller: RefCell<Canceller>,
 }
 
 impl TcpListener {
@@ -208,6 +228,7 @@ impl TcpListener {
         listener.set_nonblocking(monoio::utils::is_legacy())?;
         Ok(Self {
             inner: ReactorListener::from_std(listener)?,
+            canceller: RefCell::default(),
         })
     }
 
@@ -217,12 +238,22 @@ impl TcpListener {
     /// # Errors
     /// As accept(2); ECONNABORTED and EMFILE are for the caller to survive.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = self.inner.accept().await?;
+        let handle = self.canceller.borrow().handle();
+        let (stream, peer) = self.inner.cancelable_accept(handle).await?;
         Ok((TcpStream::new(stream), peer))
     }
 
-    /// Makes a pending [`accept`](Self::accept) return with an error and new
-    /// connections be refused.
+    /// Makes a pending [`accept`](Self::accept) return, with ECANCELED or with
+    /// the connection that came first. The socket stays open for others who
+    /// hold it.
+    pub fn cancel_accept(&self) {
+        let canceller = self.canceller.take();
+        self.canceller.replace(canceller.cancel());
+    }
+
+    /// Ends the socket for everybody who holds it: a pending
+    /// [`accept`](Self::accept) returns with an error and new connections are
+    /// refused.
     pub fn close(&self) {
         // SAFETY: `self.inner` keeps the descriptor open during this call.
         let fd = unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) };

@@ -10,7 +10,7 @@
 //! are bounded by the queues that accept the work.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::Write;
 use std::marker::PhantomData;
@@ -168,6 +168,7 @@ pub(super) struct Port {
     arrivals: mpsc::Receiver<Arrival>,
     slots: RefCell<Slots>,
     callbacks: RefCell<Callbacks>,
+    closed: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -211,6 +212,7 @@ impl Port {
             arrivals,
             slots: RefCell::default(),
             callbacks: RefCell::default(),
+            closed: Cell::new(false),
         };
         Ok((Rc::new(port), listening))
     }
@@ -231,8 +233,17 @@ impl Port {
         self.slots.borrow_mut().open()
     }
 
+    /// Ends the pump: nothing is delivered afterwards.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        self.mailbox.doorbell.ring();
+    }
+
     /// Takes everything that has arrived and wakes who waits for it.
-    pub(super) fn pump(&self) {
+    pub(super) fn pump(&self) -> Pumped {
+        if self.closed.get() {
+            return Pumped::Closed;
+        }
         // Cleared before looking: what arrives after this rings again.
         self.mailbox.doorbell.rung.store(false, Ordering::SeqCst);
         while let Ok(arrival) = self.arrivals.try_recv() {
@@ -245,7 +256,15 @@ impl Port {
         for callback in callbacks {
             callback();
         }
+        Pumped::Open
     }
+}
+
+/// Whether there will be more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pumped {
+    Open,
+    Closed,
 }
 
 /// Restores the thread's previous port.

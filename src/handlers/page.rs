@@ -74,7 +74,10 @@ const TOO_DEEP: &str = "lies too deep: at most 10000 rows can be skipped by numb
                         follow `next`, whose `after=` goes to any depth";
 const NOT_A_CURSOR: &str = "is not a cursor of this list in this order; \
                             take it from `next` as it is";
-const _: () = assert!(PAGE_OFFSET_ROWS_MAX == 10_000, "the number is written in TOO_DEEP");
+const _: () = assert!(
+    PAGE_OFFSET_ROWS_MAX == 10_000,
+    "the number is written in TOO_DEEP"
+);
 
 /// Writes `{"data":[…],"page":…,"limit":…,"next":…}`. `page` is null on a page
 /// that starts after a cursor, `next` on the last page.

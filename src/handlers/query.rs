@@ -178,10 +178,7 @@ mod tests {
             error.fields()[0].message,
             "must be a whole number from 1 to 100"
         );
-        assert_eq!(
-            error.fields()[1].message,
-            "must be a number from -90 to 90"
-        );
+        assert_eq!(error.fields()[1].message, "must be a number from -90 to 90");
 
         let mut faults = Faults::new();
         let pairs = QueryPairs::parse(Some("limit=100&lat=-90"), KNOWN, &mut faults);

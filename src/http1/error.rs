@@ -7,6 +7,8 @@ use std::fmt;
 
 use http::StatusCode;
 
+use crate::error::Error;
+
 /// Why a request was refused. [`ParseError::status`] is the answer,
 /// [`ParseError::detail`] a sentence for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -161,4 +163,10 @@ impl fmt::Display for ParseError {
     }
 }
 
-impl std::error::Error for ParseError {}
+/// `?` in a handler that reads a body: the refusal's own status. `ParseError`
+/// is no `std::error::Error`, because any of those becomes a 500.
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Self {
+        Self::new(error.status(), error.detail())
+    }
+}

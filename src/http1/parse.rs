@@ -17,6 +17,22 @@ use super::target;
 
 /// Parses one head after the other. Remembers how far a partial head was
 /// judged; begins anew by itself after a complete or a refused one.
+///
+/// ```
+/// use corelane::http1::{BodyFraming, HeadLimits, HeadParser, HeadStatus, RequestHead};
+///
+/// let (mut parser, mut head) = (HeadParser::new(), RequestHead::new());
+/// let limits = HeadLimits::default();
+/// let received = b"GET /users?page=2 HTTP/1.1\r\nHost: example.com\r\n\r\n";
+/// assert_eq!(parser.parse(&received[..30], &limits, &mut head)?, HeadStatus::Partial);
+/// assert_eq!(
+///     parser.parse(received, &limits, &mut head)?,
+///     HeadStatus::Complete { head_bytes: received.len() },
+/// );
+/// assert_eq!((head.path(), head.query()), ("/users", Some("page=2")));
+/// assert_eq!(head.framing(), BodyFraming::None);
+/// # Ok::<(), corelane::http1::ParseError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct HeadParser {
     phase: Phase,

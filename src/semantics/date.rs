@@ -91,7 +91,11 @@ mod tests {
         }
 
         #[test]
-        fn no_near_date_panics(value in "[A-Z][a-z]{2,8}[, ]{1,2}[0-9]{2}[- ][JFMASOND][a-z]{2}[- ][0-9]{2,4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT") {
+        fn no_near_date_panics(
+            day in "[A-Z][a-z]{2,8}[, ]{1,2}[0-9]{2}[- ][JFMASOND][a-z]{2}[- ][0-9]{2,4}",
+            time in "[0-9]{2}:[0-9]{2}:[0-9]{2} GMT",
+        ) {
+            let value = format!("{day} {time}");
             parse_http_date(value.as_bytes());
         }
     }

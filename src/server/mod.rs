@@ -24,6 +24,7 @@ pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
 use crate::access_log::LogFormat;
 use crate::app::App;
 use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime, bind_std};
+use crate::error_log::ErrorLog;
 use crate::ids::boot_id;
 use crate::log_sink::{AccessLogSink, LogTarget};
 use crate::mesh::Mesh;
@@ -134,6 +135,7 @@ impl Server {
             pool,
             pin: self.pin,
             sink,
+            errors: ErrorLog::start().map_err(StartError::Thread)?,
         };
         Supervisor::start(plan, placement, engines, listeners, local_addr)
     }

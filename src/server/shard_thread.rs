@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::{RequestIdMode, ServerOptions};
 use crate::app::{App, ShardInfo};
 use crate::engine::{BlockingPool, EngineOptions, Runtime};
+use crate::error_log::ErrorLog;
 use crate::log_sink::AccessLogSink;
 use crate::mesh::Mesh;
 use crate::metrics::ShardSnapshot;
@@ -29,6 +30,7 @@ pub(super) struct ShardPlan {
     pub(super) pool: BlockingPool,
     pub(super) pin: bool,
     pub(super) sink: Option<AccessLogSink>,
+    pub(super) errors: ErrorLog,
 }
 
 /// What one incarnation of a shard is started with.
@@ -119,10 +121,10 @@ fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) 
 
 /// Frees the runtime if nothing is in flight any more, else leaks it.
 fn end(runtime: Runtime, shard: Rc<Shard>) {
-    let quiet = !shard.has_connections();
+    let quiet = shard.is_quiet();
     drop(shard);
     if quiet {
-        drop(runtime);
+        runtime.shutdown();
     } else {
         runtime.abandon();
     }
@@ -149,6 +151,7 @@ impl ShardPlan {
             server_started: self.server_started,
             mesh: self.mesh.clone(),
             log: self.sink.as_ref().map(AccessLogSink::shard_log),
+            errors: self.errors.clone(),
             inherited: incarnation.inherited,
         }
     }

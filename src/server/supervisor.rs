@@ -75,8 +75,10 @@ impl ServerHandle {
     /// Waits until all shards have ended after a [`drain`](Self::drain).
     pub fn wait(self) -> ExitReport {
         let report = self.supervisor.join();
+        let timeout = Duration::from_millis(LOG_CLOSE_TIMEOUT_MS);
+        self.plan.errors.flush(timeout);
         if let Some(sink) = self.plan.sink {
-            sink.close(Duration::from_millis(LOG_CLOSE_TIMEOUT_MS));
+            sink.close(timeout);
         }
         report.unwrap_or(ExitReport {
             drained: false,
@@ -324,7 +326,9 @@ impl Supervisor {
         }
         let delay_ms = shard.backoff.next_delay_ms(now_ms);
         shard.state = State::Waiting(Instant::now() + Duration::from_millis(delay_ms));
-        eprintln!("corelane: shard {index} died ({reason}); restarting in {delay_ms} ms");
+        self.plan.errors.tell(format!(
+            "shard {index} died ({reason}); restarting in {delay_ms} ms"
+        ));
     }
 
     fn next_restart(&self) -> Option<Instant> {

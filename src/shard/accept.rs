@@ -16,13 +16,15 @@ impl Shard {
     /// Accepts until the listener is closed. Nothing races an accept: a
     /// connection accepted into a dropped future would be lost.
     pub(super) async fn accept_connections(self: Rc<Self>) {
-        loop {
+        while !self.context.draining.get() {
             match self.listener.accept().await {
                 Ok((stream, peer)) => self.admit(stream, peer),
-                Err(_) if self.context.draining.get() => return,
+                Err(_) if self.context.draining.get() => break,
                 Err(error) => self.survive_accept_error(&error).await,
             }
         }
+        self.accepting.set(false);
+        self.connection_ended.notify();
     }
 
     fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
@@ -59,11 +61,11 @@ impl Shard {
             Some(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
             _ => {
                 if self.accept_trouble.tell_again() {
-                    eprintln!(
-                        "corelane: shard {} cannot accept: {error}; pausing {ACCEPT_PAUSE_MS} ms \
-                         (if descriptors ran out, raise LimitNOFILE or `ulimit -n`)",
+                    self.errors.tell(format!(
+                        "shard {} cannot accept: {error}; pausing {ACCEPT_PAUSE_MS} ms (if \
+                         descriptors ran out, raise LimitNOFILE or `ulimit -n`)",
                         self.context.info.index
-                    );
+                    ));
                 }
                 engine::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
             }

@@ -5,7 +5,10 @@ use std::io;
 use std::rc::Rc;
 
 use crate::engine::{StreamCloser, TcpStream};
-use crate::limits::{READ_BUFFER_LARGE_BYTES, READ_BUFFER_SMALL_BYTES, WRITE_BUFFER_KEEP_BYTES};
+use crate::limits::{
+    READ_BUFFER_LARGE_BYTES, READ_BUFFER_MEDIUM_BYTES, READ_BUFFER_SMALL_BYTES,
+    WRITE_BUFFER_KEEP_BYTES,
+};
 
 /// What a connection is waiting for; the sweep has a limit for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +114,7 @@ impl ConnectionIo {
     /// the socket polled: one operation more, but for connections that fill
     /// large buffers that is one per batch of requests.
     pub(super) async fn read_between_requests(&mut self) -> io::Result<usize> {
-        if self.input.capacity() > READ_BUFFER_SMALL_BYTES {
+        if self.input.capacity() > READ_BUFFER_MEDIUM_BYTES {
             self.input = Vec::new();
             if self.output.capacity() > WRITE_BUFFER_KEEP_BYTES {
                 self.output = Vec::new();
@@ -155,6 +158,7 @@ impl ConnectionIo {
         if length == capacity {
             let wanted = match capacity {
                 0 => READ_BUFFER_SMALL_BYTES,
+                1..READ_BUFFER_MEDIUM_BYTES => READ_BUFFER_MEDIUM_BYTES,
                 _ => READ_BUFFER_LARGE_BYTES.max(capacity * 2),
             };
             self.input.reserve_exact(wanted - length);

@@ -31,13 +31,14 @@ impl Shard {
         cut
     }
 
-    /// Shuts every connection down and gives their tasks a second to end.
-    /// Afterwards no operation of theirs should be in flight.
+    /// Stops accepting, shuts every connection down and gives their tasks a
+    /// second to end. Afterwards no operation of theirs should be in flight;
+    /// the listening socket is as it was, for a successor.
     pub(crate) async fn cut_connections(self: &Rc<Self>) {
         self.context.draining.set(true);
-        self.listener.close();
+        self.listener.cancel_accept();
         let deadline = Instant::now() + Duration::from_secs(1);
-        while self.has_connections() && Instant::now() < deadline {
+        while !self.is_quiet() && Instant::now() < deadline {
             for (_, connection) in self.connections.borrow().iter() {
                 connection.closer.shutdown();
             }
@@ -45,9 +46,13 @@ impl Shard {
         }
     }
 
-    /// Whether connections are left.
-    pub(crate) fn has_connections(&self) -> bool {
+    fn has_connections(&self) -> bool {
         !self.connections.borrow().is_empty()
+    }
+
+    /// Whether no operation on a socket is in flight any more.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.has_connections() && !self.accepting.get() && self.overload_answers.get() == 0
     }
 
     fn close_idle(&self) {

@@ -28,6 +28,7 @@ use slab::Slab;
 use crate::app::{App, ShardContext, ShardInfo};
 use crate::clock::ShardClock;
 use crate::engine::{self, ShardWaker, TcpListener};
+use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
 use crate::limits::HttpLimits;
 use crate::log_sink::ShardLog;
@@ -56,6 +57,7 @@ pub(crate) struct ShardStart {
     pub(crate) server_started: Instant,
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) log: Option<ShardLog>,
+    pub(crate) errors: ErrorLog,
     /// The numbers of a predecessor that died.
     pub(crate) inherited: Option<Box<ShardSnapshot>>,
 }
@@ -76,7 +78,10 @@ pub(crate) struct Shard {
     inbox_rung: Rc<LocalEvent>,
     inbox: Inbox,
     log: Option<RefCell<ShardLog>>,
+    errors: ErrorLog,
     spin: spin::Spin,
+    /// Whether the accept task is there.
+    accepting: Cell<bool>,
     overload_answers: Cell<usize>,
     accept_trouble: trouble::Trouble,
 }
@@ -124,7 +129,9 @@ impl Shard {
             inbox_rung,
             inbox,
             log: start.log.map(RefCell::new),
+            errors: start.errors,
             spin: spin::Spin::new(start.spin_us),
+            accepting: Cell::new(false),
             overload_answers: Cell::new(0),
             accept_trouble: trouble::Trouble::default(),
         }))
@@ -133,6 +140,7 @@ impl Shard {
     /// Serves until told to drain, and through the drain. Returns how many
     /// connections had to be cut.
     pub(crate) async fn run(self: Rc<Self>) -> usize {
+        self.accepting.set(true);
         engine::spawn_local(self.clone().accept_connections());
         engine::spawn_local(self.clone().sweep_every_second());
         if self.spin.is_on() {

@@ -12,12 +12,14 @@ use super::connection::ConnectionIo;
 use super::guard::Guarded;
 use crate::Error;
 use crate::app::{Body, BodyKind, ByteStream, Response};
-use crate::engine::TcpStream;
+use crate::engine::{self, TcpStream};
 use crate::http1::{
     ConnectionHeader, ResponseFraming, ResponseHead, Version, encode_chunk, encode_head,
     encode_last_chunk,
 };
-use crate::limits::{LINGER_BYTES_MAX, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX};
+use crate::limits::{
+    CHUNKS_PER_TURN_MAX, LINGER_BYTES_MAX, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX,
+};
 
 /// What the answer must know of its request.
 #[derive(Debug, Clone, Copy)]
@@ -188,16 +190,14 @@ impl Shard {
                 }
             };
             let linger = std::time::Duration::from_millis(crate::limits::LINGER_MS);
-            let _ = crate::engine::timeout(linger, drained).await;
+            let _ = engine::timeout(linger, drained).await;
         }
     }
 
     /// What only the log is told.
     pub(super) fn log_error(&self, what: &str, error: &Error) {
-        eprintln!(
-            "corelane: shard {}: {what}: {error}",
-            self.context.info.index
-        );
+        let shard = self.context.info.index;
+        self.errors.tell(format!("shard {shard}: {what}: {error}"));
     }
 }
 
@@ -253,7 +253,12 @@ impl Streaming {
         if let Some(io) = connection.hold() {
             io.flush().await?;
         }
+        let mut chunks = 0u32;
         loop {
+            chunks += 1;
+            if chunks.is_multiple_of(CHUNKS_PER_TURN_MAX) {
+                engine::yield_now().await;
+            }
             connection.lend();
             let next = stream.next().await;
             let Some(io) = connection.hold() else {

@@ -104,7 +104,8 @@ impl Connection<'_> {
         }
         let read = if io.pending().is_empty() {
             if self.shard.context.draining.get() {
-                return Received::End;
+                // What has already arrived is still served, nothing later.
+                io.state.closer.shutdown_read();
             }
             if io.state.phase() != Phase::Fresh {
                 io.state.enter(Phase::Idle);

@@ -2,4 +2,26 @@
 //! spoken to byte by byte over TCP. One test binary, one module per topic, one
 //! behaviour per test; every response a test reads is checked by the harness.
 
+#[macro_use]
 mod harness;
+
+mod access_log;
+mod bodies;
+mod cli;
+mod conditional;
+mod durability;
+mod export;
+mod health;
+mod keep_alive;
+mod limits;
+mod metrics;
+mod panics;
+mod pipelining;
+mod posts;
+mod routing;
+mod shard_death;
+mod signals;
+mod smuggling;
+mod startup;
+mod static_files;
+mod users;

@@ -26,7 +26,10 @@ impl Source {
         let mut sources: Vec<Self> = paths.iter().map(|path| Self::read(root, path)).collect();
         let tests: Vec<String> = sources.iter().flat_map(Self::test_modules).collect();
         for source in &mut sources {
-            if tests.iter().any(|test| source.path.starts_with(test.as_str())) {
+            let declared = tests
+                .iter()
+                .any(|test| source.path.starts_with(test.as_str()));
+            if declared || source.path.ends_with("_tests.rs") {
                 source.product.clear();
             }
         }
@@ -37,8 +40,17 @@ impl Source {
         let text = std::fs::read_to_string(path).expect("a readable source file");
         let code = blank_comments_and_literals(&text);
         let product = blank_test_items(&code);
-        let path = path.strip_prefix(root).expect("under the root").to_str().expect("UTF-8");
-        Self { path: path.to_owned(), text, code, product }
+        let path = path
+            .strip_prefix(root)
+            .expect("under the root")
+            .to_str()
+            .expect("UTF-8");
+        Self {
+            path: path.to_owned(),
+            text,
+            code,
+            product,
+        }
     }
 
     /// Starts of the paths of the modules declared as `#[cfg(test)] mod x;`.
@@ -71,7 +83,11 @@ impl Source {
     pub(crate) fn module_path(&self) -> Vec<&str> {
         let inner = self.path.strip_prefix("src/").unwrap_or(&self.path);
         let inner = inner.trim_end_matches(".rs").trim_end_matches("/mod");
-        if matches!(inner, "lib" | "main") { Vec::new() } else { inner.split('/').collect() }
+        if matches!(inner, "lib" | "main") {
+            Vec::new()
+        } else {
+            inner.split('/').collect()
+        }
     }
 
     /// Line number, from 1, of a byte of the file.
@@ -90,7 +106,10 @@ impl Source {
         }
         let depth = self.module_path().len();
         for at in words(&self.product, "super") {
-            let chain = self.product[at..].split("::").take_while(|part| *part == "super").count();
+            let chain = self.product[at..]
+                .split("::")
+                .take_while(|part| *part == "super")
+                .count();
             let is_start = !self.product[..at].ends_with("::");
             if is_start && chain >= depth && depth > 0 {
                 let rest = &self.product[at + chain * "super::".len()..];
@@ -130,7 +149,9 @@ pub(crate) fn words(code: &str, word: &str) -> Vec<usize> {
 
 /// The identifier that `text` starts with; empty if none.
 pub(crate) fn identifier(text: &str) -> &str {
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
     &text[..end]
 }
 
@@ -166,7 +187,9 @@ fn collect(path: &Path, paths: &mut Vec<PathBuf>) {
         }
         return;
     }
-    let Ok(entries) = std::fs::read_dir(path) else { return };
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return;
+    };
     for entry in entries {
         let entry = entry.expect("a folder entry").path();
         if entry.file_name().is_some_and(|name| name != "target") {
@@ -260,14 +283,20 @@ fn token_length(rest: &[u8], in_word: bool) -> usize {
                 0xe0..0xf0 => 3,
                 _ => 4,
             };
-            if rest.get(1 + width) == Some(&b'\'') { width + 2 } else { 1 }
+            if rest.get(1 + width) == Some(&b'\'') {
+                width + 2
+            } else {
+                1
+            }
         }
         _ => 1,
     }
 }
 
 fn until(rest: &[u8], end: &[u8], from: usize) -> usize {
-    let found = rest[from.min(rest.len())..].windows(end.len()).position(|w| w == end);
+    let found = rest[from.min(rest.len())..]
+        .windows(end.len())
+        .position(|w| w == end);
     found.map_or(rest.len(), |at| at + from)
 }
 
@@ -336,5 +365,8 @@ fn names_at_the_root_are_found_through_groups() {
 fn test_items_are_not_product_code() {
     let code = "use a;\n#[cfg(test)]\nmod tests { fn x() { y() } }\nfn product() {}";
     let product = blank_test_items(code);
-    assert!(!product.contains("fn x") && product.contains("fn product"), "{product}");
+    assert!(
+        !product.contains("fn x") && product.contains("fn product"),
+        "{product}"
+    );
 }

@@ -178,8 +178,8 @@ fn a_map_that_does_not_fit_is_named_with_the_line_of_its_key() {
         ),
         (
             "[[shards]]\nring_entries = 7\ncore = 0",
-            "2: 7 ring entries are not possible; valid are the powers of two from 16 to 32768, \
-             the nearest is 16",
+            "2: 7 ring entries are not possible; valid are the powers of two from 256 to 32768, \
+             the nearest is 256",
         ),
     ] {
         let error = parse(text, "core-map.toml")

@@ -13,11 +13,11 @@ use crate::store::{Cursor, Location, UserField, UserQuery, UserSort};
 
 /// A users list as it was asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ListRequest {
+pub(super) struct ListRequest {
     /// What the store is asked.
-    pub query: UserQuery,
+    pub(super) query: UserQuery,
     /// The page of it.
-    pub page: PageRequest,
+    pub(super) page: PageRequest,
 }
 
 impl ListRequest {
@@ -25,7 +25,7 @@ impl ListRequest {
     ///
     /// # Errors
     /// 422 naming every parameter that is wrong or unknown.
-    pub fn parse(query: Option<&str>) -> Result<Self, Error> {
+    pub(super) fn parse(query: Option<&str>) -> Result<Self, Error> {
         let mut faults = Faults::new();
         let pairs = QueryPairs::parse(query, LIST_PARAMETERS, &mut faults);
         let fields = parse_fields(pairs.text("fields"), &mut faults);
@@ -55,7 +55,7 @@ impl ListRequest {
     }
 
     /// The same list from `cursor` on, as a path and query.
-    pub fn next_link(&self, cursor: &Cursor) -> String {
+    pub(super) fn next_link(&self, cursor: &Cursor) -> String {
         let query = &self.query;
         let mut link = String::from(super::USERS);
         push_pair(&mut link, "limit", &query.limit.to_string());
@@ -138,7 +138,7 @@ fn parse_sort(text: Option<&str>, faults: &mut Faults) -> Option<UserSort> {
 ///
 /// # Errors
 /// 422 when there is none, too many, or one is not an id.
-pub fn parse_batch(query: Option<&str>) -> Result<Vec<i64>, Error> {
+pub(super) fn parse_batch(query: Option<&str>) -> Result<Vec<i64>, Error> {
     let mut faults = Faults::new();
     let pairs = QueryPairs::parse(query, &["ids"], &mut faults);
     let Some(text) = pairs.text("ids") else {
@@ -160,7 +160,10 @@ pub fn parse_batch(query: Option<&str>) -> Result<Vec<i64>, Error> {
             Some(id) => ids.push(id),
             None => faults.add(
                 "ids",
-                format!("has no id at position {}: an id is a whole number from 1", index + 1),
+                format!(
+                    "has no id at position {}: an id is a whole number from 1",
+                    index + 1
+                ),
             ),
         }
     }
@@ -176,13 +179,13 @@ pub fn parse_id(text: &str) -> Option<i64> {
 
 /// A search by place.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct NearRequest {
+pub(super) struct NearRequest {
     /// Where to look around.
-    pub center: Location,
+    pub(super) center: Location,
     /// How far, kilometres.
-    pub radius_km: f64,
+    pub(super) radius_km: f64,
     /// Rows wanted.
-    pub limit: u32,
+    pub(super) limit: u32,
 }
 
 impl NearRequest {
@@ -190,7 +193,7 @@ impl NearRequest {
     ///
     /// # Errors
     /// 422 naming every parameter that is wrong, missing or unknown.
-    pub fn parse(query: Option<&str>) -> Result<Self, Error> {
+    pub(super) fn parse(query: Option<&str>) -> Result<Self, Error> {
         let mut faults = Faults::new();
         let known = &["lat", "lon", "radius_km", "limit"];
         let pairs = QueryPairs::parse(query, known, &mut faults);
@@ -230,7 +233,11 @@ mod tests {
 
     #[test]
     fn an_empty_query_is_the_first_page_of_everything() {
-        for query in [None, Some(""), Some("page=&limit=&fields=&sort=&name=&min_age=")] {
+        for query in [
+            None,
+            Some(""),
+            Some("page=&limit=&fields=&sort=&name=&min_age="),
+        ] {
             let request = ListRequest::parse(query).unwrap();
             assert_eq!(request.query.fields, UserField::ALL);
             assert_eq!(request.query.sort, UserSort::Id);
@@ -252,7 +259,10 @@ mod tests {
         let query = "page=0&limit=1000&fields=id,emial&sort=age&min_age=-1&pgae=2";
         let error = ListRequest::parse(Some(query)).unwrap_err();
         let fields: Vec<&str> = error.fields().iter().map(|f| f.field.as_str()).collect();
-        assert_eq!(fields, ["pgae", "fields", "sort", "min_age", "limit", "page"]);
+        assert_eq!(
+            fields,
+            ["pgae", "fields", "sort", "min_age", "limit", "page"]
+        );
         assert!(error.fields()[0].message.contains("did you mean `page`?"));
         assert!(error.fields()[1].message.contains("did you mean `email`?"));
         let long = format!("name={}", "x".repeat(101));
@@ -291,7 +301,10 @@ mod tests {
     fn a_batch_keeps_order_and_duplicates() {
         assert_eq!(parse_batch(Some("ids=3,1,3")).unwrap(), [3, 1, 3]);
         let most = ["1"; BATCH_IDS_MAX].join(",");
-        assert_eq!(parse_batch(Some(&format!("ids={most}"))).unwrap().len(), 100);
+        assert_eq!(
+            parse_batch(Some(&format!("ids={most}"))).unwrap().len(),
+            100
+        );
         for query in [
             "",
             "ids=",

@@ -8,14 +8,14 @@ use crate::semantics::{ETag, TagRef, Validators};
 use crate::store::{Location, PartialUser, User, UserField};
 
 /// Writes a whole user.
-pub fn push_user(out: &mut Vec<u8>, user: &User) {
+pub(super) fn push_user(out: &mut Vec<u8>, user: &User) {
     let mut object = ObjectWriter::open(out);
     push_members(&mut object, user);
     object.close();
 }
 
 /// Writes a user found by place, with its distance rounded to the metre.
-pub fn push_user_at_distance(out: &mut Vec<u8>, user: &User, distance_km: f64) {
+pub(super) fn push_user_at_distance(out: &mut Vec<u8>, user: &User, distance_km: f64) {
     let mut object = ObjectWriter::open(out);
     push_members(&mut object, user);
     object.number("distance_km", (distance_km * 1_000.0).round() / 1_000.0);
@@ -23,7 +23,7 @@ pub fn push_user_at_distance(out: &mut Vec<u8>, user: &User, distance_km: f64) {
 }
 
 /// Writes the columns of a user that were read.
-pub fn push_partial_user(out: &mut Vec<u8>, user: &PartialUser) {
+pub(super) fn push_partial_user(out: &mut Vec<u8>, user: &PartialUser) {
     let mut object = ObjectWriter::open(out);
     if let Some(id) = user.id {
         object.integer(UserField::Id.name(), id);
@@ -75,14 +75,14 @@ fn push_location(object: &mut ObjectWriter<'_>, location: Option<Location>) {
 }
 
 /// The entity tag of a user.
-pub fn user_etag(user: &User) -> ETag {
+pub(super) fn user_etag(user: &User) -> ETag {
     ETag::strong(&format!("u{}-v{}", user.id, user.version))
         .expect("letters, digits and hyphens are an entity tag")
 }
 
 /// The version of user `id` that an entity tag names; `None` when it is weak
 /// or not one of that user's tags.
-pub fn version_in_tag(id: i64, tag: TagRef<'_>) -> Option<i64> {
+pub(super) fn version_in_tag(id: i64, tag: TagRef<'_>) -> Option<i64> {
     if tag.weak {
         return None;
     }
@@ -95,7 +95,7 @@ pub fn version_in_tag(id: i64, tag: TagRef<'_>) -> Option<i64> {
 }
 
 /// The validators of a user whose tag is `etag`.
-pub fn user_validators<'a>(user: &User, etag: &'a ETag) -> Validators<'a> {
+pub(super) fn user_validators<'a>(user: &User, etag: &'a ETag) -> Validators<'a> {
     Validators {
         etag: Some(etag),
         last_modified_s: Some(user.updated_at_ms.div_euclid(1_000)),

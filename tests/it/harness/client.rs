@@ -35,14 +35,23 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
         stream.set_nodelay(true).expect("nodelay");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
-        Self { stream, buffer: Vec::new() }
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a read timeout");
+        stream
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a write timeout");
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
     }
 
     /// Waits longer than usual for each read.
     pub(crate) fn patience(self, patience: Duration) -> Self {
-        self.stream.set_read_timeout(Some(patience)).expect("a read timeout");
+        self.stream
+            .set_read_timeout(Some(patience))
+            .expect("a read timeout");
         self
     }
 
@@ -50,7 +59,9 @@ impl Client {
 
     /// Sends these bytes in one write.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the server takes the bytes");
+        self.stream
+            .write_all(bytes.as_ref())
+            .expect("the server takes the bytes");
     }
 
     /// Sends as much as the server takes; for tests in which it may close.
@@ -66,9 +77,18 @@ impl Client {
         }
     }
 
+    /// Gives up a write after this long.
+    pub(crate) fn write_timeout(&mut self, limit: Duration) {
+        self.stream
+            .set_write_timeout(Some(limit))
+            .expect("a write timeout");
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) fn finish_sending(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("half a connection");
+        self.stream
+            .shutdown(Shutdown::Write)
+            .expect("half a connection");
     }
 
     /// Sends a request with these header lines and body; adds `Host`, and
@@ -90,6 +110,13 @@ impl Client {
         request.extend_from_slice(b"\r\n");
         request.extend_from_slice(body);
         self.send(request);
+    }
+
+    /// Ends the connection with a reset, as a crashing client does.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("linger");
     }
 
     // ---- one exchange -----------------------------------------------------
@@ -153,9 +180,22 @@ impl Client {
         let head = self.read_head();
         let framing = framing_of(&head, answer_to);
         let body = self.read_body(framing);
-        let Head { status, reason, headers } = head;
-        let response = Response { status, reason, headers, body, framing };
-        check(&response, if answer_to == As::Head { "HEAD" } else { "GET" });
+        let Head {
+            status,
+            reason,
+            headers,
+        } = head;
+        let response = Response {
+            status,
+            reason,
+            headers,
+            body,
+            framing,
+        };
+        check(
+            &response,
+            if answer_to == As::Head { "HEAD" } else { "GET" },
+        );
         response
     }
 
@@ -240,6 +280,30 @@ impl Client {
         Ok(count)
     }
 
+    /// Takes the first bytes the moment they arrive, by spinning, and says how
+    /// many heads ended in them.
+    pub(crate) fn heads_at_first_sight(&mut self) -> usize {
+        self.stream.set_nonblocking(true).expect("nonblocking");
+        let deadline = Instant::now() + PATIENCE;
+        while self.receive().is_err() {
+            assert!(Instant::now() < deadline, "nothing came");
+            std::hint::spin_loop();
+        }
+        self.stream.set_nonblocking(false).expect("blocking");
+        self.buffer
+            .windows(4)
+            .filter(|window| window == b"\r\n\r\n")
+            .count()
+    }
+
+    /// Whether anything (or the end) has come in that was not read yet.
+    pub(crate) fn has_input(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("nonblocking");
+        let received = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("blocking");
+        !self.buffer.is_empty() || !matches!(received, Err(e) if e.kind() == ErrorKind::WouldBlock)
+    }
+
     // ---- the state of the connection --------------------------------------
 
     /// Fails unless the server closes now, without another byte.
@@ -263,11 +327,18 @@ impl Client {
         }
     }
 
+    /// Fails unless the server ends the connection; an answer may come first.
+    pub(crate) fn expect_ended(&mut self) {
+        self.read_to_end(PATIENCE);
+    }
+
     /// Fails if anything arrives, or the server closes, within `time`.
     pub(crate) fn expect_silence(&mut self, time: Duration) {
         assert_eq!(self.buffer, b"", "bytes already there");
         let usual = self.stream.read_timeout().expect("the read timeout");
-        self.stream.set_read_timeout(Some(time)).expect("a read timeout");
+        self.stream
+            .set_read_timeout(Some(time))
+            .expect("a read timeout");
         let received = self.receive();
         self.stream.set_read_timeout(usual).expect("a read timeout");
         match received {
@@ -304,14 +375,21 @@ impl Client {
 
 fn framing_of(head: &Head, answer_to: As) -> Framing {
     let field = |wanted: &str| {
-        let mut named = head.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(wanted));
+        let mut named = head
+            .headers
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(wanted));
         named.next().map(|(_, value)| value.as_str())
     };
     if matches!(head.status, 100..=199 | 204 | 304) || answer_to == As::Head {
         return Framing::NoBody;
     }
     if field("transfer-encoding").is_some() {
-        assert_ne!(answer_to, As::Http10, "a transfer coding sent to HTTP/1.0: {head:?}");
+        assert_ne!(
+            answer_to,
+            As::Http10,
+            "a transfer coding sent to HTTP/1.0: {head:?}"
+        );
         return Framing::Chunked;
     }
     if let Some(length) = field("content-length") {
@@ -323,5 +401,7 @@ fn framing_of(head: &Head, answer_to: As) -> Framing {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }

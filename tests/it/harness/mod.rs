@@ -6,10 +6,14 @@ pub(crate) mod engines;
 
 mod checks;
 mod client;
+mod in_process;
 mod process;
 mod response;
+mod sample;
 
 pub(crate) use client::{As, Client};
 pub(crate) use engines::Engine;
-pub(crate) use process::{Data, Serve, ServerProcess};
+pub(crate) use in_process::InProcess;
+pub(crate) use process::{Data, Refusal, Serve, ServerProcess, corelane};
 pub(crate) use response::{Response, hash_of};
+pub(crate) use sample::{pattern, sample_app};

@@ -24,6 +24,7 @@ pub(crate) type Data = Arc<TempDir>;
 /// What to start.
 pub(crate) struct Serve {
     engine: Engine,
+    listen: String,
     shards: usize,
     data: Data,
     demo: bool,
@@ -37,6 +38,7 @@ impl Serve {
     pub(crate) fn on(engine: Engine) -> Self {
         Self {
             engine,
+            listen: "127.0.0.1:0".to_owned(),
             shards: 2,
             data: Arc::new(TempDir::new().expect("a folder")),
             demo: false,
@@ -44,6 +46,12 @@ impl Serve {
             arguments: Vec::new(),
             environment: Vec::new(),
         }
+    }
+
+    /// Listens there instead of on a free port.
+    pub(crate) fn listen(mut self, address: &str) -> Self {
+        self.listen = address.to_owned();
+        self
     }
 
     pub(crate) fn shards(mut self, count: usize) -> Self {
@@ -100,12 +108,20 @@ impl Serve {
         let deadline = Instant::now() + START_PATIENCE;
         loop {
             if let Some(address) = output.address() {
-                return Ok(ServerProcess { child, address, output, data: self.data });
+                return Ok(ServerProcess {
+                    child,
+                    address,
+                    output,
+                    data: self.data,
+                });
             }
             if let Some(status) = child.try_wait().expect("a child to wait for") {
                 // Its last words may still be in the pipe.
                 output.wait_for_end();
-                return Err(Refusal { status, output: output.text() });
+                return Err(Refusal {
+                    status,
+                    output: output.text(),
+                });
             }
             if Instant::now() > deadline {
                 let _ = child.kill();
@@ -118,9 +134,9 @@ impl Serve {
 
     fn command(&self) -> Command {
         let mut command = corelane();
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["serve", "--listen", &self.listen]);
         command.args(["--engine", self.engine.name()]);
-        command.args(["--shards", &self.shards.to_string()]);
+        command.arg("--core-map").arg(self.write_core_map());
         command.arg("--data").arg(self.data.path().join("data"));
         if !self.demo {
             command.arg("--no-demo");
@@ -130,11 +146,35 @@ impl Serve {
             std::fs::write(&path, config).expect("the config file");
             command.arg("--config").arg(path);
         }
-        command.args(&self.arguments).envs(self.environment.iter().cloned());
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned());
         command.current_dir(self.data.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
+
+    /// As many shards as asked for, or as there are CPUs, one on each.
+    fn write_core_map(&self) -> PathBuf {
+        let cpus: Vec<String> = allowed_cpus(self.shards)
+            .iter()
+            .map(usize::to_string)
+            .collect();
+        let path = self.data.path().join("core-map.toml");
+        let text = format!("cores = \"{}\"\nring_entries = 256\n", cpus.join(","));
+        std::fs::write(&path, text).expect("the core map");
+        path
+    }
+}
+
+/// The first `count` CPUs that this process may use.
+fn allowed_cpus(count: usize) -> Vec<usize> {
+    let set = rustix::thread::sched_getaffinity(None).expect("an affinity mask");
+    let allowed = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu));
+    allowed.take(count).collect()
 }
 
 /// The binary, without the settings that the environment may hold.
@@ -236,7 +276,10 @@ impl ServerProcess {
     pub(crate) fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("VmRSS");
         let kib = line.split_whitespace().nth(1).expect("a number");
         kib.parse::<u64>().expect("a number") * 1024
     }
@@ -290,7 +333,10 @@ impl Output {
         std::thread::spawn(move || {
             let mut reader = BufReader::new(pipe);
             let mut line = Vec::new();
-            while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            while reader
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|count| count > 0)
+            {
                 output.change(|collected| collected.text += &String::from_utf8_lossy(&line));
                 line.clear();
             }
@@ -323,6 +369,9 @@ impl Output {
     fn wait_for_end(&self) {
         let guard = self.0.0.lock().expect("no panic");
         let patience = Duration::from_secs(2);
-        let _ = self.0.1.wait_timeout_while(guard, patience, |collected| collected.pipes_open > 0);
+        let _ = self
+            .0
+            .1
+            .wait_timeout_while(guard, patience, |collected| collected.pipes_open > 0);
     }
 }

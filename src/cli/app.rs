@@ -1,0 +1,69 @@
+//! The shipped application as `corelane serve` serves it: the API and its
+//! neighbours, and static files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::first_start;
+use crate::config::{Config, ConfigError, ConfigErrors, Loaded, Origin};
+use crate::handlers::static_files::{self, StaticError, StaticFiles, StaticOptions};
+use crate::store::Database;
+use crate::{App, Error, handlers};
+
+/// Builds the application; every shard makes its own state from it.
+pub(super) fn build(config: &Config, database: Arc<Database>) -> Result<App, Failure> {
+    let app = handlers::app(config.api.clone(), database)
+        .map_err(|error| Failure::with_cure_inside("the API cannot be built", error))?;
+    let options = config.static_files.clone();
+    Ok(app
+        .state(move |_| {
+            let options = options.clone();
+            async move { StaticFiles::new(options).map_err(Error::from) }
+        })
+        .get("/static/", static_files::serve)
+        .get("/static/{*path}", static_files::serve))
+}
+
+/// Checks the options as the handlers will, while they can still be traced to
+/// a line, a variable or a flag.
+pub(super) fn check(loaded: &Loaded) -> Result<(), Failure> {
+    let refuse = |knob: &str, error: &dyn std::fmt::Display| {
+        let origin = loaded.origin(knob);
+        let what = format!("{knob} cannot be used");
+        ConfigErrors(vec![ConfigError {
+            origin,
+            what,
+            cure: error.to_string(),
+        }])
+    };
+    let api = &loaded.config.api;
+    handlers::check(api).map_err(|error| refuse("api.cache_control", &error))?;
+    let mut options = loaded.config.static_files.clone();
+    if first_start::makes_static(&loaded.config) && !options.root.exists() {
+        // It will be made; the other options can be checked all the same.
+        options = StaticOptions {
+            root: PathBuf::from("."),
+            ..options
+        };
+    }
+    match StaticFiles::new(options) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let given = |knob: &&&str| loaded.origin(knob) != Origin::Default;
+            let knobs = knobs_of(&error);
+            let knob = knobs.iter().find(given).unwrap_or(&knobs[0]);
+            Err(refuse(knob, &error).into())
+        }
+    }
+}
+
+/// The knobs an error can come from; never none.
+fn knobs_of(error: &StaticError) -> &'static [&'static str] {
+    match error {
+        StaticError::Root { .. } | StaticError::NoOpenBeneath => &["static.root"],
+        StaticError::CacheRule(_) => &["static.cache_control"],
+        StaticError::Index(_) => &["static.index"],
+        StaticError::CacheSize { .. } => &["static.cached_file_bytes_max", "static.cache_bytes"],
+    }
+}

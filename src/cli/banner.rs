@@ -1,0 +1,155 @@
+//! What `corelane serve` says once it serves: where, on what, with what, and
+//! a line to try.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::config::Config;
+use crate::engine::EngineKind;
+use crate::server::{ServerHandle, ShardSummary};
+use crate::topology::format_core_list;
+
+/// The facts of a start, as they turned out.
+pub(super) struct Banner<'a> {
+    address: SocketAddr,
+    shards: &'a [ShardSummary],
+    fallback: Option<&'a str>,
+    config: &'a Config,
+    pid: u32,
+}
+
+impl<'a> Banner<'a> {
+    pub(super) fn new(server: &'a ServerHandle, config: &'a Config) -> Self {
+        Self {
+            address: server.local_addr(),
+            shards: server.shards(),
+            fallback: server.fallback(),
+            config,
+            pid: std::process::id(),
+        }
+    }
+
+    /// The table, ready to print. Its first line is what scripts wait for:
+    /// `listening on http://ADDRESS:PORT`.
+    pub(super) fn render(&self) -> String {
+        let mut text = format!("corelane {}\n", env!("CARGO_PKG_VERSION"));
+        let mut row = |name: &str, value: &str| {
+            let _ = writeln!(text, "  {name:<10} {value}");
+        };
+        row("address", &format!("listening on http://{}", self.address));
+        row("engine", &self.engine());
+        row("shards", &self.placement());
+        row("store", &self.config.store.url.to_string());
+        row(
+            "static",
+            &format!("/static/ from {}", self.config.static_files.root.display()),
+        );
+        row(
+            "pid",
+            &format!("{} (TERM drains, HUP reopens logs)", self.pid),
+        );
+        let _ = write!(text, "try it:\n  curl -i {}/api/users/1\n", self.url());
+        text
+    }
+
+    fn engine(&self) -> String {
+        let mut kinds: Vec<EngineKind> = self.shards.iter().map(|shard| shard.engine).collect();
+        kinds.dedup();
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+        match self.fallback {
+            Some(_) => format!("{}, NOT io_uring (see the warning)", names.join(", ")),
+            None => names.join(", "),
+        }
+    }
+
+    /// `8 on cores 0-7`.
+    fn placement(&self) -> String {
+        let cpus: Option<Vec<usize>> = self.shards.iter().map(|shard| shard.cpu).collect();
+        let count = self.shards.len();
+        match cpus {
+            Some(cpus) if count == 1 => format!("1 on core {}", format_core_list(&cpus)),
+            Some(cpus) => format!("{count} on cores {}", format_core_list(&cpus)),
+            None => format!("{count}, not pinned"),
+        }
+    }
+
+    /// An address this machine can be reached under, for a line to paste.
+    fn url(&self) -> String {
+        let ip = match self.address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            other => other,
+        };
+        format!("http://{}", SocketAddr::new(ip, self.address.port()))
+    }
+}
+
+/// The warning of a start that did not get io_uring.
+pub(super) fn fallback_warning(why: &str) -> String {
+    format!(
+        "corelane: warning: serving on epoll, not io_uring (--engine io_uring makes this an error, \
+         --engine epoll makes it quiet)\n  {why}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(address: &str, shards: &[ShardSummary], fallback: Option<&str>) -> String {
+        let config = Config::default();
+        let address = address.parse().unwrap();
+        Banner {
+            address,
+            shards,
+            fallback,
+            config: &config,
+            pid: 7,
+        }
+        .render()
+    }
+
+    fn shard(index: usize, engine: EngineKind) -> ShardSummary {
+        ShardSummary {
+            index,
+            cpu: Some(index + 2),
+            engine,
+        }
+    }
+
+    #[test]
+    fn the_table_says_where_on_what_and_what_to_try() {
+        let shards = [shard(0, EngineKind::IoUring), shard(1, EngineKind::IoUring)];
+        let text = render("127.0.0.1:3000", &shards, None);
+        for part in [
+            "listening on http://127.0.0.1:3000\n",
+            "engine     io_uring\n",
+            "2 on cores 2-3\n",
+            "sqlite:{data}/corelane.db\n",
+            "\n  curl -i http://127.0.0.1:3000/api/users/1\n",
+        ] {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_curl_line_can_be_pasted_when_every_address_is_listened_on() {
+        let shards = [shard(0, EngineKind::Epoll)];
+        let text = render("0.0.0.0:80", &shards, None);
+        assert!(text.contains("listening on http://0.0.0.0:80\n"));
+        assert!(text.contains("curl -i http://127.0.0.1:80/"));
+        let text = render("[::]:80", &shards, None);
+        assert!(text.contains("curl -i http://[::1]:80/"));
+    }
+
+    #[test]
+    fn a_fallback_is_loud() {
+        let text = render(
+            "127.0.0.1:1",
+            &[shard(0, EngineKind::Epoll)],
+            Some("refused"),
+        );
+        assert!(text.contains("epoll, NOT io_uring"), "{text}");
+        assert!(fallback_warning("refused").contains("refused"));
+    }
+}

@@ -1,0 +1,99 @@
+//! `corelane seed`: adds demo users and posts, and says how far it is.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::SeedArgs;
+use super::failure::Failure;
+use super::settings;
+use crate::store::{Database, SeedPlan, SeedReport};
+
+pub(super) fn run(args: &SeedArgs) -> Result<(), Failure> {
+    let config = settings::load(&args.store.sources())?.config;
+    let database = Database::open(&config.store)
+        .map_err(|error| Failure::with_cure_inside("the store cannot be opened", error))?;
+    let plan = SeedPlan {
+        users: args.users,
+        posts: args.posts,
+        ..SeedPlan::default()
+    };
+    let report = fill(&database, &plan)?;
+    database.close();
+    eprintln!(
+        "added {} users and {} posts to {} in {:.1} s",
+        report.users,
+        report.posts,
+        config.store.url,
+        report.elapsed_ms as f64 / 1e3
+    );
+    Ok(())
+}
+
+/// Fills a store; progress goes to stderr.
+pub(super) fn fill(database: &Database, plan: &SeedPlan) -> Result<SeedReport, Failure> {
+    let mut progress = Progress::new(plan.users + plan.posts);
+    let filled = database.seed(plan, &mut |done, _| progress.show(done));
+    progress.finish();
+    filled.map_err(|error| {
+        Failure::runtime(
+            format!("the store could not be filled: {error}"),
+            "free space on its disk and start again; rows already added stay",
+        )
+    })
+}
+
+/// A bar on a terminal; elsewhere a line now and then.
+enum Progress {
+    Bar(ProgressBar),
+    Lines {
+        rows: u64,
+        told: Instant,
+        interval: Duration,
+    },
+}
+
+impl Progress {
+    fn new(rows: u64) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self::Lines {
+                rows,
+                told: Instant::now(),
+                interval: LINE_INTERVAL,
+            };
+        }
+        let bar = ProgressBar::new(rows);
+        // The template is a constant; a plain bar is as good if it were wrong.
+        if let Ok(style) = ProgressStyle::with_template(BAR) {
+            bar.set_style(style);
+        }
+        Self::Bar(bar)
+    }
+
+    fn show(&mut self, done: u64) {
+        match self {
+            Self::Bar(bar) => bar.set_position(done),
+            Self::Lines {
+                rows,
+                told,
+                interval,
+            } => {
+                if told.elapsed() >= *interval {
+                    *told = Instant::now();
+                    eprintln!("filling the store: {done} of {rows} rows");
+                }
+            }
+        }
+    }
+
+    fn finish(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+const BAR: &str =
+    "filling the store {bar:32} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
+const LINE_INTERVAL: Duration = Duration::from_secs(2);

@@ -1,0 +1,97 @@
+//! `corelane serve`: from settings to a running server, and to its end.
+
+use std::sync::Arc;
+
+use super::args::ServeArgs;
+use super::banner::{Banner, fallback_warning};
+use super::failure::Failure;
+use super::{app, first_start, output, settings, topology};
+use crate::config::{Config, ConfigErrors, Loaded};
+use crate::server::{ExitReport, Server, ServerHandle, StartError, run_until_signal};
+use crate::store::Database;
+use crate::topology::Placement;
+
+pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let loaded = settings::load(&args.settings.sources())?;
+    let placement = place(&loaded)?;
+    app::check(&loaded)?;
+    let config = loaded.config;
+    if args.check {
+        return report_check(&config, &placement);
+    }
+    first_start::make_folders(&config)?;
+    let database = open(&config)?;
+    first_start::fill(&config, &database)?;
+    let notes = placement.notes.clone();
+    let server = start(&config, placement, &database)?;
+    announce(&server, &config, &notes)?;
+    let report = run_until_signal(server);
+    database.close();
+    tell_of_cut_connections(&report);
+    Ok(())
+}
+
+fn place(loaded: &Loaded) -> Result<Placement, Failure> {
+    let machine = topology::read_machine()?;
+    if machine.is_synthetic {
+        return Err(Failure::usage(
+            "the machine is described by HWLOC_* variables, not this one",
+            "unset them; `corelane topology` is for looking at other machines",
+        ));
+    }
+    let placed = loaded.place(&machine);
+    placed.map_err(|error| ConfigErrors(vec![error]).into())
+}
+
+fn report_check(config: &Config, placement: &Placement) -> Result<(), Failure> {
+    output::print(&format!(
+        "the configuration is valid: {} shards, listening on {}, store {}\n",
+        placement.shards.len(),
+        config.server.listen,
+        config.store.url
+    ))
+}
+
+fn open(config: &Config) -> Result<Arc<Database>, Failure> {
+    Database::open(&config.store)
+        .map_err(|error| Failure::with_cure_inside("the store cannot be opened", error))
+}
+
+fn start(
+    config: &Config,
+    placement: Placement,
+    database: &Arc<Database>,
+) -> Result<ServerHandle, Failure> {
+    let app = app::build(config, database.clone())?;
+    let mut server = Server::new(app)
+        .options(config.server.clone())
+        .placement(placement);
+    if let Some(format) = config.access_log.format {
+        server = server.access_log(format, config.access_log.target.clone());
+    }
+    server
+        .start()
+        .map_err(|error: StartError| Failure::with_cure_inside("the server cannot start", error))
+}
+
+fn announce(server: &ServerHandle, config: &Config, notes: &[String]) -> Result<(), Failure> {
+    for note in notes {
+        eprintln!("corelane: note: {note}");
+    }
+    if let Some(why) = server.fallback() {
+        eprintln!("{}", fallback_warning(why));
+    }
+    output::print(&Banner::new(server, config).render())
+}
+
+/// A drain that ran out of time is what its deadline is for, and no failure;
+/// but it is said.
+fn tell_of_cut_connections(report: &ExitReport) {
+    if !report.drained {
+        eprintln!(
+            "corelane: warning: the drain ran out of time, {} connections were cut\n  \
+             cure: raise server.drain_timeout_ms if their requests may take that long",
+            report.connections_cut
+        );
+    }
+}

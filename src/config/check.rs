@@ -1,0 +1,33 @@
+//! What must hold between knobs; each knob alone is already in its range.
+
+use super::error::Origin;
+use super::load::Loading;
+
+/// Refuses combinations that cannot be meant.
+pub(super) fn check(loading: &mut Loading) {
+    restart_delays(loading);
+}
+
+fn restart_delays(loading: &mut Loading) {
+    let server = &loading.config.server;
+    let (first, most) = (server.restart_delay_ms, server.restart_delay_max_ms);
+    if first > most {
+        loading.refuse(
+            later_of(
+                loading,
+                "server.restart_delay_ms",
+                "server.restart_delay_max_ms",
+            ),
+            format!("server.restart_delay_ms is {first}, over server.restart_delay_max_ms, {most}"),
+            format!("give server.restart_delay_max_ms at least {first}"),
+        );
+    }
+}
+
+/// Of two knobs the one somebody gave, so that the message points to a line.
+fn later_of(loading: &Loading, one: &str, other: &str) -> Origin {
+    match loading.origin(one) {
+        Origin::Default => loading.origin(other),
+        origin => origin,
+    }
+}

@@ -1,0 +1,91 @@
+//! Section `[server]`: the process.
+
+use crate::config::knob::{Knob, Valid, turns};
+use crate::config::value::words;
+use crate::server::RequestIdMode;
+
+words!(RequestIdMode {
+    "auto" => RequestIdMode::Auto,
+    "always" => RequestIdMode::Always,
+    "off" => RequestIdMode::Off,
+});
+
+pub(super) const KNOBS: &[Knob] = &[
+    Knob {
+        name: "server.listen",
+        flag: Some("listen"),
+        unit: "",
+        valid: Valid::Says("an address and a port such as \"0.0.0.0:3000\" or \"[::]:3000\""),
+        what: "Address and port to listen on; port 0 lets the kernel choose one, which is printed.",
+        cost: "none; every shard has its own listening socket on it (SO_REUSEPORT).",
+        change: "to serve other machines (\"0.0.0.0:3000\"); the default is this machine only.",
+        ..turns!(server.listen)
+    },
+    Knob {
+        name: "server.data",
+        flag: Some("data"),
+        unit: "",
+        valid: Valid::Says("the path of a folder; it is made if it is not there"),
+        what: "Folder of everything corelane keeps; {data} in other keys stands for it.",
+        cost: "disk: the data, and its write-ahead log beside it.",
+        change: "in production: a folder on a local disk, /var/lib/corelane for example.",
+        ..turns!(data_dir)
+    },
+    Knob {
+        name: "server.no_demo",
+        flag: Some("no-demo"),
+        unit: "",
+        valid: Valid::Says("true or false"),
+        what: "Leave an empty store empty, instead of filling it with 1,000 demo users, 5,000 posts\n\
+               and a demo page at the first start. A store with anything in it is never touched.",
+        cost: "the demo: a moment at the first start, a few MiB of disk.",
+        change: "in production: true.",
+        ..turns!(no_demo)
+    },
+    Knob {
+        name: "server.request_id",
+        unit: "",
+        valid: Valid::Words(&["auto", "always", "off"]),
+        what: "When responses carry X-Request-Id. \"auto\": when the client sent one, and always while\n\
+               the access log is on. \"off\" also ignores the client's.",
+        cost: "one header line a response, and an id made for each request.",
+        change: "\"always\" when clients report errors by id; \"off\" when nobody reads them.",
+        ..turns!(server.request_id)
+    },
+    Knob {
+        name: "server.drain_timeout_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(0, 3_600_000),
+        what: "How long SIGTERM and SIGINT wait for requests in flight before their connections are cut.",
+        cost: "a stop or restart takes up to this long.",
+        change: "to the longest answer that must survive a restart; keep TimeoutStopSec= of the unit above it.",
+        ..turns!(server.drain_timeout_ms)
+    },
+    Knob {
+        name: "server.blocking_threads",
+        unit: "threads",
+        valid: Valid::Range(1, 256),
+        what: "Threads for work that would block a shard (opening files, name lookups), for the process.",
+        cost: "a stack each; they run on the housekeeping cores.",
+        change: "up when static files come from slow or network disks.",
+        ..turns!(server.blocking_threads)
+    },
+    Knob {
+        name: "server.restart_delay_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(1, 60_000),
+        what: "Wait before a shard whose loop died is started again; doubles with each death.",
+        cost: "its core serves nothing meanwhile; the other shards go on.",
+        change: "rarely: restarts are counted in /metrics and point to a bug.",
+        ..turns!(server.restart_delay_ms)
+    },
+    Knob {
+        name: "server.restart_delay_max_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(1, 600_000),
+        what: "Where the doubling of restart_delay_ms ends.",
+        cost: "as restart_delay_ms.",
+        change: "rarely.",
+        ..turns!(server.restart_delay_max_ms)
+    },
+];

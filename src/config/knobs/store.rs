@@ -1,0 +1,80 @@
+//! Section `[store]`.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::config::knob::{Knob, Refusal, Valid, turns};
+use crate::config::value::{KnobValue, quote, read_string, refuse};
+use crate::store::{OpenError, StoreUrl};
+
+pub(super) const KNOBS: &[Knob] = &[
+    Knob {
+        name: "store.url",
+        flag: Some("store"),
+        valid: Valid::Says("an address such as \"sqlite:/var/lib/corelane/corelane.db\""),
+        what: "Where the data is. \"sqlite:PATH\" is a database file in this process, made if it is not\n\
+               there; {data} stands for server.data.",
+        cost: "-wal and -shm files stand beside it.",
+        change: "to keep the database on another disk. It must be a local one, not NFS.",
+        ..turns!(store.url)
+    },
+    Knob {
+        name: "store.busy_timeout_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(0, 600_000),
+        what: "How long a write waits for another process that holds the database (a backup, a shell).",
+        cost: "writes queue meanwhile; reads go on.",
+        change: "up when such processes hold it for long.",
+        ..turns!(store.busy_timeout_ms)
+    },
+    Knob {
+        name: "store.cache_kib",
+        unit: "KiB",
+        valid: Valid::Range(64, 16_777_216),
+        what: "Page cache of each connection: one per shard, one for the writer.",
+        cost: "that much memory times shards plus one, once warm.",
+        change: "up when the busy part of the data is larger and mmap_mib is 0.",
+        ..turns!(store.cache_kib)
+    },
+    Knob {
+        name: "store.mmap_mib",
+        unit: "MiB",
+        valid: Valid::Range(0, 16_777_216),
+        what: "How much of the file each connection may map into memory. 0 turns mapping off.",
+        cost: "address space; the pages are the kernel's and shared by all shards. A read error of\n\
+               the disk in a mapped page ends the process.",
+        change: "up to the size of the database; 0 on a disk that reports errors.",
+        ..turns!(store.mmap_mib)
+    },
+    Knob {
+        name: "store.durable",
+        valid: Valid::Says("true or false"),
+        what: "Whether a write is on stable storage before it is answered.",
+        cost: "true: an fsync per group of writes. false: a power cut can lose the last answered\n\
+               writes; a crash of corelane cannot.",
+        change: "false for data that can be made again.",
+        ..turns!(store.durable)
+    },
+];
+
+impl KnobValue for StoreUrl {
+    const TEXTUAL: bool = true;
+
+    /// The address is not repeated: it may hold a password.
+    fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
+        read_string(value)?.parse().map_err(|error: OpenError| {
+            let cure = match error {
+                OpenError::Url(why) => why,
+                other => other.to_string(),
+            };
+            Refusal {
+                cure: Some(cure),
+                ..refuse(value, "is not an address corelane can use".to_owned())
+            }
+        })
+    }
+
+    fn show(&self) -> String {
+        quote(&self.to_string())
+    }
+}

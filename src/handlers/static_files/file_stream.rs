@@ -1,0 +1,183 @@
+//! The body of a response from a file too long to keep: literal pieces and
+//! stretches of the file, in chunks of `FILE_CHUNK_BYTES`, one at a time, read
+//! only as fast as the client takes them.
+//!
+//! The open descriptor pins the file: one renamed over it does not show. A
+//! file that is written or truncated in place is found out before the last
+//! chunk is given, and ends the stream with an error; so a body that arrives
+//! whole is the bytes its tag names.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::beneath::{self, Fingerprint};
+use crate::Error;
+use crate::engine::{self, File};
+use crate::error::Blame;
+use crate::limits::FILE_CHUNK_BYTES;
+
+/// One piece of a body.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Literal(Bytes),
+    /// This many bytes of the file from here.
+    Content {
+        offset: u64,
+        length: u64,
+    },
+}
+
+/// Streams pieces of a file.
+pub(super) struct FileStream(State);
+
+enum State {
+    Idle(Box<Reader>),
+    Reading(ReadFuture),
+    Ended,
+}
+
+type ReadFuture = Pin<Box<dyn Future<Output = (Box<Reader>, Result<Bytes, Error>)>>>;
+
+struct Reader {
+    file: File,
+    /// The same open file, to look at from the blocking pool.
+    watched: Arc<std::fs::File>,
+    fingerprint: Fingerprint,
+    pieces: VecDeque<Piece>,
+    _place: Place,
+}
+
+impl FileStream {
+    /// A stream of `pieces` of a file that was opened on the blocking pool:
+    /// twice the same descriptor, one to read and one to look at.
+    ///
+    /// # Errors
+    /// When the reactor cannot take the file.
+    pub(super) fn new(
+        opened: OpenedTwice,
+        pieces: impl IntoIterator<Item = Piece>,
+        place: Place,
+    ) -> Result<Self, Error> {
+        let reader = Reader {
+            file: File::from_std(opened.read)?,
+            watched: Arc::new(opened.watched),
+            fingerprint: opened.fingerprint,
+            pieces: pieces.into_iter().collect(),
+            _place: place,
+        };
+        Ok(Self(State::Idle(Box::new(reader))))
+    }
+}
+
+/// A file opened to be streamed.
+#[derive(Debug)]
+pub(super) struct OpenedTwice {
+    pub(super) read: std::fs::File,
+    pub(super) watched: std::fs::File,
+    pub(super) fingerprint: Fingerprint,
+}
+
+impl Stream for FileStream {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match std::mem::replace(&mut self.0, State::Ended) {
+                State::Ended => return Poll::Ready(None),
+                State::Idle(mut reader) => match reader.pieces.pop_front() {
+                    None => return Poll::Ready(None),
+                    Some(Piece::Literal(bytes)) => {
+                        self.0 = State::Idle(reader);
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                    Some(Piece::Content { offset, length }) => {
+                        self.0 = State::Reading(Box::pin(read_chunk(reader, offset, length)));
+                    }
+                },
+                State::Reading(mut reading) => {
+                    let polled = reading.as_mut().poll(context);
+                    if polled.is_pending() {
+                        self.0 = State::Reading(reading);
+                    }
+                    let (reader, result) = ready!(polled);
+                    if result.is_ok() {
+                        self.0 = State::Idle(reader);
+                    }
+                    return Poll::Ready(Some(result));
+                }
+            }
+        }
+    }
+}
+
+/// Reads the next chunk of a piece and puts the rest of the piece back.
+async fn read_chunk(
+    mut reader: Box<Reader>,
+    offset: u64,
+    length: u64,
+) -> (Box<Reader>, Result<Bytes, Error>) {
+    let wanted = length.min(FILE_CHUNK_BYTES as u64) as usize;
+    let (result, mut buffer) = reader
+        .file
+        .read_at(Vec::with_capacity(wanted), offset)
+        .await;
+    match result {
+        Ok(0) => return (reader, Err(changed("is shorter than it was"))),
+        Err(error) => return (reader, Err(Error::internal(error).with_blame(Blame::Host))),
+        Ok(_) => buffer.truncate(wanted),
+    }
+    let read = buffer.len() as u64;
+    if read < length {
+        reader.pieces.push_front(Piece::Content {
+            offset: offset + read,
+            length: length - read,
+        });
+    }
+    let has_more = reader
+        .pieces
+        .iter()
+        .any(|piece| matches!(piece, Piece::Content { .. }));
+    if !has_more {
+        let (watched, fingerprint) = (reader.watched.clone(), reader.fingerprint);
+        let looked = engine::unblock(move || beneath::is_unchanged(&watched, &fingerprint)).await;
+        match looked {
+            Ok(true) => {}
+            Ok(false) => return (reader, Err(changed("was written"))),
+            Err(error) => return (reader, Err(error.into())),
+        }
+    }
+    (reader, Ok(buffer.into()))
+}
+
+fn changed(how: &str) -> Error {
+    Error::internal(format!("a static file {how} while it was being sent")).with_blame(Blame::Host)
+}
+
+/// One of the bounded places for open files of a shard; given back on drop.
+#[derive(Debug)]
+pub(super) struct Place(Rc<Cell<usize>>);
+
+impl Place {
+    /// Takes a place, if fewer than `places_max` are taken.
+    pub(super) fn take(taken: &Rc<Cell<usize>>, places_max: usize) -> Option<Self> {
+        if taken.get() >= places_max {
+            return None;
+        }
+        taken.set(taken.get() + 1);
+        Some(Self(taken.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

@@ -1,0 +1,291 @@
+//! What one URL stands for on disk: a file in all its codings, a directory to
+//! redirect to, or nothing. Looked up on the blocking pool.
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use super::beneath::{Fingerprint, Kind, OpenFile, RACY_NS, Root};
+use crate::semantics::{Coding, CodingSet, ETag, Validators, format_http_date};
+use crate::static_path::{CacheRules, content_type};
+
+/// The answer to a lookup.
+#[derive(Debug)]
+pub(super) enum Found {
+    File(Box<Resource>),
+    /// A directory with an index, asked for without its slash.
+    DirectoryWithoutSlash,
+    Missing,
+    Forbidden,
+}
+
+/// A file and its precompressed siblings.
+#[derive(Debug)]
+pub(super) struct Resource {
+    /// Path of the original under the root.
+    pub(super) relative: String,
+    pub(super) content_type: HeaderValue,
+    pub(super) cache_control: Option<HeaderValue>,
+    /// By `Coding as usize`; identity is always there.
+    representations: [Option<Representation>; 4],
+    seen: Seen,
+    settling: Settling,
+}
+
+/// Whether the next change of a resource is sure to show in its fingerprints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settling {
+    Settled,
+    /// It will be when [`RACY_NS`] have passed.
+    Soon,
+    /// Nobody knows when: the clock was set back, or it is written all the
+    /// time.
+    Never,
+}
+
+/// What stood at the paths of a resource, by `Coding as usize`, used or not.
+pub(super) type Seen = [Option<Fingerprint>; 4];
+
+/// The bytes of a file in one coding.
+#[derive(Debug)]
+pub(super) struct Representation {
+    /// Strong, for the bytes of small files are hashed and long ones are told
+    /// by inode, length and times, which together change with every write; weak
+    /// only while a long file has changed too recently for its times to tell.
+    pub(super) etag: ETag,
+    pub(super) last_modified: Option<(i64, HeaderValue)>,
+    pub(super) length: u64,
+    pub(super) fingerprint: Fingerprint,
+    /// The bytes, if they are kept.
+    pub(super) content: Option<Bytes>,
+}
+
+/// What a lookup needs to know; shared by all lookups of a shard.
+#[derive(Debug)]
+pub(super) struct Finder {
+    pub(super) root: Root,
+    pub(super) rules: CacheRules,
+    pub(super) index: Option<String>,
+    pub(super) precompressed: bool,
+    pub(super) cached_file_bytes_max: u64,
+}
+
+/// The result of looking again.
+#[derive(Debug)]
+pub(super) enum Lookup {
+    /// As it was known.
+    Unchanged,
+    Found(Found),
+}
+
+impl Finder {
+    /// Looks up a path. When it still is what was `known`, nothing is read.
+    pub(super) fn look_up(&self, path: &str, known: Option<Seen>) -> io::Result<Lookup> {
+        let (directory, is_directory) = match path.strip_suffix('/') {
+            Some(directory) => (directory, true),
+            None => (path, path.is_empty()),
+        };
+        let relative = match (is_directory, &self.index) {
+            (false, _) => path.to_owned(),
+            (true, None) => return Ok(Lookup::Found(Found::Missing)),
+            (true, Some(index)) => join(directory, index),
+        };
+        let found = match self.root.look(&relative)? {
+            Kind::File(original) => {
+                let seen = self.look_at_siblings(&relative, original);
+                if known == Some(seen) {
+                    return Ok(Lookup::Unchanged);
+                }
+                self.load(relative, seen)?
+            }
+            Kind::Directory if !is_directory && self.has_index(&relative)? => {
+                Found::DirectoryWithoutSlash
+            }
+            Kind::Forbidden => Found::Forbidden,
+            Kind::Directory | Kind::Missing => Found::Missing,
+        };
+        Ok(Lookup::Found(found))
+    }
+
+    fn has_index(&self, directory: &str) -> io::Result<bool> {
+        let Some(index) = &self.index else {
+            return Ok(false);
+        };
+        Ok(self.root.look(&join(directory, index))?.file().is_some())
+    }
+
+    /// A sibling that cannot be looked at is as good as none.
+    fn look_at_siblings(&self, relative: &str, original: Fingerprint) -> Seen {
+        let mut seen = [None; 4];
+        seen[Coding::Identity as usize] = Some(original);
+        if self.precompressed && !is_compressed(relative) {
+            for (coding, suffix) in SIBLINGS {
+                let sibling = self.root.look(&format!("{relative}{suffix}"));
+                seen[coding as usize] = sibling.ok().and_then(Kind::file);
+            }
+        }
+        seen
+    }
+
+    fn load(&self, relative: String, seen: Seen) -> io::Result<Found> {
+        let now_ns = unix_ns();
+        let original = match self.root.open_file(&relative)? {
+            Ok(file) => file,
+            Err(Kind::Forbidden) => return Ok(Found::Forbidden),
+            Err(_) => return Ok(Found::Missing),
+        };
+        let youngest_ns = seen.iter().flatten().map(|f| f.age_ns(now_ns)).min();
+        let mut settling = match youngest_ns {
+            Some(..0) => Settling::Never,
+            Some(0..RACY_NS) => Settling::Soon,
+            Some(RACY_NS..) | None => Settling::Settled,
+        };
+        let original_modified_s = original.fingerprint.modified_s;
+        let mut representations = [const { None }; 4];
+        representations[Coding::Identity as usize] =
+            Some(self.represent(original, now_ns, &mut settling)?);
+        for (coding, suffix) in SIBLINGS {
+            let is_current = |f: &Fingerprint| f.modified_s >= original_modified_s;
+            if !seen[coding as usize].as_ref().is_some_and(is_current) {
+                continue;
+            }
+            let sibling = self.root.open_file(&format!("{relative}{suffix}"));
+            representations[coding as usize] = match sibling {
+                Ok(Ok(file)) => self.represent(file, now_ns, &mut settling).ok(),
+                _ => None,
+            };
+        }
+        Ok(Found::File(Box::new(Resource {
+            content_type: content_type(&relative),
+            cache_control: self.rules.for_path(&relative).cloned(),
+            relative,
+            representations,
+            seen,
+            settling,
+        })))
+    }
+
+    fn represent(
+        &self,
+        mut file: OpenFile,
+        now_ns: i128,
+        settling: &mut Settling,
+    ) -> io::Result<Representation> {
+        let content = file.read_whole(self.cached_file_bytes_max)?.map(|whole| {
+            if !whole.is_one_state {
+                *settling = Settling::Never;
+            }
+            Bytes::from(whole.bytes)
+        });
+        let fingerprint = file.fingerprint;
+        let now_s = (now_ns / 1_000_000_000) as i64;
+        // A Last-Modified after the Date is forbidden (RFC 9110 section 8.8.2.1).
+        let modified_s = fingerprint.modified_s.min(now_s);
+        Ok(Representation {
+            etag: match &content {
+                Some(content) => ETag::of_bytes(content),
+                None => etag_of_file(&fingerprint, now_ns),
+            },
+            last_modified: format_http_date(modified_s).map(|value| (modified_s, value)),
+            length: content
+                .as_ref()
+                .map_or(fingerprint.length, |c| c.len() as u64),
+            fingerprint,
+            content,
+        })
+    }
+}
+
+impl Resource {
+    /// The codings it exists in.
+    pub(super) fn codings(&self) -> CodingSet {
+        let all = Coding::BY_PREFERENCE.into_iter();
+        let there = all.filter(|c| self.representations[*c as usize].is_some());
+        there.fold(CodingSet::EMPTY, CodingSet::with)
+    }
+
+    /// Whether the answer depends on `Accept-Encoding`.
+    pub(super) fn varies(&self) -> bool {
+        self.representations.iter().flatten().count() > 1
+    }
+
+    pub(super) fn representation(&self, coding: Coding) -> Option<&Representation> {
+        self.representations[coding as usize].as_ref()
+    }
+
+    /// What must still be seen for it to be unchanged; `None` when that would
+    /// not be enough and it must be read again.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        (self.settling == Settling::Settled).then_some(self.seen)
+    }
+
+    pub(super) fn settling(&self) -> Settling {
+        self.settling
+    }
+
+    /// Bytes of content kept in memory.
+    pub(super) fn content_bytes(&self) -> u64 {
+        let contents = self
+            .representations
+            .iter()
+            .flatten()
+            .filter_map(|r| r.content.as_ref());
+        contents.map(|content| content.len() as u64).sum()
+    }
+}
+
+impl Representation {
+    pub(super) fn validators(&self) -> Validators<'_> {
+        Validators {
+            etag: Some(&self.etag),
+            last_modified_s: self.last_modified.as_ref().map(|(second, _)| *second),
+        }
+    }
+}
+
+/// Path of the file in a coding.
+pub(super) fn path_in(relative: &str, coding: Coding) -> String {
+    let suffix = SIBLINGS
+        .iter()
+        .find(|(c, _)| *c == coding)
+        .map_or("", |(_, suffix)| suffix);
+    format!("{relative}{suffix}")
+}
+
+fn etag_of_file(fingerprint: &Fingerprint, now_ns: i128) -> ETag {
+    let hash = xxhash_rust::xxh3::xxh3_64(&fingerprint.to_bytes());
+    let opaque = format!("{:x}-{hash:016x}", fingerprint.length);
+    let is_settled = fingerprint.age_ns(now_ns) >= RACY_NS;
+    let tag = if is_settled {
+        ETag::strong(&opaque)
+    } else {
+        ETag::weak(&opaque)
+    };
+    tag.expect("digits make a tag")
+}
+
+fn join(directory: &str, name: &str) -> String {
+    if directory.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{directory}/{name}")
+    }
+}
+
+fn is_compressed(path: &str) -> bool {
+    SIBLINGS.iter().any(|(_, suffix)| path.ends_with(suffix))
+}
+
+fn unix_ns() -> i128 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_nanos() as i128)
+}
+
+const SIBLINGS: [(Coding, &str); 3] = [
+    (Coding::Brotli, ".br"),
+    (Coding::Zstd, ".zst"),
+    (Coding::Gzip, ".gz"),
+];

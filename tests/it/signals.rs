@@ -1,0 +1,177 @@
+//! SIGTERM drains, a second signal does not wait, and neither loses a request
+//! that had begun.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::harness::{Client, Engine, InProcess, Serve, ServerProcess, sample_app};
+
+both_engines!(
+    an_idle_server_stops_at_once_with_exit_code_0,
+    interrupt_is_as_good_as_terminate,
+    idle_connections_are_closed_by_a_drain,
+    a_request_in_flight_is_finished,
+    a_response_under_way_is_finished,
+    a_head_that_has_begun_is_answered_and_closed,
+    new_connections_are_refused_during_a_drain,
+    a_drain_has_a_deadline,
+    a_second_signal_exits_at_once,
+    a_stopped_server_leaves_its_database_closed,
+);
+
+fn an_idle_server_stops_at_once_with_exit_code_0(engine: Engine) {
+    let mut server = ServerProcess::start(engine);
+    let since = Instant::now();
+    server.signal(Signal::TERM);
+    let status = server.wait_for_exit(Duration::from_secs(5));
+    assert_eq!(status.code(), Some(0), "{}", server.output());
+    assert!(
+        since.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        since.elapsed()
+    );
+}
+
+fn interrupt_is_as_good_as_terminate(engine: Engine) {
+    let mut server = ServerProcess::start(engine);
+    server.signal(Signal::INT);
+    assert_eq!(server.wait_for_exit(Duration::from_secs(5)).code(), Some(0));
+}
+
+fn idle_connections_are_closed_by_a_drain(engine: Engine) {
+    let mut server = ServerProcess::start(engine);
+    let mut clients: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.expect_usable();
+    }
+    let fresh = &mut server.connect();
+    std::thread::sleep(Duration::from_millis(50));
+    server.signal(Signal::TERM);
+    for client in &mut clients {
+        client.expect_closed();
+    }
+    fresh.expect_closed();
+    assert_eq!(server.wait_for_exit(Duration::from_secs(5)).code(), Some(0));
+}
+
+fn a_request_in_flight_is_finished(engine: Engine) {
+    let server = InProcess::start_with(engine, sample_app(), |options| {
+        options.drain_timeout_ms = 5_000;
+    });
+    let mut slow = server.connect();
+    slow.send("GET /slow/600 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut sending = server.connect();
+    sending.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+    std::thread::sleep(Duration::from_millis(100));
+    server.handle().drain();
+    std::thread::sleep(Duration::from_millis(100));
+    sending.send("def");
+    let response = sending.read().expect(200);
+    assert_eq!(response.text(), "abcdef");
+    assert_eq!(slow.read().expect(200).text(), "after 600 ms\n");
+    slow.expect_closed();
+    let report = server.finish();
+    assert!(report.drained, "{report:?}");
+}
+
+/// The export reads its client's pace; the drain waits for it.
+fn a_response_under_way_is_finished(engine: Engine) {
+    let mut server = Serve::on(engine).demo().start();
+    let whole = server.connect().get("/api/users/export").expect(200);
+    let mut client = server.connect();
+    client.send("GET /api/users/export HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.read_head();
+    let mut body = client.read_chunk().expect("a first chunk");
+    server.signal(Signal::TERM);
+    while let Some(chunk) = client.read_chunk() {
+        body.extend(chunk);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(body, whole.body);
+    assert_eq!(
+        server.wait_for_exit(Duration::from_secs(10)).code(),
+        Some(0)
+    );
+}
+
+fn a_head_that_has_begun_is_answered_and_closed(engine: Engine) {
+    let server = InProcess::start_with(engine, sample_app(), |options| {
+        options.drain_timeout_ms = 5_000;
+    });
+    let mut client = server.connect();
+    client.send("GET /hello/a HTTP/1.1\r\nHo");
+    std::thread::sleep(Duration::from_millis(50));
+    server.handle().drain();
+    std::thread::sleep(Duration::from_millis(50));
+    client.send("st: a\r\n\r\n");
+    assert!(client.read().expect(200).says_close());
+}
+
+fn new_connections_are_refused_during_a_drain(engine: Engine) {
+    let server = InProcess::start_with(engine, sample_app(), |options| {
+        options.drain_timeout_ms = 5_000;
+    });
+    let address = server.address();
+    let mut slow = server.connect();
+    slow.send("GET /slow/800 HTTP/1.1\r\nHost: a\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(50));
+    server.handle().drain();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err());
+    slow.read().expect(200);
+}
+
+fn a_drain_has_a_deadline(engine: Engine) {
+    let server = InProcess::start_with(engine, sample_app(), |options| {
+        options.drain_timeout_ms = 300;
+    });
+    let mut slow = server.connect();
+    slow.send("GET /slow/60000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(50));
+    let since = Instant::now();
+    let report = server.finish();
+    let took = since.elapsed();
+    assert!(took >= Duration::from_millis(290), "{took:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(!report.drained && report.connections_cut == 1, "{report:?}");
+    slow.expect_gone();
+}
+
+fn a_second_signal_exits_at_once(engine: Engine) {
+    let mut server = ServerProcess::start(engine);
+    // A body that does not come holds the drain up.
+    let mut client = server.connect();
+    client.send(
+        "POST /api/users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+         Content-Length: 9\r\n\r\n{",
+    );
+    std::thread::sleep(Duration::from_millis(100));
+    server.signal(Signal::TERM);
+    server.wait_for_output("draining");
+    std::thread::sleep(Duration::from_millis(300));
+    let since = Instant::now();
+    server.signal(Signal::TERM);
+    let status = server.wait_for_exit(Duration::from_secs(5));
+    assert!(since.elapsed() < Duration::from_secs(1));
+    assert_ne!(status.code(), Some(0), "a cut drain is no success");
+}
+
+fn a_stopped_server_leaves_its_database_closed(engine: Engine) {
+    let server = Serve::on(engine).demo().start();
+    server.connect().get("/api/users/1").expect(200);
+    let data = server.stop();
+    let left: Vec<String> = std::fs::read_dir(data.path().join("data"))
+        .expect("the data folder")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| name.ends_with("-wal") || name.ends_with("-shm"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}: the log was not folded in");
+}

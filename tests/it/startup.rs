@@ -1,0 +1,281 @@
+//! A start that cannot be: the message names what is wrong and the cure, the
+//! exit code is 2 for what was asked wrongly and 1 for the rest, and nothing is
+//! left behind.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Output;
+
+use tempfile::TempDir;
+
+use crate::harness::{Data, Engine, Refusal, Serve, ServerProcess, corelane};
+
+both_engines!(
+    a_taken_port_is_told_with_who_to_ask,
+    another_corelane_on_the_port_is_noticed,
+    a_database_that_is_none_is_refused,
+    a_data_folder_that_cannot_be_is_refused,
+    a_second_start_keeps_the_data,
+    the_first_start_fills_an_empty_store_once,
+    the_start_table_says_what_runs,
+);
+
+fn refused(serve: Serve) -> Refusal {
+    match serve.try_start() {
+        Err(refusal) => refusal,
+        Ok(server) => panic!("it started:\n{}", server.output()),
+    }
+}
+
+#[track_caller]
+fn expect_words(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in:\n{text}");
+    }
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+fn a_taken_port_is_told_with_who_to_ask(engine: Engine) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let refusal = refused(Serve::on(engine).listen(&address));
+    assert_eq!(refusal.status.code(), Some(1));
+    expect_words(&refusal.output, &[&address, "ss -ltnp", "--listen"]);
+}
+
+fn another_corelane_on_the_port_is_noticed(engine: Engine) {
+    let first = ServerProcess::start(engine);
+    let address = first.address().to_string();
+    let refusal = refused(Serve::on(engine).listen(&address));
+    assert_eq!(refusal.status.code(), Some(1));
+    expect_words(&refusal.output, &[&address]);
+    first.connect().expect_usable();
+}
+
+fn a_database_that_is_none_is_refused(engine: Engine) {
+    let data: Data = TempDir::new().expect("a folder").into();
+    let folder = data.path().join("data");
+    std::fs::create_dir(&folder).expect("a folder");
+    let file = folder.join("corelane.db");
+    std::fs::write(
+        &file,
+        "this is no database, and long enough to be read as one ".repeat(100),
+    )
+    .expect("a file");
+    let refusal = refused(Serve::on(engine).data(&data));
+    assert_eq!(refusal.status.code(), Some(1));
+    expect_words(&refusal.output, &["corelane.db", "cure"]);
+    let kept = std::fs::read_to_string(&file).expect("the file");
+    assert!(
+        kept.starts_with("this is no database"),
+        "it was overwritten"
+    );
+}
+
+fn a_data_folder_that_cannot_be_is_refused(engine: Engine) {
+    let data: Data = TempDir::new().expect("a folder").into();
+    std::fs::write(
+        data.path().join("data"),
+        "a file where the folder should be",
+    )
+    .expect("a file");
+    let refusal = refused(Serve::on(engine).data(&data));
+    assert!(
+        matches!(refusal.status.code(), Some(1 | 2)),
+        "{:?}",
+        refusal.status
+    );
+    expect_words(&refusal.output, &["data", "cure"]);
+}
+
+fn a_second_start_keeps_the_data(engine: Engine) {
+    let server = ServerProcess::start(engine);
+    let user = serde_json::json!({"name": "Ada", "email": "ada@example.org", "age": 36});
+    let made = server
+        .connect()
+        .send_json("POST", "/api/users", &[], &user)
+        .expect(201);
+    let data = server.stop();
+    let server = Serve::on(engine).data(&data).start();
+    let read = server.connect().get("/api/users/1").expect(200);
+    assert_eq!(read.json(), made.json());
+}
+
+fn the_first_start_fills_an_empty_store_once(engine: Engine) {
+    let count = |server: &ServerProcess| {
+        let export = server.connect().get("/api/users/export").expect(200);
+        export.text().lines().count()
+    };
+    let server = Serve::on(engine).demo().start();
+    assert_eq!(count(&server), 1_000);
+    assert!(
+        server.output().contains("1000 demo users and 5000 posts"),
+        "{}",
+        server.output()
+    );
+    server
+        .connect()
+        .request("DELETE", "/api/users/1", &[], b"")
+        .expect(204);
+    let data = server.stop();
+    let server = Serve::on(engine).data(&data).demo().start();
+    assert_eq!(count(&server), 999);
+}
+
+fn the_start_table_says_what_runs(engine: Engine) {
+    let server = ServerProcess::start(engine);
+    server.wait_for_output("curl");
+    let address = server.address().to_string();
+    expect_words(
+        &server.output(),
+        &[&address, engine.name(), "shards", "corelane.db"],
+    );
+    // The line to try is one that works.
+    assert!(server.output().contains(&format!("http://{address}/")));
+}
+
+/// `corelane serve ARGUMENTS` in an empty folder; it must end by itself.
+fn serve(files: &[(&str, &str)], arguments: &[&str]) -> (TempDir, Output) {
+    let folder = TempDir::new().expect("a folder");
+    for (name, content) in files {
+        std::fs::write(folder.path().join(name), content).expect("a file");
+    }
+    let mut command = corelane();
+    command
+        .arg("serve")
+        .args(arguments)
+        .current_dir(folder.path());
+    let output = command.output().expect("the binary runs");
+    (folder, output)
+}
+
+#[track_caller]
+fn expect_usage_error(files: &[(&str, &str)], arguments: &[&str], words: &[&str]) {
+    let (folder, output) = serve(files, arguments);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+    expect_words(&text, words);
+    assert!(
+        !folder.path().join("data").exists(),
+        "{arguments:?} left a data folder"
+    );
+}
+
+#[test]
+fn wrong_flags_are_refused() {
+    expect_usage_error(&[], &["--lisen", "127.0.0.1:0"], &["--listen"]);
+    expect_usage_error(&[], &["--listen", "nowhere"], &["nowhere"]);
+    expect_usage_error(&[], &["--listen", "127.0.0.1:99999"], &["99999"]);
+    expect_usage_error(
+        &[],
+        &["--engine", "kqueue"],
+        &["kqueue", "io_uring", "epoll"],
+    );
+    expect_usage_error(&[], &["--store", "mongodb://a"], &["sqlite"]);
+    expect_usage_error(&[], &["--shards", "0"], &["shards"]);
+    expect_usage_error(&[], &["--config", "missing.toml"], &["missing.toml"]);
+    expect_usage_error(&[], &["--core-map", "missing.toml"], &["missing.toml"]);
+    expect_usage_error(&[], &["--static", "missing", "--no-demo"], &["missing"]);
+}
+
+#[test]
+fn wrong_config_files_are_refused_with_their_line() {
+    for (text, words) in [
+        (
+            "[server]\nlisten = \"x\"\n",
+            &["server.toml:2", "listen"][..],
+        ),
+        (
+            "[http]\nidle_timeout = 5\n",
+            &["server.toml:2", "idle_timeout_ms"],
+        ),
+        ("[htpp]\n", &["server.toml:1", "http"]),
+        (
+            "[http]\nheaders_max = \"many\"\n",
+            &["server.toml:2", "headers_max"],
+        ),
+        ("[http]\nheaders_max = 1\n", &["server.toml:2", "8"]),
+        ("[http\n", &["server.toml:1"]),
+        (
+            "[http]\nheaders_max = 10\nheaders_max = 11\n",
+            &["server.toml:3"],
+        ),
+    ] {
+        expect_usage_error(
+            &[("server.toml", text)],
+            &["--config", "server.toml"],
+            words,
+        );
+    }
+}
+
+#[test]
+fn wrong_core_maps_are_refused_with_their_line_and_what_would_be_valid() {
+    for (text, words) in [
+        ("cores = \"9999\"\n", &["map.toml:1", "9999"][..]),
+        ("cores = \"0,0\"\n", &["map.toml:1", "0"]),
+        ("# a\ncores = \"5-2\"\n", &["map.toml:2", "5-2"]),
+        ("cores = 100000\n", &["map.toml:1", "100000"]),
+        ("ring_entries = 1\n", &["map.toml:1", "256"]),
+        ("cors = \"all\"\n", &["map.toml:1", "cores"]),
+        (
+            "[[shards]]\ncore = 0\n[[shards]]\ncore = 0\n",
+            &["map.toml:4", "0"],
+        ),
+    ] {
+        expect_usage_error(&[("map.toml", text)], &["--core-map", "map.toml"], words);
+    }
+}
+
+#[test]
+fn wrong_variables_are_refused_by_name() {
+    let mut command = corelane();
+    command
+        .arg("serve")
+        .env("CORELANE_HTTP_HEADERS_MAX", "many");
+    let output = command.output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(2));
+    expect_words(
+        &String::from_utf8_lossy(&output.stderr),
+        &["CORELANE_HTTP_HEADERS_MAX"],
+    );
+}
+
+/// Root may read everything, so the file is made unreadable in a way that also
+/// counts for root: it is a folder.
+#[test]
+fn an_unreadable_database_is_told_with_its_path() {
+    let folder = TempDir::new().expect("a folder");
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(data.join("corelane.db")).expect("a folder");
+    let mut command = corelane();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data);
+    let output = command.output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(1));
+    expect_words(
+        &String::from_utf8_lossy(&output.stderr),
+        &["corelane.db", "cure"],
+    );
+    if !rustix::process::geteuid().is_root() {
+        std::fs::remove_dir(data.join("corelane.db")).expect("removed");
+        std::fs::write(data.join("corelane.db"), "").expect("a file");
+        let none = std::fs::Permissions::from_mode(0o000);
+        std::fs::set_permissions(data.join("corelane.db"), none).expect("permissions");
+        let output = command.output().expect("the binary runs");
+        assert_eq!(output.status.code(), Some(1));
+        expect_words(
+            &String::from_utf8_lossy(&output.stderr),
+            &["corelane.db", "cure"],
+        );
+    }
+}
+
+#[test]
+fn check_says_what_would_run_and_starts_nothing() {
+    let (folder, output) = serve(&[], &["--check"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("valid"));
+    assert!(!folder.path().join("data").exists());
+}
