@@ -7,7 +7,7 @@ use super::banner::{Banner, fallback_warning};
 use super::failure::Failure;
 use super::{app, first_start, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
-use crate::server::{ExitReport, Server, ServerHandle, StartError, run_until_signal};
+use crate::server::{CaughtSignals, ExitReport, Server, ServerHandle, StartError};
 use crate::store::Database;
 use crate::topology::Placement;
 
@@ -24,8 +24,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     first_start::fill(&config, &database)?;
     let notes = placement.notes.clone();
     let server = start(&config, placement, &database)?;
+    let signals = CaughtSignals::catch();
     announce(&server, &config, &notes)?;
-    let report = run_until_signal(server);
+    let report = signals.run(server);
     database.close();
     tell_of_cut_connections(&report);
     Ok(())
