@@ -6,7 +6,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Shard;
 use super::event::LocalEvent;
 use crate::engine;
 
@@ -41,20 +40,17 @@ impl Spin {
             }
         }
     }
-}
 
-impl Shard {
     /// Keeps the reactor polling, fairly, for the spin window after the last
-    /// request; sleeps otherwise.
+    /// request; sleeps otherwise. Keeps nothing of the shard but this.
     pub(super) async fn spin_while_busy(self: Rc<Self>) {
-        let spin = &self.spin;
         loop {
-            spin.woken.wait().await;
-            spin.spinning.set(true);
-            while spin.last_busy.get().elapsed() < spin.window {
+            self.woken.wait().await;
+            self.spinning.set(true);
+            while self.last_busy.get().elapsed() < self.window {
                 engine::yield_now().await;
             }
-            spin.spinning.set(false);
+            self.spinning.set(false);
         }
     }
 }
