@@ -10,44 +10,44 @@ use signal_hook::iterator::Signals;
 
 use super::{ExitReport, ServerHandle};
 
-/// Signals that are kept for a server from now on. Caught before anybody is
-/// told that it serves, none of them ends the process by default.
-#[derive(Debug)]
-pub struct CaughtSignals(Option<Signals>);
+/// Signals that are being caught. From [`install`](Self::install) on they no
+/// longer end the process; [`run`](Self::run) acts on them.
+pub struct ShutdownSignals {
+    signals: Signals,
+}
 
-impl CaughtSignals {
-    /// Catches SIGTERM, SIGINT, SIGHUP and SIGUSR1. Where that is not possible
-    /// it says so on stderr, and only `kill -9` ends the process.
-    pub fn catch() -> Self {
-        match Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]) {
-            Ok(signals) => Self(Some(signals)),
-            Err(error) => {
-                eprintln!(
-                    "corelane: signals cannot be watched ({error}); only kill -9 will stop this"
-                );
-                Self(None)
-            }
-        }
+impl ShutdownSignals {
+    /// Starts catching. A program does this before it says that it is ready,
+    /// so that a signal sent at once still drains.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor for the signal pipe.
+    pub fn install() -> std::io::Result<Self> {
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+        Ok(Self { signals })
     }
 
     /// Waits for the server to end, turning signals into what an operator
-    /// expects of them, those caught earlier included. A second SIGTERM or
-    /// SIGINT exits the process with status 1 without waiting for anything.
+    /// expects of them. A second SIGTERM or SIGINT exits the process with
+    /// status 1 without waiting for anything.
     pub fn run(self, server: ServerHandle) -> ExitReport {
-        match self.0 {
-            Some(signals) => run(signals, server),
-            None => server.wait(),
+        watch(self.signals, server)
+    }
+}
+
+/// [`ShutdownSignals`] in one step, for programs that do not tell anybody when
+/// they are ready.
+pub fn run_until_signal(server: ServerHandle) -> ExitReport {
+    match ShutdownSignals::install() {
+        Ok(signals) => signals.run(server),
+        Err(error) => {
+            eprintln!("corelane: signals cannot be watched ({error}); only kill -9 will stop this");
+            server.wait()
         }
     }
 }
 
-/// Catches signals and waits for the server to end: [`CaughtSignals`] in one
-/// step.
-pub fn run_until_signal(server: ServerHandle) -> ExitReport {
-    CaughtSignals::catch().run(server)
-}
-
-fn run(mut signals: Signals, server: ServerHandle) -> ExitReport {
+fn watch(mut signals: Signals, server: ServerHandle) -> ExitReport {
     let handle = signals.handle();
     let server = Arc::new(server);
     let watched = server.clone();

@@ -144,7 +144,7 @@ impl Shard {
         engine::spawn_local(self.clone().accept_connections());
         engine::spawn_local(Self::sweep_every_second(Rc::downgrade(&self)));
         if self.spin.is_on() {
-            engine::spawn_local(self.spin.clone().spin_while_busy());
+            engine::spawn_local(spin::spin_while_busy(self.spin.clone()));
         }
         loop {
             while let Some(message) = self.inbox.poll() {

@@ -40,17 +40,17 @@ impl Spin {
             }
         }
     }
+}
 
-    /// Keeps the reactor polling, fairly, for the spin window after the last
-    /// request; sleeps otherwise. Keeps nothing of the shard but this.
-    pub(super) async fn spin_while_busy(self: Rc<Self>) {
-        loop {
-            self.woken.wait().await;
-            self.spinning.set(true);
-            while self.last_busy.get().elapsed() < self.window {
-                engine::yield_now().await;
-            }
-            self.spinning.set(false);
+/// Keeps the reactor polling, fairly, for the spin window after the last
+/// request; sleeps otherwise. Does not keep its shard alive.
+pub(super) async fn spin_while_busy(spin: Rc<Spin>) {
+    loop {
+        spin.woken.wait().await;
+        spin.spinning.set(true);
+        while spin.last_busy.get().elapsed() < spin.window {
+            engine::yield_now().await;
         }
+        spin.spinning.set(false);
     }
 }

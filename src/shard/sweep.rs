@@ -13,9 +13,7 @@ use crate::limits::LINGER_MS;
 use crate::metrics::TimeoutKind;
 
 impl Shard {
-    /// Runs as long as the shard does. A task that waits is not dropped with
-    /// its runtime, so it must not keep the shard, nor the store connections
-    /// in it.
+    /// Ends with the shard: it does not keep it alive while it sleeps.
     pub(super) async fn sweep_every_second(shard: Weak<Self>) {
         let mut next = Instant::now();
         loop {
