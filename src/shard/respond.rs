@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Shard;
 use super::body::BodyReader;
@@ -150,14 +150,6 @@ impl Shard {
         framing: ResponseFraming,
         request_id: &str,
     ) {
-        if headers
-            .iter()
-            .any(|(name, _)| *name == header::LAST_MODIFIED)
-        {
-            // Date must not be earlier (RFC 9110 section 8.8.2.1), and what was
-            // written just now is newer than the last sweep.
-            self.context.clock.refresh_date();
-        }
         let connection = match (facts.keep_alive, facts.version) {
             (false, _) => ConnectionHeader::Close,
             (true, Version::Http10) => ConnectionHeader::KeepAlive,
