@@ -108,6 +108,7 @@ impl Shard {
         );
         let head_bytes = (io.output.len() - before) as u64;
         if facts.is_head || framing == ResponseFraming::NoBody {
+            drop_unsent(body);
             return Sent {
                 whole: true,
                 head_bytes,
@@ -227,6 +228,13 @@ async fn send_bytes(io: &mut ConnectionIo, head_bytes: u64, body: Bytes) -> Sent
         whole: written.is_ok(),
         head_bytes,
         body_bytes,
+    }
+}
+
+/// A stream is the user's, and so is its destructor.
+fn drop_unsent(body: Body) {
+    if let BodyKind::Stream { stream, .. } = body.into_kind() {
+        drop(StreamGuard(Some(stream)));
     }
 }
 

@@ -33,7 +33,17 @@ impl Shard {
             peer,
             turn: 0,
         };
-        connection.serve_requests(io).await;
+        // Handlers and streams are guarded where they are polled. This keeps
+        // everything else, such as a destructor that panics, from the shard.
+        let outcome = match Guarded::start(|| Box::pin(connection.serve_requests(io))) {
+            Ok(serving) => serving.await,
+            Err(panicked) => Err(panicked),
+        };
+        if let Err(panicked) = outcome {
+            self.context.metrics.borrow_mut().panicked();
+            let error = Error::internal(format!("a connection panicked: {}", panicked.0));
+            self.log_error("a connection was dropped", &error);
+        }
     }
 }
 
