@@ -13,7 +13,9 @@ use super::connection::{ConnectionIo, Phase};
 use super::guard::{Guarded, Panicked};
 use super::respond::{AnswerIo, RequestFacts, Sent};
 use crate::app::{Ctx, RequestBody, RequestParts, Response, run_chain};
-use crate::http1::{BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, Version};
+use crate::http1::{
+    BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, RequestHead, Version,
+};
 use crate::ids::is_acceptable_request_id;
 use crate::limits::{BODY_DRAIN_BYTES_MAX, LINGER_BYTES_MAX, REQUESTS_PER_TURN_MAX};
 use crate::router::Match;
@@ -89,7 +91,7 @@ impl Connection<'_> {
                     Received::More => {}
                     Received::End => break,
                     Received::TooLate => {
-                        self.refuse(io, head_timeout()).await;
+                        self.refuse(io, &parts.head, head_timeout()).await;
                         break;
                     }
                 },
@@ -99,7 +101,7 @@ impl Connection<'_> {
                         .metrics
                         .borrow_mut()
                         .parse_error(error.status().as_u16());
-                    self.refuse(io, refusal(error)).await;
+                    self.refuse(io, &parts.head, refusal(error)).await;
                     break;
                 }
             }
@@ -227,10 +229,11 @@ impl Connection<'_> {
     }
 
     /// Answers a request whose head cannot be read and ends the connection.
-    async fn refuse(&mut self, io: Box<ConnectionIo>, error: Error) {
+    /// The method counts if it could be read: HEAD is never sent a body.
+    async fn refuse(&mut self, io: Box<ConnectionIo>, head: &RequestHead, error: Error) {
         let facts = RequestFacts {
             version: Version::Http11,
-            is_head: false,
+            is_head: *head.method() == Method::HEAD,
             keep_alive: false,
         };
         self.refuse_as(io, facts, error).await;
