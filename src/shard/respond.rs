@@ -1,7 +1,9 @@
 //! From what a handler returned to bytes on the wire.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -277,8 +279,7 @@ impl Streaming {
             if chunks.is_multiple_of(CHUNKS_PER_TURN_MAX) {
                 engine::yield_now().await;
             }
-            connection.lend();
-            let next = stream.next().await;
+            let next = next_chunk(connection, &mut stream).await;
             let Some(io) = connection.hold() else {
                 return Err(Error::internal(
                     "the request body took the connection with it",
@@ -328,6 +329,33 @@ impl Streaming {
             }
         }
     }
+}
+
+/// The stream's next item. What is queued is written when the stream lets us
+/// wait for it, so that the end of a chunk does not wait for the next one.
+async fn next_chunk(
+    connection: &mut AnswerIo<'_>,
+    stream: &mut StreamGuard,
+) -> Option<Result<Bytes, Error>> {
+    connection.lend();
+    let mut next = pin!(stream.next());
+    if let Poll::Ready(item) = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
+        return item;
+    }
+    // A body that is being read holds the connection and writes by itself.
+    if let Some(io) = connection.hold() {
+        let flushed = io.flush().await;
+        connection.lend();
+        if flushed.is_err() {
+            return Some(Err(client_gone()));
+        }
+    }
+    next.await
+}
+
+/// Of a write that failed or was given up: nothing of ours went wrong.
+fn client_gone() -> Error {
+    Error::bad_request("the client went away before its answer was complete")
 }
 
 /// A user's stream, its panics turned into errors.
