@@ -132,7 +132,9 @@ impl Shard {
                     sent: 0,
                 };
                 let outcome = Box::pin(sending.run(connection, stream)).await;
-                if let Err(error) = &outcome {
+                if let Err(error) = &outcome
+                    && error.status().is_server_error()
+                {
                     self.log_error("a response stream ended early", error);
                 }
                 Sent {
@@ -271,7 +273,7 @@ impl Streaming {
     ) -> Result<(), Error> {
         let mut stream = StreamGuard(Some(stream));
         if let Some(io) = connection.hold() {
-            io.flush().await?;
+            io.flush().await.map_err(|_| client_gone())?;
         }
         let mut chunks = 0u32;
         loop {
@@ -303,16 +305,16 @@ impl Streaming {
         let chunked = self.framing == ResponseFraming::Chunked;
         if chunked && chunk.len() <= WRITE_COPY_BYTES_MAX {
             encode_chunk(&mut io.output, &chunk);
-            return Ok(io.flush().await?);
+            return io.flush().await.map_err(|_| client_gone());
         }
         if chunked {
             io.output
                 .extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-            io.write_bytes(chunk).await?;
+            io.write_bytes(chunk).await.map_err(|_| client_gone())?;
             io.output.extend_from_slice(b"\r\n");
             return Ok(());
         }
-        Ok(io.write_bytes(chunk).await?)
+        io.write_bytes(chunk).await.map_err(|_| client_gone())
     }
 
     fn finish(&self, io: &mut ConnectionIo) -> Result<(), Error> {
