@@ -26,7 +26,8 @@ pub struct HttpLimits {
     /// Grace before the body rate is judged.
     pub body_rate_grace_ms: u64,
     /// A response write that makes no progress for this long ends its
-    /// connection.
+    /// connection. What the client takes out of the socket's buffer at
+    /// `body_rate_min_bytes_per_s` or faster is progress.
     pub write_stall_timeout_ms: u64,
     /// Connections per shard. Over it: 503 with Retry-After, then close.
     pub connections_per_shard_max: usize,

@@ -51,6 +51,24 @@ impl Shard {
         }
     }
 
+    /// A slow client takes long to make room for one more write; what it has
+    /// taken of the kernel's buffer meanwhile is progress too, at the least
+    /// rate that a body must have.
+    fn note_taken(&self, connection: &ConnectionState) {
+        let ticks = connection.ticks.get();
+        let unsent = connection.closer.unsent_bytes();
+        if ticks <= 1 {
+            connection.unsent_bytes.set(unsent);
+            return;
+        }
+        let taken = connection.unsent_bytes.get().saturating_sub(unsent);
+        let enough = self.limits.body_rate_min_bytes_per_s * u64::from(ticks);
+        if taken >= enough.max(1) {
+            connection.unsent_bytes.set(unsent);
+            connection.ticks.set(1);
+        }
+    }
+
     fn expire(&self, connection: &ConnectionState) {
         let kind = match connection.phase() {
             Phase::Fresh | Phase::Head => TimeoutKind::Head,
@@ -73,7 +91,10 @@ impl Shard {
         match connection.phase() {
             Phase::Idle => over(limits.idle_timeout_ms),
             Phase::Fresh | Phase::Head => over(limits.head_timeout_ms),
-            Phase::Write => over(limits.write_stall_timeout_ms),
+            Phase::Write => {
+                self.note_taken(connection);
+                over(limits.write_stall_timeout_ms)
+            }
             Phase::Linger => over(LINGER_MS),
             Phase::Busy => false,
             Phase::Body => {
