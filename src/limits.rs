@@ -98,6 +98,12 @@ pub const REQUESTS_PER_TURN_MAX: u32 = 64;
 /// Chunks of one response stream sent in one go before the other tasks of the
 /// shard get a turn.
 pub const CHUNKS_PER_TURN_MAX: u32 = 16;
+/// Reads of one request body in one go before the other tasks of the shard get
+/// a turn.
+pub const BODY_READS_PER_TURN_MAX: u32 = 16;
+/// Connections accepted in one go before the other tasks of the shard get a
+/// turn.
+pub const ACCEPTS_PER_TURN_MAX: u32 = 64;
 /// 503 answers to connections over the limit under way at once, per shard;
 /// past it such connections are closed without an answer.
 pub const OVERLOAD_ANSWERS_MAX: usize = 64;
