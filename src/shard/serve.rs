@@ -166,6 +166,7 @@ impl Connection<'_> {
             is_head: *parts.head.method() == Method::HEAD,
             keep_alive: parts.head.keep_alive() && !shard.context.draining.get(),
         };
+        let client_goes_on = parts.head.keep_alive();
         let routed = shard.route(&mut parts);
         parts.route = routed.as_ref().ok().copied();
         let record = shard.start_record(&parts, head_bytes);
@@ -225,7 +226,14 @@ impl Connection<'_> {
             false => answered_ns,
         };
         shard.finish_record(record, status, sent, ended_ns - started_ns, &request_id);
-        finish_exchange(answer.into_io()?, reader, facts, sent).await
+        finish_exchange(
+            answer.into_io()?,
+            reader,
+            facts.keep_alive,
+            client_goes_on,
+            sent,
+        )
+        .await
     }
 
     /// Answers a request whose head cannot be read and ends the connection.
@@ -438,18 +446,20 @@ impl From<Panicked> for HandlerFailure {
 }
 
 /// After an answer: closes, or makes the connection ready for the next
-/// request.
+/// request. A client that did not ask for the end may have sent more already;
+/// closed at once, the connection would be reset and the answer lost.
 async fn finish_exchange(
     mut io: Box<ConnectionIo>,
     reader: Option<Rc<BodyReader>>,
-    facts: RequestFacts,
+    keep_alive: bool,
+    client_goes_on: bool,
     sent: Sent,
 ) -> Option<Box<ConnectionIo>> {
     if !sent.whole {
         return None;
     }
     let unread = reader.filter(|reader| !reader.is_finished());
-    if facts.keep_alive {
+    if keep_alive {
         let Some(reader) = unread else {
             return Some(io);
         };
@@ -463,7 +473,7 @@ async fn finish_exchange(
         return None;
     }
     io.flush().await.ok()?;
-    if unread.is_some() || !io.pending().is_empty() {
+    if client_goes_on || unread.is_some() || !io.pending().is_empty() {
         io.linger(LINGER_BYTES_MAX).await;
     }
     None
