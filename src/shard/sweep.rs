@@ -12,12 +12,15 @@ use crate::engine;
 use crate::limits::LINGER_MS;
 use crate::metrics::TimeoutKind;
 
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 impl Shard {
     /// Ends with the shard: it does not keep it alive while it sleeps.
     pub(super) async fn sweep_every_second(shard: Weak<Self>) {
-        let mut next = Instant::now();
         loop {
-            next = Instant::now().max(next + Duration::from_secs(1));
+            // From now, not from when it was due: after a sweep that came late
+            // the next would count a second that has not passed.
+            let next = Instant::now() + SWEEP_EVERY;
             engine::interval_tick(next).await;
             let Some(shard) = shard.upgrade() else { return };
             shard.sweep();
