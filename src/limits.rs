@@ -26,7 +26,8 @@ pub struct HttpLimits {
     /// Grace before the body rate is judged.
     pub body_rate_grace_ms: u64,
     /// A response write that makes no progress for this long ends its
-    /// connection.
+    /// connection. What the client takes out of the socket's buffer at
+    /// `body_rate_min_bytes_per_s` or faster is progress.
     pub write_stall_timeout_ms: u64,
     /// Connections per shard. Over it: 503 with Retry-After, then close.
     pub connections_per_shard_max: usize,
@@ -97,6 +98,12 @@ pub const REQUESTS_PER_TURN_MAX: u32 = 64;
 /// Chunks of one response stream sent in one go before the other tasks of the
 /// shard get a turn.
 pub const CHUNKS_PER_TURN_MAX: u32 = 16;
+/// Reads of one request body in one go before the other tasks of the shard get
+/// a turn.
+pub const BODY_READS_PER_TURN_MAX: u32 = 16;
+/// Connections accepted in one go before the other tasks of the shard get a
+/// turn.
+pub const ACCEPTS_PER_TURN_MAX: u32 = 64;
 /// 503 answers to connections over the limit under way at once, per shard;
 /// past it such connections are closed without an answer.
 pub const OVERLOAD_ANSWERS_MAX: usize = 64;

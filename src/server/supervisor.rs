@@ -246,7 +246,8 @@ impl Supervisor {
             engine: watched.engine.clone(),
             listener: watched.listener.try_clone()?,
             restarts: watched.restarts,
-            inherited: watched.last.take(),
+            // Kept for the next, should this one not even start.
+            inherited: watched.last.clone(),
         };
         watched.state = State::Running;
         let plan = self.plan.clone();

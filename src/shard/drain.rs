@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Shard;
-use super::connection::Phase;
+use super::connection::{ConnectionState, Phase};
 use crate::engine;
 
 impl Shard {
@@ -23,7 +23,11 @@ impl Shard {
             let _ = engine::timeout(left, self.connection_ended.wait()).await;
             self.close_idle();
         }
-        let cut = self.connections.borrow().len();
+        // Who only waits for the client's end has had its answer.
+        let connections = self.connections.borrow();
+        let unfinished = |state: &ConnectionState| state.phase() != Phase::Linger;
+        let cut = connections.iter().filter(|(_, c)| unfinished(c)).count();
+        drop(connections);
         self.cut_connections().await;
         if let Some(log) = &self.log {
             log.borrow_mut().flush();
