@@ -93,6 +93,11 @@ pub const WRITE_BUFFER_KEEP_BYTES: usize = 16 * KIB;
 pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
 /// How long the end of the process waits for the access log to be written.
 pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
+/// How long after the drain timeout the process waits for a shard that does
+/// not end, because a handler blocks its thread; then it ends without it.
+pub const DRAIN_OVERDUE_MS: u64 = 2_000;
+/// How often a shard whose inbox is full is told again to drain.
+pub const DRAIN_RETRY_MS: u64 = 50;
 /// Requests served in one go before the other tasks of the shard get a turn.
 pub const REQUESTS_PER_TURN_MAX: u32 = 64;
 /// Chunks of one response stream sent in one go before the other tasks of the

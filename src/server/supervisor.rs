@@ -11,8 +11,8 @@ use super::shard_thread::{self, Incarnation, ShardEvent, ShardPlan};
 use super::{Engines, StartError};
 use crate::backoff::Backoff;
 use crate::engine::{EngineKind, EngineOptions};
-use crate::limits::LOG_CLOSE_TIMEOUT_MS;
-use crate::mesh::Message;
+use crate::limits::{DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, LOG_CLOSE_TIMEOUT_MS};
+use crate::mesh::{Message, SendError};
 use crate::metrics::ShardSnapshot;
 use crate::topology::{Placement, ShardSlot, confine_current_thread};
 
@@ -120,6 +120,8 @@ struct Watched {
     restarts: u32,
     backoff: Backoff,
     state: State,
+    /// It must drain, and its inbox was full when it should have been told.
+    drain_untold: bool,
     last: Option<Box<ShardSnapshot>>,
 }
 
@@ -136,7 +138,8 @@ pub(super) struct Supervisor {
     shards: Vec<Watched>,
     events: Sender<Command>,
     started: Instant,
-    draining: bool,
+    /// Since the drain began: when a shard that has not ended is given up.
+    drain_deadline: Option<Instant>,
     report: ExitReport,
 }
 
@@ -164,6 +167,7 @@ impl Supervisor {
                 listener,
                 restarts: 0,
                 state: State::Running,
+                drain_untold: false,
                 last: None,
             };
         let slots = placement
@@ -176,7 +180,7 @@ impl Supervisor {
             plan: plan.clone(),
             events: commands.clone(),
             started: Instant::now(),
-            draining: false,
+            drain_deadline: None,
             report: ExitReport {
                 drained: true,
                 connections_cut: 0,
@@ -266,8 +270,7 @@ impl Supervisor {
     /// Until every shard has ended.
     fn watch(mut self, inbox: &Receiver<Command>) -> ExitReport {
         while self.shards.iter().any(|shard| shard.state != State::Ended) {
-            let next = self.next_restart();
-            let command = match next {
+            let command = match self.next_look() {
                 Some(at) => inbox
                     .recv_timeout(at.saturating_duration_since(Instant::now()))
                     .ok(),
@@ -279,16 +282,50 @@ impl Supervisor {
                 None => {}
             }
             self.restart_due();
+            self.press_drain();
         }
         self.report
     }
 
     fn drain(&mut self) {
-        self.draining = true;
+        let timeout_ms = self.plan.options.drain_timeout_ms;
+        let timeout = Duration::from_millis(timeout_ms.saturating_add(DRAIN_OVERDUE_MS));
+        self.drain_deadline
+            .get_or_insert_with(|| Instant::now() + timeout);
+        for index in 0..self.shards.len() {
+            self.tell_to_drain(index);
+            if matches!(self.shards[index].state, State::Waiting(_)) {
+                self.shards[index].state = State::Ended;
+            }
+        }
+    }
+
+    /// A shard that is still starting is told when it serves.
+    fn tell_to_drain(&mut self, index: usize) {
+        let told = self.plan.mesh.send(index, Message::Drain);
+        self.shards[index].drain_untold = told == Err(SendError::Full);
+    }
+
+    /// During a drain: tells who could not be told, and gives up who is stuck.
+    fn press_drain(&mut self) {
+        let Some(deadline) = self.drain_deadline else {
+            return;
+        };
+        for index in 0..self.shards.len() {
+            if self.shards[index].drain_untold {
+                self.tell_to_drain(index);
+            }
+        }
+        if Instant::now() < deadline {
+            return;
+        }
         for (index, shard) in self.shards.iter_mut().enumerate() {
-            if self.plan.mesh.send(index, Message::Drain).is_err() && shard.state != State::Running
-            {
+            if shard.state != State::Ended {
                 shard.state = State::Ended;
+                self.report.drained = false;
+                self.plan.errors.tell(format!(
+                    "shard {index} did not end: a handler blocks its thread; leaving it behind"
+                ));
             }
         }
     }
@@ -296,8 +333,8 @@ impl Supervisor {
     fn on_event(&mut self, event: ShardEvent) {
         match event {
             // A drain that came while it was starting reached no inbox.
-            ShardEvent::Serving { shard } if self.draining => {
-                let _ = self.plan.mesh.send(shard, Message::Drain);
+            ShardEvent::Serving { shard } if self.drain_deadline.is_some() => {
+                self.tell_to_drain(shard);
             }
             ShardEvent::Serving { .. } => {}
             ShardEvent::Drained { shard, cut } => {
@@ -320,7 +357,7 @@ impl Supervisor {
         if last.is_some() {
             shard.last = last;
         }
-        if self.draining {
+        if self.drain_deadline.is_some() {
             shard.state = State::Ended;
             self.report.drained = false;
             return;
@@ -332,12 +369,16 @@ impl Supervisor {
         ));
     }
 
-    fn next_restart(&self) -> Option<Instant> {
+    /// When there is something to do, even if nobody tells us anything.
+    fn next_look(&self) -> Option<Instant> {
         let due = self.shards.iter().filter_map(|shard| match shard.state {
             State::Waiting(at) => Some(at),
+            State::Running if shard.drain_untold => {
+                Some(Instant::now() + Duration::from_millis(DRAIN_RETRY_MS))
+            }
             _ => None,
         });
-        due.min()
+        due.chain(self.drain_deadline).min()
     }
 
     fn restart_due(&mut self) {
