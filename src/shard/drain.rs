@@ -23,11 +23,7 @@ impl Shard {
             let _ = engine::timeout(left, self.connection_ended.wait()).await;
             self.close_idle();
         }
-        // Who only waits for the client's end has had its answer.
-        let connections = self.connections.borrow();
-        let unfinished = |state: &ConnectionState| state.phase() != Phase::Linger;
-        let cut = connections.iter().filter(|(_, c)| unfinished(c)).count();
-        drop(connections);
+        let cut = self.unfinished_connections();
         self.cut_connections().await;
         if let Some(log) = &self.log {
             log.borrow_mut().flush();
@@ -48,6 +44,14 @@ impl Shard {
             }
             let _ = engine::timeout(Duration::from_millis(50), self.connection_ended.wait()).await;
         }
+    }
+
+    /// Without those that have had their answer and only wait for the client's
+    /// end.
+    fn unfinished_connections(&self) -> usize {
+        let connections = self.connections.borrow();
+        let unfinished = |state: &ConnectionState| state.phase() != Phase::Linger;
+        connections.iter().filter(|(_, c)| unfinished(c)).count()
     }
 
     fn has_connections(&self) -> bool {
