@@ -123,7 +123,14 @@ impl Connection<'_> {
             if io.state.phase() != Phase::Fresh {
                 io.state.enter(Phase::Idle);
             }
-            io.read_between_requests().await
+            let read = io.read_between_requests().await;
+            if matches!(read, Ok(0)) && self.shard.context.draining.get() {
+                // What came after the drain closed our reading side is still
+                // queued; leaving it would reset a request unanswered.
+                io.read_more().await
+            } else {
+                read
+            }
         } else {
             match io.state.phase() {
                 // The time since accept counts.

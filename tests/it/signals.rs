@@ -4,6 +4,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use corelane::{App, Response};
 use rustix::process::Signal;
 
 use crate::harness::{Client, Engine, InProcess, Serve, ServerProcess, sample_app};
@@ -17,6 +18,7 @@ both_engines!(
     a_head_that_has_begun_is_answered_and_closed,
     new_connections_are_refused_during_a_drain,
     a_drain_has_a_deadline,
+    a_handler_that_blocks_its_thread_is_left_behind,
     a_second_signal_exits_at_once,
     a_stopped_server_leaves_its_database_closed,
 );
@@ -137,6 +139,22 @@ fn a_drain_has_a_deadline(engine: Engine) {
     assert!(took < Duration::from_secs(4), "{took:?}");
     assert!(!report.drained && report.connections_cut == 1, "{report:?}");
     slow.expect_gone();
+}
+
+fn a_handler_that_blocks_its_thread_is_left_behind(engine: Engine) {
+    let app = App::new().get("/block", async |_| {
+        std::thread::sleep(Duration::from_secs(8));
+        Ok(Response::text("unblocked\n"))
+    });
+    let server = InProcess::start_with(engine, app, |options| options.drain_timeout_ms = 200);
+    server
+        .connect()
+        .send("GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(100));
+    let since = Instant::now();
+    let report = server.finish();
+    assert!(since.elapsed() < Duration::from_secs(5), "{report:?}");
+    assert!(!report.drained, "{report:?}");
 }
 
 fn a_second_signal_exits_at_once(engine: Engine) {
