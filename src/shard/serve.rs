@@ -86,7 +86,7 @@ impl Connection<'_> {
                     }
                     parser = HeadParser::default();
                     parts = self.shard.context.take_parts();
-                    self.give_others_a_turn(&mut io).await;
+                    self.give_others_a_turn().await;
                 }
                 Ok(HeadStatus::Partial) => match self.receive_head(&mut io).await {
                     Received::More => {}
@@ -147,12 +147,10 @@ impl Connection<'_> {
         }
     }
 
-    async fn give_others_a_turn(&mut self, io: &mut ConnectionIo) {
+    async fn give_others_a_turn(&mut self) {
         self.turn += 1;
         if self.turn >= REQUESTS_PER_TURN_MAX {
             self.turn = 0;
-            // A failed write shows again at the next one.
-            let _ = io.flush().await;
             engine::yield_now().await;
         }
     }
