@@ -128,6 +128,37 @@ impl ConnectionIo {
         self.read_more().await
     }
 
+    /// Writes what is queued and meanwhile reads the next request's beginning;
+    /// `on_written` is called in between. Nothing must be pending.
+    pub(super) async fn flush_and_read(&mut self, on_written: impl FnOnce()) -> io::Result<usize> {
+        if self.input.capacity() > READ_BUFFER_MEDIUM_BYTES {
+            self.flush().await?;
+            on_written();
+            return self.read_between_requests().await;
+        }
+        self.make_room();
+        self.state.enter(Phase::Write);
+        let state = &self.state;
+        let output = std::mem::take(&mut self.output);
+        let input = std::mem::take(&mut self.input);
+        let done = self
+            .stream
+            .write_and_read(output, input, |_| state.ticks.set(0), on_written)
+            .await;
+        self.input = done.input;
+        self.output = done.output;
+        self.output.clear();
+        done.written?;
+        match done.read {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.read_more().await,
+            Ok(n) => {
+                self.shrink_if_quiet(n);
+                Ok(n)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads once, making room first. `Ok(0)` is the end of the stream.
     pub(super) async fn read_more(&mut self) -> io::Result<usize> {
         self.make_room();
@@ -138,17 +169,23 @@ impl ConnectionIo {
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(n) => {
-                    // A quiet connection goes back to the small buffer.
-                    let large = self.input.capacity() > READ_BUFFER_SMALL_BYTES;
-                    if large && was_empty && n < READ_BUFFER_SMALL_BYTES / 2 {
-                        let mut small = Vec::with_capacity(READ_BUFFER_SMALL_BYTES);
-                        small.extend_from_slice(&self.input);
-                        self.input = small;
+                    if was_empty {
+                        self.shrink_if_quiet(n);
                     }
                     return Ok(n);
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// A quiet connection goes back to the small buffer.
+    fn shrink_if_quiet(&mut self, received: usize) {
+        if self.input.capacity() > READ_BUFFER_SMALL_BYTES && received < READ_BUFFER_SMALL_BYTES / 2
+        {
+            let mut small = Vec::with_capacity(READ_BUFFER_SMALL_BYTES);
+            small.extend_from_slice(&self.input);
+            self.input = small;
         }
     }
 

@@ -1,6 +1,7 @@
 //! A connection's requests, one after the other: parse, route, run the
 //! handler, queue the answer; write when the input is used up.
 
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -110,41 +111,56 @@ impl Connection<'_> {
         self.shard.context.recycle(parts);
     }
 
-    /// Writes what is queued, then reads more of the next head.
+    /// Writes what is queued and reads more of the next head.
     async fn receive_head(&mut self, io: &mut ConnectionIo) -> Received {
-        if io.flush().await.is_err() {
-            return Received::End;
-        }
-        let read = if io.pending().is_empty() {
-            if self.shard.context.draining.get() {
-                // What has already arrived is still served, nothing later.
-                io.state.closer.shutdown_read();
-            }
-            if io.state.phase() != Phase::Fresh {
-                io.state.enter(Phase::Idle);
-            }
-            let read = io.read_between_requests().await;
-            if matches!(read, Ok(0)) && self.shard.context.draining.get() {
-                // What came after the drain closed our reading side is still
-                // queued; leaving it would reset a request unanswered.
-                io.read_more().await
-            } else {
-                read
-            }
-        } else {
-            match io.state.phase() {
-                // The time since accept counts.
-                Phase::Fresh => io.state.go_on_as(Phase::Head),
-                Phase::Head => {}
-                _ => io.state.enter(Phase::Head),
-            }
-            io.read_more().await
+        let read = match io.pending().is_empty() {
+            true => self.receive_next(io).await,
+            false => Self::receive_rest(io).await,
         };
         match read {
             Ok(0) if io.state.expired.get() && !io.pending().is_empty() => Received::TooLate,
             Ok(0) | Err(_) => Received::End,
             Ok(_) => Received::More,
         }
+    }
+
+    /// Between two requests: answers go out while the next is waited for.
+    async fn receive_next(&self, io: &mut ConnectionIo) -> io::Result<usize> {
+        let draining = &self.shard.context.draining;
+        let state = io.state.clone();
+        let wait_for_next = || {
+            if draining.get() {
+                // What has already arrived is still served, nothing later.
+                state.closer.shutdown_read();
+            }
+            if state.phase() != Phase::Fresh {
+                state.enter(Phase::Idle);
+            }
+        };
+        let read = if io.output.is_empty() {
+            wait_for_next();
+            io.read_between_requests().await
+        } else {
+            io.flush_and_read(wait_for_next).await
+        };
+        if matches!(read, Ok(0)) && draining.get() {
+            // What came after the drain closed our reading side is still
+            // queued; leaving it would reset a request unanswered.
+            return io.read_more().await;
+        }
+        read
+    }
+
+    /// In the middle of a head.
+    async fn receive_rest(io: &mut ConnectionIo) -> io::Result<usize> {
+        io.flush().await?;
+        match io.state.phase() {
+            // The time since accept counts.
+            Phase::Fresh => io.state.go_on_as(Phase::Head),
+            Phase::Head => {}
+            _ => io.state.enter(Phase::Head),
+        }
+        io.read_more().await
     }
 
     async fn give_others_a_turn(&mut self) {
