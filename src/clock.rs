@@ -14,8 +14,12 @@ pub type Millis = u64;
 pub struct ShardClock {
     origin: Instant,
     date_second: Cell<u64>,
+    /// On the monotonic scale: when the date is due to change.
+    date_due_ns: Cell<u64>,
     date: RefCell<[u8; DATE_BYTES]>,
 }
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Length of an IMF-fixdate, `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub const DATE_BYTES: usize = 29;
@@ -32,6 +36,7 @@ impl ShardClock {
         let clock = Self {
             origin: Instant::now(),
             date_second: Cell::new(u64::MAX),
+            date_due_ns: Cell::new(0),
             date: RefCell::new([b' '; DATE_BYTES]),
         };
         clock.refresh_date();
@@ -43,16 +48,26 @@ impl ShardClock {
         self.origin.elapsed().as_millis() as Millis
     }
 
-    /// Monotonic nanoseconds since the shard started.
+    /// Monotonic nanoseconds since the shard started. Keeps the date right on
+    /// the way: a response read off this clock never has a `Date` before what
+    /// happened in its request.
     pub fn now_ns(&self) -> u64 {
-        self.origin.elapsed().as_nanos() as u64
+        let now_ns = self.origin.elapsed().as_nanos() as u64;
+        if now_ns >= self.date_due_ns.get() {
+            self.refresh_date();
+        }
+        now_ns
     }
 
-    /// Rebuilds the `Date` value if the second has changed. The shard's sweep
-    /// calls it once a second, which RFC 9110 section 6.6.1 allows.
+    /// Rebuilds the `Date` value if the second has changed (RFC 9110 section
+    /// 6.6.1). The shard's sweep calls it too, for when the wall clock is set.
     pub fn refresh_date(&self) {
         let now = SystemTime::now();
-        let second = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let second = since_epoch.as_secs();
+        let left_ns = NANOS_PER_SECOND - u64::from(since_epoch.subsec_nanos());
+        let due_ns = self.origin.elapsed().as_nanos() as u64 + left_ns;
+        self.date_due_ns.set(due_ns);
         if self.date_second.replace(second) == second {
             return;
         }

@@ -388,7 +388,7 @@ fn check_text_files(breaches: &mut Breaches) {
     ];
     for path in files_of_repository(root) {
         // Raw requests keep their line ends.
-        if path.starts_with("tests/corpus/") || path.starts_with("tests/fuzz/corpus/") {
+        if path.starts_with("tests/corpus/") || path.starts_with("tests/fuzz/seeds/") {
             continue;
         }
         let Ok(text) = std::fs::read_to_string(root.join(&path)) else {

@@ -7,7 +7,7 @@ use super::banner::{Banner, fallback_warning};
 use super::failure::Failure;
 use super::{app, first_start, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
-use crate::server::{ExitReport, Server, ServerHandle, StartError, run_until_signal};
+use crate::server::{ExitReport, Server, ServerHandle, ShutdownSignals, StartError};
 use crate::store::Database;
 use crate::topology::Placement;
 
@@ -23,9 +23,12 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let database = open(&config)?;
     first_start::fill(&config, &database)?;
     let notes = placement.notes.clone();
+    let signals = ShutdownSignals::install()
+        .map_err(StartError::Thread)
+        .map_err(start_failure)?;
     let server = start(&config, placement, &database)?;
     announce(&server, &config, &notes)?;
-    let report = run_until_signal(server);
+    let report = signals.run(server);
     database.close();
     tell_of_cut_connections(&report);
     Ok(())
@@ -69,9 +72,11 @@ fn start(
     if let Some(format) = config.access_log.format {
         server = server.access_log(format, config.access_log.target.clone());
     }
-    server
-        .start()
-        .map_err(|error: StartError| Failure::with_cure_inside("the server cannot start", error))
+    server.start().map_err(start_failure)
+}
+
+fn start_failure(error: StartError) -> Failure {
+    Failure::with_cure_inside("the server cannot start", error)
 }
 
 fn announce(server: &ServerHandle, config: &Config, notes: &[String]) -> Result<(), Failure> {

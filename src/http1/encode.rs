@@ -78,7 +78,7 @@ pub enum ConnectionHeader {
 /// A length is never written with 1xx and 204 (RFC 9110 section 8.6).
 pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     encode_status_line(out, head.status);
-    out.extend_from_slice(b"Server: corelane\r\nDate: ");
+    out.extend_from_slice(b"server: corelane\r\ndate: ");
     out.extend_from_slice(head.date);
     out.extend_from_slice(b"\r\n");
     for (name, value) in head.headers {
@@ -94,18 +94,18 @@ pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     let framing = announced_framing(head);
     match framing {
         ResponseFraming::Length(bytes) => {
-            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(b"content-length: ");
             out.extend_from_slice(itoa::Buffer::new().format(bytes).as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        ResponseFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        ResponseFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         ResponseFraming::UntilClose | ResponseFraming::NoBody => {}
     }
     out.extend_from_slice(match head.connection {
-        _ if framing == ResponseFraming::UntilClose => b"Connection: close\r\n\r\n",
+        _ if framing == ResponseFraming::UntilClose => b"connection: close\r\n\r\n",
         ConnectionHeader::Omit => b"\r\n",
-        ConnectionHeader::Close => b"Connection: close\r\n\r\n",
-        ConnectionHeader::KeepAlive => b"Connection: keep-alive\r\n\r\n",
+        ConnectionHeader::Close => b"connection: close\r\n\r\n",
+        ConnectionHeader::KeepAlive => b"connection: keep-alive\r\n\r\n",
     });
 }
 

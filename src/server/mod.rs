@@ -18,7 +18,7 @@ use std::time::Instant;
 
 pub use error::StartError;
 pub use options::{RequestIdMode, ServerOptions};
-pub use signals::run_until_signal;
+pub use signals::{ShutdownSignals, run_until_signal};
 pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
 
 use crate::access_log::LogFormat;

@@ -10,17 +10,44 @@ use signal_hook::iterator::Signals;
 
 use super::{ExitReport, ServerHandle};
 
-/// Waits for the server to end, turning signals into what an operator expects
-/// of them. A second SIGTERM or SIGINT exits the process with status 1 without
-/// waiting for anything.
+/// Signals that are being caught. From [`install`](Self::install) on they no
+/// longer end the process; [`run`](Self::run) acts on them.
+pub struct ShutdownSignals {
+    signals: Signals,
+}
+
+impl ShutdownSignals {
+    /// Starts catching. A program does this before it says that it is ready,
+    /// so that a signal sent at once still drains.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor for the signal pipe.
+    pub fn install() -> std::io::Result<Self> {
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+        Ok(Self { signals })
+    }
+
+    /// Waits for the server to end, turning signals into what an operator
+    /// expects of them. A second SIGTERM or SIGINT exits the process with
+    /// status 1 without waiting for anything.
+    pub fn run(self, server: ServerHandle) -> ExitReport {
+        watch(self.signals, server)
+    }
+}
+
+/// [`ShutdownSignals`] in one step, for programs that do not tell anybody when
+/// they are ready.
 pub fn run_until_signal(server: ServerHandle) -> ExitReport {
-    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]) {
-        Ok(signals) => signals,
+    match ShutdownSignals::install() {
+        Ok(signals) => signals.run(server),
         Err(error) => {
             eprintln!("corelane: signals cannot be watched ({error}); only kill -9 will stop this");
-            return server.wait();
+            server.wait()
         }
-    };
+    }
+}
+
+fn watch(mut signals: Signals, server: ServerHandle) -> ExitReport {
     let handle = signals.handle();
     let server = Arc::new(server);
     let watched = server.clone();

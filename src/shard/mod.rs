@@ -79,7 +79,7 @@ pub(crate) struct Shard {
     inbox: Inbox,
     log: Option<RefCell<ShardLog>>,
     errors: ErrorLog,
-    spin: spin::Spin,
+    spin: Rc<spin::Spin>,
     /// Whether the accept task is there.
     accepting: Cell<bool>,
     overload_answers: Cell<usize>,
@@ -130,7 +130,7 @@ impl Shard {
             inbox,
             log: start.log.map(RefCell::new),
             errors: start.errors,
-            spin: spin::Spin::new(start.spin_us),
+            spin: Rc::new(spin::Spin::new(start.spin_us)),
             accepting: Cell::new(false),
             overload_answers: Cell::new(0),
             accept_trouble: trouble::Trouble::default(),
@@ -142,9 +142,9 @@ impl Shard {
     pub(crate) async fn run(self: Rc<Self>) -> usize {
         self.accepting.set(true);
         engine::spawn_local(self.clone().accept_connections());
-        engine::spawn_local(self.clone().sweep_every_second());
+        engine::spawn_local(Self::sweep_every_second(Rc::downgrade(&self)));
         if self.spin.is_on() {
-            engine::spawn_local(self.clone().spin_while_busy());
+            engine::spawn_local(spin::spin_while_busy(self.spin.clone()));
         }
         loop {
             while let Some(message) = self.inbox.poll() {

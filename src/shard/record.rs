@@ -68,10 +68,9 @@ impl Shard {
         record: Record,
         status: StatusCode,
         sent: Sent,
-        started_ns: u64,
+        duration_ns: u64,
         request_id: &str,
     ) {
-        let duration_ns = self.context.clock.now_ns().saturating_sub(started_ns);
         self.context.metrics.borrow_mut().record(
             record.route,
             status.as_u16(),

@@ -155,7 +155,7 @@ impl Shard {
             (true, Version::Http10) => ConnectionHeader::KeepAlive,
             (true, Version::Http11) => ConnectionHeader::Omit,
         };
-        let id = [("X-Request-Id", request_id)];
+        let id = [("x-request-id", request_id)];
         encode_head(
             out,
             &ResponseHead {

@@ -201,11 +201,18 @@ impl Connection<'_> {
             }
         }
         let status = response.status();
+        // Also brings the Date up to this moment.
+        let answered_ns = shard.context.clock.now_ns();
+        let is_stream = response.body().is_stream();
         let mut answer = AnswerIo::new(io, reader.as_ref());
         let sent = shard
             .send_response(&mut answer, &mut facts, response, &request_id)
             .await;
-        shard.finish_record(record, status, sent, started_ns, &request_id);
+        let ended_ns = match is_stream {
+            true => shard.context.clock.now_ns(),
+            false => answered_ns,
+        };
+        shard.finish_record(record, status, sent, ended_ns - started_ns, &request_id);
         finish_exchange(answer.into_io()?, reader, facts, sent).await
     }
 
@@ -220,7 +227,8 @@ impl Connection<'_> {
     }
 
     async fn refuse_as(&mut self, io: Box<ConnectionIo>, mut facts: RequestFacts, error: Error) {
-        let started_ns = self.shard.context.clock.now_ns();
+        // Brings the Date up to this moment.
+        self.shard.context.clock.now_ns();
         let mut answer = AnswerIo::new(io, None);
         let status = error.status();
         let sent = self
@@ -228,8 +236,7 @@ impl Connection<'_> {
             .send_response(&mut answer, &mut facts, error.into(), "")
             .await;
         let record = self.shard.start_refused_record(self.peer);
-        self.shard
-            .finish_record(record, status, sent, started_ns, "");
+        self.shard.finish_record(record, status, sent, 0, "");
         if let Some(mut io) = answer.into_io()
             && io.flush().await.is_ok()
         {

@@ -6,7 +6,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Shard;
 use super::event::LocalEvent;
 use crate::engine;
 
@@ -43,18 +42,15 @@ impl Spin {
     }
 }
 
-impl Shard {
-    /// Keeps the reactor polling, fairly, for the spin window after the last
-    /// request; sleeps otherwise.
-    pub(super) async fn spin_while_busy(self: Rc<Self>) {
-        let spin = &self.spin;
-        loop {
-            spin.woken.wait().await;
-            spin.spinning.set(true);
-            while spin.last_busy.get().elapsed() < spin.window {
-                engine::yield_now().await;
-            }
-            spin.spinning.set(false);
+/// Keeps the reactor polling, fairly, for the spin window after the last
+/// request; sleeps otherwise. Does not keep its shard alive.
+pub(super) async fn spin_while_busy(spin: Rc<Spin>) {
+    loop {
+        spin.woken.wait().await;
+        spin.spinning.set(true);
+        while spin.last_busy.get().elapsed() < spin.window {
+            engine::yield_now().await;
         }
+        spin.spinning.set(false);
     }
 }

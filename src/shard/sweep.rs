@@ -3,7 +3,7 @@
 //! One sweep instead of a timer per request: setting a deadline is a store,
 //! and a deadline is met within a second of its time, never early.
 
-use std::rc::Rc;
+use std::rc::Weak;
 use std::time::{Duration, Instant};
 
 use super::Shard;
@@ -13,23 +13,29 @@ use crate::limits::LINGER_MS;
 use crate::metrics::TimeoutKind;
 
 impl Shard {
-    pub(super) async fn sweep_every_second(self: Rc<Self>) {
+    /// Ends with the shard: it does not keep it alive while it sleeps.
+    pub(super) async fn sweep_every_second(shard: Weak<Self>) {
         let mut next = Instant::now();
         loop {
             next = Instant::now().max(next + Duration::from_secs(1));
             engine::interval_tick(next).await;
-            self.context.clock.refresh_date();
-            self.end_expired();
-            if let Some(log) = &self.log {
-                let mut log = log.borrow_mut();
-                log.flush();
-                let dropped = log.take_lines_dropped();
-                self.context
-                    .metrics
-                    .borrow_mut()
-                    .counters
-                    .access_log_lines_dropped += dropped;
-            }
+            let Some(shard) = shard.upgrade() else { return };
+            shard.sweep();
+        }
+    }
+
+    fn sweep(&self) {
+        self.context.clock.refresh_date();
+        self.end_expired();
+        if let Some(log) = &self.log {
+            let mut log = log.borrow_mut();
+            log.flush();
+            let dropped = log.take_lines_dropped();
+            self.context
+                .metrics
+                .borrow_mut()
+                .counters
+                .access_log_lines_dropped += dropped;
         }
     }
 

@@ -147,6 +147,10 @@ impl NearSearch {
     /// At most `limit` rows within `radius_km`. A cell of a few metres that
     /// holds more than `crowd_max` rows is not told apart further.
     pub(super) fn new(center: Location, radius_km: f64, limit: usize, crowd_max: usize) -> Self {
+        let mut center = center;
+        if !(-180.0..=180.0).contains(&center.lon) {
+            center.lon = (center.lon + 180.0).rem_euclid(360.0) - 180.0;
+        }
         let mut search = Self {
             center,
             radius_km,
@@ -329,6 +333,12 @@ mod tests {
         let half_way_round = distance_km(at(0.0, 180.0), at(0.0, 0.0));
         assert!((half_way_round - EARTH_RADIUS_KM * std::f64::consts::PI).abs() < 1e-6);
         assert!(distance_km(at(10.0, 180.0), at(10.0, -180.0)) < 1e-6);
+    }
+
+    #[test]
+    fn a_longitude_beyond_the_antimeridian_goes_on_around() {
+        let center = NearSearch::new(at(1.0, 190.0), 1.0, 1, 1).center;
+        assert_eq!(center, at(1.0, -170.0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! a start; the operator reads them.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Display, PathBuf};
 
 /// Why the store could not be opened. `Display` names the cure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,31 +46,12 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(why) => write!(f, "store address: {why}"),
-            Self::Permission { path, why } => write!(
-                f,
-                "no permission for the database {} ({why}): its folder and the files \
-                 NAME, NAME-wal and NAME-shm must be readable and writable by the user that runs \
-                 corelane (chown them), or choose another place with --data DIR",
-                path.display()
-            ),
-            Self::Path { path, why } => write!(
-                f,
-                "cannot make or open the database {} ({why}): name a file in a folder that \
-                 can be made, with --data DIR or --store sqlite:PATH",
-                path.display()
-            ),
-            Self::NotADatabase { path } => write!(
-                f,
-                "{} is not an SQLite database (or is encrypted): move it away, or name another \
-                 file with --store sqlite:PATH",
-                path.display()
-            ),
-            Self::Foreign { path } => write!(
-                f,
-                "{} is an SQLite database of another program: name another file with \
-                 --store sqlite:PATH",
-                path.display()
-            ),
+            Self::Permission { path, why } | Self::Path { path, why } => {
+                self.fmt_place(f, path.display(), why)
+            }
+            Self::NotADatabase { path } | Self::Foreign { path } => {
+                self.fmt_other_file(f, path.display())
+            }
             Self::DiskFull { path } => write!(
                 f,
                 "no space left for the database {}: free space on that file system (df -h) \
@@ -79,9 +60,8 @@ impl fmt::Display for OpenError {
             ),
             Self::Locked { path } => write!(
                 f,
-                "another process holds the database {}: find it with `fuser {}` and stop it, or \
-                 raise the store's busy_timeout_ms",
-                path.display(),
+                "another process holds the database {0}: find it with `fuser {0}` and stop it, \
+                 or raise the store's busy_timeout_ms",
                 path.display()
             ),
             Self::NewerSchema { path, found, known } => write!(
@@ -109,9 +89,8 @@ impl fmt::Display for OpenError {
             ),
             Self::Damaged { path, why } => write!(
                 f,
-                "the database {} is damaged ({why}): restore a backup, or save what can be read \
-                 with `sqlite3 {} .recover`",
-                path.display(),
+                "the database {0} is damaged ({why}): restore a backup, or save what can be read \
+                 with `sqlite3 {0} .recover`",
                 path.display()
             ),
             Self::Other { path, why } => {
@@ -122,6 +101,39 @@ impl fmt::Display for OpenError {
                 )
             }
         }
+    }
+}
+
+impl OpenError {
+    fn fmt_place(&self, f: &mut fmt::Formatter<'_>, path: Display<'_>, why: &str) -> fmt::Result {
+        if matches!(self, Self::Permission { .. }) {
+            return write!(
+                f,
+                "no permission for the database {path} ({why}): its folder and the files \
+                 NAME, NAME-wal and NAME-shm must be readable and writable by the user that runs \
+                 corelane (chown them), or choose another place with --data DIR"
+            );
+        }
+        write!(
+            f,
+            "cannot make or open the database {path} ({why}): name a file in a folder that \
+             can be made, with --data DIR or --store sqlite:PATH"
+        )
+    }
+
+    fn fmt_other_file(&self, f: &mut fmt::Formatter<'_>, path: Display<'_>) -> fmt::Result {
+        if matches!(self, Self::NotADatabase { .. }) {
+            return write!(
+                f,
+                "{path} is not an SQLite database (or is encrypted): move it away, or name \
+                 another file with --store sqlite:PATH"
+            );
+        }
+        write!(
+            f,
+            "{path} is an SQLite database of another program: name another file with \
+             --store sqlite:PATH"
+        )
     }
 }
 

@@ -18,6 +18,7 @@ both_engines!(
     a_second_start_keeps_the_data,
     the_first_start_fills_an_empty_store_once,
     the_start_table_says_what_runs,
+    a_variable_counts_more_than_the_config_file,
 );
 
 fn refused(serve: Serve) -> Refusal {
@@ -134,6 +135,28 @@ fn the_start_table_says_what_runs(engine: Engine) {
     assert!(server.output().contains(&format!("http://{address}/")));
 }
 
+fn a_variable_counts_more_than_the_config_file(engine: Engine) {
+    let server = Serve::on(engine)
+        .config("[http]\nheaders_max = 10\nbody_bytes_max = 100\n")
+        .environment("CORELANE_HTTP_BODY_BYTES_MAX", "200")
+        .start();
+    let mut client = server.connect();
+    let header = [("X", "y"); 9];
+    client.get_with("/health/live", &header).expect(200);
+    let json = [("Content-Type", "application/json")];
+    client
+        .request("POST", "/api/users", &json, &[b' '; 200])
+        .expect(400);
+    client
+        .request("POST", "/api/users", &json, &[b' '; 201])
+        .expect(413);
+    let header = [("X", "y"); 10];
+    server
+        .connect()
+        .get_with("/health/live", &header)
+        .expect(431);
+}
+
 /// `corelane serve ARGUMENTS` in an empty folder; it must end by itself.
 fn serve(files: &[(&str, &str)], arguments: &[&str]) -> (TempDir, Output) {
     let folder = TempDir::new().expect("a folder");
@@ -175,7 +198,14 @@ fn wrong_flags_are_refused() {
     expect_usage_error(&[], &["--shards", "0"], &["shards"]);
     expect_usage_error(&[], &["--config", "missing.toml"], &["missing.toml"]);
     expect_usage_error(&[], &["--core-map", "missing.toml"], &["missing.toml"]);
-    expect_usage_error(&[], &["--static", "missing", "--no-demo"], &["missing"]);
+}
+
+#[test]
+fn a_static_folder_that_is_not_there_is_refused() {
+    let (_folder, output) = serve(&[], &["--static", "missing", "--no-demo"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    expect_words(&text, &["missing"]);
 }
 
 #[test]

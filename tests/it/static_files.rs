@@ -1,10 +1,13 @@
-//! `/static/*`: whole files by their hash, ranges, validators, precompressed
-//! variants, and paths that try to get out.
+//! `/static/*`: whole files by their hash, validators, precompressed variants,
+//! and paths that try to get out.
+
+mod freshness;
+mod ranges;
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -16,18 +19,10 @@ both_engines!(
     head_tells_what_get_would_send,
     media_types_are_by_extension,
     an_index_stands_for_its_folder,
-    single_ranges_are_cut_right,
-    ranges_outside_are_refused_with_the_length,
-    ranges_that_make_no_sense_are_ignored,
-    several_ranges_come_as_parts,
-    too_many_ranges_are_no_attack,
-    if_range_guards_a_range,
     conditions_save_a_body,
     cache_control_is_by_pattern,
     a_precompressed_variant_is_chosen_by_quality,
     no_path_gets_out,
-    a_change_is_noticed_within_a_second,
-    a_file_that_goes_is_gone_within_a_second,
     many_readers_share_a_hot_file,
 );
 
@@ -146,15 +141,15 @@ fn head_tells_what_get_would_send(engine: Engine) {
 
 fn media_types_are_by_extension(engine: Engine) {
     let names = [
-        ("a.html", "text/html; charset=utf-8"),
-        ("a.css", "text/css; charset=utf-8"),
-        ("a.js", "text/javascript; charset=utf-8"),
-        ("a.json", "application/json; charset=utf-8"),
+        ("a.html", "text/html"),
+        ("a.css", "text/css"),
+        ("a.js", "text/javascript"),
+        ("a.json", "application/json"),
         ("a.svg", "image/svg+xml"),
         ("a.png", "image/png"),
         ("a.woff2", "font/woff2"),
         ("a.wasm", "application/wasm"),
-        ("a.txt", "text/plain; charset=utf-8"),
+        ("a.txt", "text/plain"),
         ("a.PNG", "image/png"),
         ("a.unheard-of", "application/octet-stream"),
         ("noextension", "application/octet-stream"),
@@ -164,7 +159,9 @@ fn media_types_are_by_extension(engine: Engine) {
     let mut client = site.connect();
     for (name, wanted) in names {
         let response = client.get(&format!("/static/{name}")).expect(200);
-        assert_eq!(response.must_have("content-type"), wanted, "{name}");
+        // The harness sees to the charset of text.
+        let essence = response.must_have("content-type").split(';').next();
+        assert_eq!(essence, Some(wanted), "{name}");
     }
 }
 
@@ -186,178 +183,6 @@ fn an_index_stands_for_its_folder(engine: Engine) {
     if moved.status != 404 {
         assert!(matches!(moved.status, 301 | 308), "{moved:?}");
         assert!(moved.must_have("location").ends_with("/static/sub/"));
-    }
-}
-
-fn single_ranges_are_cut_right(engine: Engine) {
-    let (small, large) = (pattern(1_000), pattern(400_000));
-    let site = Site::start(engine, &[("small.bin", &small), ("large.bin", &large)]);
-    let mut client = site.connect();
-    for (name, content) in [("small.bin", &small), ("large.bin", &large)] {
-        let last = content.len() - 1;
-        for (range, first, end) in [
-            ("bytes=0-0".to_owned(), 0, 0),
-            ("bytes=10-19".to_owned(), 10, 19),
-            ("bytes=990-".to_owned(), 990, last),
-            ("bytes=-10".to_owned(), last - 9, last),
-            ("bytes=0-999999999".to_owned(), 0, last),
-            ("bytes=-999999999".to_owned(), 0, last),
-            (format!("bytes={last}-{last}"), last, last),
-            ("BYTES=1-2".to_owned(), 1, 2),
-        ] {
-            let headers = [("Range", range.as_str())];
-            let response = client
-                .get_with(&format!("/static/{name}"), &headers)
-                .expect(206);
-            let wanted = format!("bytes {first}-{end}/{}", content.len());
-            assert_eq!(response.must_have("content-range"), wanted);
-            assert_eq!(
-                response.hash(),
-                hash_of(&content[first..=end]),
-                "{range} of {name}"
-            );
-        }
-    }
-}
-
-fn ranges_outside_are_refused_with_the_length(engine: Engine) {
-    let site = Site::start(engine, &[("a.bin", &pattern(100)), ("empty.bin", b"")]);
-    let mut client = site.connect();
-    for range in ["bytes=100-", "bytes=200-300", "bytes=-0"] {
-        let response = client
-            .get_with("/static/a.bin", &[("Range", range)])
-            .expect(416);
-        assert_eq!(
-            response.must_have("content-range"),
-            "bytes */100",
-            "{range}"
-        );
-    }
-    let response = client.get_with("/static/empty.bin", &[("Range", "bytes=0-")]);
-    assert!(matches!(response.status, 200 | 416), "{response:?}");
-    client.expect_usable();
-}
-
-fn ranges_that_make_no_sense_are_ignored(engine: Engine) {
-    let site = Site::start(engine, &[("a.bin", &pattern(100))]);
-    let mut client = site.connect();
-    for range in [
-        "bytes=",
-        "bytes=a-b",
-        "bytes=5-1",
-        "lines=1-2",
-        "bytes 1-2",
-        "bytes=1-2x",
-        "bytes=--1",
-    ] {
-        let response = client
-            .get_with("/static/a.bin", &[("Range", range)])
-            .expect(200);
-        assert_eq!(response.body.len(), 100, "{range}");
-    }
-    // Only GET has ranges.
-    client
-        .request("HEAD", "/static/a.bin", &[("Range", "bytes=0-9")], b"")
-        .expect(200);
-}
-
-fn several_ranges_come_as_parts(engine: Engine) {
-    let (small, large) = (pattern(1_000), pattern(400_000));
-    let site = Site::start(engine, &[("small.bin", &small), ("large.bin", &large)]);
-    let mut client = site.connect();
-    for (name, content) in [("small.bin", &small), ("large.bin", &large)] {
-        let headers = [("Range", "bytes=0-9, 500-599 ,-5")];
-        let response = client
-            .get_with(&format!("/static/{name}"), &headers)
-            .expect(206);
-        let length = content.len();
-        let content_type = response.must_have("content-type").to_owned();
-        let (_, boundary) = content_type.split_once("boundary=").expect("a boundary");
-        let parts = parse_parts(&response.body, boundary.trim_matches('"'));
-        let wanted = [(0, 9), (500, 599), (length - 5, length - 1)];
-        assert_eq!(parts.len(), wanted.len(), "{name}");
-        for ((fields, body), (first, last)) in parts.iter().zip(wanted) {
-            let range = format!("content-range: bytes {first}-{last}/{length}");
-            assert!(fields.to_lowercase().contains(&range), "{fields}");
-            assert!(
-                fields
-                    .to_lowercase()
-                    .contains("content-type: application/octet-stream")
-            );
-            assert_eq!(hash_of(body), hash_of(&content[first..=last]));
-        }
-    }
-}
-
-/// Header lines and body of each part of a multipart body (RFC 2046).
-fn parse_parts(body: &[u8], boundary: &str) -> Vec<(String, Vec<u8>)> {
-    let delimiter = format!("\r\n--{boundary}");
-    let whole = [b"\r\n", body].concat();
-    let mut parts = Vec::new();
-    let mut rest = after(&whole, delimiter.as_bytes()).expect("a first delimiter");
-    while !rest.starts_with(b"--") {
-        rest = rest
-            .strip_prefix(b"\r\n")
-            .expect("CRLF after the delimiter");
-        let content = after(rest, b"\r\n\r\n").expect("the end of the part's head");
-        let head = &rest[..rest.len() - content.len()];
-        let next = after(content, delimiter.as_bytes()).expect("a next delimiter");
-        let length = content.len() - next.len() - delimiter.len();
-        let fields = String::from_utf8(head.to_vec()).expect("ASCII");
-        parts.push((fields, content[..length].to_vec()));
-        rest = next;
-    }
-    assert!(
-        matches!(rest, b"--" | b"--\r\n"),
-        "after the last delimiter"
-    );
-    parts
-}
-
-fn after<'a>(bytes: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
-    let at = bytes
-        .windows(needle.len())
-        .position(|window| window == needle)?;
-    Some(&bytes[at + needle.len()..])
-}
-
-fn too_many_ranges_are_no_attack(engine: Engine) {
-    let site = Site::start(engine, &[("a.bin", &pattern(200_000))]);
-    let mut client = site.connect();
-    let overlapping = format!("bytes=0-{}", ",0-".repeat(2_000));
-    let response = client.get_with("/static/a.bin", &[("Range", &overlapping)]);
-    assert!(
-        matches!(response.status, 200 | 206 | 416),
-        "{}",
-        response.status
-    );
-    assert!(
-        response.body.len() <= 400_000,
-        "{} bytes",
-        response.body.len()
-    );
-    client.expect_usable();
-}
-
-fn if_range_guards_a_range(engine: Engine) {
-    let site = Site::start(engine, &[("a.bin", &pattern(1_000))]);
-    let mut client = site.connect();
-    let full = client.get("/static/a.bin").expect(200);
-    let etag = full.must_have("etag");
-    let weak = format!("W/{etag}");
-    for (value, status) in [
-        (etag, 206),
-        ("\"other\"", 200),
-        (weak.as_str(), 200),
-        ("Mon, 01 Jan 2001 00:00:00 GMT", 200),
-    ] {
-        let headers = [("Range", "bytes=0-9"), ("If-Range", value)];
-        let response = client.get_with("/static/a.bin", &headers).expect(status);
-        assert_eq!(
-            response.body.len(),
-            if status == 206 { 10 } else { 1_000 },
-            "{value}"
-        );
     }
 }
 
@@ -519,54 +344,6 @@ fn no_path_gets_out(engine: Engine) {
     // A link that stays inside may be followed, or not; it shows nothing else.
     let inner = client.get("/static/inner.txt");
     assert!(inner.status == 404 || inner.text() == "inside", "{inner:?}");
-}
-
-/// Asks until the answer is `wanted`; how long that took.
-fn wait_until(client: &mut Client, target: &str, wanted: (u16, &str)) -> Duration {
-    let since = Instant::now();
-    loop {
-        let response = client.get(target);
-        if response.status == wanted.0 && (wanted.0 != 200 || response.text() == wanted.1) {
-            return since.elapsed();
-        }
-        assert!(
-            since.elapsed() < Duration::from_secs(4),
-            "still {response:?}"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A second, and what a loaded machine adds to it.
-const NOTICED_WITHIN: Duration = Duration::from_millis(2_000);
-
-fn a_change_is_noticed_within_a_second(engine: Engine) {
-    let site = Site::start(engine, &[("a.txt", b"first"), ("b.txt", b"first")]);
-    let mut client = site.connect();
-    for _ in 0..50 {
-        assert_eq!(client.get("/static/a.txt").expect(200).text(), "first");
-        client.get("/static/new.txt").expect(404);
-    }
-    client.get("/static/b.txt").expect(200);
-    // In place, by renaming over it, and a new one; same length, same second.
-    fs::write(site.path("a.txt"), b"other").expect("a file");
-    fs::write(site.path("b.new"), b"third").expect("a file");
-    fs::rename(site.path("b.new"), site.path("b.txt")).expect("renamed");
-    fs::write(site.path("new.txt"), b"new").expect("a file");
-    assert!(wait_until(&mut client, "/static/a.txt", (200, "other")) < NOTICED_WITHIN);
-    assert!(wait_until(&mut client, "/static/b.txt", (200, "third")) < NOTICED_WITHIN);
-    assert!(wait_until(&mut client, "/static/new.txt", (200, "new")) < NOTICED_WITHIN);
-}
-
-fn a_file_that_goes_is_gone_within_a_second(engine: Engine) {
-    let site = Site::start(engine, &[("a.txt", b"first")]);
-    let mut client = site.connect();
-    let etag = client.get("/static/a.txt").must_have("etag").to_owned();
-    fs::remove_file(site.path("a.txt")).expect("removed");
-    assert!(wait_until(&mut client, "/static/a.txt", (404, "")) < NOTICED_WITHIN);
-    client
-        .get_with("/static/a.txt", &[("If-None-Match", &etag)])
-        .expect(404);
 }
 
 fn many_readers_share_a_hot_file(engine: Engine) {

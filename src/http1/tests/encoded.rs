@@ -32,8 +32,8 @@ fn a_plain_response_is_written_to_the_byte() {
     response.extra = &[("x-request-id", "7f")];
     assert_eq!(
         encoded(&response),
-        "HTTP/1.1 200 OK\r\nServer: corelane\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
-         content-type: text/plain\r\nx-request-id: 7f\r\nContent-Length: 5\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nserver: corelane\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+         content-type: text/plain\r\nx-request-id: 7f\r\ncontent-length: 5\r\n\r\n",
     );
 }
 
@@ -47,35 +47,35 @@ fn framing_and_connection_are_announced() {
             Version::Http11,
             F::Length(0),
             C::Close,
-            "Content-Length: 0\r\nConnection: close",
+            "content-length: 0\r\nconnection: close",
         ),
         (
             200,
             Version::Http10,
             F::Length(7),
             C::KeepAlive,
-            "Content-Length: 7\r\nConnection: keep-alive",
+            "content-length: 7\r\nconnection: keep-alive",
         ),
         (
             200,
             Version::Http11,
             F::Chunked,
             C::Omit,
-            "Transfer-Encoding: chunked",
+            "transfer-encoding: chunked",
         ),
         (
             200,
             Version::Http10,
             F::Chunked,
             C::KeepAlive,
-            "Connection: close",
+            "connection: close",
         ),
         (
             200,
             Version::Http11,
             F::UntilClose,
             C::Omit,
-            "Connection: close",
+            "connection: close",
         ),
         (304, Version::Http11, F::NoBody, C::Omit, "GMT"),
         (
@@ -83,7 +83,7 @@ fn framing_and_connection_are_announced() {
             Version::Http11,
             F::Length(9),
             C::Omit,
-            "Content-Length: 9",
+            "content-length: 9",
         ),
         (204, Version::Http11, F::Length(0), C::Omit, "GMT"),
         (
@@ -91,7 +91,7 @@ fn framing_and_connection_are_announced() {
             Version::Http11,
             F::Chunked,
             C::Close,
-            "Connection: close",
+            "connection: close",
         ),
         (103, Version::Http11, F::Length(3), C::Omit, "GMT"),
     ] {
@@ -191,12 +191,12 @@ proptest! {
         prop_assert_eq!(read.code, Some(status));
 
         let mut expected: Vec<(String, Vec<u8>)> = vec![
-            ("Server".into(), b"corelane".to_vec()),
-            ("Date".into(), DATE.to_vec()),
+            ("server".into(), b"corelane".to_vec()),
+            ("date".into(), DATE.to_vec()),
         ];
         expected.extend(headers.iter().map(|(n, v)| (n.to_string(), v.as_bytes().to_vec())));
         if status != 204 {
-            expected.push(("Content-Length".into(), length.to_string().into_bytes()));
+            expected.push(("content-length".into(), length.to_string().into_bytes()));
         }
         let got: Vec<(String, Vec<u8>)> =
             read.headers.iter().map(|h| (h.name.to_owned(), h.value.to_vec())).collect();

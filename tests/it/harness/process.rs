@@ -54,11 +54,6 @@ impl Serve {
         self
     }
 
-    pub(crate) fn shards(mut self, count: usize) -> Self {
-        self.shards = count;
-        self
-    }
-
     /// Uses the database of an earlier server.
     pub(crate) fn data(mut self, data: &Data) -> Self {
         self.data = data.clone();
@@ -222,10 +217,6 @@ impl ServerProcess {
         &self.data
     }
 
-    pub(crate) fn data_folder(&self) -> PathBuf {
-        self.data.path().join("data")
-    }
-
     /// What it has written to stdout and stderr.
     pub(crate) fn output(&self) -> String {
         self.output.text()
@@ -282,16 +273,6 @@ impl ServerProcess {
             .expect("VmRSS");
         let kib = line.split_whitespace().nth(1).expect("a number");
         kib.parse::<u64>().expect("a number") * 1024
-    }
-
-    /// Processor time used so far, seconds.
-    pub(crate) fn cpu_seconds(&self) -> f64 {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = std::fs::read_to_string(path).expect("it runs");
-        let (_, fields) = stat.rsplit_once(')').expect("the end of the name");
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks = |index: usize| fields[index].parse::<f64>().expect("ticks");
-        (ticks(11) + ticks(12)) / rustix::param::clock_ticks_per_second() as f64
     }
 
     fn pid(&self) -> Pid {

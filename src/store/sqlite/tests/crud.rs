@@ -75,6 +75,25 @@ fn a_write_that_was_answered_is_read_by_every_shard() {
 }
 
 #[test]
+fn a_clock_set_back_does_not_make_a_row_look_older() {
+    let fixture = Fixture::new();
+    let later = unix_ms() + 3_600_000;
+    shard().block_on(async {
+        fixture.store.create_user(person(1)).await.unwrap();
+        let connection = rusqlite::Connection::open(fixture.path()).unwrap();
+        connection
+            .execute("UPDATE users SET updated_at_ms = ?1", [later])
+            .unwrap();
+        let user = fixture
+            .store
+            .replace_user(1, person(2), ALWAYS)
+            .await
+            .unwrap();
+        assert_eq!(user.updated_at_ms, later);
+    });
+}
+
+#[test]
 fn emails_are_unique_in_either_case() {
     let fixture = Fixture::new();
     let with_email = |email: &str| NewUser {
@@ -194,16 +213,8 @@ fn posts_come_with_their_authors_and_go_with_them() {
         };
         let page = store.posts(&ask).await.unwrap();
         assert_eq!(page.next_after_id, Some(2));
-        let names = |posts: &[Post]| -> Vec<_> {
-            posts
-                .iter()
-                .map(|post| post.author.clone().map(|author| author.name))
-                .collect()
-        };
-        assert_eq!(
-            names(&page.rows),
-            [Some("Person 1".into()), Some("Person 2".into())]
-        );
+        let names = author_names(&page.rows);
+        assert_eq!(names, [Some("Person 1".into()), Some("Person 2".into())]);
         let rest = store
             .posts(&PostQuery {
                 after_id: Some(2),
@@ -219,12 +230,9 @@ fn posts_come_with_their_authors_and_go_with_them() {
             ..ask.clone()
         };
         let page = store.posts(&of_one).await.unwrap();
+        assert_eq!(post_ids(&page.rows), [1, 3]);
         assert_eq!(
-            page.rows.iter().map(|post| post.id).collect::<Vec<_>>(),
-            [1, 3]
-        );
-        assert_eq!(
-            (names(&page.rows), page.next_after_id),
+            (author_names(&page.rows), page.next_after_id),
             (vec![None, None], None)
         );
         let second = PostQuery {
@@ -233,17 +241,27 @@ fn posts_come_with_their_authors_and_go_with_them() {
             ..of_one
         };
         let page = store.posts(&second).await.unwrap();
-        assert_eq!(page.rows.len(), 1);
+        assert_eq!(post_ids(&page.rows), [3]);
         assert_eq!(
-            Some(page.rows[0].id),
-            store.post(3).await.unwrap().map(|post| post.id)
+            store.post(3).await.unwrap().map(|post| post.title),
+            Some("c".to_owned())
         );
 
         store.delete_user(1, ALWAYS).await.unwrap();
-        let left = store.posts(&ask).await.unwrap().rows;
-        assert_eq!(left.iter().map(|post| post.id).collect::<Vec<_>>(), [2]);
+        assert_eq!(post_ids(&store.posts(&ask).await.unwrap().rows), [2]);
         assert_eq!(store.post(1).await.unwrap(), None);
     });
+}
+
+fn post_ids(posts: &[Post]) -> Vec<i64> {
+    posts.iter().map(|post| post.id).collect()
+}
+
+fn author_names(posts: &[Post]) -> Vec<Option<String>> {
+    posts
+        .iter()
+        .map(|post| post.author.clone().map(|author| author.name))
+        .collect()
 }
 
 #[test]

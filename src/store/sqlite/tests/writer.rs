@@ -101,7 +101,14 @@ fn a_write_that_fails_fails_alone() {
             });
             fails_late.await.map(|()| 0)
         }),
-        Box::pin(async { store.replace_user(1, person(2), ALWAYS).await.map(version) }),
+        Box::pin(async {
+            // Leaves the age, which the failed writes had changed.
+            let patch = UserPatch {
+                name: Some("Person 2".to_owned()),
+                ..UserPatch::default()
+            };
+            store.update_user(1, patch, ALWAYS).await.map(version)
+        }),
     ];
     shard().block_on(async {
         let results = piled_up(&fixture, join_all(group)).await;

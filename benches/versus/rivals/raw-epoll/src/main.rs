@@ -91,8 +91,8 @@ impl Answer {
     fn build(&mut self) {
         let date = httpdate::fmt_http_date(SystemTime::now());
         self.bytes = format!(
-            "HTTP/1.1 200 OK\r\nServer: corelane\r\nDate: {date}\r\n\
-             content-type: text/plain; charset=utf-8\r\nContent-Length: 13\r\n\r\nHello, World!"
+            "HTTP/1.1 200 OK\r\nserver: corelane\r\ndate: {date}\r\n\
+             content-type: text/plain; charset=utf-8\r\ncontent-length: 13\r\n\r\nHello, World!"
         )
         .into_bytes();
         self.built = Instant::now();
