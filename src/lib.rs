@@ -11,7 +11,7 @@
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
 //! floor 3  resources  store  mesh
-//! floor 2  machine    topology  engine  log_sink  error_log  process_stats  log_sink  process_stats
+//! floor 2  machine    topology  engine  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff
 //! floor 0  ground     error limits clock ids
@@ -177,7 +177,9 @@ pub mod cli;
 pub mod config;
 pub mod server;
 
-pub use app::{App, Body, Ctx, Next, Response, Route, ShardInfo};
+pub use app::{
+    App, AppError, Body, Ctx, Handler, Middleware, Next, RequestBody, Response, Route, ShardInfo,
+};
 pub use error::Error;
 pub use server::{Server, ServerHandle};
 

@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// Starts this many shards, on the first cores there are, instead of one
-    /// on every core. For more say, give a [`placement`](Self::placement).
+    /// on every core. For more say in it, give a [`placement`](Self::placement).
     #[must_use]
     pub fn shards(mut self, count: usize) -> Self {
         self.cores = CoreSelection::Count(count);
@@ -118,9 +118,7 @@ impl Server {
     /// [`StartError`], which says what the operator can do; nothing is left
     /// running.
     pub fn start(self) -> Result<ServerHandle, StartError> {
-        self.app
-            .compile()
-            .map_err(|error| StartError::Routes(error.to_string()))?;
+        self.app.check().map_err(StartError::App)?;
         let placement = match self.placement {
             Some(placement) => placement,
             None => default_placement(self.cores)?,

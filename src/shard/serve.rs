@@ -5,18 +5,17 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode};
 
 use super::Shard;
 use super::body::{BodyReader, refusal};
 use super::connection::{ConnectionIo, Phase};
 use super::guard::{Guarded, Panicked};
 use super::respond::{AnswerIo, RequestFacts, Sent};
-use crate::app::{Ctx, RequestBody, RequestParts, Response, run_chain};
+use crate::app::{Ctx, RequestBody, RequestParts, Response, Unrouted};
 use crate::http1::{BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, Version};
 use crate::ids::is_acceptable_request_id;
 use crate::limits::{BODY_DRAIN_BYTES_MAX, LINGER_BYTES_MAX, REQUESTS_PER_TURN_MAX};
-use crate::router::Match;
 use crate::{Error, engine};
 
 impl Shard {
@@ -154,7 +153,8 @@ impl Connection<'_> {
             is_head: *parts.head.method() == Method::HEAD,
             keep_alive: parts.head.keep_alive() && !shard.context.draining.get(),
         };
-        let routed = shard.route(&mut parts);
+        let RequestParts { head, params, .. } = &mut *parts;
+        let routed = shard.context.app.route(head, params);
         parts.route = routed.as_ref().ok().copied();
         let record = shard.start_record(&parts, head_bytes);
         let mut io = io;
@@ -178,19 +178,11 @@ impl Connection<'_> {
                 (None, Some(reader.clone()), RequestBody::streaming(reader))
             }
         };
-        let outcome = match routed {
-            Ok(route) => {
-                parts.request_id.push_str(&request_id);
-                let ctx = Ctx::new(parts, request_body, shard.context.clone());
-                shard
-                    .run_handler(route, ctx, &mut held, reader.as_ref())
-                    .await
-            }
-            Err(answer) => {
-                shard.context.recycle(parts);
-                Ok(*answer)
-            }
-        };
+        parts.request_id.push_str(&request_id);
+        let ctx = Ctx::new(parts, request_body, shard.context.clone());
+        let outcome = shard
+            .run_handler(routed, ctx, &mut held, reader.as_ref())
+            .await;
         let response = shard.settle(outcome, &mut facts);
         let mut io = held.or_else(|| reader.as_ref()?.lend_io())?;
         if let Some(reader) = &reader {
@@ -264,36 +256,6 @@ enum BodyPlan {
 }
 
 impl Shard {
-    /// The route's index, or the answer for what has none.
-    fn route(&self, parts: &mut RequestParts) -> Result<usize, Box<Response>> {
-        let RequestParts { head, params, .. } = parts;
-        if head.target() == "*" {
-            let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-            return Err(Box::new(allowed(allow)));
-        }
-        match self
-            .context
-            .app
-            .router
-            .find(head.method(), head.path(), params)
-        {
-            Match::Found(route) => Ok(*route),
-            Match::MethodNotAllowed { allow } => {
-                let value = HeaderValue::from_str(allow)
-                    .unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"));
-                if *head.method() == Method::OPTIONS {
-                    return Err(Box::new(allowed(value)));
-                }
-                let detail = format!("this resource allows {allow}");
-                let error = Error::new(StatusCode::METHOD_NOT_ALLOWED, detail);
-                Err(Box::new(error.with_header(header::ALLOW, value).into()))
-            }
-            Match::NotFound => Err(Box::new(
-                Error::not_found("there is nothing at this path").into(),
-            )),
-        }
-    }
-
     fn plan_body(
         &self,
         io: &mut ConnectionIo,
@@ -325,14 +287,12 @@ impl Shard {
     /// queued before this one are written meanwhile.
     async fn run_handler(
         &self,
-        route: usize,
+        routed: Result<usize, Unrouted>,
         ctx: Ctx,
         held: &mut Option<Box<ConnectionIo>>,
         reader: Option<&Rc<BodyReader>>,
     ) -> Result<Response, HandlerFailure> {
-        let app = &self.context.app;
-        let start = || run_chain(&app.middleware, &app.routes[route].handler, ctx);
-        let mut future = Guarded::start(start)?;
+        let mut future = Guarded::start(|| self.context.app.start(routed, ctx))?;
         if let Some(outcome) = future.poll_once().await {
             return Ok(outcome??);
         }
@@ -454,12 +414,6 @@ async fn finish_exchange(
         io.linger(LINGER_BYTES_MAX).await;
     }
     None
-}
-
-fn allowed(allow: HeaderValue) -> Response {
-    let mut response = Response::no_content();
-    response.insert_header(header::ALLOW, allow);
-    response
 }
 
 fn head_timeout() -> Error {
