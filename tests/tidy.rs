@@ -15,10 +15,7 @@ mod source;
 use source::{Source, identifier, words};
 
 /// (rule, file, breaches): never more than there are, and never to grow.
-const EXCEPTIONS: &[(&str, &str, usize)] = &[
-    // A table of messages: one arm per way a database does not open.
-    ("long-function", "src/store/open_error.rs", 1),
-];
+const EXCEPTIONS: &[(&str, &str, usize)] = &[];
 
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 500;

@@ -19,6 +19,7 @@ both_engines!(
     a_shard_that_dies_again_and_again_is_restarted_ever_later,
     a_death_during_a_request_is_no_hang,
     a_server_with_one_shard_comes_back,
+    the_state_of_every_ended_shard_is_dropped,
 );
 
 /// A connection to shard `index` of a server whose shards all live.
@@ -169,4 +170,29 @@ fn a_server_with_one_shard_comes_back(engine: Engine) {
     std::thread::sleep(Duration::from_millis(200));
     // Nobody is there now: it waits in the kernel's queue and is not reset.
     server.connect().expect_usable();
+}
+
+/// A store connection that is never dropped is a descriptor lost.
+fn the_state_of_every_ended_shard_is_dropped(engine: Engine) {
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let dropped: Arc<AtomicUsize> = Arc::default();
+    let counter = dropped.clone();
+    let app = sample_app().state(move |_| {
+        let counted = Counted(counter.clone());
+        async move { Ok(counted) }
+    });
+    let server = InProcess::start(engine, app);
+    let mut client = connect_to_shard(&server, 1);
+    server.handle().crash_shard(1);
+    client.expect_gone();
+    wait_for_shard(&server, 1, 1);
+    assert_eq!(dropped.load(Ordering::SeqCst), 1, "of the dead shard");
+    connect_to_shard(&server, 0).expect_usable();
+    server.finish();
+    assert_eq!(dropped.load(Ordering::SeqCst), 3, "of all shards");
 }

@@ -65,7 +65,7 @@ fn a_database_that_is_none_is_refused(engine: Engine) {
     .expect("a file");
     let refusal = refused(Serve::on(engine).data(&data));
     assert_eq!(refusal.status.code(), Some(1));
-    expect_words(&refusal.output, &["corelane.db", "cure"]);
+    expect_words(&refusal.output, &["corelane.db", "--store"]);
     let kept = std::fs::read_to_string(&file).expect("the file");
     assert!(
         kept.starts_with("this is no database"),
@@ -286,7 +286,7 @@ fn an_unreadable_database_is_told_with_its_path() {
     assert_eq!(output.status.code(), Some(1));
     expect_words(
         &String::from_utf8_lossy(&output.stderr),
-        &["corelane.db", "cure"],
+        &["corelane.db", "--store"],
     );
     if !rustix::process::geteuid().is_root() {
         std::fs::remove_dir(data.join("corelane.db")).expect("removed");
@@ -297,7 +297,7 @@ fn an_unreadable_database_is_told_with_its_path() {
         assert_eq!(output.status.code(), Some(1));
         expect_words(
             &String::from_utf8_lossy(&output.stderr),
-            &["corelane.db", "cure"],
+            &["corelane.db", "--store"],
         );
     }
 }
