@@ -11,6 +11,7 @@ mod connection;
 mod drain;
 mod event;
 mod guard;
+mod handle;
 mod record;
 mod respond;
 mod serve;

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::Shard;
 use super::respond::Sent;
+use super::serve::Exchange;
 use crate::access_log::AccessEntry;
 use crate::app::RequestParts;
 use crate::clock::unix_ms;
@@ -65,12 +66,15 @@ impl Shard {
     /// Counts and logs the answer.
     pub(super) fn finish_record(
         &self,
-        record: Record,
+        exchange: Exchange,
         status: StatusCode,
         sent: Sent,
-        duration_ns: u64,
-        request_id: &str,
+        ended_ns: u64,
     ) {
+        let Exchange {
+            record, request_id, ..
+        } = exchange;
+        let duration_ns = ended_ns.saturating_sub(exchange.started_ns);
         self.context.metrics.borrow_mut().record(
             record.route,
             status.as_u16(),
@@ -95,7 +99,7 @@ impl Shard {
             referer: logged.referer.as_deref(),
             user_agent: logged.user_agent.as_deref(),
             duration_us: duration_ns / 1_000,
-            request_id,
+            request_id: &request_id,
             shard: self.context.info.index,
         });
     }

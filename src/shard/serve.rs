@@ -10,9 +10,9 @@ use http::{Method, StatusCode};
 use super::Shard;
 use super::body::{BodyReader, refusal};
 use super::connection::{ConnectionIo, Phase};
-use super::guard::{Guarded, Panicked};
+use super::record::Record;
 use super::respond::{AnswerIo, RequestFacts, Sent};
-use crate::app::{Ctx, RequestBody, RequestParts, Response, Unrouted};
+use crate::app::{Ctx, RequestBody, RequestParts, Response};
 use crate::http1::{BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, Version};
 use crate::ids::is_acceptable_request_id;
 use crate::limits::{BODY_DRAIN_BYTES_MAX, LINGER_BYTES_MAX, REQUESTS_PER_TURN_MAX};
@@ -140,7 +140,7 @@ impl Connection<'_> {
     /// on.
     async fn serve_request(
         &mut self,
-        io: Box<ConnectionIo>,
+        mut io: Box<ConnectionIo>,
         mut parts: Box<RequestParts>,
         head_bytes: usize,
     ) -> Option<Box<ConnectionIo>> {
@@ -148,26 +148,27 @@ impl Connection<'_> {
         let started_ns = shard.context.clock.now_ns();
         parts.peer = Some(self.peer);
         shard.choose_request_id(&mut parts);
-        let mut facts = RequestFacts {
-            version: parts.head.version(),
-            is_head: *parts.head.method() == Method::HEAD,
-            keep_alive: parts.head.keep_alive() && !shard.context.draining.get(),
-        };
         let RequestParts { head, params, .. } = &mut *parts;
         let routed = shard.context.app.route(head, params);
         parts.route = routed.as_ref().ok().copied();
-        let record = shard.start_record(&parts, head_bytes);
-        let mut io = io;
+        let mut exchange = Exchange {
+            facts: RequestFacts {
+                version: parts.head.version(),
+                is_head: *parts.head.method() == Method::HEAD,
+                keep_alive: parts.head.keep_alive() && !shard.context.draining.get(),
+            },
+            record: shard.start_record(&parts, head_bytes),
+            request_id: parts.request_id.clone(),
+            started_ns,
+        };
         let body = match shard.plan_body(&mut io, &parts) {
             Ok(plan) => plan,
             Err(error) => {
                 shard.context.recycle(parts);
-                facts.keep_alive = false;
-                self.refuse_as(io, facts, refusal(error)).await;
+                self.refuse_as(io, exchange, refusal(error)).await;
                 return None;
             }
         };
-        let request_id = std::mem::take(&mut parts.request_id);
         let (mut held, reader, request_body) = match body {
             BodyPlan::Whole(bytes) => (Some(io), None, RequestBody::whole(bytes)),
             BodyPlan::Read {
@@ -178,63 +179,61 @@ impl Connection<'_> {
                 (None, Some(reader.clone()), RequestBody::streaming(reader))
             }
         };
-        parts.request_id.push_str(&request_id);
         let ctx = Ctx::new(parts, request_body, shard.context.clone());
         let outcome = shard
             .run_handler(routed, ctx, &mut held, reader.as_ref())
             .await;
-        let response = shard.settle(outcome, &mut facts);
-        let mut io = held.or_else(|| reader.as_ref()?.lend_io())?;
-        if let Some(reader) = &reader {
-            let may_read = response.body().is_stream();
-            reader.response_starts(&mut io, may_read);
-            if !may_read && !reader.is_finished() && !reader.is_drainable(BODY_DRAIN_BYTES_MAX) {
-                facts.keep_alive = false;
-            }
-        }
-        let status = response.status();
-        // Also brings the Date up to this moment.
-        let answered_ns = shard.context.clock.now_ns();
-        let is_stream = response.body().is_stream();
-        let mut answer = AnswerIo::new(io, reader.as_ref());
-        let sent = shard
-            .send_response(&mut answer, &mut facts, response, &request_id)
-            .await;
-        let ended_ns = match is_stream {
-            true => shard.context.clock.now_ns(),
-            false => answered_ns,
-        };
-        shard.finish_record(record, status, sent, ended_ns - started_ns, &request_id);
-        finish_exchange(answer.into_io()?, reader, facts, sent).await
+        let response = shard.settle(outcome, &mut exchange.facts);
+        let io = held.or_else(|| reader.as_ref()?.lend_io())?;
+        shard.answer(io, reader, exchange, response).await
     }
 
     /// Answers a request whose head cannot be read and ends the connection.
     async fn refuse(&mut self, io: Box<ConnectionIo>, error: Error) {
-        let facts = RequestFacts {
-            version: Version::Http11,
-            is_head: false,
-            keep_alive: false,
+        let exchange = Exchange {
+            facts: RequestFacts {
+                version: Version::Http11,
+                is_head: false,
+                keep_alive: false,
+            },
+            record: self.shard.start_refused_record(self.peer),
+            request_id: String::new(),
+            started_ns: self.shard.context.clock.now_ns(),
         };
-        self.refuse_as(io, facts, error).await;
+        self.refuse_as(io, exchange, error).await;
     }
 
-    async fn refuse_as(&mut self, io: Box<ConnectionIo>, mut facts: RequestFacts, error: Error) {
-        // Brings the Date up to this moment.
-        self.shard.context.clock.now_ns();
+    /// Answers an exchange with an error and ends the connection, whatever
+    /// the client still sends.
+    async fn refuse_as(&mut self, io: Box<ConnectionIo>, mut exchange: Exchange, error: Error) {
+        exchange.facts.keep_alive = false;
         let mut answer = AnswerIo::new(io, None);
         let status = error.status();
         let sent = self
             .shard
-            .send_response(&mut answer, &mut facts, error.into(), "")
+            .send_response(
+                &mut answer,
+                &mut exchange.facts,
+                error.into(),
+                &exchange.request_id,
+            )
             .await;
-        let record = self.shard.start_refused_record(self.peer);
-        self.shard.finish_record(record, status, sent, 0, "");
+        let ended_ns = self.shard.context.clock.now_ns();
+        self.shard.finish_record(exchange, status, sent, ended_ns);
         if let Some(mut io) = answer.into_io()
             && io.flush().await.is_ok()
         {
             io.linger(LINGER_BYTES_MAX).await;
         }
     }
+}
+
+/// A request and its answer, as far as both ends of it must know.
+pub(super) struct Exchange {
+    pub(super) facts: RequestFacts,
+    pub(super) record: Record,
+    pub(super) request_id: String,
+    pub(super) started_ns: u64,
 }
 
 /// What reading a head came to.
@@ -283,59 +282,6 @@ impl Shard {
         })
     }
 
-    /// Runs middleware and handler. If they do not answer at once, answers
-    /// queued before this one are written meanwhile.
-    async fn run_handler(
-        &self,
-        routed: Result<usize, Unrouted>,
-        ctx: Ctx,
-        held: &mut Option<Box<ConnectionIo>>,
-        reader: Option<&Rc<BodyReader>>,
-    ) -> Result<Response, HandlerFailure> {
-        let mut future = Guarded::start(|| self.context.app.start(routed, ctx))?;
-        if let Some(outcome) = future.poll_once().await {
-            return Ok(outcome??);
-        }
-        let _in_flight = InFlight::start(self);
-        let mut borrowed = None;
-        let io = match held {
-            Some(io) => Some(io),
-            None => {
-                borrowed = reader.and_then(|reader| reader.lend_io());
-                borrowed.as_mut()
-            }
-        };
-        if let Some(io) = io {
-            // A failed write shows again when the answer is written.
-            let _ = io.flush().await;
-        }
-        if let (Some(io), Some(reader)) = (borrowed, reader) {
-            reader.return_io(io);
-        }
-        Ok(future.await??)
-    }
-
-    /// The response to send, whatever the handler came to.
-    fn settle(
-        &self,
-        outcome: Result<Response, HandlerFailure>,
-        facts: &mut RequestFacts,
-    ) -> Response {
-        let error = match outcome {
-            Ok(response) => return response,
-            Err(HandlerFailure::Error(error)) => error,
-            Err(HandlerFailure::Panic(text)) => {
-                self.context.metrics.borrow_mut().panicked();
-                facts.keep_alive = false;
-                Error::internal(format!("a handler panicked: {text}"))
-            }
-        };
-        if error.status().is_server_error() {
-            self.log_error("a request failed", &error);
-        }
-        error.into()
-    }
-
     fn choose_request_id(&self, parts: &mut RequestParts) {
         parts.request_id.clear();
         if self.request_id_echo
@@ -350,37 +296,42 @@ impl Shard {
     }
 }
 
-/// Counts a handler that waits, until it answers or is dropped.
-struct InFlight<'a>(&'a Shard);
-
-impl<'a> InFlight<'a> {
-    fn start(shard: &'a Shard) -> Self {
-        shard.context.metrics.borrow_mut().request_started();
-        Self(shard)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.context.metrics.borrow_mut().request_finished();
-    }
-}
-
-/// Why there is no response yet.
-enum HandlerFailure {
-    Error(Error),
-    Panic(String),
-}
-
-impl From<Error> for HandlerFailure {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<Panicked> for HandlerFailure {
-    fn from(panicked: Panicked) -> Self {
-        Self::Panic(panicked.0)
+impl Shard {
+    /// Sends the answer, counts it, and makes the connection ready for the
+    /// next request if it goes on.
+    async fn answer(
+        &self,
+        mut io: Box<ConnectionIo>,
+        reader: Option<Rc<BodyReader>>,
+        mut exchange: Exchange,
+        response: Response,
+    ) -> Option<Box<ConnectionIo>> {
+        let is_stream = response.body().is_stream();
+        if let Some(reader) = &reader {
+            reader.response_starts(&mut io, is_stream);
+            if !is_stream && !reader.is_finished() && !reader.is_drainable(BODY_DRAIN_BYTES_MAX) {
+                exchange.facts.keep_alive = false;
+            }
+        }
+        let status = response.status();
+        // Also brings the Date up to this moment.
+        let answered_ns = self.context.clock.now_ns();
+        let mut answer = AnswerIo::new(io, reader.as_ref());
+        let sent = self
+            .send_response(
+                &mut answer,
+                &mut exchange.facts,
+                response,
+                &exchange.request_id,
+            )
+            .await;
+        let ended_ns = match is_stream {
+            true => self.context.clock.now_ns(),
+            false => answered_ns,
+        };
+        let facts = exchange.facts;
+        self.finish_record(exchange, status, sent, ended_ns);
+        finish_exchange(answer.into_io()?, reader, facts, sent).await
     }
 }
 
