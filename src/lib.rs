@@ -149,7 +149,7 @@
 
 pub mod clock;
 pub mod error;
-pub mod ids;
+pub(crate) mod ids;
 pub mod limits;
 
 pub mod access_log;
@@ -161,17 +161,17 @@ pub mod semantics;
 pub mod static_path;
 
 pub mod engine;
-pub mod error_log;
+pub(crate) mod error_log;
 pub mod log_sink;
-pub mod process_stats;
+pub(crate) mod process_stats;
 pub mod topology;
 
-pub mod mesh;
+pub(crate) mod mesh;
 pub mod store;
 
 pub mod app;
 pub mod handlers;
-pub mod shard;
+pub(crate) mod shard;
 
 pub mod cli;
 pub mod config;
