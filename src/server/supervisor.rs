@@ -72,7 +72,8 @@ impl ServerHandle {
         let _ = self.commands.send(Command::Drain);
     }
 
-    /// Waits until all shards have ended after a [`drain`](Self::drain).
+    /// Waits until all shards have ended after a [`drain`](Self::drain), which
+    /// takes the drain timeout and two seconds at the most.
     pub fn wait(self) -> ExitReport {
         let report = self.supervisor.join();
         let timeout = Duration::from_millis(LOG_CLOSE_TIMEOUT_MS);
@@ -137,6 +138,8 @@ pub(super) struct Supervisor {
     events: Sender<Command>,
     started: Instant,
     draining: bool,
+    /// When a drain is given up; set by the first request to drain.
+    drain_deadline: Option<Instant>,
     report: ExitReport,
 }
 
@@ -177,6 +180,7 @@ impl Supervisor {
             events: commands.clone(),
             started: Instant::now(),
             draining: false,
+            drain_deadline: None,
             report: ExitReport {
                 drained: true,
                 connections_cut: 0,
@@ -207,24 +211,28 @@ impl Supervisor {
     }
 
     fn start_all(&mut self, inbox: &Receiver<Command>) -> Result<(), StartError> {
-        for index in 0..self.shards.len() {
-            self.spawn(index).map_err(StartError::Thread)?;
-        }
-        let mut serving = 0;
+        let mut living = 0;
         let mut failure = None;
-        while serving < self.shards.len() {
+        while living < self.shards.len() && failure.is_none() {
+            match self.spawn(living) {
+                Ok(()) => living += 1,
+                Err(error) => failure = Some(StartError::Thread(error)),
+            }
+        }
+        let mut starting = living;
+        while starting > 0 && failure.is_none() {
             match inbox.recv() {
-                Ok(Command::Shard(ShardEvent::Serving { .. })) => serving += 1,
-                Ok(Command::Shard(ShardEvent::Failed { shard, message })) => {
-                    failure = Some(StartError::Shard { shard, message });
-                    break;
-                }
-                Ok(Command::Shard(ShardEvent::Died { shard, reason, .. })) => {
-                    failure = Some(StartError::Shard {
+                Ok(Command::Shard(ShardEvent::Serving { .. })) => starting -= 1,
+                Ok(Command::Shard(
+                    ShardEvent::Failed { shard, message }
+                    | ShardEvent::Died {
                         shard,
-                        message: reason,
-                    });
-                    break;
+                        reason: message,
+                        ..
+                    },
+                )) => {
+                    living -= 1;
+                    failure = Some(StartError::Shard { shard, message });
                 }
                 Ok(_) => {}
                 Err(_) => break,
@@ -233,10 +241,25 @@ impl Supervisor {
         let Some(failure) = failure else {
             return Ok(());
         };
-        for index in 0..self.shards.len() {
-            let _ = self.plan.mesh.send(index, Message::Drain);
-        }
+        self.stop_started(inbox, living);
         Err(failure)
+    }
+
+    /// Ends the `living` shards of a server that does not start: those that
+    /// serve already, and the others when they have come so far.
+    fn stop_started(&mut self, inbox: &Receiver<Command>, mut living: usize) {
+        self.drain();
+        while living > 0 {
+            let deadline = self.drain_deadline.unwrap_or_else(Instant::now);
+            match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Command::Shard(ShardEvent::Serving { shard })) => {
+                    let _ = self.plan.mesh.send(shard, Message::Drain);
+                }
+                Ok(Command::Shard(_)) => living -= 1,
+                Ok(Command::Drain) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     fn spawn(&mut self, index: usize) -> io::Result<()> {
@@ -262,11 +285,12 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Until every shard has ended.
+    /// Until every shard has ended, or has had all the time a drain may take:
+    /// one whose thread is stuck in a handler must not keep the process.
     fn watch(mut self, inbox: &Receiver<Command>) -> ExitReport {
         while self.shards.iter().any(|shard| shard.state != State::Ended) {
-            let next = self.next_restart();
-            let command = match next {
+            let next = self.next_restart().into_iter().chain(self.drain_deadline);
+            let command = match next.min() {
                 Some(at) => inbox
                     .recv_timeout(at.saturating_duration_since(Instant::now()))
                     .ok(),
@@ -277,13 +301,34 @@ impl Supervisor {
                 Some(Command::Shard(event)) => self.on_event(event),
                 None => {}
             }
+            if self.drain_deadline.is_some_and(|at| at <= Instant::now()) {
+                self.give_up_drain();
+                break;
+            }
             self.restart_due();
         }
         self.report
     }
 
+    fn give_up_drain(&mut self) {
+        let stuck = self
+            .shards
+            .iter()
+            .filter(|shard| shard.state != State::Ended);
+        let stuck: Vec<String> = stuck.map(|shard| shard.slot.index.to_string()).collect();
+        if !stuck.is_empty() {
+            self.report.drained = false;
+            self.plan.errors.tell(format!(
+                "shards that did not end in time, a handler blocks their thread: {}",
+                stuck.join(", ")
+            ));
+        }
+    }
+
     fn drain(&mut self) {
         self.draining = true;
+        let most = Duration::from_millis(self.plan.options.drain_timeout_ms + DRAIN_GRACE_MS);
+        self.drain_deadline.get_or_insert(Instant::now() + most);
         for (index, shard) in self.shards.iter_mut().enumerate() {
             if self.plan.mesh.send(index, Message::Drain).is_err() && shard.state != State::Running
             {
@@ -353,6 +398,10 @@ impl Supervisor {
         }
     }
 }
+
+/// After the drain timeout a shard cuts its connections and gives their tasks a
+/// second; one that needs longer than this is stuck.
+const DRAIN_GRACE_MS: u64 = 2_000;
 
 /// A shard that has run this long starts again with the first delay.
 const RESTART_FORGIVE_MS: u64 = 60_000;
