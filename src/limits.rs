@@ -26,7 +26,8 @@ pub struct HttpLimits {
     /// Grace before the body rate is judged.
     pub body_rate_grace_ms: u64,
     /// A response write that makes no progress for this long ends its
-    /// connection.
+    /// connection. What the client takes out of the socket's buffer at
+    /// `body_rate_min_bytes_per_s` or faster is progress.
     pub write_stall_timeout_ms: u64,
     /// Connections per shard. Over it: 503 with Retry-After, then close.
     pub connections_per_shard_max: usize,
@@ -92,11 +93,22 @@ pub const WRITE_BUFFER_KEEP_BYTES: usize = 16 * KIB;
 pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
 /// How long the end of the process waits for the access log to be written.
 pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
+/// How long after the drain timeout the process waits for a shard that does
+/// not end, because a handler blocks its thread; then it ends without it.
+pub const DRAIN_OVERDUE_MS: u64 = 2_000;
+/// How often a shard whose inbox is full is told again to drain.
+pub const DRAIN_RETRY_MS: u64 = 50;
 /// Requests served in one go before the other tasks of the shard get a turn.
 pub const REQUESTS_PER_TURN_MAX: u32 = 64;
 /// Chunks of one response stream sent in one go before the other tasks of the
 /// shard get a turn.
 pub const CHUNKS_PER_TURN_MAX: u32 = 16;
+/// Reads of one request body in one go before the other tasks of the shard get
+/// a turn.
+pub const BODY_READS_PER_TURN_MAX: u32 = 16;
+/// Connections accepted in one go before the other tasks of the shard get a
+/// turn.
+pub const ACCEPTS_PER_TURN_MAX: u32 = 64;
 /// 503 answers to connections over the limit under way at once, per shard;
 /// past it such connections are closed without an answer.
 pub const OVERLOAD_ANSWERS_MAX: usize = 64;

@@ -3,12 +3,12 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use super::args::SeedArgs;
 use super::failure::Failure;
 use super::settings;
-use crate::store::{Database, SeedPlan, SeedReport};
+use crate::store::{Database, SeedPlan, SeedReport, StoreError};
 
 pub(super) fn run(args: &SeedArgs) -> Result<(), Failure> {
     let config = settings::load(&args.store.sources())?.config;
@@ -19,6 +19,12 @@ pub(super) fn run(args: &SeedArgs) -> Result<(), Failure> {
         posts: args.posts,
         ..SeedPlan::default()
     };
+    if plan.users == 0 && plan.posts > 0 && database.is_empty().is_ok_and(|empty| empty) {
+        return Err(Failure::usage(
+            "--posts: posts need an author, and the store has no users",
+            "give --users too",
+        ));
+    }
     let report = fill(&database, &plan)?;
     database.close();
     eprintln!(
@@ -33,15 +39,29 @@ pub(super) fn run(args: &SeedArgs) -> Result<(), Failure> {
 
 /// Fills a store; progress goes to stderr.
 pub(super) fn fill(database: &Database, plan: &SeedPlan) -> Result<SeedReport, Failure> {
-    let mut progress = Progress::new(plan.users + plan.posts);
+    let mut progress = Progress::new(plan.users.saturating_add(plan.posts));
     let filled = database.seed(plan, &mut |done, _| progress.show(done));
     progress.finish();
     filled.map_err(|error| {
         Failure::runtime(
             format!("the store could not be filled: {error}"),
-            "free space on its disk and start again; rows already added stay",
+            cure_of(&error),
         )
     })
+}
+
+fn cure_of(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::DiskFull(_) => {
+            "free space on its disk and start again; rows already added stay"
+        }
+        StoreError::Busy | StoreError::Unavailable(_) => {
+            "wait for what else writes to it, or stop that, and start again; rows already added stay"
+        }
+        _ => {
+            "see the reason above; rows already added stay, `--store sqlite:PATH` names another store"
+        }
+    }
 }
 
 /// A bar on a terminal; elsewhere a line now and then.
@@ -66,7 +86,11 @@ impl Progress {
         let bar = ProgressBar::new(rows);
         // The template is a constant; a plain bar is as good if it were wrong.
         if let Ok(style) = ProgressStyle::with_template(BAR) {
-            bar.set_style(style);
+            let whole_rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                // A bar that cannot be drawn stops nothing.
+                let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
+            };
+            bar.set_style(style.with_key("rate", whole_rate));
         }
         Self::Bar(bar)
     }
@@ -95,5 +119,5 @@ impl Progress {
 }
 
 const BAR: &str =
-    "filling the store {bar:32} {human_pos} of {human_len} rows, {per_sec}, {eta} left";
+    "filling the store {wide_bar} {human_pos} of {human_len} rows, {rate}, {eta} left";
 const LINE_INTERVAL: Duration = Duration::from_secs(2);

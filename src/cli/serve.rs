@@ -47,11 +47,13 @@ fn place(loaded: &Loaded) -> Result<Placement, Failure> {
 }
 
 fn report_check(config: &Config, placement: &Placement) -> Result<(), Failure> {
+    let shards = match placement.shards.len() {
+        1 => "1 shard".to_owned(),
+        count => format!("{count} shards"),
+    };
     output::print(&format!(
-        "the configuration is valid: {} shards, listening on {}, store {}\n",
-        placement.shards.len(),
-        config.server.listen,
-        config.store.url
+        "the configuration is valid: {shards}, listening on {}, store {}\n",
+        config.server.listen, config.store.url
     ))
 }
 

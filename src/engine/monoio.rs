@@ -20,6 +20,7 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent, Canceller};
 use monoio::net::{TcpListener as ReactorListener, TcpStream as ReactorStream};
 use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
+use rustix::ioctl;
 
 use super::remote::{Port, Pumped};
 use super::{BlockingPool, BuildError, Elapsed, EngineKind, EngineOptions};
@@ -324,6 +325,24 @@ impl StreamCloser {
         self.shut(rustix::net::Shutdown::Read);
     }
 
+    /// Bytes written that the client's system has not acknowledged; 0 if the
+    /// stream is gone.
+    pub fn unsent_bytes(&self) -> u64 {
+        let Some(fd) = self.link.fd.get() else {
+            return 0;
+        };
+        // SAFETY: as in `shut`; SIOCOUTQ writes one int to the place that
+        // `Getter` provides.
+        let unsent = unsafe {
+            let fd = BorrowedFd::borrow_raw(fd);
+            ioctl::ioctl(fd, ioctl::Getter::<SIOCOUTQ, std::ffi::c_int>::new())
+        };
+        unsent
+            .ok()
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(0)
+    }
+
     fn shut(&self, how: rustix::net::Shutdown) {
         if let Some(fd) = self.link.fd.get() {
             // SAFETY: `fd` is cleared before the stream closes its descriptor,
@@ -333,6 +352,10 @@ impl StreamCloser {
         }
     }
 }
+
+/// Of `linux/sockios.h`. Where the number is another one (MIPS, PowerPC,
+/// SPARC) the call fails and the slow client is judged by our writes alone.
+const SIOCOUTQ: ioctl::Opcode = 0x5411;
 
 impl Drop for TcpStream {
     fn drop(&mut self) {

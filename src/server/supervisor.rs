@@ -11,8 +11,8 @@ use super::shard_thread::{self, Incarnation, ShardEvent, ShardPlan};
 use super::{Engines, StartError};
 use crate::backoff::Backoff;
 use crate::engine::{EngineKind, EngineOptions};
-use crate::limits::LOG_CLOSE_TIMEOUT_MS;
-use crate::mesh::Message;
+use crate::limits::{DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, LOG_CLOSE_TIMEOUT_MS};
+use crate::mesh::{Message, SendError};
 use crate::metrics::ShardSnapshot;
 use crate::topology::{Placement, ShardSlot, confine_current_thread};
 
@@ -73,7 +73,7 @@ impl ServerHandle {
     }
 
     /// Waits until all shards have ended after a [`drain`](Self::drain), which
-    /// takes the drain timeout and two seconds at the most.
+    /// takes little more than the drain timeout.
     pub fn wait(self) -> ExitReport {
         let report = self.supervisor.join();
         let timeout = Duration::from_millis(LOG_CLOSE_TIMEOUT_MS);
@@ -121,6 +121,8 @@ struct Watched {
     restarts: u32,
     backoff: Backoff,
     state: State,
+    /// It must drain, and its inbox was full when it should have been told.
+    drain_untold: bool,
     last: Option<Box<ShardSnapshot>>,
 }
 
@@ -137,8 +139,7 @@ pub(super) struct Supervisor {
     shards: Vec<Watched>,
     events: Sender<Command>,
     started: Instant,
-    draining: bool,
-    /// When a drain is given up; set by the first request to drain.
+    /// Since the drain began: when a shard that has not ended is given up.
     drain_deadline: Option<Instant>,
     report: ExitReport,
 }
@@ -167,6 +168,7 @@ impl Supervisor {
                 listener,
                 restarts: 0,
                 state: State::Running,
+                drain_untold: false,
                 last: None,
             };
         let slots = placement
@@ -179,7 +181,6 @@ impl Supervisor {
             plan: plan.clone(),
             events: commands.clone(),
             started: Instant::now(),
-            draining: false,
             drain_deadline: None,
             report: ExitReport {
                 drained: true,
@@ -269,7 +270,8 @@ impl Supervisor {
             engine: watched.engine.clone(),
             listener: watched.listener.try_clone()?,
             restarts: watched.restarts,
-            inherited: watched.last.take(),
+            // Kept for the next, should this one not even start.
+            inherited: watched.last.clone(),
         };
         watched.state = State::Running;
         let plan = self.plan.clone();
@@ -285,12 +287,10 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Until every shard has ended, or has had all the time a drain may take:
-    /// one whose thread is stuck in a handler must not keep the process.
+    /// Until every shard has ended.
     fn watch(mut self, inbox: &Receiver<Command>) -> ExitReport {
         while self.shards.iter().any(|shard| shard.state != State::Ended) {
-            let next = self.next_restart().into_iter().chain(self.drain_deadline);
-            let command = match next.min() {
+            let command = match self.next_look() {
                 Some(at) => inbox
                     .recv_timeout(at.saturating_duration_since(Instant::now()))
                     .ok(),
@@ -301,38 +301,51 @@ impl Supervisor {
                 Some(Command::Shard(event)) => self.on_event(event),
                 None => {}
             }
-            if self.drain_deadline.is_some_and(|at| at <= Instant::now()) {
-                self.give_up_drain();
-                break;
-            }
             self.restart_due();
+            self.press_drain();
         }
         self.report
     }
 
-    fn give_up_drain(&mut self) {
-        let stuck = self
-            .shards
-            .iter()
-            .filter(|shard| shard.state != State::Ended);
-        let stuck: Vec<String> = stuck.map(|shard| shard.slot.index.to_string()).collect();
-        if !stuck.is_empty() {
-            self.report.drained = false;
-            self.plan.errors.tell(format!(
-                "shards that did not end in time, a handler blocks their thread: {}",
-                stuck.join(", ")
-            ));
+    fn drain(&mut self) {
+        let timeout_ms = self.plan.options.drain_timeout_ms;
+        let timeout = Duration::from_millis(timeout_ms.saturating_add(DRAIN_OVERDUE_MS));
+        self.drain_deadline
+            .get_or_insert_with(|| Instant::now() + timeout);
+        for index in 0..self.shards.len() {
+            self.tell_to_drain(index);
+            if matches!(self.shards[index].state, State::Waiting(_)) {
+                self.shards[index].state = State::Ended;
+            }
         }
     }
 
-    fn drain(&mut self) {
-        self.draining = true;
-        let most = Duration::from_millis(self.plan.options.drain_timeout_ms + DRAIN_GRACE_MS);
-        self.drain_deadline.get_or_insert(Instant::now() + most);
+    /// A shard that is still starting is told when it serves.
+    fn tell_to_drain(&mut self, index: usize) {
+        let told = self.plan.mesh.send(index, Message::Drain);
+        self.shards[index].drain_untold = told == Err(SendError::Full);
+    }
+
+    /// During a drain: tells who could not be told, and gives up who is stuck.
+    fn press_drain(&mut self) {
+        let Some(deadline) = self.drain_deadline else {
+            return;
+        };
+        for index in 0..self.shards.len() {
+            if self.shards[index].drain_untold {
+                self.tell_to_drain(index);
+            }
+        }
+        if Instant::now() < deadline {
+            return;
+        }
         for (index, shard) in self.shards.iter_mut().enumerate() {
-            if self.plan.mesh.send(index, Message::Drain).is_err() && shard.state != State::Running
-            {
+            if shard.state != State::Ended {
                 shard.state = State::Ended;
+                self.report.drained = false;
+                self.plan.errors.tell(format!(
+                    "shard {index} did not end: a handler blocks its thread; leaving it behind"
+                ));
             }
         }
     }
@@ -340,8 +353,8 @@ impl Supervisor {
     fn on_event(&mut self, event: ShardEvent) {
         match event {
             // A drain that came while it was starting reached no inbox.
-            ShardEvent::Serving { shard } if self.draining => {
-                let _ = self.plan.mesh.send(shard, Message::Drain);
+            ShardEvent::Serving { shard } if self.drain_deadline.is_some() => {
+                self.tell_to_drain(shard);
             }
             ShardEvent::Serving { .. } => {}
             ShardEvent::Drained { shard, cut } => {
@@ -364,7 +377,7 @@ impl Supervisor {
         if last.is_some() {
             shard.last = last;
         }
-        if self.draining {
+        if self.drain_deadline.is_some() {
             shard.state = State::Ended;
             self.report.drained = false;
             return;
@@ -376,12 +389,16 @@ impl Supervisor {
         ));
     }
 
-    fn next_restart(&self) -> Option<Instant> {
+    /// When there is something to do, even if nobody tells us anything.
+    fn next_look(&self) -> Option<Instant> {
         let due = self.shards.iter().filter_map(|shard| match shard.state {
             State::Waiting(at) => Some(at),
+            State::Running if shard.drain_untold => {
+                Some(Instant::now() + Duration::from_millis(DRAIN_RETRY_MS))
+            }
             _ => None,
         });
-        due.min()
+        due.chain(self.drain_deadline).min()
     }
 
     fn restart_due(&mut self) {
@@ -398,10 +415,6 @@ impl Supervisor {
         }
     }
 }
-
-/// After the drain timeout a shard cuts its connections and gives their tasks a
-/// second; one that needs longer than this is stuck.
-const DRAIN_GRACE_MS: u64 = 2_000;
 
 /// A shard that has run this long starts again with the first delay.
 const RESTART_FORGIVE_MS: u64 = 60_000;

@@ -10,15 +10,22 @@ use rustix::io::Errno;
 use super::Shard;
 use super::connection::{ConnectionIo, ConnectionState};
 use crate::engine::{self, TcpStream};
-use crate::limits::{ACCEPT_PAUSE_MS, OVERLOAD_ANSWERS_MAX};
+use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN_MAX, OVERLOAD_ANSWERS_MAX};
 
 impl Shard {
     /// Accepts until the listener is closed. Nothing races an accept: a
     /// connection accepted into a dropped future would be lost.
     pub(super) async fn accept_connections(self: Rc<Self>) {
+        let mut accepted = 0u32;
         while !self.context.draining.get() {
             match self.listener.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer),
+                Ok((stream, peer)) => {
+                    self.admit(stream, peer);
+                    accepted = accepted.wrapping_add(1);
+                    if accepted.is_multiple_of(ACCEPTS_PER_TURN_MAX) {
+                        engine::yield_now().await;
+                    }
+                }
                 Err(_) if self.context.draining.get() => break,
                 Err(error) => self.survive_accept_error(&error).await,
             }

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::connection::{ConnectionIo, Phase};
-use crate::Error;
 use crate::app::{BodySource, ChunkFuture};
 use crate::error::Blame;
 use crate::http1::{BodyDecoder, BodyEvent, CONTINUE, ParseError};
+use crate::limits::BODY_READS_PER_TURN_MAX;
+use crate::{Error, engine};
 
 /// A body under way. It borrows the connection's socket while it reads and
 /// puts it back after each chunk; if a read is dropped in the middle, bytes
@@ -23,6 +24,8 @@ pub(super) struct BodyReader {
     continue_owed: Cell<bool>,
     finished: Cell<bool>,
     failed: Cell<bool>,
+    /// Reads so far; now and then the other tasks get a turn.
+    reads: Cell<u32>,
 }
 
 impl BodyReader {
@@ -40,6 +43,7 @@ impl BodyReader {
             continue_owed: Cell::new(expects_continue),
             finished: Cell::new(false),
             failed: Cell::new(false),
+            reads: Cell::new(0),
         })
     }
 
@@ -150,6 +154,12 @@ impl BodyReader {
             io.output.extend_from_slice(CONTINUE);
         }
         io.flush().await.map_err(|_| gone())?;
+        // A client as fast as we are always has bytes for the next read, and
+        // a read that need not wait does not let anybody else run.
+        self.reads.set(self.reads.get().wrapping_add(1));
+        if self.reads.get().is_multiple_of(BODY_READS_PER_TURN_MAX) {
+            engine::yield_now().await;
+        }
         io.state.enter(Phase::Body);
         let result = io.read_more().await;
         io.state.enter(Phase::Busy);

@@ -38,6 +38,8 @@ pub(super) struct ConnectionState {
     /// Body bytes of the current request, and sweeps spent waiting for them.
     pub(super) body_bytes: Cell<u64>,
     pub(super) body_wait_ticks: Cell<u32>,
+    /// Bytes the kernel still held when the client was last seen to take some.
+    pub(super) unsent_bytes: Cell<u64>,
     /// Set by the sweep when it has ended a read or write.
     pub(super) expired: Cell<bool>,
     pub(super) closer: StreamCloser,
@@ -50,6 +52,7 @@ impl ConnectionState {
             ticks: Cell::new(0),
             body_bytes: Cell::new(0),
             body_wait_ticks: Cell::new(0),
+            unsent_bytes: Cell::new(0),
             expired: Cell::new(false),
             closer,
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Shard;
-use super::connection::Phase;
+use super::connection::{ConnectionState, Phase};
 use crate::engine;
 
 impl Shard {
@@ -23,7 +23,7 @@ impl Shard {
             let _ = engine::timeout(left, self.connection_ended.wait()).await;
             self.close_idle();
         }
-        let cut = self.connections.borrow().len();
+        let cut = self.unfinished_connections();
         self.cut_connections().await;
         if let Some(log) = &self.log {
             log.borrow_mut().flush();
@@ -44,6 +44,14 @@ impl Shard {
             }
             let _ = engine::timeout(Duration::from_millis(50), self.connection_ended.wait()).await;
         }
+    }
+
+    /// Without those that have had their answer and only wait for the client's
+    /// end.
+    fn unfinished_connections(&self) -> usize {
+        let connections = self.connections.borrow();
+        let unfinished = |state: &ConnectionState| state.phase() != Phase::Linger;
+        connections.iter().filter(|(_, c)| unfinished(c)).count()
     }
 
     fn has_connections(&self) -> bool {

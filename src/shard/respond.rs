@@ -1,7 +1,9 @@
 //! From what a handler returned to bytes on the wire.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -109,6 +111,7 @@ impl Shard {
         );
         let head_bytes = (io.output.len() - before) as u64;
         if facts.is_head || framing == ResponseFraming::NoBody {
+            drop_unsent(body);
             return Sent {
                 whole: true,
                 head_bytes,
@@ -130,7 +133,9 @@ impl Shard {
                     sent: 0,
                 };
                 let outcome = Box::pin(sending.run(connection, stream)).await;
-                if let Err(error) = &outcome {
+                if let Err(error) = &outcome
+                    && error.status().is_server_error()
+                {
                     self.log_error("a response stream ended early", error);
                 }
                 Sent {
@@ -219,6 +224,13 @@ async fn send_bytes(io: &mut ConnectionIo, head_bytes: u64, body: Bytes) -> Sent
     }
 }
 
+/// A stream is the user's, and so is its destructor.
+fn drop_unsent(body: Body) {
+    if let BodyKind::Stream { stream, .. } = body.into_kind() {
+        drop(StreamGuard(Some(stream)));
+    }
+}
+
 /// 1xx, 204 and 304 have no body (RFC 9112 section 6.3).
 fn framing_of(status: StatusCode, body: &Body, version: Version) -> ResponseFraming {
     if status.is_informational()
@@ -250,7 +262,7 @@ impl Streaming {
     ) -> Result<(), Error> {
         let mut stream = StreamGuard(Some(stream));
         if let Some(io) = connection.hold() {
-            io.flush().await?;
+            io.flush().await.map_err(|_| client_gone())?;
         }
         let mut chunks = 0u32;
         loop {
@@ -258,8 +270,7 @@ impl Streaming {
             if chunks.is_multiple_of(CHUNKS_PER_TURN_MAX) {
                 engine::yield_now().await;
             }
-            connection.lend();
-            let next = stream.next().await;
+            let next = next_chunk(connection, &mut stream).await;
             let Some(io) = connection.hold() else {
                 return Err(Error::internal(
                     "the request body took the connection with it",
@@ -283,16 +294,16 @@ impl Streaming {
         let chunked = self.framing == ResponseFraming::Chunked;
         if chunked && chunk.len() <= WRITE_COPY_BYTES_MAX {
             encode_chunk(&mut io.output, &chunk);
-            return Ok(io.flush().await?);
+            return io.flush().await.map_err(|_| client_gone());
         }
         if chunked {
             io.output
                 .extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-            io.write_bytes(chunk).await?;
+            io.write_bytes(chunk).await.map_err(|_| client_gone())?;
             io.output.extend_from_slice(b"\r\n");
             return Ok(());
         }
-        Ok(io.write_bytes(chunk).await?)
+        io.write_bytes(chunk).await.map_err(|_| client_gone())
     }
 
     fn finish(&self, io: &mut ConnectionIo) -> Result<(), Error> {
@@ -309,6 +320,33 @@ impl Streaming {
             }
         }
     }
+}
+
+/// The stream's next item. What is queued is written when the stream lets us
+/// wait for it, so that the end of a chunk does not wait for the next one.
+async fn next_chunk(
+    connection: &mut AnswerIo<'_>,
+    stream: &mut StreamGuard,
+) -> Option<Result<Bytes, Error>> {
+    connection.lend();
+    let mut next = pin!(stream.next());
+    if let Poll::Ready(item) = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
+        return item;
+    }
+    // A body that is being read holds the connection and writes by itself.
+    if let Some(io) = connection.hold() {
+        let flushed = io.flush().await;
+        connection.lend();
+        if flushed.is_err() {
+            return Some(Err(client_gone()));
+        }
+    }
+    next.await
+}
+
+/// Of a write that failed or was given up: nothing of ours went wrong.
+fn client_gone() -> Error {
+    Error::bad_request("the client went away before its answer was complete")
 }
 
 /// A user's stream, its panics turned into errors.

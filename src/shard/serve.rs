@@ -10,10 +10,13 @@ use http::{Method, StatusCode};
 use super::Shard;
 use super::body::{BodyReader, refusal};
 use super::connection::{ConnectionIo, Phase};
+use super::guard::Guarded;
 use super::record::Record;
 use super::respond::{AnswerIo, RequestFacts, Sent};
 use crate::app::{Ctx, RequestBody, RequestParts, Response};
-use crate::http1::{BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, Version};
+use crate::http1::{
+    BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, RequestHead, Version,
+};
 use crate::ids::is_acceptable_request_id;
 use crate::limits::{BODY_DRAIN_BYTES_MAX, LINGER_BYTES_MAX, REQUESTS_PER_TURN_MAX};
 use crate::{Error, engine};
@@ -32,7 +35,17 @@ impl Shard {
             peer,
             turn: 0,
         };
-        connection.serve_requests(io).await;
+        // Handlers and streams are guarded where they are polled. This keeps
+        // everything else, such as a destructor that panics, from the shard.
+        let outcome = match Guarded::start(|| Box::pin(connection.serve_requests(io))) {
+            Ok(serving) => serving.await,
+            Err(panicked) => Err(panicked),
+        };
+        if let Err(panicked) = outcome {
+            self.context.metrics.borrow_mut().panicked();
+            let error = Error::internal(format!("a connection panicked: {}", panicked.0));
+            self.log_error("a connection was dropped", &error);
+        }
     }
 }
 
@@ -78,7 +91,7 @@ impl Connection<'_> {
                     Received::More => {}
                     Received::End => break,
                     Received::TooLate => {
-                        self.refuse(io, head_timeout()).await;
+                        self.refuse(io, &parts.head, head_timeout()).await;
                         break;
                     }
                 },
@@ -88,7 +101,7 @@ impl Connection<'_> {
                         .metrics
                         .borrow_mut()
                         .parse_error(error.status().as_u16());
-                    self.refuse(io, refusal(error)).await;
+                    self.refuse(io, &parts.head, refusal(error)).await;
                     break;
                 }
             }
@@ -157,6 +170,7 @@ impl Connection<'_> {
                 is_head: *parts.head.method() == Method::HEAD,
                 keep_alive: parts.head.keep_alive() && !shard.context.draining.get(),
             },
+            client_goes_on: parts.head.keep_alive(),
             record: shard.start_record(&parts, head_bytes),
             request_id: parts.request_id.clone(),
             started_ns,
@@ -189,13 +203,15 @@ impl Connection<'_> {
     }
 
     /// Answers a request whose head cannot be read and ends the connection.
-    async fn refuse(&mut self, io: Box<ConnectionIo>, error: Error) {
+    /// The method counts if it could be read: HEAD is never sent a body.
+    async fn refuse(&mut self, io: Box<ConnectionIo>, head: &RequestHead, error: Error) {
         let exchange = Exchange {
             facts: RequestFacts {
                 version: Version::Http11,
-                is_head: false,
+                is_head: *head.method() == Method::HEAD,
                 keep_alive: false,
             },
+            client_goes_on: true,
             record: self.shard.start_refused_record(self.peer),
             request_id: String::new(),
             started_ns: self.shard.context.clock.now_ns(),
@@ -231,6 +247,8 @@ impl Connection<'_> {
 /// A request and its answer, as far as both ends of it must know.
 pub(super) struct Exchange {
     pub(super) facts: RequestFacts,
+    /// The client did not ask for the end and may have sent more already.
+    pub(super) client_goes_on: bool,
     pub(super) record: Record,
     pub(super) request_id: String,
     pub(super) started_ns: u64,
@@ -329,25 +347,28 @@ impl Shard {
             true => self.context.clock.now_ns(),
             false => answered_ns,
         };
-        let facts = exchange.facts;
+        let keep_alive = exchange.facts.keep_alive;
+        let client_goes_on = exchange.client_goes_on;
         self.finish_record(exchange, status, sent, ended_ns);
-        finish_exchange(answer.into_io()?, reader, facts, sent).await
+        finish_exchange(answer.into_io()?, reader, keep_alive, client_goes_on, sent).await
     }
 }
 
 /// After an answer: closes, or makes the connection ready for the next
-/// request.
+/// request. A client that did not ask for the end may have sent more already;
+/// closed at once, the connection would be reset and the answer lost.
 async fn finish_exchange(
     mut io: Box<ConnectionIo>,
     reader: Option<Rc<BodyReader>>,
-    facts: RequestFacts,
+    keep_alive: bool,
+    client_goes_on: bool,
     sent: Sent,
 ) -> Option<Box<ConnectionIo>> {
     if !sent.whole {
         return None;
     }
     let unread = reader.filter(|reader| !reader.is_finished());
-    if facts.keep_alive {
+    if keep_alive {
         let Some(reader) = unread else {
             return Some(io);
         };
@@ -361,7 +382,7 @@ async fn finish_exchange(
         return None;
     }
     io.flush().await.ok()?;
-    if unread.is_some() || !io.pending().is_empty() {
+    if client_goes_on || unread.is_some() || !io.pending().is_empty() {
         io.linger(LINGER_BYTES_MAX).await;
     }
     None

@@ -12,12 +12,15 @@ use crate::engine;
 use crate::limits::LINGER_MS;
 use crate::metrics::TimeoutKind;
 
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 impl Shard {
     /// Ends with the shard: it does not keep it alive while it sleeps.
     pub(super) async fn sweep_every_second(shard: Weak<Self>) {
-        let mut next = Instant::now();
         loop {
-            next = Instant::now().max(next + Duration::from_secs(1));
+            // From now, not from when it was due: after a sweep that came late
+            // the next would count a second that has not passed.
+            let next = Instant::now() + SWEEP_EVERY;
             engine::interval_tick(next).await;
             let Some(shard) = shard.upgrade() else { return };
             shard.sweep();
@@ -51,6 +54,24 @@ impl Shard {
         }
     }
 
+    /// A slow client takes long to make room for one more write; what it has
+    /// taken of the kernel's buffer meanwhile is progress too, at the least
+    /// rate that a body must have.
+    fn note_taken(&self, connection: &ConnectionState) {
+        let ticks = connection.ticks.get();
+        let unsent = connection.closer.unsent_bytes();
+        if ticks <= 1 {
+            connection.unsent_bytes.set(unsent);
+            return;
+        }
+        let taken = connection.unsent_bytes.get().saturating_sub(unsent);
+        let enough = self.limits.body_rate_min_bytes_per_s * u64::from(ticks);
+        if taken >= enough.max(1) {
+            connection.unsent_bytes.set(unsent);
+            connection.ticks.set(1);
+        }
+    }
+
     fn expire(&self, connection: &ConnectionState) {
         let kind = match connection.phase() {
             Phase::Fresh | Phase::Head => TimeoutKind::Head,
@@ -73,7 +94,10 @@ impl Shard {
         match connection.phase() {
             Phase::Idle => over(limits.idle_timeout_ms),
             Phase::Fresh | Phase::Head => over(limits.head_timeout_ms),
-            Phase::Write => over(limits.write_stall_timeout_ms),
+            Phase::Write => {
+                self.note_taken(connection);
+                over(limits.write_stall_timeout_ms)
+            }
             Phase::Linger => over(LINGER_MS),
             Phase::Busy => false,
             Phase::Body => {

@@ -107,6 +107,30 @@ fn seed_adds_what_it_says() {
 }
 
 #[test]
+fn seed_without_anybody_to_write_the_posts_says_what_to_add() {
+    let folder = TempDir::new().expect("a folder");
+    let mut seed = corelane();
+    seed.args(["seed", "--users", "0", "--posts", "5", "--data"]);
+    seed.arg(folder.path().join("data"));
+    let (_, stderr, code) = run(&mut seed);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("give --users too"), "{stderr}");
+    assert!(!stderr.contains("disk"), "{stderr}");
+}
+
+#[test]
+fn a_machine_that_cannot_be_read_from_its_description_is_refused() {
+    for (variable, value) in [
+        ("HWLOC_SYNTHETIC", "no such machine"),
+        ("HWLOC_XMLFILE", "/no/such/file"),
+    ] {
+        let (stdout, stderr, code) = run(corelane().arg("topology").env(variable, value));
+        assert_eq!(code, Some(2), "{stdout}\n{stderr}");
+        assert!(stderr.contains(variable), "{stderr}");
+    }
+}
+
+#[test]
 fn explain_prints_every_plan_and_finds_no_scan() {
     let folder = TempDir::new().expect("a folder");
     let data = folder.path().join("data");

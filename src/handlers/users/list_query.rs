@@ -95,13 +95,14 @@ fn parse_fields(text: Option<&str>, faults: &mut Faults) -> Vec<UserField> {
             Some(field) if !fields.contains(&field) => fields.push(field),
             Some(_) => {}
             None => {
-                let meant = nearest(name, &known)
-                    .map(|known| format!("; did you mean `{known}`?"))
-                    .unwrap_or_default();
-                let known = known.join(", ");
+                let known_list = known.join(", ");
+                let message = match nearest(name, &known) {
+                    Some(meant) => format!("; did you mean `{meant}`? Known are: {known_list}"),
+                    None => format!("; known are: {known_list}"),
+                };
                 faults.add(
                     "fields",
-                    format!("names a column there is none of{meant} Known are: {known}"),
+                    format!("names a column that is not known{message}"),
                 );
             }
         }
@@ -264,7 +265,8 @@ mod tests {
             ["pgae", "fields", "sort", "min_age", "limit", "page"]
         );
         assert!(error.fields()[0].message.contains("did you mean `page`?"));
-        assert!(error.fields()[1].message.contains("did you mean `email`?"));
+        let columns = error.fields()[1].message.as_str();
+        assert!(columns.contains("is not known; did you mean `email`? Known are: id,"));
         let long = format!("name={}", "x".repeat(101));
         assert_eq!(wrong(ListRequest::parse(Some(&long))), ["name"]);
     }
