@@ -1,8 +1,10 @@
 //! The public API: an [`App`] of routes, per-shard state and middleware;
 //! handlers `async fn(Ctx) -> Result<Response, Error>`.
 //!
-//! Stands between `shard`, which feeds it requests, and `handlers`, which are
-//! written on it like any user's code.
+//! An app is built (`builder`), checked and made into each shard's routes
+//! (`compiled`), and run by its handlers (`handler`, `ctx`, `body`,
+//! `response`). Stands between `shard`, which feeds it requests, and
+//! `handlers`, which are written on it like any user's code.
 
 mod app_error;
 mod body;

@@ -39,9 +39,7 @@ use supervisor::Supervisor;
 /// use corelane::{App, Response, Server};
 ///
 /// let app = App::new().get("/", async |_| Ok(Response::text("hello\n")));
-/// let server = Server::new(app).start()?;
-/// println!("listening on http://{}", server.local_addr());
-/// corelane::server::run_until_signal(server);
+/// Server::new(app).listen(([127, 0, 0, 1], 8080)).run()?;
 /// # Ok::<(), corelane::server::StartError>(())
 /// ```
 #[derive(Debug)]
@@ -154,6 +152,16 @@ impl Server {
         };
         Supervisor::start(plan, placement, engines, listeners, local_addr)
     }
+
+    /// [`start`](Self::start), then serves until SIGTERM or SIGINT and drains:
+    /// what a `main` ends with.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn run(self) -> Result<ExitReport, StartError> {
+        let signals = ShutdownSignals::install().map_err(StartError::Thread)?;
+        Ok(signals.run(self.start()?))
+    }
 }
 
 fn default_placement(cores: CoreSelection) -> Result<Placement, StartError> {
@@ -221,9 +229,9 @@ fn choose_engines(
     })
 }
 
-/// One listening socket per shard on the same address. The first bind is made
-/// without SO_REUSEPORT peers in mind: another process of the same user could
-/// otherwise share the port silently.
+/// One listening socket per shard, all on the same address by SO_REUSEPORT.
+/// By it another process of the same user could share the port silently, so
+/// the port is first tried without.
 fn bind_all(
     address: SocketAddr,
     backlog: u32,
@@ -231,8 +239,7 @@ fn bind_all(
 ) -> Result<Vec<std::net::TcpListener>, StartError> {
     let failed = |source| StartError::Bind { address, source };
     if address.port() != 0 {
-        // Bound without SO_REUSEPORT and dropped again: fails if anybody,
-        // another corelane included, already listens.
+        // Fails if anybody, another corelane included, listens already.
         drop(std::net::TcpListener::bind(address).map_err(failed)?);
     }
     let first = bind_std(address, backlog).map_err(failed)?;
