@@ -7,7 +7,7 @@ use super::banner::{Banner, fallback_warning};
 use super::failure::Failure;
 use super::{app, first_start, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
-use crate::server::{ExitReport, Server, ServerHandle, ShutdownSignals, StartError};
+use crate::server::{ExitReport, Server, ServerHandle, ShutdownSignals, StartError, check_listen};
 use crate::store::Database;
 use crate::topology::Placement;
 
@@ -19,6 +19,8 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if args.check {
         return report_check(&config, &placement);
     }
+    // Before the store is made and filled for nothing.
+    check_listen(config.server.listen).map_err(start_failure)?;
     first_start::make_folders(&config)?;
     let database = open(&config)?;
     first_start::fill(&config, &database)?;

@@ -206,14 +206,10 @@ impl Loading {
         {
             return;
         }
-        // Without the prefix, which makes all variables look alike.
-        let known: Vec<_> = knobs::all().map(Knob::variable).collect();
-        let known = known.iter().filter_map(|name| name.strip_prefix(PREFIX));
-        let given = variable.strip_prefix(PREFIX).unwrap_or(variable);
-        if let Some(near) = nearest(given, known) {
+        if let Some(meant) = meant_variable(variable) {
             self.warnings.push(format!(
                 "the variable {variable} is not one of corelane's and is ignored; \
-                 did you mean {PREFIX}{near}?"
+                 did you mean {meant}?"
             ));
         }
     }
@@ -252,6 +248,19 @@ impl Loading {
             warnings: self.warnings,
         })
     }
+}
+
+/// What an unknown variable was probably meant to be. A key's name spelled out
+/// is a sure case: a knob with a flag has its variable from the flag.
+fn meant_variable(variable: &str) -> Option<String> {
+    if let Some(knob) = knobs::all().find(|knob| variable_of(knob.name) == variable) {
+        return Some(knob.variable());
+    }
+    // Without the prefix, which makes all variables look alike.
+    let known: Vec<_> = knobs::all().map(Knob::variable).collect();
+    let known = known.iter().filter_map(|name| name.strip_prefix(PREFIX));
+    let given = variable.strip_prefix(PREFIX).unwrap_or(variable);
+    nearest(given, known).map(|near| format!("{PREFIX}{near}"))
 }
 
 /// A value that is not taken, told with what would be.

@@ -214,6 +214,20 @@ fn variables_nobody_knows_are_told_only_when_they_look_meant() {
 }
 
 #[test]
+fn the_variable_of_a_key_with_a_flag_is_found_by_the_key() {
+    for (key, meant) in [
+        ("CORELANE_SERVER_LISTEN", "CORELANE_LISTEN"),
+        ("CORELANE_STORE_URL", "CORELANE_STORE"),
+        ("CORELANE_CORE_MAP_CORES", "CORELANE_SHARDS"),
+        ("CORELANE_ACCESS_LOG_FORMAT", "CORELANE_ACCESS_LOG"),
+    ] {
+        let warnings = Case::new("").variable(key, "x").load().warnings;
+        let wanted = format!("did you mean {meant}?");
+        assert!(warnings.concat().ends_with(&wanted), "{warnings:?}");
+    }
+}
+
+#[test]
 fn the_config_file_can_be_named_by_a_variable() {
     let mut case = Case::new("[server]\nno_demo = true\n");
     let file = case.sources.file.take().unwrap();

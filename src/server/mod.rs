@@ -229,19 +229,30 @@ fn choose_engines(
     })
 }
 
-/// One listening socket per shard, all on the same address by SO_REUSEPORT.
-/// By it another process of the same user could share the port silently, so
-/// the port is first tried without.
+/// Whether [`Server::start`] could listen on `address` now; for programs with
+/// long work between reading their options and starting.
+///
+/// # Errors
+/// [`StartError::Bind`] as `start` would give it.
+pub fn check_listen(address: SocketAddr) -> Result<(), StartError> {
+    if address.port() != 0 {
+        // Bound without SO_REUSEPORT and dropped again: fails if anybody
+        // already listens, another corelane of the same user included, which
+        // would otherwise share the port silently.
+        let bound = std::net::TcpListener::bind(address);
+        drop(bound.map_err(|source| StartError::Bind { address, source })?);
+    }
+    Ok(())
+}
+
+/// One listening socket per shard on the same address.
 fn bind_all(
     address: SocketAddr,
     backlog: u32,
     count: usize,
 ) -> Result<Vec<std::net::TcpListener>, StartError> {
     let failed = |source| StartError::Bind { address, source };
-    if address.port() != 0 {
-        // Fails if anybody, another corelane included, listens already.
-        drop(std::net::TcpListener::bind(address).map_err(failed)?);
-    }
+    check_listen(address)?;
     let first = bind_std(address, backlog).map_err(failed)?;
     let address = first.local_addr().map_err(failed)?;
     let mut listeners = vec![first];
