@@ -117,9 +117,9 @@ pub const OVERLOAD_ANSWERS_MAX: usize = 64;
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// How long, and how much, a closing connection still reads so that its last
 /// answer is not lost to a reset.
-pub const LINGER_MS: u64 = 1_000;
+pub const LINGER_MS: u64 = 2_000;
 /// See [`LINGER_MS`].
-pub const LINGER_BYTES_MAX: u64 = 256 * KIB as u64;
+pub const LINGER_BYTES_MAX: u64 = 16 * 1024 * KIB as u64;
 /// One read of a large file, bytes.
 pub const FILE_CHUNK_BYTES: usize = 64 * KIB;
 /// Decoded path of a static file, bytes. Over it: 404.

@@ -85,7 +85,7 @@ impl Connection<'_> {
                     }
                     parser = HeadParser::default();
                     parts = self.shard.context.take_parts();
-                    self.give_others_a_turn(&mut io).await;
+                    self.give_others_a_turn().await;
                 }
                 Ok(HeadStatus::Partial) => match self.receive_head(&mut io).await {
                     Received::More => {}
@@ -122,7 +122,14 @@ impl Connection<'_> {
             if io.state.phase() != Phase::Fresh {
                 io.state.enter(Phase::Idle);
             }
-            io.read_between_requests().await
+            let read = io.read_between_requests().await;
+            if matches!(read, Ok(0)) && self.shard.context.draining.get() {
+                // What came after the drain closed our reading side is still
+                // queued; leaving it would reset a request unanswered.
+                io.read_more().await
+            } else {
+                read
+            }
         } else {
             match io.state.phase() {
                 // The time since accept counts.
@@ -139,12 +146,10 @@ impl Connection<'_> {
         }
     }
 
-    async fn give_others_a_turn(&mut self, io: &mut ConnectionIo) {
+    async fn give_others_a_turn(&mut self) {
         self.turn += 1;
         if self.turn >= REQUESTS_PER_TURN_MAX {
             self.turn = 0;
-            // A failed write shows again at the next one.
-            let _ = io.flush().await;
             engine::yield_now().await;
         }
     }

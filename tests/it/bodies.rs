@@ -1,7 +1,14 @@
 //! Request and response bodies: every framing, in one piece and in many, read
 //! and not read.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use corelane::{App, Ctx, Response, Route, engine};
+use futures_util::stream;
+use http::Method;
 
 use crate::harness::{As, Engine, InProcess, hash_of, pattern, sample_app};
 
@@ -30,6 +37,8 @@ both_engines!(
     head_has_the_headers_of_get_and_no_body,
     statuses_without_body_have_none,
     a_handler_cannot_break_the_framing,
+    the_end_of_a_large_chunk_does_not_wait_for_the_next,
+    a_fast_upload_lets_others_run,
 );
 
 fn chunked(pieces: &[&[u8]]) -> Vec<u8> {
@@ -370,4 +379,51 @@ fn a_handler_cannot_break_the_framing(engine: Engine) {
     let mut client = server.connect();
     assert_eq!(client.get("/own-framing").expect(200).text(), "five\n");
     client.expect_usable();
+}
+
+fn the_end_of_a_large_chunk_does_not_wait_for_the_next(engine: Engine) {
+    let app = App::new().get("/", async |_| {
+        let pieces = stream::unfold(0, async |index| {
+            if index == 1 {
+                engine::sleep(Duration::from_secs(2)).await;
+            }
+            let piece = Bytes::from(vec![b'x'; 50_000]);
+            (index < 2).then(|| (Ok(piece), index + 1))
+        });
+        Ok(Response::stream("application/octet-stream", pieces))
+    });
+    let server = InProcess::start(engine, app);
+    let mut client = server.connect();
+    let since = Instant::now();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.read_head().status, 200);
+    assert_eq!(client.read_chunk().map(|chunk| chunk.len()), Some(50_000));
+    assert!(since.elapsed() < Duration::from_millis(1_500));
+    assert_eq!(client.read_chunk().map(|chunk| chunk.len()), Some(50_000));
+    assert_eq!(client.read_chunk(), None);
+}
+
+/// Everything has arrived before the handler reads, so no read has to wait.
+fn a_fast_upload_lets_others_run(engine: Engine) {
+    let upload = async |mut ctx: Ctx| {
+        engine::sleep(Duration::from_millis(300)).await;
+        let turns = Rc::new(Cell::new(0));
+        let other = Rc::downgrade(&turns);
+        engine::spawn_local(async move {
+            while let Some(turns) = other.upgrade() {
+                turns.set(turns.get() + 1);
+                drop(turns);
+                engine::yield_now().await;
+            }
+        });
+        let mut body = ctx.take_body();
+        while body.chunk().await?.is_some() {}
+        Ok(Response::text(turns.get().to_string()))
+    };
+    let app = App::new().route(Route::new(Method::POST, "/", upload).body_bytes_max(4 << 20));
+    let server = InProcess::start_shards(engine, 1, app, |_| {});
+    let mut client = server.connect();
+    let response = client.request("POST", "/", &[], &vec![b'x'; 2 << 20]);
+    let turns: u32 = response.expect(200).text().parse().expect("a number");
+    assert!(turns >= 3, "others had {turns} turns in 64 reads or more");
 }

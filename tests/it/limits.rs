@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Engine, InProcess, sample_app};
+use crate::harness::{Engine, InProcess, pattern, sample_app};
 
 both_engines!(
     a_head_of_the_limit_is_served_and_one_byte_more_is_not,
@@ -18,6 +18,7 @@ both_engines!(
     a_body_under_the_floor_rate_is_given_up,
     a_body_over_the_floor_rate_is_waited_for,
     a_client_that_does_not_read_is_given_up,
+    a_client_that_reads_slowly_gets_everything,
     a_connection_over_the_limit_is_told_to_retry,
     places_given_back_can_be_used,
     being_over_the_limit_costs_no_processor_time,
@@ -209,6 +210,24 @@ fn a_client_that_does_not_read_is_given_up(engine: Engine) {
         "the whole body fitted somewhere"
     );
     server.connect().expect_usable();
+}
+
+/// Slower than a third of the socket's buffer in the time allowed, which is
+/// when the kernel would take the next write.
+fn a_client_that_reads_slowly_gets_everything(engine: Engine) {
+    let server = short_times(engine);
+    let mut client = server.connect();
+    client.receive_buffer(16 << 10);
+    client.send("GET /stream-of-length/5000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.read_head().status, 200);
+    let mut body = Vec::new();
+    for _ in 0..40 {
+        body.extend(client.read_exactly(15_000));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    client.receive_buffer(4 << 20);
+    body.extend(client.read_exactly(5_000_000 - body.len()));
+    assert_eq!(body, pattern(5_000_000));
 }
 
 fn one_shard_of_two_places(engine: Engine) -> InProcess {

@@ -2,7 +2,7 @@
 //! right status, and the connection ends, so that no byte after it can become a
 //! request (RFC 9112 section 11.2).
 
-use crate::harness::{Engine, InProcess, sample_app};
+use crate::harness::{As, Engine, InProcess, sample_app};
 
 both_engines!(
     ambiguous_lengths_are_refused,
@@ -17,6 +17,7 @@ both_engines!(
     a_refusal_of_a_split_request_is_the_same,
     a_tls_handshake_is_told_what_is_wrong,
     harmless_variations_are_accepted,
+    a_refusal_of_head_has_no_body,
 );
 
 /// What follows every bad request. If it were answered, it would have been
@@ -302,5 +303,20 @@ fn harmless_variations_are_accepted(engine: Engine) {
         client.send(format!("{head}\r\n"));
         let response = client.read();
         assert_eq!(response.status, 200, "{head:?}: {response:?}");
+    }
+}
+
+fn a_refusal_of_head_has_no_body(engine: Engine) {
+    let server = InProcess::start(engine, sample_app());
+    for rest in [
+        "\r\n",
+        "Host : a\r\n\r\n",
+        "Host: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+        "Host: a\r\nContent-Length: 99999999\r\n\r\n",
+    ] {
+        let mut client = server.connect();
+        client.send(format!("HEAD /hello/a HTTP/1.1\r\n{rest}"));
+        // Reading it checks that no byte follows the head.
+        assert!(client.read_as(As::Head).says_close(), "{rest:?}");
     }
 }

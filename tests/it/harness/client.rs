@@ -55,6 +55,13 @@ impl Client {
         self
     }
 
+    /// How much is taken in that the test has not read.
+    pub(crate) fn receive_buffer(&self, bytes: usize) {
+        socket2::SockRef::from(&self.stream)
+            .set_recv_buffer_size(bytes)
+            .expect("a receive buffer");
+    }
+
     // ---- sending ----------------------------------------------------------
 
     /// Sends these bytes in one write.
