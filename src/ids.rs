@@ -4,33 +4,32 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 
 /// Longest request id taken over from a client, in bytes.
-pub const REQUEST_ID_BYTES_MAX: usize = 64;
+pub(crate) const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// Makes request ids `<boot><shard>-<counter>` in hexadecimal.
+/// Makes request ids `<boot><shard>-<counter>` in hexadecimal; a shard that has
+/// been restarted says how often: `<boot><shard>.<restarts>-<counter>`.
 #[derive(Debug)]
-pub struct RequestIds {
+pub(crate) struct RequestIds {
     prefix: String,
     next: Cell<u64>,
 }
 
 impl RequestIds {
-    /// Ids of one shard. `boot` distinguishes process starts.
-    pub fn new(boot: u32, shard: usize) -> Self {
+    /// Ids of one shard. `boot` distinguishes process starts, `restarts` the
+    /// incarnations of the shard, each of which counts from 1.
+    pub(crate) fn new(boot: u32, shard: usize, restarts: u32) -> Self {
+        let prefix = match restarts {
+            0 => format!("{boot:08x}{shard:02x}-"),
+            _ => format!("{boot:08x}{shard:02x}.{restarts:x}-"),
+        };
         Self {
-            prefix: format!("{boot:08x}{shard:02x}-"),
+            prefix,
             next: Cell::new(1),
         }
     }
 
-    /// The next id.
-    pub fn next_id(&self) -> String {
-        let mut id = String::with_capacity(24);
-        self.write_next(&mut id);
-        id
-    }
-
     /// Appends the next id to `out`.
-    pub fn write_next(&self, out: &mut String) {
+    pub(crate) fn write_next(&self, out: &mut String) {
         use std::fmt::Write;
         let n = self.next.get();
         self.next.set(n + 1);
@@ -41,7 +40,7 @@ impl RequestIds {
 }
 
 /// A number that differs between process starts (not a secret).
-pub fn boot_id() -> u32 {
+pub(crate) fn boot_id() -> u32 {
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());
     hasher.finish() as u32
@@ -49,7 +48,7 @@ pub fn boot_id() -> u32 {
 
 /// Whether a client's request id may be echoed and logged as it is: 1 to 64
 /// characters of `A-Z a-z 0-9 - _ . : +  / =`.
-pub fn is_acceptable_request_id(id: &[u8]) -> bool {
+pub(crate) fn is_acceptable_request_id(id: &[u8]) -> bool {
     !id.is_empty()
         && id.len() <= REQUEST_ID_BYTES_MAX
         && id
@@ -63,10 +62,17 @@ mod tests {
 
     #[test]
     fn ids_differ_and_are_acceptable() {
-        let ids = RequestIds::new(boot_id(), 3);
-        let (a, b) = (ids.next_id(), ids.next_id());
-        assert_ne!(a, b);
-        assert!(is_acceptable_request_id(a.as_bytes()), "{a}");
+        let boot = boot_id();
+        let mut seen = std::collections::HashSet::new();
+        for (shard, restarts) in [(3, 0), (3, 1), (3, 0x10), (0x31, 0), (0x310, 0)] {
+            let ids = RequestIds::new(boot, shard, restarts);
+            for _ in 0..40 {
+                let mut id = String::new();
+                ids.write_next(&mut id);
+                assert!(is_acceptable_request_id(id.as_bytes()), "{id}");
+                assert!(seen.insert(id), "{shard} {restarts}");
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
 //! floor 3  resources  store  mesh
-//! floor 2  machine    topology  engine  log_sink  error_log  process_stats  log_sink  process_stats
+//! floor 2  machine    topology  engine  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff
 //! floor 0  ground     error limits clock ids
@@ -149,7 +149,7 @@
 
 pub mod clock;
 pub mod error;
-pub mod ids;
+pub(crate) mod ids;
 pub mod limits;
 
 pub mod access_log;
@@ -161,23 +161,25 @@ pub mod semantics;
 pub mod static_path;
 
 pub mod engine;
-pub mod error_log;
+pub(crate) mod error_log;
 pub mod log_sink;
-pub mod process_stats;
+pub(crate) mod process_stats;
 pub mod topology;
 
-pub mod mesh;
+pub(crate) mod mesh;
 pub mod store;
 
 pub mod app;
 pub mod handlers;
-pub mod shard;
+pub(crate) mod shard;
 
 pub mod cli;
 pub mod config;
 pub mod server;
 
-pub use app::{App, Body, Ctx, Next, Response, Route, ShardInfo};
+pub use app::{
+    App, AppError, Body, Ctx, Handler, Middleware, Next, RequestBody, Response, Route, ShardInfo,
+};
 pub use error::Error;
 pub use server::{Server, ServerHandle};
 

@@ -31,7 +31,8 @@ pub struct HttpLimits {
     pub write_stall_timeout_ms: u64,
     /// Connections per shard. Over it: 503 with Retry-After, then close.
     pub connections_per_shard_max: usize,
-    /// `SO_SNDBUF`-independent backlog of the listening socket.
+    /// Connections that may wait to be accepted, per shard; the kernel caps it
+    /// at `net.core.somaxconn`.
     pub backlog: u32,
 }
 

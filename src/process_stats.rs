@@ -16,7 +16,7 @@ use crate::clock;
 use crate::metrics::ProcessStats;
 
 /// Reads the process's numbers. `server_started` is what uptime counts from.
-pub fn read(server_started: Instant) -> ProcessStats {
+pub(crate) fn read(server_started: Instant) -> ProcessStats {
     let stat = fs::read_to_string("/proc/self/stat").ok();
     let stat = stat.as_deref().and_then(Stat::parse).unwrap_or_default();
     let (virtual_bytes, resident_bytes) = memory_bytes().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Building an app: routes, per-shard state, middleware. One [`App`] is shared
-//! by all shards; each compiles its own router from it and builds its own
-//! state.
+//! by all shards; each compiles its own router from it (`compiled`) and builds
+//! its own state.
 
 use std::any::{Any, TypeId};
 use std::future::Future;
@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::handler::MiddlewareChain;
-use super::{Handler, Middleware};
+use super::compiled::{CompiledApp, RouteEntry};
+use super::{AppError, Handler, Middleware};
 use crate::Error;
 use crate::engine::EngineKind;
 use crate::metrics::{RouteName, ShardIdentity};
-use crate::router::{RouteError, Router};
+use crate::router::Router;
 
 /// Routes, per-shard state and middleware.
 ///
@@ -33,7 +33,11 @@ use crate::router::{RouteError, Router};
 pub struct App {
     routes: Vec<Route>,
     states: Vec<StateBuilder>,
+    required_states: Vec<StateType>,
     middleware: Vec<Arc<dyn Middleware>>,
+    fallback: Option<Arc<dyn Handler>>,
+    /// What was found wrong while building, told by `check`.
+    faults: Vec<AppError>,
 }
 
 /// Where a piece of per-shard state is being built.
@@ -119,7 +123,7 @@ impl App {
     {
         let build = Arc::new(build);
         self.states.push(StateBuilder {
-            type_name: std::any::type_name::<S>(),
+            of: StateType::of::<S>(),
             build: Box::new(move |info| {
                 let build = build.clone();
                 Box::pin(async move {
@@ -131,15 +135,153 @@ impl App {
         self
     }
 
-    /// Adds middleware; the first added is the outermost.
+    /// Declares that handlers of this app ask for state of type `S`: without
+    /// it the server does not start, instead of failing their first request.
+    ///
+    /// ```
+    /// use corelane::App;
+    ///
+    /// struct Greeting(String);
+    ///
+    /// let app = App::new().requires_state::<Greeting>();
+    /// assert!(app.check().unwrap_err().to_string().contains("Greeting"));
+    /// let app = app.state(|_shard| async { Ok(Greeting("Hello".to_owned())) });
+    /// app.check().unwrap();
+    /// ```
+    #[must_use]
+    pub fn requires_state<S: 'static>(mut self) -> Self {
+        self.required_states.push(StateType::of::<S>());
+        self
+    }
+
+    /// Adds middleware around every request of this app, also those that no
+    /// route answers (404, 405, OPTIONS). The first added is the outermost.
+    /// For some routes only: [`Route::middleware`], or [`nest`](Self::nest).
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.middleware.push(Arc::new(middleware));
         self
     }
 
-    /// Checks the routes and makes one shard's router of them.
-    pub(crate) fn compile(&self) -> Result<CompiledApp, RouteError> {
+    /// Answers paths that no pattern fits, instead of 404. A path with routes
+    /// for other methods is still answered 405.
+    ///
+    /// ```
+    /// use corelane::{App, Ctx, Response};
+    ///
+    /// let app = App::new()
+    ///     .get("/", async |_| Ok(Response::text("home\n")))
+    ///     .fallback(async |_: Ctx| Response::redirect("/"));
+    /// ```
+    #[must_use]
+    pub fn fallback(mut self, handler: impl Handler) -> Self {
+        self.fallback = Some(Arc::new(handler));
+        self
+    }
+
+    /// Adds every route of `inner` below `prefix`, inside the middleware of
+    /// both apps; its own stays around its own routes. `/` of `inner` answers
+    /// `prefix` itself. State is the whole server's, whichever app brought it.
+    ///
+    /// ```
+    /// use corelane::{App, Ctx, Error, Next, Response};
+    /// use http::{StatusCode, header};
+    ///
+    /// /// Who a request comes from.
+    /// struct Caller(String);
+    ///
+    /// async fn authorise(mut ctx: Ctx, next: Next) -> Result<Response, Error> {
+    ///     match ctx.header(&header::AUTHORIZATION) {
+    ///         Some("Bearer s3cret") => ctx.attach(Caller("root".to_owned())),
+    ///         _ => return Err(Error::new(StatusCode::UNAUTHORIZED, "who are you?")),
+    ///     }
+    ///     next.run(ctx).await
+    /// }
+    ///
+    /// async fn time(ctx: Ctx, next: Next) -> Result<Response, Error> {
+    ///     let begun = std::time::Instant::now();
+    ///     let response = next.run(ctx).await?;
+    ///     let took = format!("app;dur={}", begun.elapsed().as_millis());
+    ///     Ok(response.header("server-timing", &took))
+    /// }
+    ///
+    /// let admin = App::new()
+    ///     .middleware(authorise)
+    ///     .get("/whoami", async |ctx: Ctx| {
+    ///         let caller = ctx.attached::<Caller>().expect("`authorise` attaches it");
+    ///         Ok(Response::text(caller.0.clone()))
+    ///     });
+    /// let app = App::new()
+    ///     .middleware(time)
+    ///     .get("/", async |_| Ok(Response::text("open to all\n")))
+    ///     .nest("/admin", admin);
+    /// # let server = corelane::Server::new(app).listen(([127, 0, 0, 1], 0)).shards(1).unpinned();
+    /// # let server = server.start()?;
+    /// # for (path, header, status, end) in [
+    /// #     ("/admin/whoami", "x: y", "401", "}"),
+    /// #     ("/admin/whoami", "authorization: Bearer s3cret", "200", "\r\n\r\nroot"),
+    /// #     ("/", "x: y", "200", "open to all\n"),
+    /// # ] {
+    /// #     use std::io::{Read, Write};
+    /// #     let mut stream = std::net::TcpStream::connect(server.local_addr())?;
+    /// #     let lines = "Host: t\r\nConnection: close\r\n";
+    /// #     write!(stream, "GET {path} HTTP/1.1\r\n{lines}{header}\r\n\r\n")?;
+    /// #     let mut answer = String::new();
+    /// #     stream.read_to_string(&mut answer)?;
+    /// #     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    /// #     assert!(answer.ends_with(end), "{answer}");
+    /// #     assert_eq!(answer.contains("server-timing: app"), status == "200", "{answer}");
+    /// # }
+    /// # server.drain();
+    /// # server.wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn nest(mut self, prefix: &str, inner: App) -> Self {
+        let reason = if !prefix.starts_with('/') || prefix.ends_with('/') {
+            Some("a prefix begins with `/` and does not end with it, such as `/api`")
+        } else if inner.fallback.is_some() {
+            Some("only the outermost app has a fallback; give it a route `/{*rest}` instead")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            let prefix = prefix.to_owned();
+            self.faults.push(AppError::Nest { prefix, reason });
+        }
+        self.routes
+            .extend(inner.routes.into_iter().map(|mut route| {
+                route.pattern = match route.pattern.as_str() {
+                    "/" => prefix.to_owned(),
+                    pattern => format!("{prefix}{pattern}"),
+                };
+                route
+                    .middleware
+                    .splice(0..0, inner.middleware.iter().cloned());
+                route
+            }));
+        self.states.extend(inner.states);
+        self.required_states.extend(inner.required_states);
+        self.faults.extend(inner.faults);
+        self
+    }
+
+    /// Checks what [`Server::start`](crate::Server::start) would refuse, for a
+    /// test of the program's own.
+    ///
+    /// # Errors
+    /// [`AppError`]: routes that conflict, patterns that are wrong, state that
+    /// is there twice or is required and missing.
+    pub fn check(&self) -> Result<(), AppError> {
+        self.compile().map(drop)
+    }
+
+    /// Checks the app and makes one shard's router of it.
+    pub(crate) fn compile(&self) -> Result<CompiledApp, AppError> {
+        if let Some(fault) = self.faults.first() {
+            return Err(fault.clone());
+        }
+        self.check_states()?;
         let mut router = Router::new();
         for (index, route) in self.routes.iter().enumerate() {
             router.insert(route.method.clone(), &route.pattern, index)?;
@@ -147,13 +289,39 @@ impl App {
         let routes = self.routes.iter().map(|route| RouteEntry {
             pattern: route.pattern.as_str().into(),
             handler: route.handler.clone(),
+            middleware: self
+                .middleware
+                .iter()
+                .chain(&route.middleware)
+                .cloned()
+                .collect(),
             body_bytes_max: route.body_bytes_max,
         });
         Ok(CompiledApp {
             router,
             routes: routes.collect(),
             middleware: self.middleware.iter().cloned().collect(),
+            fallback: self.fallback.clone(),
         })
+    }
+
+    fn check_states(&self) -> Result<(), AppError> {
+        for (index, state) in self.states.iter().enumerate() {
+            let type_name = state.of.name;
+            if self.states[..index]
+                .iter()
+                .any(|other| other.of.id == state.of.id)
+            {
+                return Err(AppError::StateTwice { type_name });
+            }
+        }
+        for required in &self.required_states {
+            let type_name = required.name;
+            if !self.states.iter().any(|state| state.of.id == required.id) {
+                return Err(AppError::StateMissing { type_name });
+            }
+        }
+        Ok(())
     }
 
     /// Names of the routes for the metrics, by route index.
@@ -169,7 +337,7 @@ impl App {
         let mut states = Vec::with_capacity(self.states.len());
         for builder in &self.states {
             let built = (builder.build)(info.clone()).await.map_err(|error| {
-                Error::internal(format!("building the state {}: {error}", builder.type_name))
+                Error::internal(format!("building the state {}: {error}", builder.of.name))
             })?;
             states.push(built);
         }
@@ -190,6 +358,7 @@ pub struct Route {
     method: Method,
     pattern: String,
     handler: Arc<dyn Handler>,
+    middleware: Vec<Arc<dyn Middleware>>,
     body_bytes_max: Option<u64>,
 }
 
@@ -200,8 +369,17 @@ impl Route {
             method,
             pattern: pattern.to_owned(),
             handler: Arc::new(handler),
+            middleware: Vec::new(),
             body_bytes_max: None,
         }
+    }
+
+    /// Adds middleware around this route alone, inside the app's. The first
+    /// added is the outermost.
+    #[must_use]
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.middleware.push(Arc::new(middleware));
+        self
     }
 
     /// Request bodies of this route may have up to `bytes` instead of the
@@ -216,8 +394,22 @@ impl Route {
 type StateFuture = Pin<Box<dyn Future<Output = Result<(TypeId, Rc<dyn Any>), Error>>>>;
 
 struct StateBuilder {
-    type_name: &'static str,
+    of: StateType,
     build: Box<dyn Fn(ShardInfo) -> StateFuture + Send + Sync>,
+}
+
+struct StateType {
+    id: TypeId,
+    name: &'static str,
+}
+
+impl StateType {
+    fn of<S: 'static>() -> Self {
+        Self {
+            id: TypeId::of::<S>(),
+            name: std::any::type_name::<S>(),
+        }
+    }
 }
 
 /// One shard's state, by type. A handful of entries: a scan beats hashing.
@@ -230,18 +422,4 @@ impl States {
         let (_, state) = self.0.iter().find(|(id, _)| *id == wanted)?;
         state.clone().downcast::<S>().ok()
     }
-}
-
-/// An app as one shard runs it.
-pub(crate) struct CompiledApp {
-    pub(crate) router: Router<usize>,
-    pub(crate) routes: Vec<RouteEntry>,
-    pub(crate) middleware: MiddlewareChain,
-}
-
-/// What a matched route runs.
-pub(crate) struct RouteEntry {
-    pub(crate) pattern: Rc<str>,
-    pub(crate) handler: Arc<dyn Handler>,
-    pub(crate) body_bytes_max: Option<u64>,
 }

@@ -1,6 +1,6 @@
 //! What a handler sees: the request, and its shard's world.
 
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -34,6 +34,8 @@ pub(crate) struct RequestParts {
     pub(crate) route: Option<usize>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) request_id: String,
+    /// What middleware leaves for the handler; a scan finds it.
+    pub(crate) attachments: Vec<Box<dyn Any>>,
 }
 
 impl Ctx {
@@ -101,6 +103,11 @@ impl Ctx {
         self.parts().head.header_all(name.as_str())
     }
 
+    /// Every header line, name and value as sent, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.parts().head.headers()
+    }
+
     /// A path parameter, percent-decoded and parsed.
     ///
     /// # Errors
@@ -123,11 +130,10 @@ impl Ctx {
         parts.params.decoded(parts.head.path(), name)
     }
 
-    /// The query string as a type.
+    /// The query string as a type; a `Vec` takes a key that is repeated.
     ///
     /// # Errors
-    /// 422 telling what does not fit; 400 when a field is unknown to a type
-    /// that denies unknown fields.
+    /// 422 telling what does not fit.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_html_form::from_str(self.query_string().unwrap_or(""))
             .map_err(|error| Error::validation(vec![FieldError::new("query", error.to_string())]))
@@ -149,6 +155,38 @@ impl Ctx {
         serde_json::from_slice(&body).map_err(json_error)
     }
 
+    /// The whole body as the fields of an HTML form.
+    ///
+    /// # Errors
+    /// 415 when `Content-Type` is not `application/x-www-form-urlencoded`, 422
+    /// when the fields do not fit `T`, 413 when it is too long.
+    ///
+    /// ```
+    /// use corelane::{Ctx, Error, Response};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Login {
+    ///     name: String,
+    /// }
+    ///
+    /// async fn login(mut ctx: Ctx) -> Result<Response, Error> {
+    ///     let login: Login = ctx.form().await?;
+    ///     Response::redirect(&format!("/hello/{}", login.name))
+    /// }
+    /// ```
+    pub async fn form<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        let essence = self.header(&header::CONTENT_TYPE).map(essence_of);
+        if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case(FORM)) {
+            return Err(Error::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!("send the body as a form with `Content-Type: {FORM}`"),
+            ));
+        }
+        let body = self.bytes().await?;
+        serde_html_form::from_bytes(&body)
+            .map_err(|error| Error::validation(vec![FieldError::new("body", error.to_string())]))
+    }
+
     /// The whole body, up to the route's limit.
     ///
     /// # Errors
@@ -167,7 +205,8 @@ impl Ctx {
     ///
     /// # Panics
     /// When the app has no state of that type: a mistake of the program, told
-    /// at the first request.
+    /// at the first request, or at start with
+    /// [`App::requires_state`](super::App::requires_state).
     pub fn state<S: 'static>(&self) -> Rc<S> {
         match self.shard.states.find::<S>() {
             Some(state) => state,
@@ -178,7 +217,24 @@ impl Ctx {
         }
     }
 
-    /// The address of the client's end of the connection.
+    /// Leaves a value for whatever runs after this middleware; one of the same
+    /// type is replaced.
+    pub fn attach<T: 'static>(&mut self, value: T) {
+        let parts = self.parts.as_mut().expect("present until drop");
+        parts.attachments.retain(|attachment| !attachment.is::<T>());
+        parts.attachments.push(Box::new(value));
+    }
+
+    /// What [`attach`](Self::attach) left.
+    pub fn attached<T: 'static>(&self) -> Option<&T> {
+        self.parts()
+            .attachments
+            .iter()
+            .find_map(|attachment| attachment.downcast_ref())
+    }
+
+    /// The address of the client's end of the connection; behind a proxy, the
+    /// proxy's.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.parts().peer
     }
@@ -229,10 +285,17 @@ fn is_json(content_type: Option<&str>) -> bool {
     let Some(value) = content_type else {
         return false;
     };
-    let essence = value.split(';').next().unwrap_or("").trim();
+    let essence = essence_of(value);
     essence.eq_ignore_ascii_case("application/json")
         || essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case("+json")
 }
+
+/// A media type without its parameters.
+fn essence_of(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or("").trim()
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 fn json_error(error: serde_json::Error) -> Error {
     use serde_json::error::Category;

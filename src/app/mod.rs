@@ -1,16 +1,21 @@
 //! The public API: an [`App`] of routes, per-shard state and middleware;
 //! handlers `async fn(Ctx) -> Result<Response, Error>`.
 //!
-//! Stands between `shard`, which feeds it requests, and `handlers`, which are
-//! written on it like any user's code.
+//! An app is built (`builder`), checked and made into each shard's routes
+//! (`compiled`), and run by its handlers (`handler`, `ctx`, `body`,
+//! `response`). Stands between `shard`, which feeds it requests, and
+//! `handlers`, which are written on it like any user's code.
 
+mod app_error;
 mod body;
 mod builder;
+mod compiled;
 mod ctx;
 mod handler;
 mod response;
 mod shard_context;
 
+pub use app_error::AppError;
 pub use body::{Body, RequestBody};
 pub use builder::{App, Route, ShardInfo};
 pub use ctx::Ctx;
@@ -18,7 +23,6 @@ pub use handler::{Handler, Middleware, Next};
 pub use response::Response;
 
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
-pub(crate) use builder::CompiledApp;
+pub(crate) use compiled::{CompiledApp, Unrouted};
 pub(crate) use ctx::RequestParts;
-pub(crate) use handler::run_chain;
 pub(crate) use shard_context::ShardContext;

@@ -12,7 +12,7 @@ use crate::Error;
 ///
 /// ```
 /// use corelane::Response;
-/// let response = Response::text("hello").header("x-answer", "42");
+/// let response = Response::text("hello").header("X-Answer", "42");
 /// assert_eq!(response.status(), http::StatusCode::OK);
 /// ```
 #[derive(Debug)]
@@ -83,6 +83,33 @@ impl Response {
         Self::new(StatusCode::NOT_MODIFIED)
     }
 
+    /// 303: the client goes on with a GET of `location`, as after a form.
+    ///
+    /// # Errors
+    /// 500 when `location` has a character that no header may have, such as a
+    /// line break; percent-encode what comes from outside.
+    ///
+    /// ```
+    /// use corelane::Response;
+    /// let response = Response::redirect("/users/7").unwrap();
+    /// assert_eq!(response.status(), http::StatusCode::SEE_OTHER);
+    /// assert!(Response::redirect("/\r\nset-cookie: a=b").is_err());
+    /// ```
+    pub fn redirect(location: &str) -> Result<Self, Error> {
+        Self::redirect_as(StatusCode::SEE_OTHER, location)
+    }
+
+    /// A redirect with a status of your choice: 307 repeats the same request
+    /// at `location`, 308 does so for ever.
+    ///
+    /// # Errors
+    /// As [`redirect`](Self::redirect).
+    pub fn redirect_as(status: StatusCode, location: &str) -> Result<Self, Error> {
+        let mut response = Self::new(status);
+        response.insert_header(header::LOCATION, HeaderValue::from_str(location)?);
+        Ok(response)
+    }
+
     /// Sets the status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
@@ -90,16 +117,16 @@ impl Response {
         self
     }
 
-    /// Sets a header, replacing one of the same name. `value` is anything a
-    /// [`HeaderValue`] is made from.
+    /// Sets a header, replacing every one of the same name, whatever its case.
     ///
     /// # Panics
     /// When `name` is not a header name or `value` is not a header value; use
-    /// [`Response::insert_header`] for text from outside.
+    /// [`insert_header`](Self::insert_header) for text from outside.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
         let value = HeaderValue::from_str(value).expect("a valid header value");
-        self.insert_header(HeaderName::from_static(name), value);
+        self.insert_header(name, value);
         self
     }
 

@@ -42,6 +42,8 @@ impl ShardContext {
     }
 
     pub(crate) fn recycle(&self, mut parts: Box<RequestParts>) {
+        // A user's destructors run here, while nothing of ours is borrowed.
+        parts.attachments.clear();
         let mut spare = self.spare_parts.borrow_mut();
         if spare.len() < SPARE_PARTS_MAX {
             parts.head.clear();

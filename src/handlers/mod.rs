@@ -2,9 +2,9 @@
 //! written on the public API of [`crate::app`] like any user's code.
 //!
 //! Modules with routes have an `install` that adds them, and a `CACHE_CONTROL`
-//! where an operator may change it; [`app`] puts them together. The others are what the
-//! handlers share: reading (`query`, `validate`, `page`, `cursor`), answering
-//! (`json`, `conditional`, `cache_control`, `store_fault`).
+//! where an operator may change it; [`app`] puts them together. The others are
+//! what the handlers share: reading (`query`, `validate`, `page`, `cursor`),
+//! answering (`json`, `conditional`, `cache_control`, `store_fault`).
 
 pub mod health;
 pub mod index;

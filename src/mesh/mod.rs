@@ -14,7 +14,7 @@ use crate::metrics::ShardSnapshot;
 
 /// What a shard can be told.
 #[derive(Debug)]
-pub enum Message {
+pub(crate) enum Message {
     /// Send your numbers back.
     Snapshot(RemoteSender<ShardSnapshot>),
     /// Stop accepting, finish what is in flight, end.
@@ -26,7 +26,7 @@ pub enum Message {
 
 /// The inboxes of all shards of a process.
 #[derive(Debug)]
-pub struct Mesh {
+pub(crate) struct Mesh {
     lanes: Vec<Mutex<Option<Lane>>>,
 }
 
@@ -38,7 +38,7 @@ struct Lane {
 
 /// Why a message was not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SendError {
+pub(crate) enum SendError {
     /// The inbox is full.
     Full,
     /// The shard is not running, or there is no such shard.
@@ -47,7 +47,7 @@ pub enum SendError {
 
 impl Mesh {
     /// A mesh for `shards` shards, none of them attached yet.
-    pub fn new(shards: usize) -> Self {
+    pub(crate) fn new(shards: usize) -> Self {
         Self {
             lanes: (0..shards).map(|_| Mutex::new(None)).collect(),
         }
@@ -55,7 +55,7 @@ impl Mesh {
 
     /// Attaches the current shard as number `index`, replacing a dead
     /// predecessor. The inbox must be polled after every wake of the shard.
-    pub fn attach(&self, index: usize) -> Inbox {
+    pub(crate) fn attach(&self, index: usize) -> Inbox {
         let (queue, messages) = sync_channel(SHARD_INBOX_MESSAGES_MAX);
         let lane = Lane {
             queue,
@@ -66,7 +66,7 @@ impl Mesh {
     }
 
     /// Marks shard `index` as not running.
-    pub fn detach(&self, index: usize) {
+    pub(crate) fn detach(&self, index: usize) {
         if let Some(mut lane) = self.lane(index) {
             *lane = None;
         }
@@ -76,7 +76,7 @@ impl Mesh {
     ///
     /// # Errors
     /// [`SendError`]; the message is dropped.
-    pub fn send(&self, index: usize, message: Message) -> Result<(), SendError> {
+    pub(crate) fn send(&self, index: usize, message: Message) -> Result<(), SendError> {
         let lane = self.lane(index).ok_or(SendError::Dead)?;
         let lane = lane.as_ref().ok_or(SendError::Dead)?;
         lane.queue.try_send(message).map_err(|error| match error {
@@ -99,13 +99,13 @@ impl Mesh {
 
 /// The receiving end of one shard.
 #[derive(Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     messages: Receiver<Message>,
 }
 
 impl Inbox {
     /// The next message, if one waits.
-    pub fn poll(&self) -> Option<Message> {
+    pub(crate) fn poll(&self) -> Option<Message> {
         self.messages.try_recv().ok()
     }
 }

@@ -4,13 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::app::AppError;
 use crate::engine::BuildError;
 
 /// Why [`super::Server::start`] failed.
 #[derive(Debug)]
 pub enum StartError {
-    /// The routes conflict or a pattern is wrong.
-    Routes(String),
+    /// The app is not valid: routes, nesting or state.
+    App(AppError),
     /// The shards do not fit the machine.
     Placement(String),
     /// The address cannot be bound.
@@ -43,7 +44,7 @@ pub enum StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Routes(message) => write!(f, "the routes are not valid: {message}"),
+            Self::App(error) => write!(f, "the app is not valid: {error}"),
             Self::Placement(message) => f.write_str(message),
             Self::Bind { address, source } => {
                 write!(

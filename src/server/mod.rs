@@ -39,9 +39,7 @@ use supervisor::Supervisor;
 /// use corelane::{App, Response, Server};
 ///
 /// let app = App::new().get("/", async |_| Ok(Response::text("hello\n")));
-/// let server = Server::new(app).start()?;
-/// println!("listening on http://{}", server.local_addr());
-/// corelane::server::run_until_signal(server);
+/// Server::new(app).listen(([127, 0, 0, 1], 8080)).run()?;
 /// # Ok::<(), corelane::server::StartError>(())
 /// ```
 #[derive(Debug)]
@@ -82,7 +80,7 @@ impl Server {
     }
 
     /// Starts this many shards, on the first cores there are, instead of one
-    /// on every core. For more say, give a [`placement`](Self::placement).
+    /// on every core. For more say in it, give a [`placement`](Self::placement).
     #[must_use]
     pub fn shards(mut self, count: usize) -> Self {
         self.cores = CoreSelection::Count(count);
@@ -118,9 +116,7 @@ impl Server {
     /// [`StartError`], which says what the operator can do; nothing is left
     /// running.
     pub fn start(self) -> Result<ServerHandle, StartError> {
-        self.app
-            .compile()
-            .map_err(|error| StartError::Routes(error.to_string()))?;
+        self.app.check().map_err(StartError::App)?;
         let placement = match self.placement {
             Some(placement) => placement,
             None => default_placement(self.cores)?,
@@ -155,6 +151,16 @@ impl Server {
             errors: ErrorLog::start().map_err(StartError::Thread)?,
         };
         Supervisor::start(plan, placement, engines, listeners, local_addr)
+    }
+
+    /// [`start`](Self::start), then serves until SIGTERM or SIGINT and drains:
+    /// what a `main` ends with.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn run(self) -> Result<ExitReport, StartError> {
+        let signals = ShutdownSignals::install().map_err(StartError::Thread)?;
+        Ok(signals.run(self.start()?))
     }
 }
 

@@ -72,7 +72,8 @@ impl ServerHandle {
         let _ = self.commands.send(Command::Drain);
     }
 
-    /// Waits until all shards have ended after a [`drain`](Self::drain).
+    /// Waits until all shards have ended after a [`drain`](Self::drain), which
+    /// takes little more than the drain timeout.
     pub fn wait(self) -> ExitReport {
         let report = self.supervisor.join();
         let timeout = Duration::from_millis(LOG_CLOSE_TIMEOUT_MS);
@@ -211,24 +212,28 @@ impl Supervisor {
     }
 
     fn start_all(&mut self, inbox: &Receiver<Command>) -> Result<(), StartError> {
-        for index in 0..self.shards.len() {
-            self.spawn(index).map_err(StartError::Thread)?;
-        }
-        let mut serving = 0;
+        let mut living = 0;
         let mut failure = None;
-        while serving < self.shards.len() {
+        while living < self.shards.len() && failure.is_none() {
+            match self.spawn(living) {
+                Ok(()) => living += 1,
+                Err(error) => failure = Some(StartError::Thread(error)),
+            }
+        }
+        let mut starting = living;
+        while starting > 0 && failure.is_none() {
             match inbox.recv() {
-                Ok(Command::Shard(ShardEvent::Serving { .. })) => serving += 1,
-                Ok(Command::Shard(ShardEvent::Failed { shard, message })) => {
-                    failure = Some(StartError::Shard { shard, message });
-                    break;
-                }
-                Ok(Command::Shard(ShardEvent::Died { shard, reason, .. })) => {
-                    failure = Some(StartError::Shard {
+                Ok(Command::Shard(ShardEvent::Serving { .. })) => starting -= 1,
+                Ok(Command::Shard(
+                    ShardEvent::Failed { shard, message }
+                    | ShardEvent::Died {
                         shard,
-                        message: reason,
-                    });
-                    break;
+                        reason: message,
+                        ..
+                    },
+                )) => {
+                    living -= 1;
+                    failure = Some(StartError::Shard { shard, message });
                 }
                 Ok(_) => {}
                 Err(_) => break,
@@ -237,10 +242,25 @@ impl Supervisor {
         let Some(failure) = failure else {
             return Ok(());
         };
-        for index in 0..self.shards.len() {
-            let _ = self.plan.mesh.send(index, Message::Drain);
-        }
+        self.stop_started(inbox, living);
         Err(failure)
+    }
+
+    /// Ends the `living` shards of a server that does not start: those that
+    /// serve already, and the others when they have come so far.
+    fn stop_started(&mut self, inbox: &Receiver<Command>, mut living: usize) {
+        self.drain();
+        while living > 0 {
+            let deadline = self.drain_deadline.unwrap_or_else(Instant::now);
+            match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Command::Shard(ShardEvent::Serving { shard })) => {
+                    let _ = self.plan.mesh.send(shard, Message::Drain);
+                }
+                Ok(Command::Shard(_)) => living -= 1,
+                Ok(Command::Drain) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     fn spawn(&mut self, index: usize) -> io::Result<()> {

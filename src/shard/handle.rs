@@ -9,21 +9,19 @@ use super::connection::ConnectionIo;
 use super::guard::{Guarded, Panicked};
 use super::respond::RequestFacts;
 use crate::Error;
-use crate::app::{Ctx, Response, run_chain};
+use crate::app::{Ctx, Response, Unrouted};
 
 impl Shard {
     /// Runs middleware and handler. If they do not answer at once, answers
     /// queued before this one are written meanwhile.
     pub(super) async fn run_handler(
         &self,
-        route: usize,
+        routed: Result<usize, Unrouted>,
         ctx: Ctx,
         held: &mut Option<Box<ConnectionIo>>,
         reader: Option<&Rc<BodyReader>>,
     ) -> Result<Response, HandlerFailure> {
-        let app = &self.context.app;
-        let start = || run_chain(&app.middleware, &app.routes[route].handler, ctx);
-        let mut future = Guarded::start(start)?;
+        let mut future = Guarded::start(|| self.context.app.start(routed, ctx))?;
         if let Some(outcome) = future.poll_once().await {
             return Ok(outcome??);
         }

@@ -110,7 +110,7 @@ impl Shard {
             states,
             clock: ShardClock::new(),
             metrics: RefCell::new(metrics),
-            request_ids: RequestIds::new(start.boot_id, start.info.index),
+            request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
             mesh: start.mesh,
             server_started: start.server_started,
             draining: Cell::new(false),

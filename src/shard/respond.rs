@@ -4,13 +4,14 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Shard;
 use super::body::BodyReader;
-use super::connection::ConnectionIo;
+use super::connection::{ConnectionIo, ConnectionState};
 use super::guard::Guarded;
 use crate::Error;
 use crate::app::{Body, BodyKind, ByteStream, Response};
@@ -20,7 +21,7 @@ use crate::http1::{
     encode_last_chunk,
 };
 use crate::limits::{
-    CHUNKS_PER_TURN_MAX, LINGER_BYTES_MAX, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX,
+    CHUNKS_PER_TURN_MAX, LINGER_BYTES_MAX, LINGER_MS, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX,
 };
 
 /// What the answer must know of its request.
@@ -176,36 +177,24 @@ impl Shard {
     }
 
     /// 503 with Retry-After to a connection over the limit, then close.
-    pub(super) async fn answer_overload(&self, mut stream: TcpStream) {
+    pub(super) async fn answer_overload(&self, stream: TcpStream) {
+        let state = Rc::new(ConnectionState::new(stream.closer()));
+        let mut io = ConnectionIo::new(stream, state);
         let error = Error::unavailable("this server has too many connections; try again", 1);
-        let response = Response::from(error);
         let facts = RequestFacts {
             version: Version::Http11,
             is_head: false,
             keep_alive: false,
         };
-        let (status, headers, body) = response.into_parts();
+        let (status, headers, body) = Response::from(error).into_parts();
         let framing = framing_of(status, &body, facts.version);
-        let mut out = Vec::with_capacity(512);
-        self.encode(&mut out, facts, status, &headers, framing, "");
-        out.extend_from_slice(body.as_bytes().unwrap_or_default());
-        if stream.write_all(out, |_| {}).await.0.is_ok() {
-            stream.finish_writing();
-            let drained = async {
-                let mut left = LINGER_BYTES_MAX;
-                let mut buffer = Vec::with_capacity(4096);
-                loop {
-                    buffer.clear();
-                    let (result, returned) = stream.read(buffer).await;
-                    buffer = returned;
-                    match result {
-                        Ok(n) if n > 0 && (n as u64) < left => left -= n as u64,
-                        _ => return,
-                    }
-                }
-            };
-            let linger = std::time::Duration::from_millis(crate::limits::LINGER_MS);
-            let _ = engine::timeout(linger, drained).await;
+        self.encode(&mut io.output, facts, status, &headers, framing, "");
+        io.output
+            .extend_from_slice(body.as_bytes().unwrap_or_default());
+        if io.flush().await.is_ok() {
+            // No sweep sees this connection: its time is kept here.
+            let time = Duration::from_millis(LINGER_MS);
+            let _ = engine::timeout(time, io.linger(LINGER_BYTES_MAX)).await;
         }
     }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode};
 
 use super::Shard;
 use super::body::{BodyReader, refusal};
@@ -20,7 +20,6 @@ use crate::http1::{
 };
 use crate::ids::is_acceptable_request_id;
 use crate::limits::{BODY_DRAIN_BYTES_MAX, LINGER_BYTES_MAX, REQUESTS_PER_TURN_MAX};
-use crate::router::Match;
 use crate::{Error, engine};
 
 impl Shard {
@@ -183,7 +182,8 @@ impl Connection<'_> {
         let started_ns = shard.context.clock.now_ns();
         parts.peer = Some(self.peer);
         shard.choose_request_id(&mut parts);
-        let routed = shard.route(&mut parts);
+        let RequestParts { head, params, .. } = &mut *parts;
+        let routed = shard.context.app.route(head, params);
         parts.route = routed.as_ref().ok().copied();
         let mut exchange = Exchange {
             facts: RequestFacts {
@@ -214,18 +214,10 @@ impl Connection<'_> {
                 (None, Some(reader.clone()), RequestBody::streaming(reader))
             }
         };
-        let outcome = match routed {
-            Ok(route) => {
-                let ctx = Ctx::new(parts, request_body, shard.context.clone());
-                shard
-                    .run_handler(route, ctx, &mut held, reader.as_ref())
-                    .await
-            }
-            Err(answer) => {
-                shard.context.recycle(parts);
-                Ok(*answer)
-            }
-        };
+        let ctx = Ctx::new(parts, request_body, shard.context.clone());
+        let outcome = shard
+            .run_handler(routed, ctx, &mut held, reader.as_ref())
+            .await;
         let response = shard.settle(outcome, &mut exchange.facts);
         let io = held.or_else(|| reader.as_ref()?.lend_io())?;
         shard.answer(io, reader, exchange, response).await
@@ -302,36 +294,6 @@ enum BodyPlan {
 }
 
 impl Shard {
-    /// The route's index, or the answer for what has none.
-    fn route(&self, parts: &mut RequestParts) -> Result<usize, Box<Response>> {
-        let RequestParts { head, params, .. } = parts;
-        if head.target() == "*" {
-            let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-            return Err(Box::new(allowed(allow)));
-        }
-        match self
-            .context
-            .app
-            .router
-            .find(head.method(), head.path(), params)
-        {
-            Match::Found(route) => Ok(*route),
-            Match::MethodNotAllowed { allow } => {
-                let value = HeaderValue::from_str(allow)
-                    .unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"));
-                if *head.method() == Method::OPTIONS {
-                    return Err(Box::new(allowed(value)));
-                }
-                let detail = format!("this resource allows {allow}");
-                let error = Error::new(StatusCode::METHOD_NOT_ALLOWED, detail);
-                Err(Box::new(error.with_header(header::ALLOW, value).into()))
-            }
-            Match::NotFound => Err(Box::new(
-                Error::not_found("there is nothing at this path").into(),
-            )),
-        }
-    }
-
     fn plan_body(
         &self,
         io: &mut ConnectionIo,
@@ -445,12 +407,6 @@ async fn finish_exchange(
         io.linger(LINGER_BYTES_MAX).await;
     }
     None
-}
-
-fn allowed(allow: HeaderValue) -> Response {
-    let mut response = Response::no_content();
-    response.insert_header(header::ALLOW, allow);
-    response
 }
 
 fn head_timeout() -> Error {

@@ -15,6 +15,7 @@ mod health;
 mod keep_alive;
 mod limits;
 mod metrics;
+mod middleware;
 mod panics;
 mod pipelining;
 mod posts;

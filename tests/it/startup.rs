@@ -5,10 +5,14 @@
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use corelane::{App, Error, engine};
 use tempfile::TempDir;
 
-use crate::harness::{Data, Engine, Refusal, Serve, ServerProcess, corelane};
+use crate::harness::{Data, Engine, InProcess, Refusal, Serve, ServerProcess, corelane};
 
 both_engines!(
     a_taken_port_is_told_with_who_to_ask,
@@ -19,6 +23,7 @@ both_engines!(
     the_first_start_fills_an_empty_store_once,
     the_start_table_says_what_runs,
     a_variable_counts_more_than_the_config_file,
+    a_shard_that_cannot_be_built_ends_the_others,
 );
 
 fn refused(serve: Serve) -> Refusal {
@@ -308,4 +313,34 @@ fn check_says_what_would_run_and_starts_nothing() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("valid"));
     assert!(!folder.path().join("data").exists());
+}
+
+fn a_shard_that_cannot_be_built_ends_the_others(engine: Engine) {
+    /// Counts itself.
+    struct State(Arc<AtomicUsize>);
+
+    impl Drop for State {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    let built = Arc::new(AtomicUsize::new(0));
+    let count = built.clone();
+    // When 1 fails, 0 serves already and 2 is still being built.
+    let app = App::new().state(move |shard| {
+        let count = count.clone();
+        async move {
+            engine::sleep(Duration::from_millis(200 * shard.index as u64)).await;
+            if shard.index == 1 {
+                return Err(Error::internal("as asked"));
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(State(count))
+        }
+    });
+    let refusal = InProcess::try_start(engine, 3, app, |_| {}).err();
+    let refusal = refusal.expect("it started").to_string();
+    expect_words(&refusal, &["shard 1", "as asked"]);
+    assert_eq!(built.load(Ordering::SeqCst), 0, "a shard is still there");
 }

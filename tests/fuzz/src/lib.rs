@@ -14,6 +14,10 @@ pub mod limits;
 pub mod http1;
 #[path = "../../../src/router/mod.rs"]
 pub mod router;
+#[path = "../../../src/semantics/mod.rs"]
+pub mod semantics;
+#[path = "../../../src/static_path/mod.rs"]
+pub mod static_path;
 
 /// Cuts `input` into pieces whose sizes are drawn from `seed`, so that the
 /// fuzzer steers the cuts: one byte at a time for an even seed.

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use corelane::server::{ExitReport, ServerOptions};
+use corelane::server::{ExitReport, ServerOptions, StartError};
 use corelane::topology::{Placement, ShardSlot};
 use corelane::{App, Server, ServerHandle};
 
@@ -42,6 +42,16 @@ impl InProcess {
         app: App,
         change: impl FnOnce(&mut ServerOptions),
     ) -> Self {
+        Self::try_start(engine, shards, app, change).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As `start_shards`, for a start that may fail.
+    pub(crate) fn try_start(
+        engine: Engine,
+        shards: usize,
+        app: App,
+        change: impl FnOnce(&mut ServerOptions),
+    ) -> Result<Self, StartError> {
         let mut options = ServerOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             drain_timeout_ms: 500,
@@ -53,20 +63,17 @@ impl InProcess {
         let server = Server::new(app)
             .options(options)
             .placement(placement(engine, shards));
-        let handle = server
-            .unpinned()
-            .start()
-            .unwrap_or_else(|error| panic!("{error}"));
+        let handle = server.unpinned().start()?;
         let ran = handle
             .shards()
             .iter()
             .all(|shard| shard.engine == engine.kind());
         assert!(ran, "asked for {engine:?}, got {:?}", handle.shards());
         let address = handle.local_addr();
-        Self {
+        Ok(Self {
             handle: Some(handle),
             address,
-        }
+        })
     }
 
     pub(crate) fn connect(&self) -> Client {

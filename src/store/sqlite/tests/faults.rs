@@ -187,14 +187,7 @@ fn a_damaged_page_is_an_error_and_no_more() {
         random_seed: 3,
     };
     fixture.database.seed(&plan, &mut |_, _| {}).unwrap();
-    let path = fixture.path();
-    let Fixture {
-        database,
-        store,
-        options,
-        folder: _folder,
-    } = fixture;
-    drop((store, database));
+    let (path, options, _folder) = fixture.close();
     let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     let length = file.metadata().unwrap().len();
     // The schema on the first pages stays; the rest becomes noise.
@@ -233,14 +226,7 @@ fn a_file_cut_short_does_not_open_or_does_not_read() {
         .database
         .seed(&SeedPlan::default(), &mut |_, _| {})
         .unwrap();
-    let path = fixture.path();
-    let Fixture {
-        database,
-        store,
-        options,
-        folder: _folder,
-    } = fixture;
-    drop((store, database));
+    let (path, options, _folder) = fixture.close();
     fs::OpenOptions::new()
         .write(true)
         .open(&path)

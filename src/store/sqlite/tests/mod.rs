@@ -63,6 +63,12 @@ impl Fixture {
         self.folder.path().join("data/c.db")
     }
 
+    /// Closes the database and leaves its file, for as long as the folder is
+    /// held.
+    fn close(self) -> (PathBuf, StoreOptions, tempfile::TempDir) {
+        (self.path(), self.options, self.folder)
+    }
+
     fn sqlite(&self) -> &SqliteDatabase {
         let DatabaseBackend::Sqlite(database) = &self.database.backend;
         database

@@ -1,0 +1,55 @@
+//! Why an app cannot be served: mistakes of the program, told at start.
+
+use std::fmt;
+
+use crate::router::RouteError;
+
+/// What [`App::check`](super::App::check) found; each message names the cure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AppError {
+    /// A pattern is wrong, or two routes are in each other's way.
+    Route(RouteError),
+    /// An app cannot be nested like this.
+    Nest {
+        /// The prefix that was given.
+        prefix: String,
+        /// What is wrong and what would be right.
+        reason: &'static str,
+    },
+    /// Two states have the same type, by which handlers ask for it.
+    StateTwice {
+        /// The type.
+        type_name: &'static str,
+    },
+    /// A state was declared as required and is not there.
+    StateMissing {
+        /// The type.
+        type_name: &'static str,
+    },
+}
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route(error) => error.fmt(f),
+            Self::Nest { prefix, reason } => write!(f, "nesting at {prefix:?}: {reason}"),
+            Self::StateTwice { type_name } => write!(
+                f,
+                "two states have the type {type_name}: wrap one of them in a type of its own"
+            ),
+            Self::StateMissing { type_name } => write!(
+                f,
+                "there is no state of the type {type_name}: add it with `App::state`"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for AppError {}
+
+impl From<RouteError> for AppError {
+    fn from(error: RouteError) -> Self {
+        Self::Route(error)
+    }
+}
