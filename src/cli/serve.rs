@@ -9,7 +9,7 @@ use super::{app, first_start, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
 use crate::server::{ExitReport, Server, ServerHandle, ShutdownSignals, StartError, check_listen};
 use crate::store::Database;
-use crate::topology::Placement;
+use crate::topology::{Placement, confine_current_thread};
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = settings::load(&args.settings.sources())?;
@@ -19,6 +19,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if args.check {
         return report_check(&config, &placement);
     }
+    // From here on this thread keeps house: what it starts inherits where it
+    // may run. Only a wish, as on a machine where nothing may be pinned.
+    let _ = confine_current_thread(&placement.housekeeping);
     // Before the store is made and filled for nothing.
     check_listen(config.server.listen).map_err(start_failure)?;
     first_start::make_folders(&config)?;

@@ -28,7 +28,9 @@ use crate::error_log::ErrorLog;
 use crate::ids::boot_id;
 use crate::log_sink::{AccessLogSink, LogTarget};
 use crate::mesh::Mesh;
-use crate::topology::{CoreMapOptions, CoreSelection, Machine, Placement, place};
+use crate::topology::{
+    CoreMapOptions, CoreSelection, Machine, Placement, confine_current_thread, place,
+};
 
 use shard_thread::ShardPlan;
 use supervisor::Supervisor;
@@ -121,15 +123,11 @@ impl Server {
             Some(placement) => placement,
             None => default_placement(self.cores)?,
         };
-        let pool =
-            BlockingPool::start(self.options.blocking_threads).map_err(StartError::Thread)?;
+        let cpus = self.pin.then_some(placement.housekeeping.as_slice());
+        let Background { pool, sink, errors } = Background::start(&self.options, self.log, cpus)?;
         let engines = choose_engines(&placement, &self.options, &pool)?;
         let count = placement.shards.len();
         let listeners = bind_all(self.options.listen, self.options.http.backlog, count)?;
-        let sink = match self.log {
-            Some((format, target)) => Some(start_log(format, target)?),
-            None => None,
-        };
         let local_addr = listeners[0].local_addr().map_err(StartError::Thread)?;
         let mesh = Arc::new(Mesh::new(count));
         let always = match self.options.request_id {
@@ -148,7 +146,7 @@ impl Server {
             pool,
             pin: self.pin,
             sink,
-            errors: ErrorLog::start().map_err(StartError::Thread)?,
+            errors,
         };
         Supervisor::start(plan, placement, engines, listeners, local_addr)
     }
@@ -260,6 +258,45 @@ fn bind_all(
         listeners.push(bind_std(address, backlog).map_err(failed)?);
     }
     Ok(listeners)
+}
+
+/// The threads beside the shards.
+struct Background {
+    pool: BlockingPool,
+    sink: Option<AccessLogSink>,
+    errors: ErrorLog,
+}
+
+impl Background {
+    /// Starts them on the housekeeping CPUs, so that they leave the shards'
+    /// cores alone: a thread inherits the affinity of the one that starts it,
+    /// so one that ends at once and is confined first starts them all.
+    fn start(
+        options: &ServerOptions,
+        log: Option<(LogFormat, LogTarget)>,
+        housekeeping: Option<&[usize]>,
+    ) -> Result<Self, StartError> {
+        let start = || {
+            if let Some(cpus) = housekeeping {
+                // Only a wish: the shards are pinned whatever happens here.
+                let _ = confine_current_thread(cpus);
+            }
+            let log = log.map(|(format, target)| start_log(format, target));
+            Ok(Self {
+                pool: BlockingPool::start(options.blocking_threads).map_err(StartError::Thread)?,
+                sink: log.transpose()?,
+                errors: ErrorLog::start().map_err(StartError::Thread)?,
+            })
+        };
+        std::thread::scope(|scope| {
+            let starter = std::thread::Builder::new().spawn_scoped(scope, start);
+            let starter = starter.map_err(StartError::Thread)?;
+            starter.join().unwrap_or_else(|_| {
+                let panicked = std::io::Error::other("starting the background threads panicked");
+                Err(StartError::Thread(panicked))
+            })
+        })
+    }
 }
 
 fn start_log(format: LogFormat, target: LogTarget) -> Result<AccessLogSink, StartError> {

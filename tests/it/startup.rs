@@ -24,6 +24,7 @@ both_engines!(
     the_start_table_says_what_runs,
     a_variable_counts_more_than_the_config_file,
     a_shard_that_cannot_be_built_ends_the_others,
+    only_shards_run_on_the_shards_cores,
 );
 
 fn refused(serve: Serve) -> Refusal {
@@ -47,6 +48,36 @@ fn a_taken_port_is_told_with_who_to_ask(engine: Engine) {
     let refusal = refused(Serve::on(engine).listen(&address));
     assert_eq!(refusal.status.code(), Some(1));
     expect_words(&refusal.output, &[&address, "ss -ltnp", "--listen"]);
+}
+
+fn only_shards_run_on_the_shards_cores(engine: Engine) {
+    if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() < 2) {
+        eprintln!("skipped: with one CPU everything shares it");
+        return;
+    }
+    let serve = Serve::on(engine).argument("--shards").argument("1");
+    let server = serve.argument("--access-log").argument("json").start();
+    server.connect().expect_usable();
+    let threads = server.thread_cpus();
+    let (_, shard) = threads
+        .iter()
+        .find(|(name, _)| name == "shard-0")
+        .expect("the shard");
+    assert!(shard.parse::<usize>().is_ok(), "pinned to one CPU: {shard}");
+    assert!(
+        threads.len() > 4,
+        "the store, the logs and the pool: {threads:?}"
+    );
+    // The kernel's own workers of a ring belong to its shard.
+    let beside = |name: &str| name != "shard-0" && !name.starts_with("iou-");
+    for (name, cpus) in threads.iter().filter(|(name, _)| beside(name)) {
+        let taken = corelane::topology::parse_core_list(cpus).expect("a core list");
+        let shard: usize = shard.parse().expect("a CPU");
+        assert!(
+            !taken.contains(&shard),
+            "{name} may run on {cpus}, where the shard is"
+        );
+    }
 }
 
 fn another_corelane_on_the_port_is_noticed(engine: Engine) {

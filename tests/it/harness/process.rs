@@ -275,6 +275,23 @@ impl ServerProcess {
         kib.parse::<u64>().expect("a number") * 1024
     }
 
+    /// Name and allowed CPUs of every thread, as `/proc` shows them.
+    pub(crate) fn thread_cpus(&self) -> Vec<(String, String)> {
+        let tasks = format!("/proc/{}/task", self.pid().as_raw_nonzero());
+        let threads = std::fs::read_dir(tasks).expect("the process runs");
+        let shown = threads.map(|thread| {
+            let folder = thread.expect("a thread").path();
+            let read = |file| std::fs::read_to_string(folder.join(file)).expect("a live thread");
+            let status = read("status");
+            let cpus = status
+                .lines()
+                .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+            let cpus = cpus.expect("an affinity").trim().to_owned();
+            (read("comm").trim().to_owned(), cpus)
+        });
+        shown.collect()
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
