@@ -47,7 +47,7 @@ impl std::fmt::Display for BuildError {
             Self::IoUringRefused(source) => write!(
                 f,
                 "the kernel refuses io_uring ({source}). Check `sysctl kernel.io_uring_disabled` \
-                 (0 allows it), a container's seccomp profile, and that the kernel is 5.19 or \
+                 (0 allows it), a container's seccomp profile, and that the kernel is 6.0 or \
                  newer; or run with --engine epoll"
             ),
             Self::LockedMemory {
