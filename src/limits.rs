@@ -115,6 +115,9 @@ pub const ACCEPTS_PER_TURN_MAX: u32 = 64;
 pub const OVERLOAD_ANSWERS_MAX: usize = 64;
 /// How long accepting pauses when descriptors or memory have run out.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
+/// How long a drain waits for the first request of a connection that has just
+/// come; its bytes are likely under way.
+pub const DRAIN_FRESH_GRACE_MS: u64 = 100;
 /// How long, and how much, a closing connection still reads so that its last
 /// answer is not lost to a reset.
 pub const LINGER_MS: u64 = 2_000;

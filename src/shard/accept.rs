@@ -34,7 +34,7 @@ impl Shard {
         self.connection_ended.notify();
     }
 
-    fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    pub(super) fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
         if self.connections.borrow().len() >= self.limits.connections_per_shard_max {
             return self.refuse(stream);
         }

@@ -6,22 +6,29 @@ use std::time::{Duration, Instant};
 use super::Shard;
 use super::connection::{ConnectionState, Phase};
 use crate::engine;
+use crate::limits::DRAIN_FRESH_GRACE_MS;
 
 impl Shard {
     /// Stops accepting, closes idle connections and waits for the busy ones,
     /// at most the drain timeout; then cuts what is left and returns how many.
     pub(super) async fn drain(self: Rc<Self>) -> usize {
         self.context.draining.set(true);
+        self.listener.cancel_accept();
+        for (stream, peer) in self.listener.accept_waiting() {
+            self.admit(stream, peer);
+        }
         self.listener.close();
         let deadline = Instant::now() + Duration::from_millis(self.drain_timeout_ms);
-        self.close_idle();
+        let grace_end = Instant::now() + Duration::from_millis(DRAIN_FRESH_GRACE_MS);
         while self.has_connections() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let now = Instant::now();
+            if now >= deadline {
                 break;
             }
-            let _ = engine::timeout(left, self.connection_ended.wait()).await;
-            self.close_idle();
+            self.close_idle(now >= grace_end);
+            let look_again = if now < grace_end { grace_end } else { deadline };
+            let wait = look_again.min(deadline) - now;
+            let _ = engine::timeout(wait, self.connection_ended.wait()).await;
         }
         let cut = self.unfinished_connections();
         self.cut_connections().await;
@@ -63,11 +70,13 @@ impl Shard {
         !self.has_connections() && !self.accepting.get() && self.overload_answers.get() == 0
     }
 
-    fn close_idle(&self) {
+    fn close_idle(&self, fresh_too: bool) {
         for (_, connection) in self.connections.borrow().iter() {
             // Reading ends; a request that is already here is still answered.
-            if matches!(connection.phase(), Phase::Idle | Phase::Fresh) {
-                connection.closer.shutdown_read();
+            match connection.phase() {
+                Phase::Idle => connection.closer.shutdown_read(),
+                Phase::Fresh if fresh_too => connection.closer.shutdown_read(),
+                _ => {}
             }
         }
     }

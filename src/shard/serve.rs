@@ -128,13 +128,14 @@ impl Connection<'_> {
         let draining = &self.shard.context.draining;
         let state = io.state.clone();
         let wait_for_next = || {
+            if state.phase() == Phase::Fresh {
+                return;
+            }
             if draining.get() {
                 // What has already arrived is still served, nothing later.
                 state.closer.shutdown_read();
             }
-            if state.phase() != Phase::Fresh {
-                state.enter(Phase::Idle);
-            }
+            state.enter(Phase::Idle);
         };
         let read = if io.output.is_empty() {
             wait_for_next();

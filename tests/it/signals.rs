@@ -13,6 +13,7 @@ both_engines!(
     an_idle_server_stops_at_once_with_exit_code_0,
     interrupt_is_as_good_as_terminate,
     idle_connections_are_closed_by_a_drain,
+    a_connection_that_has_just_come_is_answered,
     a_request_in_flight_is_finished,
     a_response_under_way_is_finished,
     a_head_that_has_begun_is_answered_and_closed,
@@ -55,6 +56,26 @@ fn idle_connections_are_closed_by_a_drain(engine: Engine) {
         client.expect_closed();
     }
     fresh.expect_closed();
+    assert_eq!(server.wait_for_exit(Duration::from_secs(5)).code(), Some(0));
+}
+
+/// Accepted or still in the kernel's queue, with its request sent before or
+/// just after the drain began: none is reset, none goes unanswered.
+fn a_connection_that_has_just_come_is_answered(engine: Engine) {
+    let mut server = ServerProcess::start(engine);
+    let mut early: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut early {
+        client.send("GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n");
+    }
+    let mut late: Vec<Client> = (0..5).map(|_| server.connect()).collect();
+    server.signal(Signal::TERM);
+    for client in &mut late {
+        client.send("GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n");
+    }
+    for client in early.iter_mut().chain(&mut late) {
+        assert_eq!(client.read().status, 200);
+        client.expect_ended();
+    }
     assert_eq!(server.wait_for_exit(Duration::from_secs(5)).code(), Some(0));
 }
 

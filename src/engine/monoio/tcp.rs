@@ -14,6 +14,7 @@ use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, Canceller};
 use monoio::net::{TcpListener as ReactorListener, TcpStream as ReactorStream};
 use rustix::ioctl;
+use rustix::net::SocketFlags;
 
 /// A listening socket of one shard.
 pub struct TcpListener {
@@ -53,6 +54,27 @@ impl TcpListener {
         let handle = self.canceller.borrow().handle();
         let (stream, peer) = self.inner.cancelable_accept(handle).await?;
         Ok((TcpStream::new(stream), peer))
+    }
+
+    /// Takes the connections that have come and wait to be accepted, and waits
+    /// for no more: for a listener about to be closed, which would reset them.
+    /// Nothing may be accepted in the usual way afterwards.
+    pub fn accept_waiting(&self) -> Vec<(TcpStream, SocketAddr)> {
+        // SAFETY: `self.inner` keeps the descriptor open during this call.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) };
+        let mut waiting = Vec::new();
+        if rustix::io::ioctl_fionbio(fd, true).is_err() {
+            return waiting;
+        }
+        while let Ok(accepted) = rustix::net::accept_with(fd, SocketFlags::CLOEXEC) {
+            let stream = std::net::TcpStream::from(accepted);
+            let registered = stream.peer_addr().and_then(|peer| {
+                stream.set_nonblocking(monoio::utils::is_legacy())?;
+                Ok((TcpStream::new(ReactorStream::from_std(stream)?), peer))
+            });
+            waiting.extend(registered);
+        }
+        waiting
     }
 
     /// Makes a pending [`accept`](Self::accept) return, with ECANCELED or with
