@@ -28,17 +28,7 @@ pub fn respond(
     validators: Validators<'_>,
     full: impl FnOnce() -> Response,
 ) -> Result<Response, Error> {
-    let cache = ctx.state::<CacheControl>();
-    let policy = cache.of(ctx.route_pattern());
-    let fields = ConditionFields::of(ctx);
-    conclude(
-        ctx.method(),
-        &fields.conditions(),
-        validators,
-        policy,
-        &[],
-        full,
-    )
+    respond_with(ctx, validators, &[], full)
 }
 
 /// Answers a GET or HEAD with a JSON body that is its own validator, and with
@@ -52,17 +42,29 @@ pub fn respond_json(ctx: &Ctx, body: Vec<u8>, next: Option<&str>) -> Result<Resp
         etag: Some(&etag),
         last_modified_s: None,
     };
+    let link = next.map(next_link_header).transpose()?;
+    respond_with(ctx, validators, link.as_slice(), || {
+        Response::with_body("application/json", body)
+    })
+}
+
+/// [`respond`] with headers that both the 200 and the 304 have.
+fn respond_with(
+    ctx: &Ctx,
+    validators: Validators<'_>,
+    extra: &[(HeaderName, HeaderValue)],
+    full: impl FnOnce() -> Response,
+) -> Result<Response, Error> {
     let cache = ctx.state::<CacheControl>();
     let policy = cache.of(ctx.route_pattern());
-    let link = next.map(next_link_header).transpose()?;
     let fields = ConditionFields::of(ctx);
     conclude(
         ctx.method(),
         &fields.conditions(),
         validators,
         policy,
-        link.as_slice(),
-        || Response::with_body("application/json", body),
+        extra,
+        full,
     )
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::engine::{StreamCloser, TcpStream};
 use crate::limits::{
-    READ_BUFFER_LARGE_BYTES, READ_BUFFER_MEDIUM_BYTES, READ_BUFFER_SMALL_BYTES,
+    LINGER_BYTES_MAX, READ_BUFFER_LARGE_BYTES, READ_BUFFER_MEDIUM_BYTES, READ_BUFFER_SMALL_BYTES,
     WRITE_BUFFER_KEEP_BYTES,
 };
 
@@ -235,10 +235,10 @@ impl ConnectionIo {
 
     /// Ends our side and reads what the client still sends, within bounds, so
     /// that a reset does not overtake our last answer (RFC 9112 section 9.6).
-    pub(super) async fn linger(&mut self, bytes_max: u64) {
+    pub(super) async fn linger(&mut self) {
         self.stream.finish_writing();
         self.state.enter(Phase::Linger);
-        let mut left = bytes_max;
+        let mut left = LINGER_BYTES_MAX;
         loop {
             self.input.clear();
             self.start = 0;

@@ -20,9 +20,7 @@ use crate::http1::{
     ConnectionHeader, ResponseFraming, ResponseHead, Version, encode_chunk, encode_head,
     encode_last_chunk,
 };
-use crate::limits::{
-    CHUNKS_PER_TURN_MAX, LINGER_BYTES_MAX, LINGER_MS, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX,
-};
+use crate::limits::{CHUNKS_PER_TURN_MAX, LINGER_MS, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX};
 
 /// What the answer must know of its request.
 #[derive(Debug, Clone, Copy)]
@@ -179,22 +177,22 @@ impl Shard {
     /// 503 with Retry-After to a connection over the limit, then close.
     pub(super) async fn answer_overload(&self, stream: TcpStream) {
         let state = Rc::new(ConnectionState::new(stream.closer()));
-        let mut io = ConnectionIo::new(stream, state);
+        let io = Box::new(ConnectionIo::new(stream, state));
         let error = Error::unavailable("this server has too many connections; try again", 1);
-        let facts = RequestFacts {
+        let mut facts = RequestFacts {
             version: Version::Http11,
             is_head: false,
             keep_alive: false,
         };
-        let (status, headers, body) = Response::from(error).into_parts();
-        let framing = framing_of(status, &body, facts.version);
-        self.encode(&mut io.output, facts, status, &headers, framing, "");
-        io.output
-            .extend_from_slice(body.as_bytes().unwrap_or_default());
-        if io.flush().await.is_ok() {
+        let mut answer = AnswerIo::new(io, None);
+        self.send_response(&mut answer, &mut facts, error.into(), "")
+            .await;
+        if let Some(mut io) = answer.into_io()
+            && io.flush().await.is_ok()
+        {
             // No sweep sees this connection: its time is kept here.
             let time = Duration::from_millis(LINGER_MS);
-            let _ = engine::timeout(time, io.linger(LINGER_BYTES_MAX)).await;
+            let _ = engine::timeout(time, io.linger()).await;
         }
     }
 

@@ -19,7 +19,7 @@ use crate::http1::{
     BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, RequestHead, Version,
 };
 use crate::ids::is_acceptable_request_id;
-use crate::limits::{BODY_DRAIN_BYTES_MAX, LINGER_BYTES_MAX, REQUESTS_PER_TURN_MAX};
+use crate::limits::{BODY_DRAIN_BYTES_MAX, REQUESTS_PER_TURN_MAX};
 use crate::{Error, engine};
 
 impl Shard {
@@ -84,7 +84,6 @@ impl Connection<'_> {
                         Some(returned) => io = returned,
                         None => return,
                     }
-                    parser = HeadParser::default();
                     parts = self.shard.context.take_parts();
                     self.give_others_a_turn().await;
                 }
@@ -261,7 +260,7 @@ impl Connection<'_> {
         if let Some(mut io) = answer.into_io()
             && io.flush().await.is_ok()
         {
-            io.linger(LINGER_BYTES_MAX).await;
+            io.linger().await;
         }
     }
 }
@@ -400,12 +399,12 @@ async fn finish_exchange(
         {
             return Some(io);
         }
-        io.linger(LINGER_BYTES_MAX).await;
+        io.linger().await;
         return None;
     }
     io.flush().await.ok()?;
     if client_goes_on || unread.is_some() || !io.pending().is_empty() {
-        io.linger(LINGER_BYTES_MAX).await;
+        io.linger().await;
     }
     None
 }

@@ -1,6 +1,6 @@
 //! The command line beside `serve`: help, explain, seed, topology, config.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -130,8 +130,8 @@ fn a_machine_that_cannot_be_read_from_its_description_is_refused() {
     }
 }
 
-#[test]
-fn explain_prints_every_plan_and_finds_no_scan() {
+/// A data folder with a hundred users and posts; it lives as long as its guard.
+fn seeded() -> (TempDir, PathBuf) {
     let folder = TempDir::new().expect("a folder");
     let data = folder.path().join("data");
     succeed(
@@ -139,6 +139,12 @@ fn explain_prints_every_plan_and_finds_no_scan() {
             .args(["seed", "--users", "100", "--posts", "100", "--data"])
             .arg(&data),
     );
+    (folder, data)
+}
+
+#[test]
+fn explain_prints_every_plan_and_finds_no_scan() {
+    let (_folder, data) = seeded();
     let plans = succeed(corelane().args(["explain", "--data"]).arg(&data));
     assert!(plans.contains("SEARCH"), "{plans}");
     for part in ["users", "posts", "INDEX"] {
@@ -148,13 +154,7 @@ fn explain_prints_every_plan_and_finds_no_scan() {
 
 #[test]
 fn explain_fails_when_an_index_is_missing() {
-    let folder = TempDir::new().expect("a folder");
-    let data = folder.path().join("data");
-    succeed(
-        corelane()
-            .args(["seed", "--users", "100", "--posts", "100", "--data"])
-            .arg(&data),
-    );
+    let (_folder, data) = seeded();
     let connection = rusqlite::Connection::open(data.join("corelane.db")).expect("a database");
     let names: Vec<String> = connection
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'posts' AND sql IS NOT NULL")

@@ -23,16 +23,8 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Binds with SO_REUSEPORT, SO_REUSEADDR and TCP_NODELAY (which accepted
-    /// sockets inherit on Linux). Call it on the shard.
-    ///
-    /// # Errors
-    /// As bind(2) and listen(2).
-    pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<Self> {
-        Self::from_std(bind_std(address, backlog)?)
-    }
-
-    /// Takes over a listening socket, bound here or handed in.
+    /// Takes over a listening socket, of [`bind_std`] or handed in. Call it on
+    /// the shard.
     ///
     /// # Errors
     /// When the reactor cannot register it.
@@ -103,7 +95,8 @@ impl TcpListener {
     }
 }
 
-/// A listening socket as [`TcpListener::bind`] makes it, not yet on a shard.
+/// Binds with SO_REUSEPORT, SO_REUSEADDR and TCP_NODELAY, which accepted
+/// sockets inherit on Linux.
 ///
 /// # Errors
 /// As bind(2) and listen(2).
