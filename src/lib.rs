@@ -13,7 +13,7 @@
 //! floor 3  resources  store  mesh
 //! floor 2  machine    topology  engine  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
-//!                     backoff
+//!                     backoff coherence
 //! floor 0  ground     error limits clock ids
 //! ```
 //!
@@ -154,6 +154,7 @@ pub mod limits;
 
 pub mod access_log;
 pub mod backoff;
+pub mod coherence;
 pub mod http1;
 pub mod metrics;
 pub mod router;

@@ -1,0 +1,117 @@
+//! A key that something is being done with, and who waits for it.
+
+use std::collections::VecDeque;
+
+use super::{Idle, Lease, Replica, Request, ShardSet, Ticket, WriteMode};
+
+/// Somebody who waits for a reply.
+pub(super) type Asker = (usize, Ticket);
+
+/// A key under way. It is on no shelf meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Busy<K, V> {
+    pub(super) phase: Phase<V>,
+    /// Requests that wait for the phase to end. At most one for each request
+    /// that a shard has under way.
+    pub(super) queue: VecDeque<(usize, Request<K>)>,
+}
+
+/// What is being done.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Phase<V> {
+    /// One shard loads, others wait for its result.
+    Loading {
+        lease: Lease,
+        by: usize,
+        waiters: Vec<Asker>,
+        /// The expired entry it will replace, with those who may hold it.
+        prior: Option<Idle<V>>,
+    },
+    /// Copies are being called in.
+    Revoking { acks: ShardSet, then: Then<V> },
+    /// Somebody writes; there are no copies.
+    Writing {
+        mode: WriteMode,
+        leases: Vec<(Lease, usize)>,
+        /// Something else was written meanwhile: the writer's value is not
+        /// kept.
+        tainted: bool,
+    },
+}
+
+/// What happens when all copies have been called in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Then<V> {
+    Grant {
+        mode: WriteMode,
+        to: Vec<Asker>,
+    },
+    Purged {
+        to: Option<Asker>,
+        had: Option<Replica<V>>,
+    },
+    Touched {
+        to: Option<Asker>,
+        replica: Replica<V>,
+    },
+    /// Nothing: the shelf had no room.
+    Evicted,
+}
+
+impl<V> Phase<V> {
+    /// Whether writers may come in beside each other, so that readers need not
+    /// wait for them.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(
+            self,
+            Self::Writing {
+                mode: WriteMode::Shared,
+                ..
+            } | Self::Revoking {
+                then: Then::Grant {
+                    mode: WriteMode::Shared,
+                    ..
+                },
+                ..
+            }
+        )
+    }
+}
+
+impl<V> Then<V> {
+    /// Forgets what a dead shard has asked for.
+    pub(super) fn forget(&mut self, dead: usize) {
+        match self {
+            Self::Grant { to, .. } => to.retain(|(shard, _)| *shard != dead),
+            Self::Purged { to, .. } | Self::Touched { to, .. } => {
+                *to = to.filter(|(shard, _)| *shard != dead);
+            }
+            Self::Evicted => {}
+        }
+    }
+}
+
+impl<K, V> Busy<K, V> {
+    pub(super) fn new(phase: Phase<V>) -> Self {
+        Self {
+            phase,
+            queue: VecDeque::new(),
+        }
+    }
+}
+
+/// A load that was revoked: its result is for those who asked before.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Late {
+    pub(super) by: usize,
+    pub(super) waiters: Vec<Asker>,
+}
+
+/// Everything is being forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Flush<K> {
+    pub(super) acks: ShardSet,
+    pub(super) askers: Vec<Asker>,
+    /// Requests that wait for its end.
+    pub(super) queue: VecDeque<(usize, Request<K>)>,
+}

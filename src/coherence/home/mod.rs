@@ -1,0 +1,299 @@
+//! The home of some keys: who holds them, who loads, who writes.
+//!
+//! A key is **idle** (perhaps with a cached value and its holders, on a bounded
+//! shelf) or **busy** (being loaded, called in or written). `requests` starts
+//! things, `replies` ends them, `peers` deals with shards that come and go and
+//! with forgetting everything.
+
+mod busy;
+mod peers;
+mod replies;
+mod requests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::marker::PhantomData;
+
+use busy::{Asker, Busy, Flush, Late, Phase, Then};
+
+use super::{FromHome, Lease, Replica, Request, Rules, ShardSet, Shelf, Sound, Ticket, WriteMode};
+use crate::clock::Millis;
+
+/// A cached value and the shards that may have a copy of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Idle<V> {
+    /// The value.
+    pub replica: Replica<V>,
+    /// Never fewer than there are: a shard drops copies without saying so.
+    pub holders: ShardSet,
+}
+
+/// The directory of the keys that have this shard as their home.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Home<K: Ord, V, E, S, R = Sound> {
+    me: usize,
+    alive: ShardSet,
+    /// Peers whose first word is awaited before any request is taken.
+    awaited: ShardSet,
+    doubt_ms: u64,
+    /// Until then nothing is kept: a predecessor may have left writes behind.
+    doubt_all_until_ms: Millis,
+    idle: S,
+    busy: BTreeMap<K, Busy<K, V>>,
+    /// Loads under way that have not been revoked.
+    loads: BTreeMap<Lease, K>,
+    late: BTreeMap<Lease, Late>,
+    writes: BTreeMap<Lease, K>,
+    /// Keys with a write that may still happen, and until when.
+    doubts: BTreeMap<K, Millis>,
+    flush: Option<Flush<K>>,
+    next_lease: u64,
+    output: VecDeque<(usize, FromHome<K, V, E>)>,
+    evicted: Vec<(K, Idle<V>)>,
+    counters: HomeCounters,
+    rules: PhantomData<R>,
+}
+
+/// What a home has done since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct HomeCounters {
+    /// Reads answered from the directory.
+    pub hits: u64,
+    /// Loads granted.
+    pub loads: u64,
+    /// Reads that waited for a load under way.
+    pub collapsed: u64,
+    /// Reads sent to load for themselves.
+    pub bypasses: u64,
+    /// Loads whose result was not kept because of a write.
+    pub loads_revoked: u64,
+    /// Writes granted.
+    pub writes: u64,
+    /// Copies called in.
+    pub invalidations: u64,
+    /// Entries dropped for want of room.
+    pub evictions: u64,
+    /// Writes that ended without a clear outcome.
+    pub doubts: u64,
+}
+
+/// Keys in doubt at a time. One more, and all keys are in doubt.
+const DOUBTS_MAX: usize = 4_096;
+
+/// Leases of one incarnation; the next one's are all higher.
+const LEASES_PER_INCARNATION: u64 = 1 << 40;
+
+impl<K, V, E, S, R> Home<K, V, E, S, R>
+where
+    K: Clone + Ord,
+    V: Clone,
+    E: Clone,
+    S: Shelf<K, Idle<V>>,
+    R: Rules,
+{
+    /// The home on shard `me`, with nothing cached. `peers` are the other
+    /// shards alive now; each is expected to send
+    /// [`ToHome::Hello`](super::ToHome::Hello) first. A predecessor (an
+    /// `incarnation` over 0) may have left writes behind, so that for the first
+    /// `doubt_ms` nothing is kept.
+    pub fn new(
+        me: usize,
+        peers: ShardSet,
+        incarnation: u32,
+        shelf: S,
+        doubt_ms: u64,
+        now_ms: Millis,
+    ) -> Self {
+        let mut alive = peers.clone();
+        alive.insert(me);
+        Self {
+            me,
+            alive,
+            awaited: peers,
+            doubt_ms,
+            doubt_all_until_ms: match incarnation {
+                0 => 0,
+                _ => now_ms.saturating_add(doubt_ms),
+            },
+            idle: shelf,
+            busy: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            late: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            doubts: BTreeMap::new(),
+            flush: None,
+            next_lease: u64::from(incarnation) * LEASES_PER_INCARNATION,
+            output: VecDeque::new(),
+            evicted: Vec::new(),
+            counters: HomeCounters::default(),
+            rules: PhantomData,
+        }
+    }
+
+    /// Whether requests may be given to it. Until then they wait.
+    pub fn is_ready(&self) -> bool {
+        self.awaited.is_empty()
+    }
+
+    /// The next message to send, and to whom; `me` among them. In order.
+    pub fn poll_output(&mut self) -> Option<(usize, FromHome<K, V, E>)> {
+        self.output.pop_front()
+    }
+
+    /// What is cached and not under way.
+    pub fn shelf(&self) -> &S {
+        &self.idle
+    }
+
+    /// Keys under way.
+    pub fn busy_count(&self) -> usize {
+        self.busy.len()
+    }
+
+    /// What it has done.
+    pub fn counters(&self) -> &HomeCounters {
+        &self.counters
+    }
+
+    /// Forgets doubts that have passed. Once a second or so.
+    pub fn handle_timeout(&mut self, now_ms: Millis) {
+        self.doubts.retain(|_, until_ms| *until_ms > now_ms);
+    }
+
+    fn reply(&mut self, to: usize, message: FromHome<K, V, E>) {
+        self.output.push_back((to, message));
+    }
+
+    fn bypass(&mut self, (to, ticket): Asker) {
+        self.counters.bypasses += 1;
+        self.reply(to, FromHome::Bypass { ticket });
+    }
+
+    fn give(&mut self, (to, ticket): Asker, replica: &Replica<V>) {
+        let replica = replica.clone();
+        self.reply(to, FromHome::Value { ticket, replica });
+    }
+
+    fn new_lease(&mut self) -> Lease {
+        self.next_lease += 1;
+        Lease(self.next_lease)
+    }
+
+    fn is_in_doubt(&self, key: &K, now_ms: Millis) -> bool {
+        now_ms < self.doubt_all_until_ms
+            || self.doubts.get(key).is_some_and(|until| now_ms < *until)
+    }
+
+    /// A write of `key` may still happen: until that is past, nothing is kept.
+    fn doubt(&mut self, key: K, now_ms: Millis) {
+        self.counters.doubts += 1;
+        let until_ms = now_ms.saturating_add(self.doubt_ms);
+        if self.doubts.len() >= DOUBTS_MAX {
+            self.doubt_all_until_ms = self.doubt_all_until_ms.max(until_ms);
+            // What is on the shelf is of other keys and stays good.
+            return;
+        }
+        self.doubts.insert(key, until_ms);
+    }
+
+    /// Puts an entry on the shelf and calls in the copies of what had to go.
+    fn keep(&mut self, key: K, entry: Idle<V>, now_ms: Millis) {
+        debug_assert!(!self.busy.contains_key(&key), "busy keys are on no shelf");
+        self.idle.insert(key, entry, &mut self.evicted);
+        while let Some((key, entry)) = self.evicted.pop() {
+            self.counters.evictions += 1;
+            let mut holders = entry.holders;
+            holders.retain(&self.alive);
+            if !holders.is_empty() {
+                self.call_in(key, holders, Then::Evicted, VecDeque::new(), now_ms);
+            }
+        }
+    }
+
+    /// Calls in the copies that `holders` may have, and then goes on.
+    fn call_in(
+        &mut self,
+        key: K,
+        holders: ShardSet,
+        then: Then<V>,
+        queue: VecDeque<(usize, Request<K>)>,
+        now_ms: Millis,
+    ) {
+        let mut acks = holders;
+        acks.retain(&self.alive);
+        for shard in acks.iter().collect::<Vec<_>>() {
+            self.counters.invalidations += 1;
+            self.reply(shard, FromHome::Invalidate { key: key.clone() });
+        }
+        if R::GRANT_BEFORE_ACKS {
+            acks = ShardSet::new();
+        }
+        let done = acks.is_empty();
+        let phase = Phase::Revoking { acks, then };
+        self.busy.insert(key.clone(), Busy { phase, queue });
+        if done {
+            self.proceed(key, now_ms);
+        }
+    }
+
+    /// All copies have been called in.
+    fn proceed(&mut self, key: K, now_ms: Millis) {
+        let Some(busy) = self.busy.get_mut(&key) else {
+            return;
+        };
+        let Phase::Revoking { then, .. } = &mut busy.phase else {
+            return;
+        };
+        match std::mem::replace(then, Then::Evicted) {
+            Then::Grant { mode, to } if !to.is_empty() => self.grant(&key, mode, &to),
+            Then::Grant { .. } | Then::Evicted => self.settle(&key, None, now_ms),
+            Then::Purged { to, had } => {
+                if let Some((to, ticket)) = to {
+                    self.reply(to, FromHome::Purged { ticket, had });
+                }
+                self.settle(&key, None, now_ms);
+            }
+            Then::Touched { to, replica } => {
+                if let Some((to, ticket)) = to {
+                    let had = Some(replica.clone());
+                    self.reply(to, FromHome::Purged { ticket, had });
+                }
+                self.settle(&key, Some(replica), now_ms);
+            }
+        }
+    }
+
+    fn grant(&mut self, key: &K, mode: WriteMode, to: &[Asker]) {
+        let mut leases = Vec::with_capacity(to.len());
+        for (shard, ticket) in to.iter().copied() {
+            let lease = self.new_lease();
+            self.counters.writes += 1;
+            self.writes.insert(lease, key.clone());
+            self.reply(shard, FromHome::Granted { ticket, lease });
+            leases.push((lease, shard));
+        }
+        if let Some(busy) = self.busy.get_mut(key) {
+            busy.phase = Phase::Writing {
+                mode,
+                leases,
+                tainted: false,
+            };
+        }
+    }
+
+    /// A key is idle again, with this value: then who waited has their turn.
+    fn settle(&mut self, key: &K, replica: Option<Replica<V>>, now_ms: Millis) {
+        let Some(busy) = self.busy.remove(key) else {
+            return;
+        };
+        if let Some(replica) = replica
+            && self.flush.is_none()
+            && !self.is_in_doubt(key, now_ms)
+        {
+            let holders = ShardSet::new();
+            self.keep(key.clone(), Idle { replica, holders }, now_ms);
+        }
+        for (from, request) in busy.queue {
+            self.on_request(from, request, now_ms);
+        }
+    }
+}

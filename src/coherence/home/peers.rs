@@ -1,0 +1,177 @@
+//! Shards that come and go, and forgetting everything.
+
+use std::collections::VecDeque;
+
+use super::{
+    Asker, Busy, Flush, FromHome, Home, Idle, Late, Lease, Phase, Rules, ShardSet, Shelf, Then,
+    WriteMode,
+};
+use crate::clock::Millis;
+use crate::coherence::Outcome;
+
+impl<K, V, E, S, R> Home<K, V, E, S, R>
+where
+    K: Clone + Ord,
+    V: Clone,
+    E: Clone,
+    S: Shelf<K, Idle<V>>,
+    R: Rules,
+{
+    /// A shard has started, or started again. It holds nothing.
+    pub fn peer_up(&mut self, peer: usize) {
+        self.alive.insert(peer);
+    }
+
+    /// A shard has ended. It runs nothing more, and nothing more comes from
+    /// it: its copies are gone, its loads go to the next in line, its writes
+    /// are in doubt, its requests are forgotten.
+    pub fn peer_down(&mut self, dead: usize, now_ms: Millis) {
+        self.alive.remove(dead);
+        self.awaited.remove(dead);
+        if let Some(flush) = &mut self.flush {
+            flush.queue.retain(|(from, _)| *from != dead);
+            flush.askers.retain(|(from, _)| *from != dead);
+        }
+        for late in self.late.values_mut() {
+            late.waiters.retain(|(from, _)| *from != dead);
+        }
+        let orphaned = self.late.iter().filter(|(_, late)| late.by == dead);
+        for lease in orphaned.map(|(lease, _)| *lease).collect::<Vec<_>>() {
+            if let Some(Late { waiters, .. }) = self.late.remove(&lease) {
+                self.answer_late(waiters, Outcome::Abandoned);
+            }
+        }
+        for key in self.busy.keys().cloned().collect::<Vec<_>>() {
+            self.bury(&key, dead, now_ms);
+        }
+        self.acknowledged_all(dead, now_ms);
+    }
+
+    /// Takes a dead shard out of what is done with one key.
+    fn bury(&mut self, key: &K, dead: usize, now_ms: Millis) {
+        let Some(busy) = self.busy.get_mut(key) else {
+            return;
+        };
+        busy.queue.retain(|(from, _)| *from != dead);
+        match &mut busy.phase {
+            Phase::Loading { by, waiters, .. } => {
+                waiters.retain(|(from, _)| *from != dead);
+                if *by == dead {
+                    self.take_over_load(key, now_ms);
+                }
+            }
+            Phase::Revoking { acks, then } => {
+                then.forget(dead);
+                if acks.remove(dead) && acks.is_empty() {
+                    self.proceed(key.clone(), now_ms);
+                }
+            }
+            Phase::Writing { leases, .. } => {
+                let held = leases.iter().filter(|(_, by)| *by == dead);
+                let void: Vec<Lease> = held.map(|(lease, _)| *lease).collect();
+                leases.retain(|(_, by)| *by != dead);
+                let ended = leases.is_empty();
+                if void.is_empty() {
+                    return;
+                }
+                for lease in void {
+                    self.writes.remove(&lease);
+                    self.doubt(key.clone(), now_ms);
+                }
+                if ended {
+                    self.settle(key, None, now_ms);
+                }
+            }
+        }
+    }
+
+    fn take_over_load(&mut self, key: &K, now_ms: Millis) {
+        let Some(Busy {
+            phase:
+                Phase::Loading {
+                    lease,
+                    waiters,
+                    prior,
+                    ..
+                },
+            ..
+        }) = self.busy.remove(key)
+        else {
+            return;
+        };
+        self.loads.remove(&lease);
+        self.load_again(key.clone(), waiters, prior, now_ms);
+    }
+
+    /// A peer's first word to a home that has just started.
+    pub(super) fn greeted(&mut self, from: usize, writes: Vec<(K, Lease, WriteMode)>) {
+        self.awaited.remove(from);
+        for (key, lease, mode) in writes {
+            self.writes.insert(lease, key.clone());
+            let busy = self.busy.entry(key).or_insert_with(|| {
+                Busy::new(Phase::Writing {
+                    mode,
+                    leases: Vec::new(),
+                    tainted: false,
+                })
+            });
+            if let Phase::Writing { leases, .. } = &mut busy.phase {
+                leases.push((lease, from));
+            }
+        }
+    }
+
+    /// Forgets every key. Until all shards have dropped their copies, readers
+    /// load for themselves and changes wait.
+    pub(super) fn start_flush(&mut self, asker: Asker, _now_ms: Millis) {
+        if let Some(flush) = &mut self.flush {
+            // No copy has been given since it began.
+            return flush.askers.push(asker);
+        }
+        self.idle.clear();
+        for key in self.busy.keys().cloned().collect::<Vec<_>>() {
+            let Some(busy) = self.busy.get_mut(&key) else {
+                continue;
+            };
+            match &mut busy.phase {
+                Phase::Loading { .. } => {
+                    self.revoke_load(&key);
+                }
+                Phase::Revoking { then, .. } => {
+                    if let Then::Touched { to, .. } = then {
+                        *then = Then::Purged { to: *to, had: None };
+                    }
+                }
+                Phase::Writing { tainted, .. } => *tainted = true,
+            }
+        }
+        let acks: ShardSet = self.alive.clone();
+        for shard in acks.iter() {
+            self.output.push_back((shard, FromHome::InvalidateAll));
+        }
+        self.flush = Some(Flush {
+            acks,
+            askers: vec![asker],
+            queue: VecDeque::new(),
+        });
+    }
+
+    pub(super) fn acknowledged_all(&mut self, from: usize, now_ms: Millis) {
+        let Some(flush) = &mut self.flush else {
+            return;
+        };
+        flush.acks.remove(from);
+        if !flush.acks.is_empty() {
+            return;
+        }
+        let Some(flush) = self.flush.take() else {
+            return;
+        };
+        for (to, ticket) in flush.askers {
+            self.reply(to, FromHome::Flushed { ticket });
+        }
+        for (from, request) in flush.queue {
+            self.on_request(from, request, now_ms);
+        }
+    }
+}
