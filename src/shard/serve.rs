@@ -211,15 +211,12 @@ impl Connection<'_> {
             request_id: parts.request_id.clone(),
             started_ns,
         };
-        let planned = match routed {
-            Ok(routed) => shard
-                .plan_body(&mut io, &parts)
-                .map_err(refusal)
-                .map(|plan| (routed, plan)),
-            Err(error) => Err(error),
-        };
-        let (routed, body) = match planned {
-            Ok(planned) => planned,
+        let admitted = routed.and_then(|routed| {
+            let body = shard.plan_body(&mut io, &parts).map_err(refusal)?;
+            Ok((routed, body))
+        });
+        let (routed, body) = match admitted {
+            Ok(admitted) => admitted,
             Err(error) => {
                 shard.context.recycle(parts);
                 self.refuse_as(io, exchange, error).await;

@@ -91,7 +91,7 @@ fn settings_come_from_the_file_and_variables(engine: Engine) {
     expect_unauthorised(ask(admin, "GET /", &["Host: localhost", &right]));
     let line = format!("Authorization: Bearer {in_file}");
     ask(admin, "GET /", &["Host: localhost", &line]).expect(200);
-    server.wait_for_output("\"path\"");
+    server.wait_for_output("\"target\"");
     assert!(!server.output().contains(in_file), "{}", server.output());
     server.stop();
     let server = Serve::on(engine)
