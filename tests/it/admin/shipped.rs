@@ -21,11 +21,7 @@ const LOCAL: &[&str] = &["Host: localhost"];
 fn the_table_says_where_it_is_and_what_to_try(engine: Engine) {
     let server = Serve::on(engine).admin("127.0.0.1:0").start();
     let admin = server.admin_address().expect("an admin listener");
-    let text = server.output();
-    assert!(
-        text.contains(&format!("curl -i http://{admin}/\n")),
-        "{text}"
-    );
+    server.wait_for_output(&format!("curl -i http://{admin}/\n"));
     let list = ask(admin, "GET /", LOCAL).expect(200).json();
     for endpoint in list["endpoints"].as_array().expect("a list") {
         let path = endpoint["path"].as_str().expect("a path");
@@ -102,11 +98,7 @@ fn settings_come_from_the_file_and_variables(engine: Engine) {
     let admin = server.admin_address().expect("an admin listener");
     ask(admin, "GET /", &["Host: localhost", &right]).expect(200);
     expect_unauthorised(ask(admin, "GET /", &["Host: localhost", &line]));
-    assert!(
-        server.output().contains("$CORELANE_ADMIN_TOKEN"),
-        "{}",
-        server.output()
-    );
+    server.wait_for_output("$CORELANE_ADMIN_TOKEN");
     assert!(!server.output().contains(TOKEN), "{}", server.output());
 }
 
