@@ -2,7 +2,7 @@
 //!
 //! The server lets nobody through to these handlers who may not come in (see
 //! [`AdminOptions`](crate::server::AdminOptions)), so none of them asks again.
-//! Each route is one line in [`install`] and one entry in [`ENDPOINTS`].
+//! Each route is one line in [`install`] and one entry in `ENDPOINTS`.
 
 use http::{HeaderValue, header};
 use serde::Serialize;
