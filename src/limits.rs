@@ -113,6 +113,18 @@ pub const ACCEPTS_PER_TURN_MAX: u32 = 64;
 /// 503 answers to connections over the limit under way at once, per shard;
 /// past it such connections are closed without an answer.
 pub const OVERLOAD_ANSWERS_MAX: usize = 64;
+/// Connections through the admin listener, which have no part in
+/// `connections_per_shard_max`: an operator gets in when the public side is
+/// full, and cannot fill it. Over it: 503 with Retry-After, then close.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Connections that may wait to be accepted by the admin listener.
+pub const ADMIN_BACKLOG: u32 = 64;
+/// Shortest admin token, bytes: 16 random ones cannot be guessed over a
+/// network.
+pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
+/// Longest admin token, bytes; it must fit the smallest request head that can
+/// be configured.
+pub const ADMIN_TOKEN_BYTES_MAX: usize = 512;
 /// How long accepting pauses when descriptors or memory have run out.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// How long a drain waits for the first request of a connection that has just
@@ -240,6 +252,8 @@ const _: () = assert!(2 * (4 * USER_NAME_CHARS_MAX + 48) <= CURSOR_TEXT_BYTES_MA
 const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
 const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
 const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());
+const _: () = assert!(ADMIN_TOKEN_BYTES_MIN < ADMIN_TOKEN_BYTES_MAX);
+const _: () = assert!(ADMIN_TOKEN_BYTES_MAX <= KIB / 2, "a head of 1 KiB");
 const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
 const _: () = assert!(
     CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX,

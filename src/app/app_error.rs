@@ -17,6 +17,11 @@ pub enum AppError {
         /// What is wrong and what would be right.
         reason: &'static str,
     },
+    /// An app cannot be the admin app of another like this.
+    Admin {
+        /// What is wrong and what would be right.
+        reason: &'static str,
+    },
     /// Two states have the same type, by which handlers ask for it.
     StateTwice {
         /// The type.
@@ -34,6 +39,7 @@ impl fmt::Display for AppError {
         match self {
             Self::Route(error) => error.fmt(f),
             Self::Nest { prefix, reason } => write!(f, "nesting at {prefix:?}: {reason}"),
+            Self::Admin { reason } => write!(f, "the admin app: {reason}"),
             Self::StateTwice { type_name } => write!(
                 f,
                 "two states have the type {type_name}: wrap one of them in a type of its own"

@@ -11,18 +11,23 @@ mod body;
 mod builder;
 mod compiled;
 mod ctx;
+mod door;
 mod handler;
 mod response;
+mod route;
 mod shard_context;
+mod states;
 
 pub use app_error::AppError;
 pub use body::{Body, RequestBody};
-pub use builder::{App, Route, ShardInfo};
+pub use builder::{App, ShardInfo};
 pub use ctx::Ctx;
 pub use handler::{Handler, Middleware, Next};
 pub use response::Response;
+pub use route::Route;
 
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
 pub(crate) use compiled::{CompiledApp, Unrouted};
 pub(crate) use ctx::RequestParts;
+pub(crate) use door::Door;
 pub(crate) use shard_context::ShardContext;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::builder::States;
+use super::states::States;
 use super::{CompiledApp, RequestParts, ShardInfo};
 use crate::clock::ShardClock;
 use crate::engine;

@@ -13,8 +13,8 @@ mod pool;
 mod remote;
 
 pub use monoio::{
-    File, Runtime, StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_std, interval_tick,
-    sleep, spawn_local, timeout, yield_now,
+    File, Runtime, StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_alone_std, bind_std,
+    interval_tick, sleep, spawn_local, timeout, yield_now,
 };
 pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, unblock};

@@ -6,6 +6,7 @@
 //! what the handlers share: reading (`query`, `validate`, `page`, `cursor`),
 //! answering (`json`, `conditional`, `cache_control`, `store_fault`).
 
+pub mod admin;
 pub mod health;
 pub mod index;
 pub mod metrics;

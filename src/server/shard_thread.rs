@@ -1,12 +1,12 @@
 //! The life of one shard's thread: pin, build the reactor, run the shard, and
 //! when it ends or panics, leave nothing in flight.
 
-use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::listeners::ShardListeners;
 use super::{RequestIdMode, ServerOptions};
 use crate::app::{App, ShardInfo};
 use crate::engine::{BlockingPool, EngineOptions, Runtime};
@@ -14,7 +14,7 @@ use crate::error_log::ErrorLog;
 use crate::log_sink::AccessLogSink;
 use crate::mesh::Mesh;
 use crate::metrics::ShardSnapshot;
-use crate::shard::{Shard, ShardStart, panic_text};
+use crate::shard::{AdminStart, Shard, ShardStart, panic_text};
 use crate::topology::{ShardSlot, pin_current_thread};
 
 /// What all shards of a server have in common.
@@ -38,7 +38,7 @@ pub(super) struct ShardPlan {
 pub(super) struct Incarnation {
     pub(super) slot: ShardSlot,
     pub(super) engine: EngineOptions,
-    pub(super) listener: TcpListener,
+    pub(super) listeners: ShardListeners,
     pub(super) restarts: u32,
     /// The numbers of the one that died, so that totals never go down.
     pub(super) inherited: Option<Box<ShardSnapshot>>,
@@ -132,6 +132,12 @@ fn end(runtime: Runtime, shard: Rc<Shard>) {
 
 impl ShardPlan {
     fn shard_start(&self, incarnation: Incarnation) -> ShardStart {
+        let token = self
+            .options
+            .admin
+            .as_ref()
+            .and_then(|admin| admin.token.clone());
+        let admin = incarnation.listeners.admin;
         ShardStart {
             app: self.app.clone(),
             info: ShardInfo {
@@ -141,7 +147,8 @@ impl ShardPlan {
                 engine: incarnation.engine.kind,
                 restarts: incarnation.restarts,
             },
-            listener: incarnation.listener,
+            listener: incarnation.listeners.public,
+            admin: admin.map(|listener| AdminStart { listener, token }),
             limits: self.options.http.clone(),
             request_id_always: self.request_id_always,
             request_id_echo: self.options.request_id != RequestIdMode::Off,

@@ -1,14 +1,16 @@
-//! One shard: a listener, its connections, their requests. Everything here
+//! One shard: its listeners, their connections, their requests. Everything here
 //! runs on one thread and one reactor; nothing is shared.
 //!
-//! In the order of a connection's life: `accept` takes it, `serve` runs its
-//! requests, `body` reads what they carry, `respond` writes the answers,
+//! In the order of a connection's life: `accept` takes it off an `entrance`,
+//! `serve` runs its requests if `admission` lets them in, `body` reads what they carry, `respond` writes the answers,
 //! `sweep` ends what takes too long, `drain` ends the shard.
 
 mod accept;
+mod admission;
 mod body;
 mod connection;
 mod drain;
+mod entrance;
 mod event;
 mod guard;
 mod handle;
@@ -28,7 +30,7 @@ use slab::Slab;
 
 use crate::app::{App, ShardContext, ShardInfo};
 use crate::clock::ShardClock;
-use crate::engine::{self, ShardWaker, TcpListener};
+use crate::engine::{self, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
 use crate::limits::HttpLimits;
@@ -37,9 +39,11 @@ use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::{ShardMetrics, ShardSnapshot};
 use crate::{Error, http1};
 
+pub(crate) use entrance::AdminStart;
 pub(crate) use guard::panic_text;
 
 use connection::ConnectionState;
+use entrance::Entrance;
 use event::LocalEvent;
 
 /// What a shard is started with.
@@ -47,6 +51,8 @@ pub(crate) struct ShardStart {
     pub(crate) app: Arc<App>,
     pub(crate) info: ShardInfo,
     pub(crate) listener: std::net::TcpListener,
+    /// Of shard 0, if the server has an admin listener.
+    pub(crate) admin: Option<AdminStart>,
     pub(crate) limits: HttpLimits,
     /// Give every response a request id, not only those whose client sent one.
     pub(crate) request_id_always: bool,
@@ -71,7 +77,8 @@ pub(crate) struct Shard {
     request_id_always: bool,
     request_id_echo: bool,
     drain_timeout_ms: u64,
-    listener: TcpListener,
+    /// The public one first.
+    entrances: Vec<Rc<Entrance>>,
     connections: RefCell<Slab<Rc<ConnectionState>>>,
     /// Told when a connection has ended; drain waits on it.
     connection_ended: LocalEvent,
@@ -81,19 +88,19 @@ pub(crate) struct Shard {
     log: Option<RefCell<ShardLog>>,
     errors: ErrorLog,
     spin: Rc<spin::Spin>,
-    /// Whether the accept task is there.
-    accepting: Cell<bool>,
-    overload_answers: Cell<usize>,
     accept_trouble: trouble::Trouble,
 }
 
 impl Shard {
-    /// Builds the shard's world on its own thread: listener, state, inbox.
+    /// Builds the shard's world on its own thread: listeners, state, inbox.
     ///
     /// # Errors
-    /// When the listener cannot be registered or a state cannot be built.
+    /// When a listener cannot be registered or a state cannot be built.
     pub(crate) async fn build(start: ShardStart) -> Result<Rc<Self>, Error> {
-        let listener = TcpListener::from_std(start.listener)?;
+        let connections_max = start.limits.connections_per_shard_max;
+        let public = Entrance::public(start.listener, connections_max)?;
+        let admin = start.admin.map(Entrance::admin).transpose()?;
+        let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
         let inbox_rung = Rc::new(LocalEvent::default());
@@ -124,7 +131,7 @@ impl Shard {
             request_id_always: start.request_id_always,
             request_id_echo: start.request_id_echo,
             drain_timeout_ms: start.drain_timeout_ms,
-            listener,
+            entrances: entrances.collect(),
             connections: RefCell::default(),
             connection_ended: LocalEvent::default(),
             inbox_rung,
@@ -132,8 +139,6 @@ impl Shard {
             log: start.log.map(RefCell::new),
             errors: start.errors,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
-            accepting: Cell::new(false),
-            overload_answers: Cell::new(0),
             accept_trouble: trouble::Trouble::default(),
         }))
     }
@@ -141,8 +146,10 @@ impl Shard {
     /// Serves until told to drain, and through the drain. Returns how many
     /// connections had to be cut.
     pub(crate) async fn run(self: Rc<Self>) -> usize {
-        self.accepting.set(true);
-        engine::spawn_local(self.clone().accept_connections());
+        for entrance in &self.entrances {
+            entrance.accepting.set(true);
+            engine::spawn_local(self.clone().accept_connections(entrance.clone()));
+        }
         engine::spawn_local(Self::sweep_every_second(Rc::downgrade(&self)));
         if self.spin.is_on() {
             engine::spawn_local(spin::spin_while_busy(self.spin.clone()));
