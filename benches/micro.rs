@@ -1,10 +1,13 @@
 //! What one request costs in the parts that need no socket: parsing its head,
 //! finding its route, encoding its answer, recording it, and the conditional
-//! and path logic of static files.
+//! and path logic of static files; and what a message to another shard costs.
 //!
 //! `cargo bench --bench micro [-- FILTER]`; `-- --test` only runs each case
 //! once. The cache of static files belongs to a shard and is seen from outside
 //! only: what a hit costs is measured through a socket.
+
+#[path = "support/hop.rs"]
+mod hop;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -31,6 +34,7 @@ fn main() {
     encode(&mut bench);
     record(&mut bench);
     semantics(&mut bench);
+    mesh_hop(&mut bench);
     bench.final_summary();
 }
 
@@ -163,5 +167,17 @@ fn semantics(bench: &mut Criterion) {
     });
     bench.bench_function("static path/encoded", |b| {
         b.iter(|| resolve(black_box("css/my%20app.css"), PathRules::default()).is_ok())
+    });
+}
+
+fn mesh_hop(bench: &mut Criterion) {
+    bench.bench_function("mesh hop/message in a batch of 64, one thread", |b| {
+        b.iter_custom(|messages| hop::batches(messages, 64))
+    });
+    bench.bench_function("mesh hop/round trip, both busy", |b| {
+        b.iter_custom(|rounds| hop::round_trips(rounds, hop::Idle::Spins))
+    });
+    bench.bench_function("mesh hop/round trip, both parked", |b| {
+        b.iter_custom(|rounds| hop::round_trips(rounds, hop::Idle::Parks))
     });
 }

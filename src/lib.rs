@@ -167,7 +167,9 @@ pub mod log_sink;
 pub(crate) mod process_stats;
 pub mod topology;
 
-pub(crate) mod mesh;
+// Public for `benches/micro.rs`, which measures the lanes; not part of the API.
+#[doc(hidden)]
+pub mod mesh;
 pub mod store;
 
 pub mod app;

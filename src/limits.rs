@@ -145,6 +145,20 @@ pub const RANGES_MAX: usize = 16;
 /// Control messages waiting for a shard (metrics, drain). Full: the sender is
 /// told at once.
 pub const SHARD_INBOX_MESSAGES_MAX: usize = 256;
+/// Messages one lane between two shards holds. Full: the sender keeps them in
+/// order on its own side.
+pub const LANE_MESSAGES_MAX: usize = 1_024;
+/// See [`LANE_MESSAGES_MAX`]; what a lane holds on a machine of many shards.
+pub const LANE_MESSAGES_MIN: usize = 16;
+/// Messages that all lanes of a process hold together; past 181 shards
+/// [`LANE_MESSAGES_MIN`] wins over it.
+pub const LANES_TOTAL_MESSAGES_MAX: usize = 1 << 20;
+/// Requests to one peer that wait at the sender because the lane is full. Over
+/// it: refused at once.
+pub const LANE_REQUESTS_WAITING_MAX: usize = 4_096;
+/// Requests of other shards taken in one go before the shard's own work gets a
+/// turn.
+pub const LANE_REQUESTS_PER_TURN_MAX: usize = 256;
 /// Jobs waiting for the blocking pool, process-wide. Full: 503.
 pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
 /// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
@@ -255,6 +269,20 @@ const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_
 const _: () = assert!(ADMIN_TOKEN_BYTES_MIN < ADMIN_TOKEN_BYTES_MAX);
 const _: () = assert!(ADMIN_TOKEN_BYTES_MAX <= KIB / 2, "a head of 1 KiB");
 const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
+const _: () = assert!(0 < LANE_MESSAGES_MIN && LANE_MESSAGES_MIN <= LANE_MESSAGES_MAX);
+const _: () = assert!(
+    2 * 2 * 2 * LANE_MESSAGES_MAX <= LANES_TOTAL_MESSAGES_MAX,
+    "two classes between two shards get full lanes"
+);
+const _: () = assert!(
+    2 * 181 * 181 * LANE_MESSAGES_MIN <= LANES_TOTAL_MESSAGES_MAX,
+    "the total holds for up to 181 shards"
+);
+const _: () = assert!(0 < LANE_REQUESTS_PER_TURN_MAX);
+const _: () = assert!(
+    LANE_MESSAGES_MAX <= LANE_REQUESTS_WAITING_MAX,
+    "a sender outlasts a receiver that is one full lane behind"
+);
 const _: () = assert!(
     CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX,
     "every second id, each `1022,`"
