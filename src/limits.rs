@@ -159,6 +159,25 @@ pub const LANE_REQUESTS_WAITING_MAX: usize = 4_096;
 /// Requests of other shards taken in one go before the shard's own work gets a
 /// turn.
 pub const LANE_REQUESTS_PER_TURN_MAX: usize = 256;
+/// Requests of one shard that wait for an answer about a cache. Over it: 503.
+pub const CACHE_WAITS_MAX: usize = 65_536;
+/// How long a request waits for a cache's home or for another's load; a read
+/// then loads for itself, a write is answered 503.
+pub const CACHE_WAIT_MS: u64 = 5_000;
+/// How long a key is kept nowhere after a write whose outcome is not known, and
+/// all keys of a shard after it was restarted: as long as such a write could
+/// still happen. Longer than the store waits for locks
+/// (`store.busy_timeout_ms`) and than a shard takes to end.
+pub const CACHE_DOUBT_MS: u64 = 10_000;
+/// How soon a request to the home of a key is repeated after the home died.
+pub const CACHE_HOME_RETRY_MS: u64 = 20;
+/// Replies of one shard that wait for room in a lane; over it the shard takes
+/// no more requests from others until there is room.
+pub const CACHE_REPLIES_WAITING_MAX: usize = 4_096;
+/// Turns of carrying messages before the other tasks of the shard get one.
+pub const CACHE_TURNS_IN_A_ROW_MAX: u32 = 4;
+/// Memory of the tags' tokens, for each shard, bytes.
+pub const CACHE_TAGS_BYTES: u64 = 256 * KIB as u64;
 /// Jobs waiting for the blocking pool, process-wide. Full: 503.
 pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
 /// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::cache::CacheOptionsError;
 use crate::router::RouteError;
 
 /// What [`App::check`](super::App::check) found; each message names the cure.
@@ -27,6 +28,13 @@ pub enum AppError {
         /// The type.
         type_name: &'static str,
     },
+    /// The options of a cache cannot be used.
+    Cache(CacheOptionsError),
+    /// Two caches have the same name.
+    CacheTwice {
+        /// The name.
+        name: String,
+    },
     /// A state was declared as required and is not there.
     StateMissing {
         /// The type.
@@ -43,6 +51,11 @@ impl fmt::Display for AppError {
             Self::StateTwice { type_name } => write!(
                 f,
                 "two states have the type {type_name}: wrap one of them in a type of its own"
+            ),
+            Self::Cache(error) => error.fmt(f),
+            Self::CacheTwice { name } => write!(
+                f,
+                "two caches have the name {name:?}: give one of them another"
             ),
             Self::StateMissing { type_name } => write!(
                 f,

@@ -9,6 +9,7 @@
 mod app_error;
 mod body;
 mod builder;
+mod check;
 mod compiled;
 mod ctx;
 mod door;

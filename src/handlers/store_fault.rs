@@ -24,17 +24,20 @@ pub fn store_fault(error: StoreError) -> Error {
             STORE_RETRY_AFTER_S,
         )
         .with_blame(Blame::Host)
+        .nothing_done()
         .with_log(log),
         StoreError::DiskFull(_) => Error::new(
             StatusCode::INSUFFICIENT_STORAGE,
             "the server has no room to store this; nothing was written",
         )
         .with_problem_type("urn:corelane:problem:disk-full")
+        .nothing_done()
         .with_log(log),
         StoreError::Unavailable(_) => Error::unavailable(
             "the database cannot be reached now; nothing was written, try again",
             STORE_RETRY_AFTER_S,
         )
+        .nothing_done()
         .with_log(log),
         // No Retry-After: a repeated POST could create twice.
         StoreError::OutcomeUnknown(_) => Error::new(

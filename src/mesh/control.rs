@@ -19,6 +19,10 @@ pub(crate) enum Message {
     Snapshot(RemoteSender<ShardSnapshot>),
     /// Stop accepting, finish what is in flight, end.
     Drain,
+    /// Send back which keys of this cache are cached at home here.
+    CacheKeys(u16, RemoteSender<Vec<Vec<u8>>>),
+    /// Every shard has drained: end.
+    End,
     /// Panic in the shard's own loop: fault injection, to show that the
     /// supervisor restarts a shard while the others go on.
     Crash,

@@ -27,11 +27,13 @@ pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
 
 use crate::access_log::LogFormat;
 use crate::app::App;
+use crate::cache::KeyHasher;
+use crate::caches::CachePlan;
 use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::error_log::ErrorLog;
-use crate::ids::boot_id;
+use crate::ids::{boot_id, random_seed};
 use crate::log_sink::{AccessLogSink, LogTarget};
-use crate::mesh::Mesh;
+use crate::mesh::{Fabric, Mesh, lane_messages_for};
 use crate::topology::{
     CoreMapOptions, CoreSelection, Machine, Placement, confine_current_thread, place,
 };
@@ -157,13 +159,22 @@ impl Server {
             RequestIdMode::Auto => sink.is_some(),
             RequestIdMode::Off => false,
         };
+        let started = Instant::now();
+        let caches = self.app.caches().into();
         let plan = ShardPlan {
             app: Arc::new(self.app),
             options: self.options,
             count,
             request_id_always: always,
             boot_id: boot_id(),
-            server_started: Instant::now(),
+            server_started: started,
+            caches: CachePlan {
+                options: caches,
+                fabric: Fabric::new(count, lane_messages_for(count)),
+                mesh: mesh.clone(),
+                hasher: KeyHasher::new(random_seed()),
+                origin: started,
+            },
             mesh,
             pool,
             pin: self.pin,

@@ -138,6 +138,8 @@ enum State {
     Running,
     /// Died; starts again at this time.
     Waiting(Instant),
+    /// Drained; ends when all others have.
+    Drained,
     Ended,
 }
 
@@ -263,6 +265,9 @@ impl Supervisor {
                 Ok(Command::Shard(ShardEvent::Serving { shard })) => {
                     let _ = self.plan.mesh.send(shard, Message::Drain);
                 }
+                Ok(Command::Shard(ShardEvent::Drained { shard, .. })) => {
+                    let _ = self.plan.mesh.send(shard, Message::End);
+                }
                 Ok(Command::Shard(_)) => living -= 1,
                 Ok(Command::Drain) => {}
                 Err(_) => return,
@@ -310,6 +315,7 @@ impl Supervisor {
             }
             self.restart_due();
             self.press_drain();
+            self.end_if_drained();
         }
         self.report
     }
@@ -357,6 +363,21 @@ impl Supervisor {
         }
     }
 
+    /// Shards that have drained stay for those that have not.
+    fn end_if_drained(&mut self) {
+        let ready = |shard: &Watched| matches!(shard.state, State::Drained | State::Ended);
+        if !self.shards.iter().all(ready) {
+            return;
+        }
+        for (index, shard) in self.shards.iter().enumerate() {
+            if shard.state == State::Drained {
+                // Its inbox has room: it was told nothing else. Should it not,
+                // the shard ends by itself a little later.
+                let _ = self.plan.mesh.send(index, Message::End);
+            }
+        }
+    }
+
     fn on_event(&mut self, event: ShardEvent) {
         match event {
             // A drain that came while it was starting reached no inbox.
@@ -364,8 +385,9 @@ impl Supervisor {
                 self.tell_to_drain(shard);
             }
             ShardEvent::Serving { .. } => {}
+            ShardEvent::Ended { shard } => self.shards[shard].state = State::Ended,
             ShardEvent::Drained { shard, cut } => {
-                self.shards[shard].state = State::Ended;
+                self.shards[shard].state = State::Drained;
                 self.report.connections_cut += cut;
                 self.report.drained &= cut == 0;
             }

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use super::Shard;
 use super::body::BodyReader;
 use super::connection::ConnectionIo;
-use super::guard::{Guarded, Panicked};
 use super::respond::RequestFacts;
 use crate::Error;
 use crate::app::{Ctx, Door, Response, Unrouted};
+use crate::engine::{Guarded, Panicked};
 
 impl Shard {
     /// Runs middleware and handler. If they do not answer at once, answers

@@ -11,8 +11,6 @@ mod body;
 mod connection;
 mod drain;
 mod entrance;
-mod event;
-mod guard;
 mod handle;
 mod record;
 mod respond;
@@ -24,27 +22,26 @@ mod trouble;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use crate::app::{App, ShardContext, ShardInfo};
+use crate::caches::{CachePlan, Caches};
 use crate::clock::ShardClock;
-use crate::engine::{self, ShardWaker};
+use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
-use crate::limits::HttpLimits;
+use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::{ShardMetrics, ShardSnapshot};
 use crate::{Error, http1};
 
 pub(crate) use entrance::AdminStart;
-pub(crate) use guard::panic_text;
 
 use connection::ConnectionState;
 use entrance::Entrance;
-use event::LocalEvent;
 
 /// What a shard is started with.
 pub(crate) struct ShardStart {
@@ -65,8 +62,16 @@ pub(crate) struct ShardStart {
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) log: Option<ShardLog>,
     pub(crate) errors: ErrorLog,
+    pub(crate) caches: CachePlan,
     /// The numbers of a predecessor that died.
     pub(crate) inherited: Option<Box<ShardSnapshot>>,
+}
+
+/// What ends a phase of a shard's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Drain,
+    End,
 }
 
 /// A shard at work.
@@ -104,17 +109,32 @@ impl Shard {
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
         let inbox_rung = Rc::new(LocalEvent::default());
-        let rung = inbox_rung.clone();
-        ShardWaker::on_wake(move || rung.notify());
+        let caches_rung = Rc::new(LocalEvent::default());
+        let rung = (inbox_rung.clone(), caches_rung.clone());
+        ShardWaker::on_wake(move || {
+            rung.0.notify();
+            rung.1.notify();
+        });
         let inbox = start.mesh.attach(start.info.index);
         let names = start.app.route_names();
         let metrics = match &start.inherited {
             Some(died) => ShardMetrics::resume(names, died),
             None => ShardMetrics::new(names),
         };
+        let inherited = start.inherited.map(|died| died.caches);
+        let ShardInfo {
+            index,
+            count,
+            restarts,
+            ..
+        } = start.info;
+        // Last: from here on other shards count on this one.
+        let caches = Caches::attach(start.caches, index, count, restarts, caches_rung);
         let context = ShardContext {
             app,
             states,
+            caches,
+            inherited_caches: inherited.unwrap_or_default(),
             clock: ShardClock::new(),
             metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
@@ -150,16 +170,41 @@ impl Shard {
             entrance.accepting.set(true);
             engine::spawn_local(self.clone().accept_connections(entrance.clone()));
         }
+        engine::spawn_local(self.context.caches.clone().carry_messages());
         engine::spawn_local(Self::sweep_every_second(Rc::downgrade(&self)));
         if self.spin.is_on() {
             engine::spawn_local(spin::spin_while_busy(self.spin.clone()));
         }
+        self.obey_until(Order::Drain).await;
+        self.drain().await
+    }
+
+    /// After the drain: other shards that still drain may need this one's part
+    /// of the caches, until all have.
+    pub(crate) async fn serve_peers(self: Rc<Self>) {
+        let patience = Duration::from_millis(self.drain_timeout_ms + DRAIN_OVERDUE_MS);
+        let _ = engine::timeout(patience, self.obey_until(Order::End)).await;
+    }
+
+    /// Answers what is asked from outside of the shard, until it is this.
+    async fn obey_until(&self, last: Order) {
         loop {
             while let Some(message) = self.inbox.poll() {
-                match message {
-                    Message::Snapshot(reply) => reply.send(self.context.snapshot()),
-                    Message::Drain => return self.drain().await,
+                let order = match message {
+                    Message::Snapshot(reply) => {
+                        reply.send(self.context.snapshot());
+                        continue;
+                    }
+                    Message::CacheKeys(cache, reply) => {
+                        reply.send(self.context.caches.keys_here(cache));
+                        continue;
+                    }
+                    Message::Drain => Order::Drain,
+                    Message::End => Order::End,
                     Message::Crash => panic!("crashed on request (fault injection)"),
+                };
+                if order >= last {
+                    return;
                 }
             }
             self.inbox_rung.wait().await;

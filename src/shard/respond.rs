@@ -12,9 +12,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::Shard;
 use super::body::BodyReader;
 use super::connection::{ConnectionIo, ConnectionState};
-use super::guard::Guarded;
 use crate::Error;
 use crate::app::{Body, BodyKind, ByteStream, Response};
+use crate::engine::Guarded;
 use crate::engine::{self, TcpStream};
 use crate::http1::{
     ConnectionHeader, ResponseFraming, ResponseHead, Version, encode_chunk, encode_head,

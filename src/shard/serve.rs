@@ -12,10 +12,10 @@ use super::Shard;
 use super::body::{BodyReader, refusal};
 use super::connection::{ConnectionIo, Phase};
 use super::entrance::Entrance;
-use super::guard::Guarded;
 use super::record::Record;
 use super::respond::{AnswerIo, RequestFacts, Sent};
 use crate::app::{Ctx, RequestBody, RequestParts, Response};
+use crate::engine::Guarded;
 use crate::http1::{
     BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, RequestHead, Version,
 };
