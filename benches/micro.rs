@@ -118,6 +118,7 @@ fn encode(bench: &mut Criterion) {
             let head = ResponseHead {
                 status: StatusCode::OK,
                 version: Version::Http11,
+                lines: &[],
                 headers: black_box(&headers),
                 framing: ResponseFraming::Length(169),
                 connection: ConnectionHeader::Omit,

@@ -178,7 +178,8 @@ pub mod config;
 pub mod server;
 
 pub use app::{
-    App, AppError, Body, Ctx, Handler, Middleware, Next, RequestBody, Response, Route, ShardInfo,
+    App, AppError, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody, Response,
+    Route, ShardInfo,
 };
 pub use error::Error;
 pub use server::{Server, ServerHandle};

@@ -3,26 +3,34 @@
 //!
 //! An app is built (`builder`), checked and made into each shard's routes
 //! (`compiled`), and run by its handlers (`handler`, `ctx`, `body`,
-//! `response`). Stands between `shard`, which feeds it requests, and
+//! `response`, and for responses that are kept `prepared`, `conditions`). Stands between `shard`, which feeds it requests, and
 //! `handlers`, which are written on it like any user's code.
 
 mod app_error;
 mod body;
 mod builder;
+mod cache_line;
 mod compiled;
+mod conditions;
 mod ctx;
 mod handler;
+mod prepared;
 mod response;
 mod shard_context;
 
 pub use app_error::AppError;
 pub use body::{Body, RequestBody};
 pub use builder::{App, Route, ShardInfo};
+pub use conditions::{ConditionFields, precondition_failed};
 pub use ctx::Ctx;
 pub use handler::{Handler, Middleware, Next};
+pub use prepared::PreparedResponse;
 pub use response::Response;
 
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
+#[cfg_attr(not(test), expect(unused_imports, reason = "a cache calls it"))]
+pub(crate) use cache_line::CacheLine;
 pub(crate) use compiled::{CompiledApp, Unrouted};
 pub(crate) use ctx::RequestParts;
+pub(crate) use response::HeadParts;
 pub(crate) use shard_context::ShardContext;

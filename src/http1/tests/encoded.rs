@@ -11,6 +11,7 @@ fn head<'a>(headers: &'a [(HeaderName, HeaderValue)]) -> ResponseHead<'a> {
     ResponseHead {
         status: StatusCode::OK,
         version: Version::Http11,
+        lines: &[],
         headers,
         framing: ResponseFraming::Length(5),
         connection: ConnectionHeader::Omit,
