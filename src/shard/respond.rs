@@ -379,3 +379,6 @@ impl Drop for StreamGuard {
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(stream)));
     }
 }
+
+#[cfg(test)]
+mod tests;
