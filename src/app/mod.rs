@@ -3,8 +3,9 @@
 //!
 //! An app is built (`builder`), checked and made into each shard's routes
 //! (`compiled`), and run by its handlers (`handler`, `ctx`, `body`,
-//! `response`, and for responses that are kept `prepared`, `conditions`). Stands between `shard`, which feeds it requests, and
-//! `handlers`, which are written on it like any user's code.
+//! `response`). What a cache keeps is in `prepared` and `cache_line`, whether
+//! a client needs it in `conditions`. Stands between `shard`, which feeds it
+//! requests, and `handlers`, which are written on it like any user's code.
 
 mod app_error;
 mod body;

@@ -39,6 +39,21 @@ fn a_plain_response_is_written_to_the_byte() {
 }
 
 #[test]
+fn finished_lines_come_before_fields() {
+    let mut lines = Vec::new();
+    encode_field(&mut lines, "etag", b"\"a\"");
+    encode_field(&mut lines, "x-empty", b"");
+    let headers = [(header::AGE, HeaderValue::from_static("1"))];
+    let mut response = head(&headers);
+    response.lines = &[&lines, b"", b"x-cache: HIT\r\n"];
+    assert_eq!(
+        encoded(&response),
+        "HTTP/1.1 200 OK\r\nserver: corelane\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+         etag: \"a\"\r\nx-empty: \r\nx-cache: HIT\r\nage: 1\r\ncontent-length: 5\r\n\r\n",
+    );
+}
+
+#[test]
 fn framing_and_connection_are_announced() {
     use ConnectionHeader as C;
     use ResponseFraming as F;
