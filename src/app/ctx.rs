@@ -56,6 +56,10 @@ impl Ctx {
         self.parts.as_ref().expect("present until drop")
     }
 
+    pub(super) fn head(&self) -> &RequestHead {
+        &self.parts().head
+    }
+
     /// The request method.
     pub fn method(&self) -> &Method {
         self.parts().head.method()

@@ -58,6 +58,33 @@ impl Lookup {
     }
 }
 
+/// What [`Cache::find_or_load`](super::Cache::find_or_load) found.
+#[derive(Debug, Clone)]
+pub enum Found<V: 'static> {
+    /// A value.
+    Value(Cached<V>),
+    /// That there is none.
+    Nothing(Lookup),
+}
+
+impl<V: 'static> Found<V> {
+    /// How it was come by.
+    pub fn lookup(&self) -> Lookup {
+        match self {
+            Self::Value(cached) => cached.lookup(),
+            Self::Nothing(lookup) => *lookup,
+        }
+    }
+
+    /// The value, if there is one.
+    pub fn into_value(self) -> Option<Cached<V>> {
+        match self {
+            Self::Value(cached) => Some(cached),
+            Self::Nothing(_) => None,
+        }
+    }
+}
+
 /// A cached value: derefs to it. Cheap to clone; stays on its shard, and stays
 /// as it is whatever happens to the cache.
 pub struct Cached<V> {

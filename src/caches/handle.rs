@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use super::{Cached, Caches};
+use super::{Cached, Caches, Found};
 use crate::Error;
 use crate::cache::{CacheOptions, CacheValue, Payload};
 
@@ -57,7 +57,9 @@ pub struct Cache {
     pub(super) caches: Rc<Caches>,
     pub(super) number: u16,
     /// Tags of entries besides the cache's own.
-    pub(super) tags: Rc<[String]>,
+    pub(super) tags: Option<Rc<[String]>>,
+    /// Tags that writes invalidate besides the cache's own.
+    pub(super) invalidates: Option<Rc<[String]>>,
 }
 
 impl Cache {
@@ -65,7 +67,8 @@ impl Cache {
         Self {
             caches,
             number,
-            tags: Rc::default(),
+            tags: None,
+            invalidates: None,
         }
     }
 
@@ -84,9 +87,17 @@ impl Cache {
     /// found only with the tags it was kept with.
     #[must_use]
     pub fn tagged<T: Into<String>>(&self, tags: impl IntoIterator<Item = T>) -> Self {
-        let own = self.tags.iter().cloned();
         Self {
-            tags: own.chain(tags.into_iter().map(Into::into)).collect(),
+            tags: Some(with_more(&self.tags, tags)),
+            ..self.clone()
+        }
+    }
+
+    /// The same cache, for writes that invalidate these tags too.
+    #[must_use]
+    pub fn invalidating<T: Into<String>>(&self, tags: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            invalidates: Some(with_more(&self.invalidates, tags)),
             ..self.clone()
         }
     }
@@ -128,7 +139,7 @@ impl Cache {
         &self,
         key: impl AsRef<[u8]>,
         load: F,
-    ) -> Result<Option<Cached<V>>, Error>
+    ) -> Result<Found<V>, Error>
     where
         V: CacheValue,
         F: FnOnce() -> Fut + 'static,
@@ -136,8 +147,17 @@ impl Cache {
     {
         let load = || async { Ok(load().await?.map_or(Payload::Nothing, Payload::of)) };
         let (item, lookup) = self.fetch(key.as_ref(), load).await?;
-        Cached::new(item, lookup)
+        let found = Cached::new(item, lookup)?;
+        Ok(found.map_or(Found::Nothing(lookup), Found::Value))
     }
+}
+
+fn with_more<T: Into<String>>(
+    own: &Option<Rc<[String]>>,
+    more: impl IntoIterator<Item = T>,
+) -> Rc<[String]> {
+    let own = own.iter().flat_map(|tags| tags.iter().cloned());
+    own.chain(more.into_iter().map(Into::into)).collect()
 }
 
 impl std::fmt::Debug for Cache {

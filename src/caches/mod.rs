@@ -19,7 +19,7 @@ mod vocabulary;
 mod waits;
 mod write;
 
-pub use cached::{Cached, Lookup};
+pub use cached::{Cached, Found, Lookup};
 pub use handle::Cache;
 pub(crate) use message::CacheMessage;
 

@@ -21,7 +21,7 @@ impl Cache {
         F: FnOnce() -> Fut + 'static,
         Fut: Future<Output = Result<Payload, Error>> + 'static,
     {
-        if self.tags.is_empty() && self.options().tags.is_empty() {
+        if self.tags.is_none() && self.options().tags.is_empty() {
             let key = self.caches.plan.hasher.key(self.number, key);
             return self.fetch_key(key, load).await;
         }

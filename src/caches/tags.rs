@@ -20,7 +20,8 @@ use super::{Cache, Caches, TAGS};
 impl Cache {
     /// Every tag its entries depend on.
     fn all_tags(&self) -> impl Iterator<Item = &String> {
-        self.options().tags.iter().chain(self.tags.iter())
+        let more = self.tags.iter().flat_map(|tags| tags.iter());
+        self.options().tags.iter().chain(more)
     }
 
     /// The key followed by the tokens of its tags; `None` while one of them is

@@ -127,7 +127,8 @@ impl Cache {
     }
 
     fn tags_to_invalidate(&self) -> BTreeSet<&String> {
-        self.options().invalidates.iter().collect()
+        let more = self.invalidates.iter().flat_map(|tags| tags.iter());
+        self.options().invalidates.iter().chain(more).collect()
     }
 
     /// Writes, and has copies called in afterwards without waiting for it.

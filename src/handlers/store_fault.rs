@@ -6,6 +6,7 @@
 use http::StatusCode;
 
 use crate::Error;
+use crate::app::precondition_failed;
 use crate::error::Blame;
 use crate::limits::STORE_RETRY_AFTER_S;
 use crate::store::StoreError;
@@ -18,7 +19,7 @@ pub fn store_fault(error: StoreError) -> Error {
         StoreError::NotFound => Error::not_found("there is no such resource"),
         StoreError::DuplicateEmail => Error::conflict("another user has this email")
             .with_problem_type("urn:corelane:problem:duplicate-email"),
-        StoreError::ConditionFailed => Error::precondition_failed(CHANGED),
+        StoreError::ConditionFailed => precondition_failed(None),
         StoreError::Busy => Error::unavailable(
             "too many writes are waiting; nothing was written, try again",
             STORE_RETRY_AFTER_S,
@@ -49,9 +50,6 @@ pub fn store_fault(error: StoreError) -> Error {
         StoreError::Failed(_) => Error::internal(log),
     }
 }
-
-/// Detail of a 412.
-pub const CHANGED: &str = "the resource is not in the state the request asks for";
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,7 @@ mod middleware;
 mod panics;
 mod pipelining;
 mod posts;
+mod prepared;
 mod routing;
 mod shard_death;
 mod signals;
