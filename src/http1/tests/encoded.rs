@@ -44,9 +44,9 @@ fn finished_lines_come_before_fields() {
     encode_field(&mut lines, "etag", b"\"a\"");
     encode_field(&mut lines, "x-empty", b"");
     let headers = [(header::AGE, HeaderValue::from_static("1"))];
+    let finished: [&[u8]; 3] = [&lines, b"", b"x-cache: HIT\r\n"];
     let mut response = head(&headers);
-    let lines: [&[u8]; 3] = [&lines, b"", b"x-cache: HIT\r\n"];
-    response.lines = &lines;
+    response.lines = &finished;
     assert_eq!(
         encoded(&response),
         "HTTP/1.1 200 OK\r\nserver: corelane\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
