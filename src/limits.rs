@@ -161,6 +161,8 @@ pub const LANE_REQUESTS_WAITING_MAX: usize = 4_096;
 pub const LANE_REQUESTS_PER_TURN_MAX: usize = 256;
 /// Requests of one shard that wait for an answer about a cache. Over it: 503.
 pub const CACHE_WAITS_MAX: usize = 65_536;
+/// Bytes of a cache's key. What has a longer one is loaded and not kept.
+pub const CACHE_KEY_BYTES_MAX: usize = KIB;
 /// How long a request waits for a cache's home or for another's load; a read
 /// then loads for itself, a write is answered 503.
 pub const CACHE_WAIT_MS: u64 = 5_000;

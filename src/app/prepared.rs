@@ -114,6 +114,21 @@ impl PreparedResponse {
         }
     }
 
+    /// [`new`](Self::new) of a body without anybody's state, with these header
+    /// fields, whatever they tell caches on the way to the client.
+    pub fn of_content(
+        content_type: HeaderValue,
+        body: &[u8],
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Self {
+        let mut response = Response::new(StatusCode::OK);
+        response.insert_header(header::CONTENT_TYPE, content_type);
+        for (name, value) in headers {
+            response.append_header(name, value);
+        }
+        Self::encode(&response, body)
+    }
+
     fn encode(response: &Response, body: &[u8]) -> Self {
         let kept = || response.headers().filter(|(name, _)| !is_of_answer(name));
         let fresh = kept().filter(|(name, _)| !describes_content(name));

@@ -11,6 +11,7 @@ use crate::cache::{CacheKey, CacheOptions, KeyRef, Payload};
 use crate::clock::Millis;
 use crate::coherence::{Answer, Freshness, Hit, LoadId, Outcome, Replica, Source};
 use crate::engine;
+use crate::limits::CACHE_KEY_BYTES_MAX;
 
 pub(super) type Found = (Rc<Item>, Lookup);
 
@@ -21,6 +22,9 @@ impl Cache {
         F: FnOnce() -> Fut + 'static,
         Fut: Future<Output = Result<Payload, Error>> + 'static,
     {
+        if key.len() > CACHE_KEY_BYTES_MAX {
+            return self.load_unkept(load).await;
+        }
         if self.tags.is_none() && self.options().tags.is_empty() {
             let key = self.caches.plan.hasher.key(self.number, key);
             return self.fetch_key(key, load).await;

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::cache::{CacheKey, CacheValue, Coherence, Payload};
 use crate::coherence::{Answer, Replica, WriteMode, WriteOutcome};
 use crate::engine::{self, Guarded, LocalEvent};
-use crate::limits::{CACHE_HOME_RETRY_MS, CACHE_WAIT_MS};
+use crate::limits::{CACHE_HOME_RETRY_MS, CACHE_KEY_BYTES_MAX, CACHE_WAIT_MS};
 
 impl Cache {
     /// Runs `write` while nobody has a copy of `keys`, or of anything that
@@ -76,6 +76,9 @@ impl Cache {
     /// A key as it is kept now; `None` when nothing is kept under it because a
     /// tag is being written.
     pub(super) async fn present_key(&self, key: &[u8]) -> Result<Option<CacheKey>, Error> {
+        if key.len() > CACHE_KEY_BYTES_MAX {
+            return Ok(None);
+        }
         let Some(full) = self.key_with_tokens(key).await? else {
             return Ok(None);
         };

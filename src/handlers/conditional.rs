@@ -106,7 +106,7 @@ fn conclude(
     Ok(response)
 }
 
-fn next_link_header(next: &str) -> Result<(HeaderName, HeaderValue), Error> {
+pub(super) fn next_link_header(next: &str) -> Result<(HeaderName, HeaderValue), Error> {
     let value = HeaderValue::try_from(format!("<{next}>; rel=\"next\""))?;
     Ok((header::LINK, value))
 }
