@@ -156,3 +156,48 @@ fn sleepers_wake_each_other() {
         shard.join().expect("no wake was lost");
     }
 }
+
+/// One way only: nothing but room in the lane ever wakes the sender.
+#[test]
+fn a_sender_that_waits_for_room_is_woken() {
+    const MESSAGES: u32 = 5_000;
+    let fabric = Fabric::new(2, 1);
+    let receiving = fabric.clone();
+    let receiver = spawn_shard(move || async move {
+        let bell = Bell::of_current_shard();
+        let mut endpoint = receiving.attach(0);
+        let mut got = 0;
+        while got < MESSAGES {
+            endpoint.note_awake();
+            for event in receive_all(&mut endpoint) {
+                if let Event::Reply { message, .. } = event {
+                    assert_eq!(message, got);
+                    got += 1;
+                }
+            }
+            if got < MESSAGES && endpoint.try_park() {
+                bell.wait().await;
+            }
+        }
+    });
+    let sender = spawn_shard(move || async move {
+        let bell = Bell::of_current_shard();
+        let mut endpoint = fabric.attach(1);
+        let mut sent = 0;
+        while sent < MESSAGES || endpoint.backlog() > 0 {
+            endpoint.note_awake();
+            for event in receive_all(&mut endpoint) {
+                if event == Event::PeerUp(0) {
+                    (0..MESSAGES).for_each(|number| endpoint.send_reply(0, number));
+                    sent = MESSAGES;
+                }
+            }
+            endpoint.flush();
+            if (sent < MESSAGES || endpoint.backlog() > 0) && endpoint.try_park() {
+                bell.wait().await;
+            }
+        }
+    });
+    receiver.join().expect("no wake was lost");
+    sender.join().expect("no wake was lost");
+}
