@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::message::{Body, CacheMessage};
 use super::part::PartHolder;
@@ -28,17 +29,22 @@ impl Caches {
         loop {
             self.rung.wait().await;
             let mut turns = 0;
-            while !self.run_turn() {
+            loop {
                 turns += 1;
-                if turns % CACHE_TURNS_IN_A_ROW_MAX == 0 {
-                    engine::yield_now().await;
+                match self.run_turn() {
+                    Next::Wait => break,
+                    Next::Later => engine::sleep(PAUSE).await,
+                    Next::Again if turns % CACHE_TURNS_IN_A_ROW_MAX == 0 => {
+                        engine::yield_now().await;
+                    }
+                    Next::Again => {}
                 }
             }
         }
     }
 
-    /// One turn; whether there is nothing more to do until somebody rings.
-    fn run_turn(&self) -> bool {
+    /// Takes and sends once.
+    fn run_turn(&self) -> Next {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         inner.endpoint.note_awake();
@@ -51,12 +57,15 @@ impl Caches {
         }
         inner.inbox = inbox;
         inner.endpoint.flush();
-        // Requests that cannot be taken now are looked at again when a peer has
-        // made room for replies or has said hello: both ring.
         if left == Left::Requests && self::takes_requests(inner) {
-            return false;
+            return Next::Again;
         }
-        inner.endpoint.try_park()
+        match inner.endpoint.try_park() {
+            true => Next::Wait,
+            // Requests that wait for a peer's hello.
+            false if left == Left::Requests => Next::Later,
+            false => Next::Again,
+        }
     }
 
     fn on_event(&self, inner: &mut Inner, event: Event<CacheMessage>, now_ms: Millis) {
@@ -235,6 +244,18 @@ impl Caches {
         self.with_holder(cache, |holder| holder.finish_write(write, outcome));
     }
 }
+
+/// When to take and send again.
+enum Next {
+    /// When somebody rings.
+    Wait,
+    Again,
+    /// In a little while; nobody will ring.
+    Later,
+}
+
+/// While a home that has just started waits for its peers.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A home that waits for its peers' hello takes none, and neither does one
 /// whose replies find no room: so what it has to say is bounded.
