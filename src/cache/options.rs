@@ -51,7 +51,7 @@ pub struct CacheOptions {
     /// By which handlers ask for it.
     pub name: String,
     /// How long a value is fresh, milliseconds (node-cache's stdTTL). Default
-    /// 60,000; 0 keeps nothing. With strict coherence it bounds only how long
+    /// 60,000; 0 turns the cache off. With strict coherence it bounds only how long
     /// changes made outside of the server stay unseen.
     pub ttl_ms: u64,
     /// The same for the knowledge that there is no value. Default 5,000.
@@ -156,6 +156,11 @@ impl CacheOptions {
     pub fn invalidates<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         self.invalidates = tags.into_iter().map(Into::into).collect();
         self
+    }
+
+    /// Whether it keeps nothing at all.
+    pub fn is_off(&self) -> bool {
+        self.ttl_ms == 0
     }
 
     /// Checks that the options make sense.

@@ -22,7 +22,7 @@ impl Cache {
         F: FnOnce() -> Fut + 'static,
         Fut: Future<Output = Result<Payload, Error>> + 'static,
     {
-        if key.len() > CACHE_KEY_BYTES_MAX {
+        if key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off() {
             return self.load_unkept(load).await;
         }
         if self.tags.is_none() && self.options().tags.is_empty() {

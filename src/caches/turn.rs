@@ -227,13 +227,26 @@ impl Caches {
         cache: u16,
         call: impl FnOnce(&mut PartHolder, WaitId, Millis),
     ) -> PartAnswer {
+        match self.start_asking(cache, call) {
+            Some(wait) => wait.await,
+            None => Answer::TimedOut,
+        }
+    }
+
+    /// Asks now; the answer may be waited for later. `None` when too many wait
+    /// already.
+    pub(super) fn start_asking(
+        self: &Rc<Self>,
+        cache: u16,
+        call: impl FnOnce(&mut PartHolder, WaitId, Millis),
+    ) -> Option<Wait> {
         let Some(wait) = Wait::open(self, cache) else {
             self.count(cache, |counters| counters.refused += 1);
-            return Answer::TimedOut;
+            return None;
         };
         let now_ms = self.now_ms();
         self.with_holder(cache, |holder| call(holder, wait.id(), now_ms));
-        wait.await
+        Some(wait)
     }
 
     pub(super) fn finish_load(&self, cache: u16, load: LoadId, outcome: Outcome<Payload, Error>) {

@@ -8,13 +8,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::read::{freshness_of, too_busy};
-use super::waits::WriteGuard;
+use super::waits::{Wait, WriteGuard};
 use super::{Cache, Caches, TAGS};
 use crate::Error;
-use crate::cache::{CacheKey, CacheValue, Coherence, Payload};
-use crate::coherence::{Answer, Replica, WriteMode, WriteOutcome};
+use crate::cache::{CacheKey, CacheOptions, CacheValue, Coherence, Payload};
+use crate::coherence::{Answer, Replica, WriteId, WriteMode, WriteOutcome};
 use crate::engine::{self, Guarded, LocalEvent};
 use crate::limits::{CACHE_HOME_RETRY_MS, CACHE_KEY_BYTES_MAX, CACHE_WAIT_MS};
+
+/// The keys of a write, as the caller names them and as they are kept; `None`
+/// when nothing is kept under them. In order, each once.
+type OwnKeys = Vec<(Vec<u8>, Option<CacheKey>)>;
+
+/// A lease to ask for: of which cache, for what, beside whom.
+type WantedLease = (u16, CacheKey, WriteMode);
 
 impl Cache {
     /// Runs `write` while nobody has a copy of `keys`, or of anything that
@@ -65,18 +72,21 @@ impl Cache {
     async fn own_keys(
         &self,
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
-    ) -> Result<BTreeSet<CacheKey>, Error> {
-        let mut own = BTreeSet::new();
+    ) -> Result<OwnKeys, Error> {
+        let mut own = OwnKeys::new();
         for key in keys {
-            own.extend(self.present_key(key.as_ref()).await?);
+            let key = key.as_ref();
+            own.push((key.to_vec(), self.present_key(key).await?));
         }
+        own.sort_by(|(_, one), (_, other)| one.cmp(other));
+        own.dedup();
         Ok(own)
     }
 
     /// A key as it is kept now; `None` when nothing is kept under it because a
     /// tag is being written.
     pub(super) async fn present_key(&self, key: &[u8]) -> Result<Option<CacheKey>, Error> {
-        if key.len() > CACHE_KEY_BYTES_MAX {
+        if key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off() {
             return Ok(None);
         }
         let Some(full) = self.key_with_tokens(key).await? else {
@@ -87,7 +97,7 @@ impl Cache {
         Ok(Some(key.to_key()))
     }
 
-    async fn write_keys<T, F, Fut>(&self, keys: BTreeSet<CacheKey>, write: F) -> Result<T, Error>
+    async fn write_keys<T, F, Fut>(&self, keys: OwnKeys, write: F) -> Result<T, Error>
     where
         T: 'static,
         F: FnOnce() -> Fut + 'static,
@@ -98,16 +108,7 @@ impl Cache {
         if self.options().coherence == Coherence::Lazy {
             return self.write_first(keys, write).await;
         }
-        let mut guard = WriteGuard::new(&self.caches);
-        for tag in self.tags_to_invalidate() {
-            let key = self.caches.tag_key(tag);
-            let write = self.caches.lease(TAGS, key, WriteMode::Shared).await?;
-            guard.add(TAGS, write);
-        }
-        for key in keys {
-            let write = self.caches.lease(self.number, key, WriteMode::Exclusive);
-            guard.add(self.number, write.await?);
-        }
+        let mut guard = self.take_leases(&keys).await?;
         let cache = self.clone();
         let outcome = run_to_end(async move {
             guard.begin();
@@ -119,6 +120,7 @@ impl Cache {
                 Err(error) if !error.is_nothing_done() => return Err(error.clone()),
                 Err(_) => None,
             };
+            cache.purge_renamed(&keys).await;
             let replica = value.map(|value| Replica {
                 freshness: freshness_of(cache.options(), &value, now_ms),
                 value,
@@ -129,13 +131,58 @@ impl Cache {
         Ok(outcome.await?.0)
     }
 
+    /// The leases of all tags and keys. Leases of tags are shared and wait for
+    /// no lease of a key, so they are asked for together with the first key's;
+    /// keys come one after the other, in one order for everybody.
+    async fn take_leases(&self, keys: &OwnKeys) -> Result<WriteGuard, Error> {
+        let mut guard = WriteGuard::new(&self.caches);
+        if self.caches.plan.options.iter().all(CacheOptions::is_off) {
+            return Ok(guard);
+        }
+        let (caches, own) = (&self.caches, self.number);
+        let tags = self.tags_to_invalidate().into_iter();
+        let tags = tags.map(|tag| (TAGS, caches.tag_key(tag), WriteMode::Shared));
+        let mut keys = keys.iter().filter_map(|(_, key)| key.clone());
+        let first = keys.next().map(|key| (own, key, WriteMode::Exclusive));
+        let wanted = tags.chain(first);
+        let asked: Vec<_> = wanted
+            .map(|lease| (caches.start_asking_lease(&lease), lease))
+            .collect();
+        for (wait, lease) in asked {
+            guard.add(lease.0, caches.obtain(wait, &lease).await?);
+        }
+        for key in keys {
+            let lease = (own, key, WriteMode::Exclusive);
+            let wait = caches.start_asking_lease(&lease);
+            guard.add(own, caches.obtain(wait, &lease).await?);
+        }
+        Ok(guard)
+    }
+
+    /// A key whose tags were invalidated while it was written has another name
+    /// now, under which the old value may have been kept.
+    async fn purge_renamed(&self, keys: &OwnKeys) {
+        if self.tags.is_none() && self.options().tags.is_empty() {
+            return;
+        }
+        for (key, written) in keys {
+            // While a tag is being written nothing is kept, and what is kept
+            // afterwards is loaded afterwards.
+            if let Ok(Some(present)) = self.present_key(key).await
+                && Some(&present) != written.as_ref()
+            {
+                self.caches.call_in(self.number, &present).await;
+            }
+        }
+    }
+
     fn tags_to_invalidate(&self) -> BTreeSet<&String> {
         let more = self.invalidates.iter().flat_map(|tags| tags.iter());
         self.options().invalidates.iter().chain(more).collect()
     }
 
     /// Writes, and has copies called in afterwards without waiting for it.
-    async fn write_first<T, F, Fut>(&self, keys: BTreeSet<CacheKey>, write: F) -> Result<T, Error>
+    async fn write_first<T, F, Fut>(&self, keys: OwnKeys, write: F) -> Result<T, Error>
     where
         T: 'static,
         F: FnOnce() -> Fut + 'static,
@@ -148,8 +195,10 @@ impl Cache {
                 for tag in cache.tags_to_invalidate() {
                     cache.caches.call_in(TAGS, &cache.caches.tag_key(tag)).await;
                 }
-                for key in keys {
-                    cache.caches.call_in(cache.number, &key).await;
+                for (key, _) in keys {
+                    if let Ok(Some(key)) = cache.present_key(&key).await {
+                        cache.caches.call_in(cache.number, &key).await;
+                    }
                 }
             });
             result
@@ -159,19 +208,31 @@ impl Cache {
 }
 
 impl Caches {
-    async fn lease(
+    fn start_asking_lease(self: &Rc<Self>, (cache, key, mode): &WantedLease) -> Option<Wait> {
+        let home = self.home_of(*cache, key);
+        self.start_asking(*cache, |holder, wait, now_ms| {
+            holder.write(key.clone(), home, *mode, wait, now_ms);
+        })
+    }
+
+    /// Waits for a lease that was asked for; asks again if its home has died.
+    async fn obtain(
         self: &Rc<Self>,
-        cache: u16,
-        key: CacheKey,
-        mode: WriteMode,
-    ) -> Result<crate::coherence::WriteId, Error> {
-        let home = self.home_of(cache, &key);
-        let answer = self.insist(cache, |holder, wait, now_ms| {
-            holder.write(key.clone(), home, mode, wait, now_ms);
-        });
-        match answer.await {
-            Answer::Granted(write) => Ok(write),
-            _ => Err(too_busy().nothing_done()),
+        mut wait: Option<Wait>,
+        lease: &WantedLease,
+    ) -> Result<WriteId, Error> {
+        let deadline_ms = self.now_ms() + CACHE_WAIT_MS;
+        loop {
+            match wait {
+                Some(wait) => match wait.await {
+                    Answer::Granted(write) => return Ok(write),
+                    Answer::HomeGone if self.now_ms() < deadline_ms => {}
+                    _ => return Err(too_busy().nothing_done()),
+                },
+                None => return Err(too_busy().nothing_done()),
+            }
+            engine::sleep(Duration::from_millis(CACHE_HOME_RETRY_MS)).await;
+            wait = self.start_asking_lease(lease);
         }
     }
 
