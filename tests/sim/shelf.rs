@@ -21,7 +21,6 @@ impl<T> SmallShelf<T> {
         }
     }
 
-
     fn index(&self, key: &Key) -> Option<usize> {
         self.entries.iter().position(|(kept, _)| kept == key)
     }
