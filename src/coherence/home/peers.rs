@@ -112,7 +112,8 @@ where
                 Busy::new(Phase::Writing {
                     mode,
                     leases: Vec::new(),
-                    tainted: false,
+                    // Whether it was, the predecessor knew.
+                    tainted: true,
                 })
             });
             if let Phase::Writing { leases, .. } = &mut busy.phase {
