@@ -66,7 +66,7 @@ impl<R: Rules> World<R> {
             is_committed: false,
         };
         let id = self.begin(shard, Some(client), task);
-        self.plan_step(id, self.climate.database_us, Step::Purge);
+        self.plan_step(id, self.climate.write_us, Step::Purge);
     }
 
     /// Then it is purged (or all of its home is flushed), however long it
@@ -87,8 +87,8 @@ impl<R: Rules> World<R> {
         };
         let (key, number) = (*key, *number);
         if !std::mem::replace(is_committed, true) {
-            self.registers[usize::from(key)].commit(number);
-            trace!(self, Some(key), "{number} is committed from outside");
+            trace!(self, Some(key), "a write from outside:");
+            self.write_to_database(key, number);
             return self.plan_step(id, self.climate.lane_delay_us, Step::Purge);
         }
         if self.mutation == Mutation::NoPurges {

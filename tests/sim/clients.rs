@@ -65,7 +65,7 @@ impl<R: Rules> World<R> {
         self.coverage.operations += u64::from(client.is_some());
         let id = self.operations.begin(shard, client, start, task);
         if self.chance(self.climate.drops) {
-            self.plan_step(id, self.climate.database_us, Step::Drop);
+            self.plan_step(id, self.climate.write_us, Step::Drop);
         }
         id
     }

@@ -18,7 +18,9 @@ pub(crate) struct Climate {
     /// Lanes hold one message: more wait with their sender, which takes no
     /// requests meanwhile.
     pub(crate) has_tight_lanes: bool,
-    pub(crate) database_us: u64,
+    /// Each half of a load, and of a write.
+    pub(crate) load_us: u64,
+    pub(crate) write_us: u64,
     pub(crate) think_us: u64,
     pub(crate) fresh_ms: u64,
     /// How long after that a copy may be served; 0 for not at all.
@@ -47,7 +49,7 @@ impl Climate {
         let has_deaths = sometimes(rng, 1, 2);
         let has_patience = sometimes(rng, 1, 3);
         let is_calm = sometimes(rng, 1, 3);
-        Self {
+        let climate = Self {
             shards: rng.usize(2..=8),
             keys: rng.usize(1..=6),
             clients_per_shard: rng.usize(1..=4),
@@ -56,7 +58,8 @@ impl Climate {
             directory_max: rng.usize(0..=5),
             lane_delay_us: pick(rng, &[100, 1_000, 5_000, 30_000]),
             has_tight_lanes: sometimes(rng, 1, 3),
-            database_us: pick(rng, &[200, 2_000, 20_000, 100_000]),
+            load_us: pick(rng, &[200, 2_000, 20_000, 100_000]),
+            write_us: pick(rng, &[200, 2_000, 20_000, 100_000]),
             think_us: pick(rng, &[100, 1_000, 10_000]),
             fresh_ms: pick(rng, &[3, 30, 300, 1_000_000]),
             stale_ms,
@@ -69,6 +72,30 @@ impl Climate {
             faults: if is_calm { 0 } else { rng.u8(1..60) },
             writes: rng.u8(1..80),
             chores: rng.u8(0..30),
+        };
+        match sometimes(rng, 1, 4) {
+            true => climate.with_storm(rng),
+            false => climate,
+        }
+    }
+
+    /// Few shards that die again and again, quick loads, and writes that
+    /// outlive the homes that granted them.
+    fn with_storm(self, rng: &mut Rng) -> Self {
+        Self {
+            shards: rng.usize(2..=4),
+            keys: rng.usize(1..=3),
+            clients_per_shard: rng.usize(2..=5),
+            lane_delay_us: pick(rng, &[100, 1_000]),
+            load_us: pick(rng, &[200, 1_000]),
+            write_us: pick(rng, &[10_000, 30_000, 100_000]),
+            think_us: pick(rng, &[300, 3_000]),
+            fresh_ms: 1_000_000,
+            doubt_ms: rng.u64(10..60),
+            death_us: Some(pick(rng, &[10_000, 30_000, 60_000])),
+            restart_us: pick(rng, &[1_000, 5_000, 20_000]),
+            drops: rng.u8(0..10),
+            ..self
         }
     }
 }

@@ -101,7 +101,7 @@ impl<R: Rules> World<R> {
         {
             (*load, *stale, *loaded) = (Some(told), given, Some(before));
         }
-        self.plan_step(id, self.climate.database_us, Step::Query);
+        self.plan_step(id, self.climate.load_us, Step::Query);
     }
 
     /// The database says what it says at this moment.
@@ -117,7 +117,7 @@ impl<R: Rules> World<R> {
             }
             trace!(self, Some(key), "the database says {number} to {id:?}");
         }
-        self.plan_step(id, self.climate.database_us, Step::FinishLoad);
+        self.plan_step(id, self.climate.load_us, Step::FinishLoad);
     }
 
     pub(crate) fn finish_load(&mut self, id: OperationId) {
@@ -151,6 +151,7 @@ impl<R: Rules> World<R> {
         if let Some(live) = self.live_at(shard) {
             live.holder.finish_load(load, outcome.clone());
         }
+        self.check_copies(shard);
         match (outcome, stale) {
             (Outcome::Value(_), _) => self.read_ends(id, key, value),
             (Outcome::Failed(_), Some(stale)) => {

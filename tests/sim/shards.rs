@@ -310,6 +310,7 @@ impl<R: Rules> World<R> {
             }
         }
         self.flush_output(shard);
+        self.check_copies(shard);
         self.plan(TICK_US, Event::Tick { shard, incarnation });
     }
 

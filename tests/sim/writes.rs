@@ -60,7 +60,7 @@ impl<R: Rules> World<R> {
             return;
         };
         let Some(part) = write.parts.get(write.granted).copied() else {
-            return self.plan_step(id, self.climate.database_us, Step::Commit);
+            return self.plan_step(id, self.climate.write_us, Step::Commit);
         };
         operation.is_waiting = true;
         let (home, now_ms) = (self.home_of(part.key), self.now_ms());
@@ -126,18 +126,13 @@ impl<R: Rules> World<R> {
         let Task::Write(write) = &mut operation.task else {
             return;
         };
-        if !write.fails {
-            write.is_committed = true;
-            for part in &write.parts {
-                self.registers[usize::from(part.key)].commit(part.number);
-            }
-            if self.trace.is_on() {
-                for part in write.parts.clone() {
-                    trace!(self, Some(part.key), "commit of {}", part.number);
-                }
+        write.is_committed = !write.fails;
+        if write.is_committed {
+            for part in write.parts.clone() {
+                self.write_to_database(part.key, part.number);
             }
         }
-        self.plan_step(id, self.climate.database_us, Step::FinishWrite);
+        self.plan_step(id, self.climate.write_us, Step::FinishWrite);
     }
 
     /// The writer knows how it ended, or that it cannot know.
