@@ -27,7 +27,7 @@ where
     /// are in doubt, its requests are forgotten.
     pub fn peer_down(&mut self, dead: usize, now_ms: Millis) {
         self.alive.remove(dead);
-        self.awaited.remove(dead);
+        self.no_longer_awaits(dead, now_ms);
         if let Some(flush) = &mut self.flush {
             flush.queue.retain(|(from, _)| *from != dead);
             flush.askers.retain(|(from, _)| *from != dead);
@@ -45,6 +45,17 @@ where
             self.bury(&key, dead, now_ms);
         }
         self.acknowledged_all(dead, now_ms);
+    }
+
+    /// A peer of a home that has just started has said its first word, or
+    /// never will. Writes that a predecessor granted may have been left behind
+    /// by it until now.
+    fn no_longer_awaits(&mut self, peer: usize, now_ms: Millis) {
+        let has_predecessor = self.doubt_all_until_ms > 0;
+        if self.awaited.remove(peer) && has_predecessor {
+            let until_ms = now_ms.saturating_add(self.doubt_ms);
+            self.doubt_all_until_ms = self.doubt_all_until_ms.max(until_ms);
+        }
     }
 
     /// Takes a dead shard out of what is done with one key.
