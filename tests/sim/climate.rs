@@ -95,6 +95,7 @@ impl Climate {
             death_us: Some(pick(rng, &[10_000, 30_000, 60_000])),
             restart_us: pick(rng, &[1_000, 5_000, 20_000]),
             drops: rng.u8(0..10),
+            faults: rng.u8(0..60),
             ..self
         }
     }

@@ -66,6 +66,7 @@ pub(crate) enum Task {
         key: Key,
         load: Option<LoadId>,
         stale: Option<Replica<Written>>,
+        /// What the database said; before it is asked, when the read began.
         loaded: Option<Written>,
     },
     Write(Write),

@@ -38,11 +38,12 @@ impl<R: Rules> World<R> {
     }
 
     fn ask(&mut self, shard: usize, client: Option<usize>, key: Key, refresh: bool) {
+        let number = self.registers[usize::from(key)].value();
         let task = Task::Read {
             key,
             load: None,
             stale: None,
-            loaded: None,
+            loaded: Some(Written { key, number }),
         };
         let floor = self.registers[usize::from(key)].floor();
         let id = self.begin(shard, client, task);
@@ -74,7 +75,7 @@ impl<R: Rules> World<R> {
             Answer::Lead { load, stale, keeps } => {
                 self.coverage.leads += 1;
                 self.coverage.leads_unkept += u64::from(!keeps);
-                self.lead(id, key, load, stale);
+                self.lead(id, load, stale);
             }
             Answer::Failed(_) => {
                 self.coverage.answers_failed += 1;
@@ -84,22 +85,12 @@ impl<R: Rules> World<R> {
         }
     }
 
-    fn lead(&mut self, id: OperationId, key: Key, told: LoadId, given: Option<Replica<Written>>) {
-        let before = Written {
-            key,
-            number: self.registers[usize::from(key)].value(),
-        };
+    fn lead(&mut self, id: OperationId, told: LoadId, given: Option<Replica<Written>>) {
         let Some(operation) = self.operations.find(id) else {
             return;
         };
-        if let Task::Read {
-            load,
-            stale,
-            loaded,
-            ..
-        } = &mut operation.task
-        {
-            (*load, *stale, *loaded) = (Some(told), given, Some(before));
+        if let Task::Read { load, stale, .. } = &mut operation.task {
+            (*load, *stale) = (Some(told), given);
         }
         self.plan_step(id, self.climate.load_us, Step::Query);
     }

@@ -120,6 +120,9 @@ impl<R: Rules> World<R> {
     }
 
     pub(crate) fn commit(&mut self, id: OperationId) {
+        if self.chance(self.climate.faults) {
+            return self.drop_operation(id);
+        }
         let Some(operation) = self.operations.find(id) else {
             return;
         };
