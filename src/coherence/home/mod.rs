@@ -93,8 +93,8 @@ where
     /// The home on shard `me`, with nothing cached. `peers` are the other
     /// shards alive now; each is expected to send
     /// [`ToHome::Hello`](super::ToHome::Hello) first. A predecessor (an
-    /// `incarnation` over 0) may have left writes behind, so that for the first
-    /// `doubt_ms` nothing is kept.
+    /// `incarnation` over 0) may have left writes behind, so that nothing is
+    /// kept before all of them have said so and `doubt_ms` have passed.
     pub fn new(
         me: usize,
         peers: ShardSet,

@@ -115,8 +115,13 @@ where
     }
 
     /// A peer's first word to a home that has just started.
-    pub(super) fn greeted(&mut self, from: usize, writes: Vec<(K, Lease, WriteMode)>) {
-        self.awaited.remove(from);
+    pub(super) fn greeted(
+        &mut self,
+        from: usize,
+        writes: Vec<(K, Lease, WriteMode)>,
+        now_ms: Millis,
+    ) {
+        self.no_longer_awaits(from, now_ms);
         for (key, lease, mode) in writes {
             self.writes.insert(lease, key.clone());
             let busy = self.busy.entry(key).or_insert_with(|| {
