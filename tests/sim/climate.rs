@@ -73,7 +73,7 @@ impl Climate {
             writes: rng.u8(1..80),
             chores: rng.u8(0..30),
         };
-        match sometimes(rng, 1, 4) {
+        match sometimes(rng, 1, 2) {
             true => climate.with_storm(rng),
             false => climate,
         }
