@@ -217,8 +217,8 @@ impl<R: Rules> World<R> {
     }
 
     /// What a shard could serve is what the database says, at any time: there
-    /// are no copies while a write may take effect. Not looked at when
-    /// something is wrong on purpose, which clients shall notice.
+    /// are no copies while a write may take effect. Not looked at when the
+    /// rules are broken, which clients shall notice.
     pub(crate) fn check_copies(&mut self, index: usize) {
         for key in 0..self.climate.keys {
             self.check_copy(index, key as Key);
@@ -228,7 +228,7 @@ impl<R: Rules> World<R> {
     fn check_copy(&mut self, index: usize, key: Key) {
         let is_sound = TypeId::of::<R>() == TypeId::of::<Sound>();
         let register = &self.registers[usize::from(key)];
-        if !is_sound || self.mutation != Mutation::Nothing || register.is_loose {
+        if !is_sound || register.is_loose {
             return;
         }
         let (now_ms, value) = (self.now_ms(), register.value());
