@@ -27,7 +27,7 @@ where
     /// are in doubt, its requests are forgotten.
     pub fn peer_down(&mut self, dead: usize, now_ms: Millis) {
         self.alive.remove(dead);
-        self.no_longer_awaits(dead, now_ms);
+        self.greeting_is_over(dead, now_ms);
         if let Some(flush) = &mut self.flush {
             flush.queue.retain(|(from, _)| *from != dead);
             flush.askers.retain(|(from, _)| *from != dead);
@@ -50,9 +50,9 @@ where
     /// A peer of a home that has just started has said its first word, or
     /// never will. Writes that a predecessor granted may have been left behind
     /// by it until now.
-    fn no_longer_awaits(&mut self, peer: usize, now_ms: Millis) {
+    fn greeting_is_over(&mut self, peer: usize, now_ms: Millis) {
         let has_predecessor = self.doubt_all_until_ms > 0;
-        if self.awaited.remove(peer) && has_predecessor {
+        if self.ungreeted.remove(peer) && has_predecessor {
             let until_ms = now_ms.saturating_add(self.doubt_ms);
             self.doubt_all_until_ms = self.doubt_all_until_ms.max(until_ms);
         }
@@ -121,7 +121,7 @@ where
         writes: Vec<(K, Lease, WriteMode)>,
         now_ms: Millis,
     ) {
-        self.no_longer_awaits(from, now_ms);
+        self.greeting_is_over(from, now_ms);
         for (key, lease, mode) in writes {
             self.writes.insert(lease, key.clone());
             let busy = self.busy.entry(key).or_insert_with(|| {
