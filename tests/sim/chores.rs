@@ -120,7 +120,8 @@ impl<R: Rules> World<R> {
     ) {
         let is_refused = matches!(answer, Answer::HomeGone | Answer::TimedOut);
         match (task, answer) {
-            (Task::Outside { .. }, _) if is_refused => {
+            // Some give up, or slow lanes would fill with what is asked again.
+            (Task::Outside { .. }, _) if is_refused && self.rng.u8(..4) > 0 => {
                 self.plan_step(id, self.climate.restart_us, Step::Purge);
             }
             (_, _) if is_refused => drop(self.end(id)),

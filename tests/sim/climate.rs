@@ -18,6 +18,8 @@ pub(crate) struct Climate {
     /// Lanes hold one message: more wait with their sender, which takes no
     /// requests meanwhile.
     pub(crate) has_tight_lanes: bool,
+    /// Requests that wait in a lane; more are refused. None: any number.
+    pub(crate) requests_max: Option<usize>,
     /// Each half of a load, and of a write.
     pub(crate) load_us: u64,
     pub(crate) write_us: u64,
@@ -58,6 +60,7 @@ impl Climate {
             directory_max: rng.usize(0..=5),
             lane_delay_us: pick(rng, &[100, 1_000, 5_000, 30_000]),
             has_tight_lanes: sometimes(rng, 1, 3),
+            requests_max: sometimes(rng, 1, 6).then(|| rng.usize(1..4)),
             load_us: pick(rng, &[200, 2_000, 20_000, 100_000]),
             write_us: pick(rng, &[200, 2_000, 20_000, 100_000]),
             think_us: pick(rng, &[100, 1_000, 10_000]),

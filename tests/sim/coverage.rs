@@ -35,7 +35,7 @@ counts! {
     purges, touches, touches_of_something, peeks, peeks_absent, flushes,
     dropped, lost, timeouts, homes_gone,
     deaths, deaths_overlapping, deaths_unready, hellos_with_writes,
-    waits_for_hello, waits_for_room,
+    waits_for_hello, waits_for_room, refused,
     home_hits, home_loads, home_collapsed, home_bypasses, home_loads_revoked, home_writes,
     home_invalidations, home_evictions, home_doubts,
     holder_invalidations, holder_evictions, holder_given_up,

@@ -170,6 +170,21 @@ impl<R: Rules> World<R> {
             if said.is_none() {
                 match live.holder.poll_output() {
                     Some(HolderOutput::Request { to, request }) => {
+                        let requests = LaneId {
+                            from: shard,
+                            to,
+                            class: Class::Requests,
+                        };
+                        let waiting = self.lanes.lane(requests).queue.len();
+                        if self
+                            .climate
+                            .requests_max
+                            .is_some_and(|most| waiting >= most)
+                        {
+                            live.holder.refuse(&request);
+                            self.coverage.refused += 1;
+                            continue;
+                        }
                         self.send(shard, to, Parcel::Request(request));
                         continue;
                     }
