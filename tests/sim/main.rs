@@ -32,8 +32,8 @@ use campaign::{Campaign, run_caught};
 use mutation::Mutation;
 use trace::Detail;
 
-/// Without optimisation this takes a few seconds.
-const OPERATIONS_DEFAULT: u64 = 300_000;
+/// Without optimisation this takes some ten seconds.
+const OPERATIONS_DEFAULT: u64 = 200_000;
 
 /// From so many operations on, everything must have happened.
 const OPERATIONS_COVERING: u64 = 200_000;
