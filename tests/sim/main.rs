@@ -18,6 +18,7 @@ mod mutation;
 mod operation;
 mod reads;
 mod register;
+mod regressions;
 mod schedule;
 mod shards;
 mod shelf;
