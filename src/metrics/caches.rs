@@ -50,6 +50,39 @@ pub struct CacheGauges {
     pub copy_bytes: u64,
 }
 
+/// What went through one shard's lanes to the others and from them; they only
+/// grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MeshCounters {
+    /// Requests accepted for other shards.
+    pub requests_sent: u64,
+    /// Requests received.
+    pub requests_received: u64,
+    /// Replies, invalidations and acknowledgements accepted for other shards.
+    pub replies_sent: u64,
+    /// The same, received.
+    pub replies_received: u64,
+    /// Other shards woken.
+    pub doorbells_rung: u64,
+    /// Requests refused because too many waited for one shard.
+    pub requests_refused_full: u64,
+    /// Messages that found their lane full and had to wait.
+    pub lane_full: u64,
+}
+
+impl MeshCounters {
+    /// Adds another shard's, or a predecessor's.
+    pub fn add(&mut self, other: &Self) {
+        self.requests_sent += other.requests_sent;
+        self.requests_received += other.requests_received;
+        self.replies_sent += other.replies_sent;
+        self.replies_received += other.replies_received;
+        self.doorbells_rung += other.doorbells_rung;
+        self.requests_refused_full += other.requests_refused_full;
+        self.lane_full += other.lane_full;
+    }
+}
+
 /// One cache on one shard, or on all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CacheSnapshot {
@@ -120,6 +153,14 @@ impl CacheCounters {
     /// Requests that waited for one.
     pub fn missed(&self) -> u64 {
         self.misses + self.collapsed + self.bypasses + self.load_errors
+    }
+
+    /// Of all requests those that were hits, 0 to 1; 0 before the first.
+    pub fn hit_ratio(&self) -> f64 {
+        match self.hits() + self.missed() {
+            0 => 0.0,
+            all => self.hits() as f64 / all as f64,
+        }
     }
 }
 
