@@ -7,6 +7,7 @@
 //! answering (`json`, `cached`, `conditional`, `cache_control`, `store_fault`).
 
 pub mod admin;
+pub mod cache_admin;
 pub mod health;
 pub mod index;
 pub mod metrics;
