@@ -17,13 +17,14 @@ pub struct CacheCounters {
     pub bypasses: u64,
     /// Answered with an expired value because loading failed.
     pub stale_on_error: u64,
-    /// Requests whose load failed.
+    /// Requests whose load failed, with nothing to stand in.
     pub load_errors: u64,
     /// Writes begun.
     pub writes: u64,
     /// Writes that ended without a clear outcome.
     pub doubts: u64,
-    /// Copies dropped because of a write.
+    /// Copies called in because of a write or a deletion; a flush counts once
+    /// for each home and shard.
     pub invalidations: u64,
     /// Loads whose result was not kept because of a write.
     pub loads_revoked: u64,
@@ -40,11 +41,13 @@ pub struct CacheCounters {
 /// What is in a cache now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheGauges {
-    /// Values.
+    /// Values; those that have expired too, until they are asked for or
+    /// dropped.
     pub keys: u64,
     /// Keys, values and bookkeeping, bytes.
     pub bytes: u64,
-    /// Copies on shards.
+    /// Copies on shards; those that may not be served any more too, until they
+    /// are dropped.
     pub copies: u64,
     /// What the copies count for, bytes; they share the values' memory.
     pub copy_bytes: u64,

@@ -71,7 +71,8 @@ const COUNTERS: [Counted; 6] = [
     ("corelane_cache_writes_total", "Writes begun.", |c| c.writes),
     (
         "corelane_cache_invalidations_total",
-        "Copies on shards called in because of a write.",
+        "Copies on shards called in because of a write or a deletion; \
+         a flush counts once for each home and shard.",
         |c| c.invalidations,
     ),
     (
@@ -97,7 +98,11 @@ const COUNTERS: [Counted; 6] = [
 ];
 
 const GAUGES: [Gauged; 4] = [
-    ("corelane_cache_keys", "Values kept.", |g| g.keys),
+    (
+        "corelane_cache_keys",
+        "Values kept; those that have expired too, until they are asked for or dropped.",
+        |g| g.keys,
+    ),
     (
         "corelane_cache_bytes",
         "Memory of keys, values and bookkeeping.",
@@ -105,7 +110,7 @@ const GAUGES: [Gauged; 4] = [
     ),
     (
         "corelane_cache_copies",
-        "Copies of values on shards.",
+        "Copies of values on shards; those that may not be served any more too, until they are dropped.",
         |g| g.copies,
     ),
     (

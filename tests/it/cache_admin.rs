@@ -2,6 +2,8 @@
 //! is gone from every shard. Each request on a connection of its own, so that
 //! all shards are asked.
 
+mod library;
+
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
@@ -17,7 +19,6 @@ both_engines!(
     a_tag_takes_every_list_with_it,
     a_cache_is_flushed_alone_and_all_are_on_request,
     keys_are_listed_in_order_and_up_to_a_limit,
-    keys_of_any_bytes_are_listed_and_deleted,
     what_is_meant_must_be_said,
     nothing_of_it_is_public,
     the_token_is_asked_for,
@@ -329,51 +330,6 @@ fn keys_are_listed_in_order_and_up_to_a_limit(engine: Engine) {
         json_of(&server, &format!("DELETE {path}")),
         json!({"deleted": 1})
     );
-}
-
-/// Of a library's app: the shipped one has keys of text only.
-fn keys_of_any_bytes_are_listed_and_deleted(engine: Engine) {
-    use corelane::cache::CacheOptions;
-    use corelane::server::AdminOptions;
-    use corelane::{App, Ctx, Response as Answer, handlers};
-    let app = App::new()
-        .cache(CacheOptions::new("raw"))
-        .get("/fill", async |ctx: Ctx| {
-            for key in [&b"\xff/\x00 %"[..], b"plain", "\u{e4}\u{1f600}".as_bytes()] {
-                ctx.cache("raw").set(key, 1_u64).await?;
-            }
-            Ok(Answer::no_content())
-        })
-        .admin(handlers::admin::app());
-    let server = crate::harness::InProcess::start_with(engine, app, |options| {
-        options.admin = Some(AdminOptions::new(([127, 0, 0, 1], 0)));
-    });
-    server.connect().get("/fill").expect(204);
-    let admin = server.handle().admin_addr().expect("an admin listener");
-    let ask = |method_and_path: &str| {
-        let mut client = Client::connect(admin);
-        client.send(format!(
-            "{method_and_path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        ));
-        client.read()
-    };
-    let listed = ask("GET /cache/raw").expect(200).json();
-    let expected = json!([
-        {"key": "plain", "path": "/cache/raw/plain"},
-        {"key": "\u{e4}\u{1f600}", "path": "/cache/raw/%C3%A4%F0%9F%98%80"},
-        {"key": "\u{fffd}/\u{0} %", "path": "/cache/raw/%FF%2F%00%20%25"},
-    ]);
-    assert_eq!(listed["keys"], expected);
-    for key in listed["keys"].as_array().expect("keys") {
-        let path = key["path"].as_str().expect("a path");
-        for deleted in [1, 0] {
-            let answer = ask(&format!("DELETE {path}")).expect(200).json();
-            assert_eq!(answer, json!({"deleted": deleted}), "{path}");
-        }
-    }
-    assert_eq!(ask("GET /cache/raw").expect(200).json()["total"], 0);
-    ask("DELETE /cache/raw/%zz").expect_problem(400);
-    ask("DELETE /cache?tag=users").expect_problem(404);
 }
 
 fn what_is_meant_must_be_said(engine: Engine) {
