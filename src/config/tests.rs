@@ -116,14 +116,6 @@ fn every_section_reaches_its_options() {
         [store]
         cache_kib = 1_024
         durable = false
-        [cache]
-        ttl_ms = 0
-        negative_ttl_ms = 1
-        stale_while_revalidate_ms = 2
-        stale_if_error_ms = 3
-        users_bytes_max = 5_000
-        lists_bytes_max = 6_000
-        coherence = "lazy"
         [static]
         index = ""
         [static.cache_control]
@@ -154,16 +146,6 @@ fn every_section_reaches_its_options() {
         (config.store.cache_kib, config.store.durable),
         (1_024, false)
     );
-    let cache = crate::handlers::cached::ApiCacheOptions {
-        ttl_ms: 0,
-        negative_ttl_ms: 1,
-        stale_while_revalidate_ms: 2,
-        stale_if_error_ms: 3,
-        users_bytes_max: 5_000,
-        lists_bytes_max: 6_000,
-        coherence: crate::cache::Coherence::Lazy,
-    };
-    assert_eq!(config.api.cache, cache);
     assert_eq!(config.static_files.root, Path::new("/srv/c/static"));
     assert_eq!(config.static_files.index, None);
     let rules = [("z*", "no-store"), ("a*", "no-cache")].map(|(p, v)| (p.into(), v.into()));
@@ -186,6 +168,33 @@ fn every_section_reaches_its_options() {
         route_defaults().count(),
         "the others stay"
     );
+}
+
+#[test]
+fn the_section_of_the_cache_reaches_both_caches() {
+    let config = Case::new(
+        r#"
+        [cache]
+        ttl_ms = 0
+        negative_ttl_ms = 1
+        stale_while_revalidate_ms = 2
+        stale_if_error_ms = 3
+        users_bytes_max = 5_000
+        lists_bytes_max = 6_000
+        coherence = "lazy"
+        "#,
+    )
+    .config();
+    let cache = crate::handlers::cached::ApiCacheOptions {
+        ttl_ms: 0,
+        negative_ttl_ms: 1,
+        stale_while_revalidate_ms: 2,
+        stale_if_error_ms: 3,
+        users_bytes_max: 5_000,
+        lists_bytes_max: 6_000,
+        coherence: crate::cache::Coherence::Lazy,
+    };
+    assert_eq!(config.api.cache, cache);
 }
 
 #[test]
