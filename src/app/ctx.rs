@@ -2,6 +2,7 @@
 
 use std::any::{Any, type_name};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::str::FromStr;
@@ -135,6 +136,12 @@ impl Ctx {
         parts.params.decoded(parts.head.path(), name)
     }
 
+    /// [`param_str`](Self::param_str) of any bytes, UTF-8 or not.
+    pub fn param_bytes(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let parts = self.parts();
+        parts.params.decoded_bytes(parts.head.path(), name)
+    }
+
     /// The query string as a type; a `Vec` takes a key that is repeated.
     ///
     /// # Errors
@@ -237,6 +244,13 @@ impl Ctx {
     /// Every cache of the app.
     pub fn caches(&self) -> Vec<Cache> {
         self.shard.caches.all()
+    }
+
+    /// Every tag there is: those in the options of the app's caches, and those
+    /// that entries depend on now. A shard that does not answer in time is left
+    /// out.
+    pub async fn cache_tags(&self) -> BTreeSet<String> {
+        self.shard.caches.tags().await
     }
 
     /// Forgets everything that depends on a tag, in every cache of the app.

@@ -15,7 +15,7 @@ use crate::engine;
 use crate::ids::RequestIds;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
-use crate::metrics::{CacheSnapshot, ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::metrics::{CacheSnapshot, MeshCounters, ProcessSnapshot, ShardMetrics, ShardSnapshot};
 
 /// Everything a request may reach.
 pub(crate) struct ShardContext {
@@ -25,6 +25,8 @@ pub(crate) struct ShardContext {
     pub(crate) caches: Rc<Caches>,
     /// What was counted of the caches by a shard that died.
     pub(crate) inherited_caches: Vec<CacheSnapshot>,
+    /// What such a shard counted of its lanes.
+    pub(crate) inherited_mesh: MeshCounters,
     pub(crate) clock: ShardClock,
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
@@ -60,6 +62,7 @@ impl ShardContext {
     pub(crate) fn snapshot(&self) -> ShardSnapshot {
         let mut snapshot = self.metrics.borrow().snapshot(&self.info.identity());
         snapshot.caches = self.caches.snapshot(&self.inherited_caches);
+        snapshot.mesh = self.caches.mesh_snapshot(&self.inherited_mesh);
         snapshot
     }
 

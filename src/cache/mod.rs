@@ -9,5 +9,5 @@ mod value;
 
 pub use bounded::{Bounded, ByBytes};
 pub use key::{CacheKey, KeyHasher, KeyRef};
-pub use options::{CacheOptions, CacheOptionsError, Coherence};
+pub use options::{CACHE_BYTES_MIN, CacheOptions, CacheOptionsError, Coherence};
 pub use value::{CacheValue, Payload};

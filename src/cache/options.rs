@@ -186,8 +186,8 @@ impl CacheOptions {
                 "a name has 1 to {NAME_BYTES_MAX} of the characters A-Z a-z 0-9 - _ . :"
             ));
         }
-        if self.bytes_max < BYTES_MIN {
-            return wrong(format!("bytes_max is at least {BYTES_MIN}"));
+        if self.bytes_max < CACHE_BYTES_MIN {
+            return wrong(format!("bytes_max is at least {CACHE_BYTES_MIN}"));
         }
         if self.keys_max == Some(0) {
             return wrong("keys_max is at least 1; leave it out for no bound on keys".to_owned());
@@ -207,8 +207,8 @@ impl CacheOptions {
 
 /// Length of a cache's or tag's name, bytes.
 const NAME_BYTES_MAX: usize = 64;
-/// Less than this keeps next to nothing.
-const BYTES_MIN: u64 = 4 << 10;
+/// Least [`CacheOptions::bytes_max`]: less keeps next to nothing.
+pub const CACHE_BYTES_MIN: u64 = 4 << 10;
 /// Tags of one entry: each is looked up for every request.
 pub(super) const TAGS_MAX: usize = 8;
 
@@ -217,6 +217,13 @@ pub(super) const TAGS_MAX: usize = 8;
 pub struct CacheOptionsError {
     name: String,
     why: String,
+}
+
+impl CacheOptionsError {
+    /// The name of the cache whose options they are.
+    pub fn cache(&self) -> &str {
+        &self.name
+    }
 }
 
 impl fmt::Display for CacheOptionsError {

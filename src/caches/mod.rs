@@ -25,6 +25,7 @@ pub(crate) use message::CacheMessage;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -173,6 +174,17 @@ impl Caches {
         match self.coherence(cache) {
             Coherence::Off => self.me,
             Coherence::Strict | Coherence::Lazy => key.as_ref().home(self.shards),
+        }
+    }
+
+    /// Every shard that may have the key in its directory.
+    fn homes_of(&self, cache: u16, key: &CacheKey) -> Range<usize> {
+        match self.coherence(cache) {
+            Coherence::Off => 0..self.shards,
+            Coherence::Strict | Coherence::Lazy => {
+                let home = key.as_ref().home(self.shards);
+                home..home + 1
+            }
         }
     }
 

@@ -83,7 +83,14 @@ impl Cache {
                 load: id,
                 stale,
                 keeps,
-            } => self.lead(id, stale, keeps, load).await,
+            } => {
+                let found = self.lead(id, stale, keeps, load).await;
+                match &found {
+                    Ok((_, lookup)) => self.caches.count_lookup(self.number, *lookup),
+                    Err(_) => self.caches.count(self.number, |c| c.load_errors += 1),
+                }
+                found
+            }
             Answer::Failed(error) => {
                 self.caches.count(self.number, |c| c.load_errors += 1);
                 Err(error)
@@ -100,7 +107,7 @@ impl Cache {
         asked.await
     }
 
-    /// Loads for all who wait.
+    /// Loads for all who wait. Counts nothing: nobody may be among them.
     async fn lead<F, Fut>(
         &self,
         id: LoadId,
@@ -127,16 +134,13 @@ impl Cache {
                 } else {
                     Lookup::Bypass
                 };
-                self.caches.count_lookup(self.number, lookup);
                 Ok((item, lookup))
             }
             Err(error) => {
                 guard.finish(Outcome::Failed(error.clone()));
-                self.caches.count(self.number, |c| c.load_errors += 1);
                 let Some(replica) = stale else {
                     return Err(error);
                 };
-                self.caches.count_lookup(self.number, Lookup::StaleOnError);
                 Ok((Rc::new(Item::new(replica)), Lookup::StaleOnError))
             }
         }

@@ -1,7 +1,7 @@
 //! What a shard knows of its caches, for the metrics and the operator.
 
 use super::{Caches, TAGS};
-use crate::metrics::{CacheCounters, CacheGauges, CacheSnapshot};
+use crate::metrics::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
 
 impl Caches {
     /// This shard's share of every cache of the app. Counts go on from those
@@ -21,6 +21,23 @@ impl Caches {
             })
         });
         snapshots.collect()
+    }
+
+    /// What went through this shard's lanes, and its predecessors'.
+    pub(crate) fn mesh_snapshot(&self, inherited: &MeshCounters) -> MeshCounters {
+        let inner = self.inner.borrow();
+        let counters = inner.endpoint.counters();
+        let mut snapshot = MeshCounters {
+            requests_sent: counters.requests_sent,
+            requests_received: counters.requests_received,
+            replies_sent: counters.replies_sent,
+            replies_received: counters.replies_received,
+            doorbells_rung: counters.doorbells_rung,
+            requests_refused_full: counters.requests_refused_full,
+            lane_full: counters.lane_full,
+        };
+        snapshot.add(inherited);
+        snapshot
     }
 
     fn counters_of(&self, cache: u16) -> CacheCounters {

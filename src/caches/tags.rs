@@ -79,15 +79,6 @@ impl Caches {
         self.tokens.set(number);
         self.plan.hasher.token(number)
     }
-
-    /// Whether `tokens`, from behind a key, are those of `tags` as far as this
-    /// shard knows.
-    pub(super) fn are_current(&self, tags: &[String], tokens: &[u8]) -> bool {
-        tags.iter().zip(tokens.chunks(8)).all(|(tag, token)| {
-            let here = self.token_here(tag);
-            here.is_none_or(|here| here.to_le_bytes() == token)
-        })
-    }
 }
 
 fn token_of(value: &Payload) -> Option<u64> {

@@ -108,14 +108,17 @@ impl Cache {
         let Some(key) = self.present_key(key).await? else {
             return Ok(None);
         };
-        let home = self.caches.home_of(self.number, &key);
-        let asked = self.caches.insist(self.number, |holder, wait, now_ms| {
-            holder.purge(key.clone(), home, Some(wait), now_ms);
-        });
-        match asked.await {
-            Answer::Purged(had) => Ok(had.map(|replica| Rc::new(Item::new(replica)))),
-            _ => Err(too_busy()),
+        let mut had = None;
+        for home in self.caches.homes_of(self.number, &key) {
+            let asked = self.caches.insist(self.number, |holder, wait, now_ms| {
+                holder.purge(key.clone(), home, Some(wait), now_ms);
+            });
+            match asked.await {
+                Answer::Purged(here) => had = had.or(here),
+                _ => return Err(too_busy()),
+            }
         }
+        Ok(had.map(|replica| Rc::new(Item::new(replica))))
     }
 
     /// How long a cached value stays fresh, milliseconds; `None` when it is not
@@ -154,29 +157,21 @@ impl Cache {
         }
     }
 
-    /// Every key that is cached, of all shards; in no order. A shard that does
-    /// not answer in time is left out.
+    /// Every key that [`get`](Self::get) would find, of all shards, in order:
+    /// with other tags there are other keys. A shard that does not answer in
+    /// time is left out.
     ///
     /// # Errors
-    /// None at present.
+    /// As [`get`](Self::get).
     pub async fn keys(&self) -> Result<Vec<Vec<u8>>, Error> {
-        let mut waiting = Vec::new();
-        for shard in (0..self.caches.shards).filter(|shard| *shard != self.caches.me) {
-            let (sender, receiver) = engine::remote();
-            let message = Message::CacheKeys(self.number, sender);
-            if self.caches.plan.mesh.send(shard, message).is_ok() {
-                waiting.push(receiver);
-            }
-        }
-        let mut keys: BTreeSet<Vec<u8>> = self.caches.keys_here(self.number).into_iter().collect();
-        let deadline = Instant::now() + Duration::from_millis(METRICS_GATHER_TIMEOUT_MS);
-        for receiver in waiting {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if let Ok(Ok(more)) = engine::timeout(left, receiver).await {
-                keys.extend(more);
-            }
-        }
-        Ok(keys.into_iter().collect())
+        let Some(current) = self.key_with_tokens(b"").await? else {
+            return Ok(Vec::new());
+        };
+        let keys = self.caches.keys_everywhere(self.number).await;
+        let parts = keys.iter().map(CacheKey::split);
+        let found = parts.filter(|(_, tokens)| *tokens == current);
+        let own: BTreeSet<Vec<u8>> = found.map(|(own, _)| own.to_vec()).collect();
+        Ok(own.into_iter().collect())
     }
 
     /// Forgets everything in this cache, on all shards.
@@ -218,21 +213,48 @@ impl Caches {
         }
     }
 
-    /// The keys whose home is this shard and whose value may be served.
-    pub(crate) fn keys_here(&self, cache: u16) -> Vec<Vec<u8>> {
+    /// Every tag there is: those in the options of the caches, and those that
+    /// entries depend on.
+    pub(crate) async fn tags(&self) -> BTreeSet<String> {
+        let options = self.plan.options.iter();
+        let declared = options.flat_map(|cache| cache.tags.iter().chain(&cache.invalidates));
+        let mut tags: BTreeSet<String> = declared.cloned().collect();
+        let in_use = self.keys_everywhere(TAGS).await;
+        let names = in_use.iter().map(|key| key.split().0);
+        tags.extend(names.map(|name| String::from_utf8_lossy(name).into_owned()));
+        tags
+    }
+
+    /// The keys of all shards whose value is fresh, with the tokens of tags.
+    async fn keys_everywhere(&self, cache: u16) -> Vec<CacheKey> {
+        let mut waiting = Vec::new();
+        for shard in (0..self.shards).filter(|shard| *shard != self.me) {
+            let (sender, receiver) = engine::remote();
+            let message = Message::CacheKeys(cache, sender);
+            if self.plan.mesh.send(shard, message).is_ok() {
+                waiting.push(receiver);
+            }
+        }
+        let mut keys = self.keys_here(cache);
+        let deadline = Instant::now() + Duration::from_millis(METRICS_GATHER_TIMEOUT_MS);
+        for receiver in waiting {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Ok(Ok(more)) = engine::timeout(left, receiver).await {
+                keys.extend(more);
+            }
+        }
+        keys
+    }
+
+    /// Of those the keys whose home is this shard.
+    pub(crate) fn keys_here(&self, cache: u16) -> Vec<CacheKey> {
         let now_ms = self.now_ms();
-        let Some(options) = self.options(cache) else {
+        let inner = self.inner.borrow();
+        let Some(part) = inner.parts.get(usize::from(cache)) else {
             return Vec::new();
         };
-        let inner = self.inner.borrow();
-        let entries = inner.parts[usize::from(cache)].home.shelf().map.iter();
+        let entries = part.home.shelf().map.iter();
         let fresh = entries.filter(|(_, entry)| entry.replica.freshness.is_fresh(now_ms));
-        let keys: Vec<CacheKey> = fresh.map(|(key, _)| key.clone()).collect();
-        drop(inner);
-        let current = keys.iter().map(CacheKey::split);
-        current
-            .filter(|(_, tokens)| self.are_current(&options.tags, tokens))
-            .map(|(own, _)| own.to_vec())
-            .collect()
+        fresh.map(|(key, _)| key.clone()).collect()
     }
 }

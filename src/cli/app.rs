@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::first_start;
 use crate::config::{Config, ConfigError, ConfigErrors, Loaded, Origin};
+use crate::handlers::ApiOptionsError;
 use crate::handlers::static_files::{self, StaticError, StaticFiles, StaticOptions};
 use crate::store::Database;
 use crate::{App, Error, handlers};
@@ -40,7 +41,7 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Failure> {
         }])
     };
     let api = &loaded.config.api;
-    handlers::check(api).map_err(|error| refuse("api.cache_control", &error))?;
+    handlers::check(api).map_err(|error| refuse(&knob_of(&error), &error))?;
     let mut options = loaded.config.static_files.clone();
     if first_start::makes_static(&loaded.config) && !options.root.exists() {
         // It will be made; the other options can be checked all the same.
@@ -57,6 +58,15 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Failure> {
             let knob = knobs.iter().find(given).unwrap_or(&knobs[0]);
             Err(refuse(knob, &error).into())
         }
+    }
+}
+
+/// The knob an error of the API comes from. Of a cache only the size can be
+/// wrong, and each has its own.
+fn knob_of(error: &ApiOptionsError) -> String {
+    match error {
+        ApiOptionsError::CacheControl(_) => "api.cache_control".to_owned(),
+        ApiOptionsError::Cache(error) => format!("cache.{}_bytes_max", error.cache()),
     }
 }
 

@@ -89,3 +89,17 @@ fn version_is_that_of_the_package() {
     let text = parse("corelane --version").err().unwrap().to_string();
     assert_eq!(text.trim(), concat!("corelane ", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn a_cache_that_cannot_be_made_is_told_by_its_knob() {
+    let sources = crate::config::Sources::default();
+    let mut loaded = crate::config::load(&sources).unwrap();
+    // What no file can say: knobs have ranges.
+    loaded.config.api.cache.lists_bytes_max = 1;
+    let failure = super::app::check(&loaded).unwrap_err();
+    assert_eq!(failure.exit_code, 2);
+    let text = failure.to_string();
+    for words in ["cache.lists_bytes_max cannot be used", "at least 4096"] {
+        assert!(text.contains(words), "{text}");
+    }
+}

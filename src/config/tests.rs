@@ -171,6 +171,33 @@ fn every_section_reaches_its_options() {
 }
 
 #[test]
+fn the_section_of_the_cache_reaches_both_caches() {
+    let config = Case::new(
+        r#"
+        [cache]
+        ttl_ms = 0
+        negative_ttl_ms = 1
+        stale_while_revalidate_ms = 2
+        stale_if_error_ms = 3
+        users_bytes_max = 5_000
+        lists_bytes_max = 6_000
+        coherence = "lazy"
+        "#,
+    )
+    .config();
+    let cache = crate::handlers::cached::ApiCacheOptions {
+        ttl_ms: 0,
+        negative_ttl_ms: 1,
+        stale_while_revalidate_ms: 2,
+        stale_if_error_ms: 3,
+        users_bytes_max: 5_000,
+        lists_bytes_max: 6_000,
+        coherence: crate::cache::Coherence::Lazy,
+    };
+    assert_eq!(config.api.cache, cache);
+}
+
+#[test]
 fn variables_are_read_by_the_rules_of_their_knob() {
     let config = Case::new("")
         .variable("CORELANE_STORE_DURABLE", "no")
@@ -178,10 +205,14 @@ fn variables_are_read_by_the_rules_of_their_knob() {
         .variable("CORELANE_HTTP_HEADERS_MAX", " 12 ")
         .variable("CORELANE_DATA", "/d")
         .variable("CORELANE_STATIC_CACHE_CONTROL", "{ \"*\" = \"no-store\" }")
+        .variable("CORELANE_CACHE_TTL_MS", "250")
+        .variable("CORELANE_CACHE_COHERENCE", "off")
         .variable("HTTP_HEADERS_MAX", "nonsense")
         .config();
     assert!(!config.store.durable && config.no_demo);
     assert_eq!(config.server.http.headers_max, 12);
+    assert_eq!(config.api.cache.ttl_ms, 250);
+    assert_eq!(config.api.cache.coherence.name(), "off");
     assert_eq!(config.static_files.root, Path::new("/d/static"));
     assert_eq!(
         config.static_files.cache_control,

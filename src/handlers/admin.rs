@@ -7,7 +7,7 @@
 use http::{HeaderValue, header};
 use serde::Serialize;
 
-use super::{health, metrics};
+use super::{cache_admin, health, metrics};
 use crate::{App, Ctx, Error, Response};
 
 /// The shipped admin app, for [`App::admin`].
@@ -19,9 +19,11 @@ pub fn app() -> App {
 /// Adds the routes.
 #[must_use]
 pub fn install(app: App) -> App {
-    app.get("/", list)
+    let app = app
+        .get("/", list)
         .get("/metrics", metrics::metrics)
-        .get("/health/live", health::live)
+        .get("/health/live", health::live);
+    cache_admin::install(app)
 }
 
 /// One line of the list.
@@ -48,6 +50,31 @@ const ENDPOINTS: &[Endpoint] = &[
         method: "GET",
         path: "/health/live",
         what: "whether the process takes requests",
+    },
+    Endpoint {
+        method: "GET",
+        path: "/cache/stats",
+        what: "every cache: hits, misses, keys, bytes, all shards together",
+    },
+    Endpoint {
+        method: "GET",
+        path: "/cache/{name}",
+        what: "the keys of a cache; ?limit=N for more or less than 100",
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/cache/{name}/{*key}",
+        what: "forgets a key on all shards; a query is part of the key",
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/cache",
+        what: "?tag=NAME forgets what depends on a tag; ?all=true everything",
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/cache/{name}",
+        what: "forgets a whole cache",
     },
 ];
 

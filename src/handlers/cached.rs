@@ -24,7 +24,7 @@ pub const POSTS_TAG: &str = "posts";
 /// Options of the API's caches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiCacheOptions {
-    /// See [`CacheOptions::ttl_ms`]. Default 10,000; 0 keeps nothing.
+    /// See [`CacheOptions::ttl_ms`]. Default 10,000; 0 keeps nothing at all.
     pub ttl_ms: u64,
     /// See [`CacheOptions::negative_ttl_ms`]. Default 1,000.
     pub negative_ttl_ms: u64,
@@ -56,9 +56,14 @@ impl Default for ApiCacheOptions {
 
 impl ApiCacheOptions {
     fn cache(&self, name: &str, bytes_max: u64) -> CacheOptions {
+        // 0 is for no caching, not even of what is not there.
+        let negative_ttl_ms = match self.ttl_ms {
+            0 => 0,
+            _ => self.negative_ttl_ms,
+        };
         CacheOptions::new(name)
             .ttl_ms(self.ttl_ms)
-            .negative_ttl_ms(self.negative_ttl_ms)
+            .negative_ttl_ms(negative_ttl_ms)
             .stale_while_revalidate_ms(self.stale_while_revalidate_ms)
             .stale_if_error_ms(self.stale_if_error_ms)
             .coherence(self.coherence)
@@ -139,7 +144,7 @@ impl Document {
 pub(super) async fn answer_list<Fut>(
     ctx: &Ctx,
     pattern: &'static str,
-    tags: &[&str],
+    tags: &'static [&'static str],
     load: impl FnOnce() -> Fut + 'static,
 ) -> Result<Response, Error>
 where
@@ -150,6 +155,37 @@ where
     let lists: Cache = ctx.cache(LISTS_CACHE).tagged(tags.iter().copied());
     let found = lists.get_or_load(key_of(ctx), load).await?;
     ctx.conclude(found)
+}
+
+/// The tags that entries of `lists` are kept with; each route uses one of
+/// these, in this order.
+pub(super) mod list_tags {
+    use super::{POSTS_TAG, USERS_TAG};
+
+    pub(in crate::handlers) const USERS: &[&str] = &[USERS_TAG];
+    pub(in crate::handlers) const POSTS: &[&str] = &[POSTS_TAG];
+    /// What shows posts with their authors depends on both.
+    pub(in crate::handlers) const POSTS_AND_AUTHORS: &[&str] = &[POSTS_TAG, USERS_TAG];
+    pub(super) const ALL: [&[&str]; 3] = [USERS, POSTS, POSTS_AND_AUTHORS];
+}
+
+/// A cache in every way its entries may be kept: an entry is found only with
+/// its tags, and those of `lists` have others by route.
+pub(super) fn with_all_tags(cache: &Cache) -> Vec<Cache> {
+    let mut ways = vec![cache.clone()];
+    if cache.name() == LISTS_CACHE {
+        ways.extend(list_tags::ALL.map(|tags| cache.tagged(tags.iter().copied())));
+    }
+    ways
+}
+
+/// The tags of the API, whether anything depends on them yet or not, if these
+/// are its caches.
+pub(super) fn tags_of(caches: &[Cache]) -> &'static [&'static str] {
+    match caches.iter().any(|cache| cache.name() == LISTS_CACHE) {
+        true => list_tags::POSTS_AND_AUTHORS,
+        false => &[],
+    }
 }
 
 fn key_of(ctx: &Ctx) -> String {

@@ -7,6 +7,7 @@
 //! answering (`json`, `cached`, `conditional`, `cache_control`, `store_fault`).
 
 pub mod admin;
+pub mod cache_admin;
 pub mod health;
 pub mod index;
 pub mod metrics;
@@ -25,12 +26,14 @@ pub mod query;
 pub mod store_fault;
 pub mod validate;
 
+use std::fmt;
 use std::sync::Arc;
 
 use cache_control::{CacheControl, CacheControlError};
 use health::HealthOptions;
 
 use crate::App;
+use crate::cache::CacheOptionsError;
 use crate::store::Database;
 
 /// What an operator may say about the shipped application.
@@ -48,9 +51,10 @@ pub struct ApiOptions {
 /// The shipped application over this database.
 ///
 /// # Errors
-/// When `options.cache_control` names a route there is none of, names one
-/// twice, or has a value no header may have.
-pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, CacheControlError> {
+/// [`ApiOptionsError`]: when `options.cache_control` names a route there is
+/// none of, names one twice, or has a value no header may have; when a cache
+/// of `options.cache` cannot be made.
+pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptionsError> {
     // Checked here, where the operator sees it; built on each shard.
     check(&options)?;
     let configured = options.cache_control;
@@ -72,9 +76,42 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, CacheCon
 ///
 /// # Errors
 /// As [`app`].
-pub fn check(options: &ApiOptions) -> Result<(), CacheControlError> {
-    CacheControl::new(&default_cache_control(), &options.cache_control).map(drop)
+pub fn check(options: &ApiOptions) -> Result<(), ApiOptionsError> {
+    CacheControl::new(&default_cache_control(), &options.cache_control)?;
+    Ok(options.cache.check()?)
 }
+
+/// Options of the shipped application that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiOptionsError {
+    /// In [`ApiOptions::cache_control`].
+    CacheControl(CacheControlError),
+    /// In [`ApiOptions::cache`].
+    Cache(CacheOptionsError),
+}
+
+impl From<CacheControlError> for ApiOptionsError {
+    fn from(error: CacheControlError) -> Self {
+        Self::CacheControl(error)
+    }
+}
+
+impl From<CacheOptionsError> for ApiOptionsError {
+    fn from(error: CacheOptionsError) -> Self {
+        Self::Cache(error)
+    }
+}
+
+impl fmt::Display for ApiOptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CacheControl(error) => error.fmt(f),
+            Self::Cache(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ApiOptionsError {}
 
 /// The routes whose `Cache-Control` can be configured; a module that joins
 /// them has its defaults below.
@@ -107,6 +144,17 @@ mod tests {
         }
         assert_eq!(routes.matches("(GET, ").count(), defaults.len());
         CacheControl::new(&defaults, &[]).unwrap();
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_made_is_told() {
+        let mut options = ApiOptions::default();
+        check(&options).unwrap();
+        options.cache.lists_bytes_max = 1;
+        let ApiOptionsError::Cache(error) = check(&options).unwrap_err() else {
+            panic!("of another kind");
+        };
+        assert_eq!(error.cache(), cached::LISTS_CACHE);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `/api/posts`: pages of posts, with their authors from the same join when
 //! asked, and single posts.
 
-use super::cached::{Document, POSTS_TAG, USERS_TAG, answer_list};
+use super::cached::{Document, answer_list, list_tags};
 use super::cursor::{self, CursorOrder};
 use super::json::ObjectWriter;
 use super::page::{self, PageRequest};
@@ -38,7 +38,7 @@ async fn list(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, next))
     };
-    answer_list(&ctx, POSTS, TAGS, load).await
+    answer_list(&ctx, POSTS, list_tags::POSTS_AND_AUTHORS, load).await
 }
 
 async fn one(ctx: Ctx) -> Result<Response, Error> {
@@ -65,12 +65,12 @@ async fn one(ctx: Ctx) -> Result<Response, Error> {
             ..Document::of_body(body, None)
         })
     };
-    let tags = if populate { TAGS } else { &[POSTS_TAG] };
+    let tags = match populate {
+        true => list_tags::POSTS_AND_AUTHORS,
+        false => list_tags::POSTS,
+    };
     answer_list(&ctx, POST, tags, load).await
 }
-
-/// What shows posts with their authors depends on both.
-const TAGS: &[&str] = &[POSTS_TAG, USERS_TAG];
 
 /// The join of the list, narrowed to the first post from `id` on.
 fn exactly(id: i64) -> PostQuery {

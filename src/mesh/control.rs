@@ -8,6 +8,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
+use crate::cache::CacheKey;
 use crate::engine::{RemoteSender, ShardWaker};
 use crate::limits::SHARD_INBOX_MESSAGES_MAX;
 use crate::metrics::ShardSnapshot;
@@ -20,7 +21,7 @@ pub(crate) enum Message {
     /// Stop accepting, finish what is in flight, end.
     Drain,
     /// Send back which keys of this cache are cached at home here.
-    CacheKeys(u16, RemoteSender<Vec<Vec<u8>>>),
+    CacheKeys(u16, RemoteSender<Vec<CacheKey>>),
     /// Every shard has drained: end.
     End,
     /// Panic in the shard's own loop: fault injection, to show that the

@@ -17,13 +17,14 @@ pub struct CacheCounters {
     pub bypasses: u64,
     /// Answered with an expired value because loading failed.
     pub stale_on_error: u64,
-    /// Requests whose load failed.
+    /// Requests whose load failed, with nothing to stand in.
     pub load_errors: u64,
     /// Writes begun.
     pub writes: u64,
     /// Writes that ended without a clear outcome.
     pub doubts: u64,
-    /// Copies dropped because of a write.
+    /// Copies called in because of a write or a deletion; a flush counts once
+    /// for each home and shard.
     pub invalidations: u64,
     /// Loads whose result was not kept because of a write.
     pub loads_revoked: u64,
@@ -40,14 +41,49 @@ pub struct CacheCounters {
 /// What is in a cache now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheGauges {
-    /// Values.
+    /// Values; those that have expired too, until they are asked for or
+    /// dropped.
     pub keys: u64,
     /// Keys, values and bookkeeping, bytes.
     pub bytes: u64,
-    /// Copies on shards.
+    /// Copies on shards; those that may not be served any more too, until they
+    /// are dropped.
     pub copies: u64,
     /// What the copies count for, bytes; they share the values' memory.
     pub copy_bytes: u64,
+}
+
+/// What went through one shard's lanes to the others and from them; they only
+/// grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MeshCounters {
+    /// Requests accepted for other shards.
+    pub requests_sent: u64,
+    /// Requests received.
+    pub requests_received: u64,
+    /// Replies, invalidations and acknowledgements accepted for other shards.
+    pub replies_sent: u64,
+    /// The same, received.
+    pub replies_received: u64,
+    /// Other shards woken.
+    pub doorbells_rung: u64,
+    /// Requests refused because too many waited for one shard.
+    pub requests_refused_full: u64,
+    /// Messages that found their lane full and had to wait.
+    pub lane_full: u64,
+}
+
+impl MeshCounters {
+    /// Adds another shard's, or a predecessor's.
+    pub fn add(&mut self, other: &Self) {
+        self.requests_sent += other.requests_sent;
+        self.requests_received += other.requests_received;
+        self.replies_sent += other.replies_sent;
+        self.replies_received += other.replies_received;
+        self.doorbells_rung += other.doorbells_rung;
+        self.requests_refused_full += other.requests_refused_full;
+        self.lane_full += other.lane_full;
+    }
 }
 
 /// One cache on one shard, or on all.
@@ -120,6 +156,14 @@ impl CacheCounters {
     /// Requests that waited for one.
     pub fn missed(&self) -> u64 {
         self.misses + self.collapsed + self.bypasses + self.load_errors
+    }
+
+    /// Of all requests those that were hits, 0 to 1; 0 before the first.
+    pub fn hit_ratio(&self) -> f64 {
+        match self.hits() + self.missed() {
+            0 => 0.0,
+            all => self.hits() as f64 / all as f64,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! The crate was chosen over `prometheus-client`, which writes OpenMetrics
 //! only (its issue 51) and wants a registry of `Send + Sync` collectors.
 //!
-//! Route families are sums over the shards. While a shard is missing they are
+//! Families of routes and caches are sums over the shards. While a shard is missing they are
 //! left out: a sum that dips and comes back looks like a counter reset and
 //! would be told as a burst of requests. A gap is honest, and the families by
 //! shard stay.
@@ -14,6 +14,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
+use super::exposition_caches::{cache_families, mesh_families};
 use super::{Counters, ProcessSnapshot, RouteName, ShardTotals, StatusClass, Tally, TimeoutKind};
 
 /// `Content-Type` of [`prometheus_text`].
@@ -21,10 +22,12 @@ pub const PROMETHEUS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=ut
 
 /// The snapshot in Prometheus text format.
 pub fn prometheus_text(snapshot: &ProcessSnapshot) -> String {
-    let mut families = Vec::with_capacity(32);
+    let mut families = Vec::with_capacity(64);
     if snapshot.missing_shards.is_empty() {
         route_families(snapshot, &mut families);
+        cache_families(&snapshot.caches, &mut families);
     }
+    mesh_families(&snapshot.shards, &mut families);
     shard_families(snapshot, &mut families);
     connection_families(&snapshot.shards, &mut families);
     trouble_families(&snapshot.shards, &mut families);
@@ -142,7 +145,7 @@ fn shard_families(snapshot: &ProcessSnapshot, families: &mut Vec<MetricFamily>) 
         family(
             "corelane_shards_missing",
             "Shards that did not answer this scrape in time; \
-             while it is not 0, the families by route are left out.",
+             while it is not 0, the families by route and by cache are left out.",
             MetricType::GAUGE,
             vec![gauge(Vec::new(), snapshot.missing_shards.len() as f64)],
         ),
@@ -270,11 +273,16 @@ fn process_families(snapshot: &ProcessSnapshot, families: &mut Vec<MetricFamily>
     ]);
 }
 
-fn counters(name: &str, help: &str, samples: Vec<Metric>) -> MetricFamily {
+pub(super) fn counters(name: &str, help: &str, samples: Vec<Metric>) -> MetricFamily {
     family(name, help, MetricType::COUNTER, samples)
 }
 
-fn family(name: &str, help: &str, kind: MetricType, samples: Vec<Metric>) -> MetricFamily {
+pub(super) fn family(
+    name: &str,
+    help: &str,
+    kind: MetricType,
+    samples: Vec<Metric>,
+) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());
@@ -294,7 +302,7 @@ fn by_shard(
         .collect()
 }
 
-fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
+pub(super) fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(value);
     let mut sample = Metric::from_label(labels);
@@ -302,7 +310,7 @@ fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
     sample
 }
 
-fn gauge(labels: Vec<LabelPair>, value: f64) -> Metric {
+pub(super) fn gauge(labels: Vec<LabelPair>, value: f64) -> Metric {
     let mut gauge = Gauge::default();
     gauge.set_value(value);
     let mut sample = Metric::from_label(labels);
@@ -331,11 +339,11 @@ fn route_labels(name: &RouteName) -> Vec<LabelPair> {
     vec![label("method", &name.method), label("route", &name.pattern)]
 }
 
-fn shard_labels(shard: &ShardTotals) -> Vec<LabelPair> {
+pub(super) fn shard_labels(shard: &ShardTotals) -> Vec<LabelPair> {
     vec![label("shard", &shard.identity.shard.to_string())]
 }
 
-fn label(name: &str, value: &str) -> LabelPair {
+pub(super) fn label(name: &str, value: &str) -> LabelPair {
     let mut pair = LabelPair::default();
     pair.set_name(name.to_owned());
     pair.set_value(value.to_owned());

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{ProcessStats, RouteIndex, ShardIdentity, ShardMetrics};
+use super::super::{
+    CacheCounters, CacheGauges, CacheSnapshot, MeshCounters, ProcessStats, RouteIndex,
+    ShardIdentity, ShardMetrics, ShardSnapshot,
+};
 use super::*;
 
 fn snapshot(missing: Vec<usize>) -> ProcessSnapshot {
@@ -25,7 +28,29 @@ fn snapshot(missing: Vec<usize>) -> ProcessSnapshot {
         shard.connection_opened();
         shard.parse_error(431);
         shard.timed_out(TimeoutKind::Idle);
-        shard.snapshot(&identity)
+        let mut counters = CacheCounters::default();
+        (counters.hits_l1, counters.hits_home, counters.misses) = (40, 5, 6);
+        (counters.load_errors, counters.evictions_l1) = (1, 2);
+        let gauges = CacheGauges {
+            keys: 6,
+            bytes: 600,
+            copies: 9,
+            copy_bytes: 900,
+        };
+        ShardSnapshot {
+            caches: vec![CacheSnapshot {
+                name: "users".to_owned(),
+                counters,
+                gauges,
+            }],
+            mesh: MeshCounters {
+                requests_sent: 10 + index as u64,
+                replies_received: 9,
+                doorbells_rung: 3,
+                ..MeshCounters::default()
+            },
+            ..shard.snapshot(&identity)
+        }
     });
     let stats = ProcessStats {
         resident_bytes: 4096,
@@ -204,6 +229,58 @@ fn the_text_is_what_promtool_accepts_and_holds_the_counts() {
 }
 
 #[test]
+fn caches_are_sums_and_lanes_are_told_by_shard() {
+    let exposition = lint(&prometheus_text(&snapshot(vec![])));
+    let of_users = |name: &str, more: &str| {
+        exposition.value(
+            &format!("corelane_cache_{name}"),
+            &format!("cache=\"users\"{more}"),
+        )
+    };
+    for (result, count) in [
+        ("l1", 80),
+        ("home", 10),
+        ("miss", 12),
+        ("error", 2),
+        ("bypass", 0),
+    ] {
+        let told = of_users("requests_total", &format!(",result=\"{result}\""));
+        assert_eq!(told, f64::from(count), "{result}");
+    }
+    assert_eq!(of_users("evictions_total", ",level=\"l1\""), 4.0);
+    assert_eq!(of_users("evictions_total", ",level=\"directory\""), 0.0);
+    for (name, count) in [
+        ("writes_total", 0.0),
+        ("invalidations_total", 0.0),
+        ("loads_revoked_total", 0.0),
+        ("doubts_total", 0.0),
+        ("refused_total", 0.0),
+        ("given_up_total", 0.0),
+        ("keys", 12.0),
+        ("bytes", 1_200.0),
+        ("copies", 18.0),
+        ("copy_bytes", 1_800.0),
+    ] {
+        assert_eq!(of_users(name, ""), count, "{name}");
+    }
+    let messages = |labels: &str| exposition.value("corelane_mesh_messages_total", labels);
+    assert_eq!(
+        messages(r#"shard="1",class="request",direction="sent""#),
+        11.0
+    );
+    assert_eq!(
+        messages(r#"shard="0",class="reply",direction="received""#),
+        9.0
+    );
+    let doorbells = exposition.value("corelane_mesh_doorbells_total", r#"shard="0""#);
+    assert_eq!(doorbells, 3.0);
+    for name in ["requests_refused_total", "lane_full_total"] {
+        let name = format!("corelane_mesh_{name}");
+        assert_eq!(exposition.value(&name, r#"shard="1""#), 0.0, "{name}");
+    }
+}
+
+#[test]
 fn histogram_buckets_are_cumulative_and_end_in_the_count() {
     let exposition = lint(&prometheus_text(&snapshot(vec![])));
     let name = "corelane_http_request_duration_seconds";
@@ -224,6 +301,8 @@ fn sums_over_shards_are_left_out_while_a_shard_is_missing() {
     let exposition = lint(&text);
     assert_eq!(exposition.value("corelane_shards_missing", ""), 2.0);
     assert!(!text.contains("corelane_http_requests_total"));
+    assert!(!text.contains("corelane_cache_"));
+    assert!(text.contains("corelane_mesh_doorbells_total"));
     let labels = r#"shard="0",code_class="5xx""#;
     assert_eq!(
         exposition.value("corelane_shard_requests_total", labels),

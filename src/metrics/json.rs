@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    Counters, ProcessSnapshot, ProcessStats, ShardTotals, StatusClass, Tally, TimeoutKind,
+    CacheSnapshot, Counters, MeshCounters, ProcessSnapshot, ProcessStats, ShardTotals, StatusClass,
+    Tally, TimeoutKind,
 };
 
 /// The whole document.
@@ -25,6 +26,8 @@ pub struct MetricsView {
     /// By route, `GET /api/users/{id}`; `* unmatched` holds 404, 405 and what
     /// the codec refused.
     pub routes: BTreeMap<String, RequestsView>,
+    /// Every cache, all shards together.
+    pub caches: Vec<CacheView>,
     /// By shard.
     pub shards: Vec<ShardView>,
     /// Shards that did not answer in time and are in no sum.
@@ -87,6 +90,51 @@ pub struct ConnectionsView {
     pub access_log_lines_dropped: u64,
 }
 
+/// One cache.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheView {
+    /// Its name.
+    pub name: String,
+    /// Reads answered without waiting for a load.
+    pub hits: u64,
+    /// Reads that waited for one.
+    pub misses: u64,
+    /// `hits / (hits + misses)`, 0 to 1.
+    pub hit_ratio: f64,
+    /// Values kept.
+    pub keys: u64,
+    /// Memory of keys, values and bookkeeping, bytes.
+    pub bytes: u64,
+    /// Copies on shards.
+    pub copies: u64,
+    /// What the copies count for, bytes; they share the values' memory.
+    pub copy_bytes: u64,
+    /// What happened how often: the fields of
+    /// [`CacheCounters`](super::CacheCounters).
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// Messages between shards, as one of them counted.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeshView {
+    /// Requests for other shards.
+    pub requests_sent: u64,
+    /// Requests of other shards.
+    pub requests_received: u64,
+    /// Replies, invalidations and acknowledgements for other shards.
+    pub replies_sent: u64,
+    /// The same, of other shards.
+    pub replies_received: u64,
+    /// Other shards woken.
+    pub doorbells_rung: u64,
+    /// Requests not sent because too many waited.
+    pub requests_refused: u64,
+    /// Messages that had to wait for room in their lane.
+    pub lane_full: u64,
+}
+
 /// One shard.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -105,6 +153,8 @@ pub struct ShardView {
     /// Its counters.
     #[serde(flatten)]
     pub connections: ConnectionsView,
+    /// Its messages to other shards and from them.
+    pub mesh: MeshView,
 }
 
 /// The process.
@@ -140,6 +190,7 @@ impl From<&ProcessSnapshot> for MetricsView {
             routes: routes
                 .map(|r| (r.name.to_string(), RequestsView::from(&r.tally)))
                 .collect(),
+            caches: snapshot.caches.iter().map(CacheView::from).collect(),
             shards: snapshot.shards.iter().map(ShardView::from).collect(),
             missing_shards: snapshot.missing_shards.clone(),
             process: ProcessView::from(&snapshot.process),
@@ -198,6 +249,41 @@ impl From<&ShardTotals> for ShardView {
             restarts: shard.identity.incarnation,
             total: RequestsView::from(&shard.total),
             connections: ConnectionsView::from(&shard.counters),
+            mesh: MeshView::from(&shard.mesh),
+        }
+    }
+}
+
+impl From<&CacheSnapshot> for CacheView {
+    fn from(cache: &CacheSnapshot) -> Self {
+        let (counters, gauges) = (&cache.counters, &cache.gauges);
+        let fields = counters.fields().into_iter();
+        Self {
+            name: cache.name.clone(),
+            hits: counters.hits(),
+            misses: counters.missed(),
+            hit_ratio: counters.hit_ratio(),
+            keys: gauges.keys,
+            bytes: gauges.bytes,
+            copies: gauges.copies,
+            copy_bytes: gauges.copy_bytes,
+            counters: fields
+                .map(|(name, count)| (camel_case(name), count))
+                .collect(),
+        }
+    }
+}
+
+impl From<&MeshCounters> for MeshView {
+    fn from(mesh: &MeshCounters) -> Self {
+        Self {
+            requests_sent: mesh.requests_sent,
+            requests_received: mesh.requests_received,
+            replies_sent: mesh.replies_sent,
+            replies_received: mesh.replies_received,
+            doorbells_rung: mesh.doorbells_rung,
+            requests_refused: mesh.requests_refused_full,
+            lane_full: mesh.lane_full,
         }
     }
 }
@@ -216,6 +302,17 @@ impl From<&ProcessStats> for ProcessView {
             threads: stats.threads,
         }
     }
+}
+
+/// `hits_l1` as this document writes it, `hitsL1`.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        camel.push_str(&word[..1].to_ascii_uppercase());
+        camel.push_str(&word[1..]);
+    }
+    camel
 }
 
 /// Milliseconds rounded to the microsecond.

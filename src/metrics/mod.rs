@@ -13,16 +13,19 @@
 mod caches;
 mod counters;
 mod exposition;
+mod exposition_caches;
 mod json;
 mod latency;
 mod shard_metrics;
 mod snapshot;
 mod tally;
 
-pub use caches::{CacheCounters, CacheGauges, CacheSnapshot};
+pub use caches::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
 pub use counters::{Counters, ParseErrorCounts, TimeoutKind};
 pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
-pub use json::{ConnectionsView, MetricsView, ProcessView, RequestsView, ShardView};
+pub use json::{
+    CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
+};
 pub use latency::Latency;
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Counters, RouteSnapshot, ShardSnapshot, Tally, TimeoutKind};
+use super::{Counters, MeshCounters, RouteSnapshot, ShardSnapshot, Tally, TimeoutKind};
 
 /// What one shard has counted. Lives on its shard's thread; leaves it only as
 /// a [`ShardSnapshot`].
@@ -100,9 +100,9 @@ impl ShardMetrics {
         self.counters.timeouts[kind as usize] += 1;
     }
 
-    /// A copy to send to another shard, without the caches', which count for
-    /// themselves. Costs one histogram copy (27 KiB) for
-    /// every route that has had a request.
+    /// A copy to send to another shard, without the caches' and the mesh's,
+    /// which count for themselves. Costs one histogram copy (27 KiB) for every
+    /// route that has had a request.
     pub fn snapshot(&self, identity: &ShardIdentity) -> ShardSnapshot {
         let unmatched = RouteName::unmatched();
         let names = self.names.iter().cloned().chain([unmatched]);
@@ -117,6 +117,7 @@ impl ShardMetrics {
                 })
                 .collect(),
             caches: Vec::new(),
+            mesh: MeshCounters::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What leaves a shard, and how the shards' parts become one whole.
 
 use super::caches::add_caches;
-use super::{CacheSnapshot, Counters, RouteName, ShardIdentity, Tally};
+use super::{CacheSnapshot, Counters, MeshCounters, RouteName, ShardIdentity, Tally};
 
 /// Everything one shard has counted, at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,8 @@ pub struct ShardSnapshot {
     pub routes: Vec<RouteSnapshot>,
     /// Its share of every cache.
     pub caches: Vec<CacheSnapshot>,
+    /// Its messages to other shards and from them.
+    pub mesh: MeshCounters,
 }
 
 /// The requests of one route.
@@ -53,6 +55,8 @@ pub struct ShardTotals {
     pub counters: Counters,
     /// All its requests.
     pub total: Tally,
+    /// Its messages to other shards and from them.
+    pub mesh: MeshCounters,
 }
 
 /// What the kernel knows of the process; read by the floor above.
@@ -130,13 +134,14 @@ impl ProcessSnapshot {
         let place = self
             .shards
             .partition_point(|other| other.identity.shard <= index);
-        let (identity, counters) = (shard.identity, shard.counters);
+        let (identity, counters, mesh) = (shard.identity, shard.counters, shard.mesh);
         self.shards.insert(
             place,
             ShardTotals {
                 identity,
                 counters,
                 total,
+                mesh,
             },
         );
     }

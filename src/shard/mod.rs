@@ -121,7 +121,8 @@ impl Shard {
             Some(died) => ShardMetrics::resume(names, died),
             None => ShardMetrics::new(names),
         };
-        let inherited = start.inherited.map(|died| died.caches);
+        let inherited = start.inherited.map(|died| (died.caches, died.mesh));
+        let (inherited_caches, inherited_mesh) = inherited.unwrap_or_default();
         let ShardInfo {
             index,
             count,
@@ -134,7 +135,8 @@ impl Shard {
             app,
             states,
             caches,
-            inherited_caches: inherited.unwrap_or_default(),
+            inherited_caches,
+            inherited_mesh,
             clock: ShardClock::new(),
             metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),

@@ -3,6 +3,7 @@
 mod access_log;
 mod admin;
 mod api;
+mod cache;
 mod core_map;
 mod http;
 mod server;
@@ -57,6 +58,11 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "store",
         about: "The database behind the API.",
         knobs: store::KNOBS,
+    },
+    Section {
+        name: "cache",
+        about: "The cache of the API's answers, which all shards have together.",
+        knobs: cache::KNOBS,
     },
     Section {
         name: "static",

@@ -38,6 +38,11 @@ fn keys_that_are_not_known_are_refused_with_the_nearest() {
         "server.toml:1: `http` is a section, not a key\n  cure: write it as a heading: [http]",
     );
     assert_refused(
+        "[cache]\nttl = 5\n",
+        "server.toml:2: unknown key `cache.ttl`\n  \
+         cure: did you mean `cache.ttl_ms`? (section [cache])",
+    );
+    assert_refused(
         "[core_map]\ncore = \"2-4\"\n",
         "server.toml:2: unknown key `core`\n  cure: did you mean `cores`?",
     );
@@ -60,6 +65,16 @@ fn values_that_do_not_fit_are_refused_with_their_line_and_what_would() {
             "[access_log]\nformat = \"xml\"\n",
             "server.toml:2: access_log.format is \"xml\", which is not valid\n  \
              cure: give \"off\", \"text\" or \"json\"",
+        ),
+        (
+            "[cache]\ncoherence = \"loose\"\n",
+            "server.toml:2: cache.coherence is \"loose\", which is not valid\n  \
+             cure: give \"strict\", \"lazy\" or \"off\"",
+        ),
+        (
+            "[cache]\n\nusers_bytes_max = 1\n",
+            "server.toml:3: cache.users_bytes_max is 1, out of range\n  \
+             cure: give a whole number from 4096 to 1099511627776, in bytes",
         ),
         (
             "server.listen = \"localhost\"\n",

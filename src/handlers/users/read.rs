@@ -5,7 +5,7 @@ use super::list_query::{ListRequest, NearRequest, parse_batch};
 use super::representation::{push_partial_user, push_user, push_user_at_distance, user_etag};
 use super::{USER, USERS, USERS_BATCH, USERS_NEAR, id_of, no_such_user};
 use crate::handlers::cache_control::CacheControl;
-use crate::handlers::cached::{Document, USERS_CACHE, USERS_TAG, answer_list};
+use crate::handlers::cached::{Document, USERS_CACHE, answer_list, list_tags};
 use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
 use crate::store::{Store, User};
@@ -23,7 +23,7 @@ pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, next))
     };
-    answer_list(&ctx, USERS, &[USERS_TAG], load).await
+    answer_list(&ctx, USERS, list_tags::USERS, load).await
 }
 
 /// `GET /api/users/{id}`. That there is none is kept too.
@@ -67,7 +67,7 @@ pub(super) async fn batch(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, None))
     };
-    answer_list(&ctx, USERS_BATCH, &[USERS_TAG], load).await
+    answer_list(&ctx, USERS_BATCH, list_tags::USERS, load).await
 }
 
 /// `GET /api/users/near`: users around a place, nearest first.
@@ -86,7 +86,7 @@ pub(super) async fn near(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, None))
     };
-    answer_list(&ctx, USERS_NEAR, &[USERS_TAG], load).await
+    answer_list(&ctx, USERS_NEAR, list_tags::USERS, load).await
 }
 
 /// The JSON of one user.

@@ -1,0 +1,86 @@
+//! Section `[cache]`: the cache of answers that all shards have together.
+
+use crate::cache::{CACHE_BYTES_MIN, Coherence};
+use crate::config::knob::{Knob, Valid, turns};
+use crate::config::value::words;
+
+words!(Coherence {
+    "strict" => Coherence::Strict,
+    "lazy" => Coherence::Lazy,
+    "off" => Coherence::Off,
+});
+
+pub(super) const KNOBS: &[Knob] = &[
+    Knob {
+        name: "cache.ttl_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(0, YEAR_MS),
+        what: "How long an answer is kept. With strict coherence every write through this server is seen\n\
+               at once, and this bounds only how long changes made outside of this process stay unseen:\n\
+               another process on the same database file, the sqlite3 shell, `corelane seed`. 0 turns\n\
+               caching off.",
+        cost: "answers that old after such changes; the shorter, the more often the database is asked.",
+        change: "up when nothing else writes to the database; down to what others' changes may take.",
+        ..turns!(api.cache.ttl_ms)
+    },
+    Knob {
+        name: "cache.negative_ttl_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(0, YEAR_MS),
+        what: "How long it is kept that there is no such user (404). 0 keeps that never.",
+        cost: "as ttl_ms.",
+        change: "up against clients that ask for what is not there.",
+        ..turns!(api.cache.negative_ttl_ms)
+    },
+    Knob {
+        name: "cache.stale_while_revalidate_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(0, YEAR_MS),
+        what: "How much longer an expired answer is served while one request loads it anew.",
+        cost: "answers older than ttl_ms by up to this much.",
+        change: "up when no reader may wait for the database.",
+        ..turns!(api.cache.stale_while_revalidate_ms)
+    },
+    Knob {
+        name: "cache.stale_if_error_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(0, YEAR_MS),
+        what: "How much longer an expired answer is served when the database fails.",
+        cost: "as stale_while_revalidate_ms, and it is not seen from outside that the database fails.",
+        change: "up when an old answer is better than none.",
+        ..turns!(api.cache.stale_if_error_ms)
+    },
+    Knob {
+        name: "cache.users_bytes_max",
+        unit: "bytes",
+        valid: Valid::Range(CACHE_BYTES_MIN, 1 << 40),
+        what: "Memory for single users, all shards together. Over it the least useful are dropped.",
+        cost: "that much, once warm. Copies on other shards share it; each has only its bookkeeping.",
+        change: "up while corelane_cache_evictions_total grows and the users asked for most do not fit.",
+        ..turns!(api.cache.users_bytes_max)
+    },
+    Knob {
+        name: "cache.lists_bytes_max",
+        unit: "bytes",
+        valid: Valid::Range(CACHE_BYTES_MIN, 1 << 40),
+        what: "Memory for posts and for whatever shows several rows, all shards together. Over it the\n\
+               least useful are dropped.",
+        cost: "as users_bytes_max.",
+        change: "as users_bytes_max.",
+        ..turns!(api.cache.lists_bytes_max)
+    },
+    Knob {
+        name: "cache.coherence",
+        valid: Valid::Words(&["strict", "lazy", "off"]),
+        what: "What other shards serve after a write. \"strict\": never an older value once it is answered;\n\
+               \"lazy\": the older one for as long as a message takes; \"off\": the older one until it\n\
+               expires, each shard for itself.",
+        cost: "strict: a write waits for a message to its key's home shard and back, and for one to each\n\
+               shard with a copy. off: a value is loaded once a shard and kept once a shard.",
+        change: "rarely; \"off\" shows what the others cost.",
+        ..turns!(api.cache.coherence)
+    },
+];
+
+/// Nothing is kept for longer than a year.
+const YEAR_MS: u64 = 31_536_000_000;
