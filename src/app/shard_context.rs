@@ -15,7 +15,7 @@ use crate::engine;
 use crate::ids::RequestIds;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
-use crate::metrics::{CacheSnapshot, MeshCounters, ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
 
 /// Everything a request may reach.
 pub(crate) struct ShardContext {
@@ -23,10 +23,6 @@ pub(crate) struct ShardContext {
     pub(crate) app: CompiledApp,
     pub(crate) states: States,
     pub(crate) caches: Rc<Caches>,
-    /// What was counted of the caches by a shard that died.
-    pub(crate) inherited_caches: Vec<CacheSnapshot>,
-    /// What such a shard counted of its lanes.
-    pub(crate) inherited_mesh: MeshCounters,
     pub(crate) clock: ShardClock,
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
@@ -61,8 +57,8 @@ impl ShardContext {
     /// This shard's numbers.
     pub(crate) fn snapshot(&self) -> ShardSnapshot {
         let mut snapshot = self.metrics.borrow().snapshot(&self.info.identity());
-        snapshot.caches = self.caches.snapshot(&self.inherited_caches);
-        snapshot.mesh = self.caches.mesh_snapshot(&self.inherited_mesh);
+        snapshot.caches = self.caches.snapshot();
+        snapshot.mesh = self.caches.mesh_snapshot();
         snapshot
     }
 

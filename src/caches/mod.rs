@@ -22,6 +22,7 @@ mod write;
 pub use cached::{Cached, Found, Lookup};
 pub use handle::Cache;
 pub(crate) use message::CacheMessage;
+pub(crate) use stats::Inherited;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
@@ -67,6 +68,7 @@ pub(crate) struct Caches {
     tokens: Cell<u64>,
     /// By cache.
     counters: Vec<RefCell<CacheCounters>>,
+    inherited: Inherited,
 }
 
 struct Inner {
@@ -90,6 +92,7 @@ impl Caches {
         me: usize,
         shards: usize,
         restarts: u32,
+        inherited: Inherited,
         rung: Rc<LocalEvent>,
     ) -> Rc<Self> {
         let mut endpoint = plan.fabric.attach(me);
@@ -122,6 +125,7 @@ impl Caches {
             refreshing: RefCell::default(),
             tokens: Cell::new((me as u64) << 48 | u64::from(restarts & 0xff) << 40),
             counters,
+            inherited,
             plan,
         });
         this.greet(&peers);

@@ -2,7 +2,6 @@
 //! without loading, setting, deleting, listing.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::cached::{Cached, Item, Lookup};
 use super::read::too_busy;
@@ -10,12 +9,9 @@ use super::{Cache, Caches, TAGS};
 use crate::Error;
 use crate::cache::{CacheKey, CacheValue};
 use crate::coherence::{Answer, Freshness, Hit};
-use crate::engine;
-use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::Message;
 
 use std::rc::Rc;
-use std::time::Instant;
 
 impl Cache {
     /// The value if it is cached, on this shard or anywhere; never loads it.
@@ -227,22 +223,9 @@ impl Caches {
 
     /// The keys of all shards whose value is fresh, with the tokens of tags.
     async fn keys_everywhere(&self, cache: u16) -> Vec<CacheKey> {
-        let mut waiting = Vec::new();
-        for shard in (0..self.shards).filter(|shard| *shard != self.me) {
-            let (sender, receiver) = engine::remote();
-            let message = Message::CacheKeys(cache, sender);
-            if self.plan.mesh.send(shard, message).is_ok() {
-                waiting.push(receiver);
-            }
-        }
+        let asked = self.gather(|reply| Message::CacheKeys(cache, reply)).await;
         let mut keys = self.keys_here(cache);
-        let deadline = Instant::now() + Duration::from_millis(METRICS_GATHER_TIMEOUT_MS);
-        for receiver in waiting {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if let Ok(Ok(more)) = engine::timeout(left, receiver).await {
-                keys.extend(more);
-            }
-        }
+        keys.extend(asked.into_iter().flatten());
         keys
     }
 

@@ -176,14 +176,19 @@ impl CacheGauges {
     }
 }
 
+impl CacheSnapshot {
+    /// Adds another shard's share of the same cache.
+    pub fn add(&mut self, share: &Self) {
+        self.counters.add(&share.counters);
+        self.gauges.add(&share.gauges);
+    }
+}
+
 /// Adds one shard's caches to those of others, by name.
 pub(super) fn add_caches(sums: &mut Vec<CacheSnapshot>, shard: &[CacheSnapshot]) {
     for cache in shard {
         match sums.iter_mut().find(|sum| sum.name == cache.name) {
-            Some(sum) => {
-                sum.counters.add(&cache.counters);
-                sum.gauges.add(&cache.gauges);
-            }
+            Some(sum) => sum.add(cache),
             None => sums.push(cache.clone()),
         }
     }

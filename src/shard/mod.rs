@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::app::{App, ShardContext, ShardInfo};
-use crate::caches::{CachePlan, Caches};
+use crate::caches::{CachePlan, Caches, Inherited};
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
@@ -121,8 +121,10 @@ impl Shard {
             Some(died) => ShardMetrics::resume(names, died),
             None => ShardMetrics::new(names),
         };
-        let inherited = start.inherited.map(|died| (died.caches, died.mesh));
-        let (inherited_caches, inherited_mesh) = inherited.unwrap_or_default();
+        let inherited = start.inherited.map(|died| Inherited {
+            caches: died.caches,
+            mesh: died.mesh,
+        });
         let ShardInfo {
             index,
             count,
@@ -130,13 +132,18 @@ impl Shard {
             ..
         } = start.info;
         // Last: from here on other shards count on this one.
-        let caches = Caches::attach(start.caches, index, count, restarts, caches_rung);
+        let caches = Caches::attach(
+            start.caches,
+            index,
+            count,
+            restarts,
+            inherited.unwrap_or_default(),
+            caches_rung,
+        );
         let context = ShardContext {
             app,
             states,
             caches,
-            inherited_caches,
-            inherited_mesh,
             clock: ShardClock::new(),
             metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
