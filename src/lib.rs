@@ -104,6 +104,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # One cache for all shards
+//!
+//! [`App::cache`] declares a cache, [`Ctx::cache`] reaches it from any shard. A
+//! value is loaded once, whichever shards ask for it at once, and copied to the
+//! shards that use it; a write calls all copies in before it begins, so that
+//! nobody is answered with the old value once it has been acknowledged. There
+//! is an example at [`Cache`].
+//!
 //! # Streaming, both ways
 //!
 //! A request body is read from the socket only as fast as it is asked for, a

@@ -2,6 +2,7 @@
 //! without loading, setting, deleting, listing.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::cached::{Cached, Item, Lookup};
 use super::read::too_busy;
@@ -10,8 +11,6 @@ use crate::Error;
 use crate::cache::{CacheKey, CacheValue};
 use crate::coherence::{Answer, Freshness, Hit};
 use crate::mesh::Message;
-
-use std::rc::Rc;
 
 impl Cache {
     /// The value if it is cached, on this shard or anywhere; never loads it.
