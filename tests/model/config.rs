@@ -3,8 +3,8 @@
 
 use corelane::coherence::WriteMode;
 
-use crate::properties::Witness;
 use crate::steps::What;
+use crate::witness::Witness;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -16,6 +16,8 @@ pub(crate) struct Config {
     pub(crate) holder_room: usize,
     pub(crate) home_room: usize,
     pub(crate) mode: WriteMode,
+    /// Every shard begins with a copy of the first key.
+    pub(crate) is_warm: bool,
     pub(crate) left: Left,
     /// How the harness itself is broken, to see that it is noticed.
     pub(crate) fault: Fault,
@@ -81,6 +83,7 @@ impl Config {
             holder_room: 2,
             home_room: 2,
             mode: WriteMode::Exclusive,
+            is_warm: false,
             left,
             fault: Fault::None,
             witnesses: &[],

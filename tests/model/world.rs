@@ -15,6 +15,7 @@ use corelane::coherence::{
 
 use crate::config::{Config, Left};
 use crate::shelf::{Key, Room};
+use crate::steps::{Step, What};
 
 /// The number of the commit that wrote it.
 pub(crate) type Value = u8;
@@ -87,7 +88,9 @@ pub(crate) struct Client {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Doing {
     /// Waits for a value of at least `floor`.
-    Read { floor: Value },
+    Read {
+        floor: Value,
+    },
     /// Leads a load; `read` once the database has answered.
     Lead {
         floor: Value,
@@ -95,7 +98,9 @@ pub(crate) enum Doing {
         read: Option<Value>,
     },
     /// Waits for the lease.
-    Write { mode: WriteMode },
+    Write {
+        mode: WriteMode,
+    },
     /// Has the lease; `written` once the database has committed.
     Hold {
         id: WriteId,
@@ -104,7 +109,9 @@ pub(crate) enum Doing {
     },
     /// Something was written elsewhere; when the purge or flush is done,
     /// `written` is acknowledged.
-    Forget { written: Value },
+    Forget {
+        written: Value,
+    },
     Touch,
 }
 
@@ -141,7 +148,7 @@ impl<R: Rules> World<R> {
             floor: vec![0; keys],
             clients: BTreeMap::new(),
             late: Vec::new(),
-            left: config.left,
+            left: Left::default(),
             written_elsewhere: config.left.purges + config.left.flushes > 0,
             stale: None,
         };
@@ -154,7 +161,27 @@ impl<R: Rules> World<R> {
             }
             world.shards.push(Some(shard));
         }
+        if config.is_warm {
+            (0..count).for_each(|shard| world.warm(config, shard));
+        }
+        world.left = config.left;
         world
+    }
+
+    /// A read of the first key, and all that comes of it.
+    fn warm(&mut self, config: &Config, shard: usize) {
+        self.left = Left {
+            reads: 1,
+            ..Left::default()
+        };
+        let (key, what) = (0, What::Read);
+        let mut next = Some(Step::Begin { shard, key, what });
+        while let Some(step) = next {
+            self.carry_out(config, step);
+            let mut steps = Vec::new();
+            self.steps(false, &mut steps);
+            next = steps.into_iter().find(Step::is_due);
+        }
     }
 
     pub(crate) fn living(&self) -> impl Iterator<Item = (usize, &Shard<R>)> {
