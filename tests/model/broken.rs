@@ -1,17 +1,12 @@
 //! That the check bites: with a rule, a lane or the death protocol broken, it
 //! finds a way to a stale read, and shows the shortest one.
 
-use corelane::coherence::Rules;
+use corelane::coherence::{Rules, Sound};
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::config::{Config, Fault, Left};
 use crate::properties::Machine;
 use crate::steps::Step;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Sound;
-
-impl Rules for Sound {}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct GrantsBeforeAcks;

@@ -32,7 +32,8 @@ fn wanted() -> Size {
 fn explore(size: Size, config: Config) {
     let name = config.name;
     if size > wanted() {
-        println!("{name}: left out, CORELANE_MODEL={size:?} explores it");
+        let size = format!("{size:?}").to_lowercase();
+        println!("{name}: left out, CORELANE_MODEL={size} explores it");
         return;
     }
     let begun = Instant::now();
@@ -50,8 +51,9 @@ fn explore(size: Size, config: Config) {
         let found = checker.discovery(property.name);
         match found {
             Some(path) if property.expectation.discovery_is_failure() => {
-                let steps = path.into_actions();
-                panic!("{name}: broken: {}, by {steps:#?}", property.name);
+                let steps = path.into_actions().into_iter();
+                let way: Vec<String> = steps.map(|step| format!("\n    {step:?}")).collect();
+                panic!("{name}: broken: {}, by{}", property.name, way.concat());
             }
             None if !property.expectation.discovery_is_failure() => {
                 panic!("{name}: never seen: {}", property.name);
