@@ -9,7 +9,8 @@
 //! Plain `cargo test` explores the smallest configurations. All of them, as
 //! `tests/run model` does, and larger ones by hand (minutes, gigabytes):
 //!
-//!   CORELANE_MODEL=full cargo test --profile sim --test model -- --nocapture
+//!   CORELANE_MODEL=full cargo test --profile sim --test model -- --nocapture \
+//!       --test-threads 1
 //!   CORELANE_MODEL=long cargo test --profile sim --test model -- --nocapture \
 //!       --test-threads 1
 
