@@ -53,6 +53,9 @@ impl<R: Rules + Send + Sync> Model for Machine<R> {
             Property::always("every copy is listed", |model: &Self, world: &World<R>| {
                 world.lists_every_copy(&model.config)
             }),
+            Property::always("every copy is current", |_, world: &World<R>| {
+                world.has_no_old_copy()
+            }),
             Property::always("nobody is left waiting", |_, world: &World<R>| {
                 world.leaves_nobody_waiting()
             }),
@@ -72,6 +75,26 @@ impl<R: Rules> World<R> {
             self.living()
                 .all(|(_, shard)| shard.holder.look_up(&client.key, self.now_ms).is_none())
         })
+    }
+
+    /// Copies are gone before the database changes, and none comes, nor is there
+    /// one in a directory, while a write may still happen. Not so while a purge
+    /// or flush is on its way that follows a write made elsewhere.
+    fn has_no_old_copy(&self) -> bool {
+        self.living().all(|(_, shard)| {
+            (0..).zip(&self.database).all(|(key, current)| {
+                let copy = shard.holder.look_up(&key, self.now_ms);
+                let entry = shard.home.shelf().find(&key).map(|entry| &entry.replica);
+                let entry = entry.filter(|entry| entry.freshness.is_fresh(self.now_ms));
+                let mut found = copy.map(|(_, copy)| copy).into_iter().chain(entry);
+                found.all(|replica| replica.value == *current) || self.awaits_purge(key)
+            })
+        })
+    }
+
+    fn awaits_purge(&self, key: Key) -> bool {
+        let mut clients = self.clients.values();
+        clients.any(|client| client.key == key && matches!(client.doing, Doing::Forget { .. }))
     }
 
     /// The directory is inclusive: a copy that may be served is listed by its

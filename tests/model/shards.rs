@@ -157,6 +157,7 @@ impl<R: Rules> World<R> {
     /// All it was doing ends, except what the database was asked to do.
     pub(crate) fn die(&mut self, dead: usize) {
         self.shards[dead] = None;
+        self.died.insert(dead);
         let until_ms = self.now_ms + STEP_MS;
         let gone = self.clients.iter().filter(|(_, c)| c.shard == dead);
         for id in gone.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -177,17 +178,21 @@ impl<R: Rules> World<R> {
         }
     }
 
+    /// It knows who lives; they have yet to be told of it.
     pub(crate) fn restart(&mut self, config: &Config, me: usize) {
-        let mut shard = Shard::new(config, me, 1, self.now_ms);
+        let peers: ShardSet = self.living().map(|(peer, _)| peer).collect();
+        let mut shard = Shard::new(config, me, peers.clone(), 1, self.now_ms);
         if config.fault == Fault::ServesBeforeHello {
             let shelf = Room::for_entries(config.home_room);
             shard.home = Home::new(me, ShardSet::new(), 1, shelf, STEP_MS, self.now_ms);
-            for peer in (0..config.shards).filter(|peer| *peer != me) {
-                shard.home.peer_up(peer);
-            }
+            peers.iter().for_each(|peer| shard.home.peer_up(peer));
         }
         self.shards[me] = Some(shard);
         for other in (0..self.shards.len()).filter(|other| *other != me) {
+            *self.link_mut(me, other) = match peers.contains(other) {
+                true => Link::Open,
+                false => Link::Down,
+            };
             let link = self.link_mut(other, me);
             *link = match *link {
                 Link::DownUntold => Link::DownAndUpUntold,

@@ -120,6 +120,88 @@ fn a_write_in_doubt() {
     );
 }
 
+/// The late write comes between a later one and the end of its lease.
+#[test]
+fn a_write_after_one_in_doubt() {
+    let left = Left {
+        reads: 1,
+        writes: 2,
+        doubts: 1,
+        ticks: 1,
+        ..Left::default()
+    };
+    let witnesses = &[Doubt, LateCommit, Bypass];
+    explore(
+        Size::Full,
+        Config {
+            witnesses,
+            ..Config::pair("a write after one in doubt", left)
+        },
+    );
+}
+
+/// A home dies, and a writer that it knew of does not know how it ended.
+#[test]
+fn a_death_and_a_doubt() {
+    let left = Left {
+        reads: 1,
+        writes: 1,
+        deaths: 1,
+        doubts: 1,
+        ticks: 2,
+        ..Left::default()
+    };
+    let witnesses = &[DiedWriting, HomeDiedUnderWriter, LateCommit];
+    explore(
+        Size::Full,
+        Config {
+            witnesses,
+            ..Config::pair("a death and a doubt", left)
+        },
+    );
+}
+
+/// A write in doubt comes late; the home dies that knew of it when it granted
+/// another.
+#[test]
+fn a_death_between_writes() {
+    let left = Left {
+        writes: 2,
+        deaths: 1,
+        doubts: 1,
+        ticks: 1,
+        ..Left::default()
+    };
+    let witnesses = &[DiedWriting, HomeDiedUnderWriter];
+    explore(
+        Size::Full,
+        Config {
+            witnesses,
+            ..Config::pair("a death between writes", left)
+        },
+    );
+}
+
+/// A home dies, then a writer before it has told the successor of its write.
+#[test]
+fn two_deaths() {
+    let left = Left {
+        reads: 1,
+        writes: 1,
+        deaths: 2,
+        ticks: 1,
+        ..Left::default()
+    };
+    let witnesses = &[DiedWriting, HomeDiedUnderWriter];
+    explore(
+        Size::Full,
+        Config {
+            witnesses,
+            ..Config::pair("two deaths", left)
+        },
+    );
+}
+
 #[test]
 fn two_writers() {
     let left = Left {
@@ -433,7 +515,7 @@ fn more_of_everything() {
     };
     let warm = Config {
         is_warm: true,
-        ..Config::pair("a death between writes", left)
+        ..Config::pair("a death between writes and reads", left)
     };
     explore(Size::Long, warm);
     let left = Left {

@@ -209,7 +209,9 @@ impl<R: corelane::coherence::Rules> World<R> {
         for (index, shard) in self.shards.iter().enumerate() {
             match shard {
                 None => steps.push(Step::Restart(index)),
-                Some(_) if self.left.deaths > 0 => steps.push(Step::Die(index)),
+                Some(_) if self.left.deaths > 0 && !self.died.contains(index) => {
+                    steps.push(Step::Die(index));
+                }
                 Some(_) => {}
             }
         }

@@ -31,6 +31,8 @@ pub(crate) struct World<R: Rules> {
     pub(crate) now_ms: Millis,
     /// None while a shard is dead.
     pub(crate) shards: Vec<Option<Shard<R>>>,
+    /// Those that have died once; they do not die again.
+    pub(crate) died: ShardSet,
     /// From each shard (row) to each (column), itself among them.
     pub(crate) requests: Vec<VecDeque<Request<Key>>>,
     pub(crate) replies: Vec<VecDeque<Said>>,
@@ -123,8 +125,13 @@ pub(crate) struct Stale {
 }
 
 impl<R: Rules> Shard<R> {
-    pub(crate) fn new(config: &Config, me: usize, incarnation: u32, now_ms: Millis) -> Self {
-        let peers: ShardSet = (0..config.shards).filter(|other| *other != me).collect();
+    pub(crate) fn new(
+        config: &Config,
+        me: usize,
+        peers: ShardSet,
+        incarnation: u32,
+        now_ms: Millis,
+    ) -> Self {
         let shelf = Room::for_entries(config.holder_room);
         let holder = Holder::new(me, config.shards, peers.clone(), shelf);
         let shelf = Room::for_entries(config.home_room);
@@ -141,6 +148,7 @@ impl<R: Rules> World<R> {
         let mut world = Self {
             now_ms: STEP_MS,
             shards: Vec::new(),
+            died: ShardSet::new(),
             requests: vec![VecDeque::new(); count * count],
             replies: vec![VecDeque::new(); count * count],
             links: vec![Link::Open; count * count],
@@ -153,8 +161,9 @@ impl<R: Rules> World<R> {
             stale: None,
         };
         for me in 0..count {
-            let mut shard = Shard::new(config, me, 0, world.now_ms);
-            for peer in (0..count).filter(|peer| *peer != me) {
+            let peers: ShardSet = (0..count).filter(|peer| *peer != me).collect();
+            let mut shard = Shard::new(config, me, peers.clone(), 0, world.now_ms);
+            for peer in peers.iter() {
                 let writes = Vec::new();
                 let hello = ToHome::Hello { writes };
                 shard.home.on_message(peer, hello, world.now_ms);
