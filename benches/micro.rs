@@ -1,23 +1,29 @@
 //! What one request costs in the parts that need no socket: parsing its head,
 //! finding its route, encoding its answer, recording it, and the conditional
-//! and path logic of static files.
+//! and path logic of static files; and what a message to another shard costs.
 //!
 //! `cargo bench --bench micro [-- FILTER]`; `-- --test` only runs each case
 //! once. The cache of static files belongs to a shard and is seen from outside
 //! only: what a hit costs is measured through a socket.
 
+#[path = "support/hop.rs"]
+mod hop;
+
 use std::hint::black_box;
+use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use corelane::http1::{
     BodyDecoder, BodyFraming, ConnectionHeader, HeadLimits, HeadParser, RequestHead,
-    ResponseFraming, ResponseHead, Version, encode_head,
+    ResponseFraming, ResponseHead, Version, encode_field, encode_head,
 };
 use corelane::limits::HttpLimits;
 use corelane::metrics::{RouteIndex, RouteName, ShardMetrics};
 use corelane::router::{Match, Params, Router};
 use corelane::semantics::{Conditions, ETag, Validators, evaluate, parse_ranges};
 use corelane::static_path::{PathRules, resolve};
+use corelane::{PreparedResponse, Response};
 use criterion::Criterion;
 use http::{HeaderValue, Method, StatusCode, header};
 
@@ -29,8 +35,11 @@ fn main() {
     parse(&mut bench);
     route(&mut bench);
     encode(&mut bench);
+    encode_whole(&mut bench);
+    respond(&mut bench);
     record(&mut bench);
     semantics(&mut bench);
+    mesh_hop(&mut bench);
     bench.final_summary();
 }
 
@@ -118,6 +127,7 @@ fn encode(bench: &mut Criterion) {
             let head = ResponseHead {
                 status: StatusCode::OK,
                 version: Version::Http11,
+                lines: &[],
                 headers: black_box(&headers),
                 framing: ResponseFraming::Length(169),
                 connection: ConnectionHeader::Omit,
@@ -127,6 +137,73 @@ fn encode(bench: &mut Criterion) {
             encode_head(&mut out, &head);
             out.len()
         })
+    });
+}
+
+/// A response with four headers and a body of a KiB, three ways: its fields one
+/// by one, copied from where they were encoded once, and that with a line of
+/// the cache's; each body copied behind its head, as the shard does.
+fn encode_whole(bench: &mut Criterion) {
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
+        (header::ETAG, HeaderValue::from_static("\"u42-v1\"")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (
+            header::LAST_MODIFIED,
+            HeaderValue::from_static("Sat, 29 Oct 1994 19:43:31 GMT"),
+        ),
+    ];
+    let mut lines = Vec::new();
+    for (name, value) in &headers {
+        encode_field(&mut lines, name.as_str(), value.as_bytes());
+    }
+    let cache_line = b"x-cache: HIT\r\ncache-status: corelane; hit; detail=l1\r\n";
+    let both: [&[u8]; 2] = [&lines, cache_line];
+    let body = vec![b'x'; 1024];
+    let mut out = Vec::with_capacity(4_096);
+    for (name, lines, headers) in [
+        ("encode/plain", &[][..], &headers[..]),
+        ("encode/prepared", &both[..1], &[]),
+        ("encode/prepared, cache line", &both, &[]),
+    ] {
+        bench.bench_function(name, |b| {
+            b.iter(|| {
+                out.clear();
+                let head = ResponseHead {
+                    status: StatusCode::OK,
+                    version: Version::Http11,
+                    lines: black_box(lines),
+                    headers: black_box(headers),
+                    framing: ResponseFraming::Length(black_box(&body).len() as u64),
+                    connection: ConnectionHeader::Omit,
+                    date: b"Sat, 29 Oct 1994 19:43:31 GMT",
+                    extra: &[],
+                };
+                encode_head(&mut out, &head);
+                out.extend_from_slice(black_box(&body));
+                out.len()
+            })
+        });
+    }
+}
+
+/// What a handler does to answer with four headers: build them, or count a
+/// reference. Without the copies into the output, which `encode_whole` has.
+fn respond(bench: &mut Criterion) {
+    let build = || {
+        Response::with_body("application/json", Bytes::from_static(&[b'x'; 1024]))
+            .header("etag", "\"u42-v1\"")
+            .header("cache-control", "no-cache")
+            .header("last-modified", "Sat, 29 Oct 1994 19:43:31 GMT")
+    };
+    let prepared = PreparedResponse::new(build()).expect("it may be kept");
+    let prepared = Rc::new(prepared);
+    bench.bench_function("respond/plain", |b| b.iter(|| drop(black_box(build()))));
+    bench.bench_function("respond/prepared", |b| {
+        b.iter(|| drop(black_box(Response::prepared(black_box(&prepared).clone()))))
     });
 }
 
@@ -163,5 +240,17 @@ fn semantics(bench: &mut Criterion) {
     });
     bench.bench_function("static path/encoded", |b| {
         b.iter(|| resolve(black_box("css/my%20app.css"), PathRules::default()).is_ok())
+    });
+}
+
+fn mesh_hop(bench: &mut Criterion) {
+    bench.bench_function("mesh hop/message in a batch of 64, one thread", |b| {
+        b.iter_custom(|messages| hop::batches(messages, 64))
+    });
+    bench.bench_function("mesh hop/round trip, both busy", |b| {
+        b.iter_custom(|rounds| hop::round_trips(rounds, hop::Idle::Spins))
+    });
+    bench.bench_function("mesh hop/round trip, both parked", |b| {
+        b.iter_custom(|rounds| hop::round_trips(rounds, hop::Idle::Parks))
     });
 }

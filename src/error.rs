@@ -42,8 +42,10 @@ impl FieldError {
 }
 
 /// What a handler returns instead of a response.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     status: StatusCode,
     blame: Blame,
@@ -52,6 +54,7 @@ struct Inner {
     fields: Vec<FieldError>,
     headers: Vec<(HeaderName, HeaderValue)>,
     problem_type: Option<&'static str>,
+    nothing_done: bool,
 }
 
 impl Error {
@@ -71,6 +74,7 @@ impl Error {
             fields: Vec::new(),
             headers: Vec::new(),
             problem_type: None,
+            nothing_done: blame == Blame::Client,
         }))
     }
 
@@ -145,6 +149,19 @@ impl Error {
     pub fn with_blame(mut self, blame: Blame) -> Self {
         self.0.blame = blame;
         self
+    }
+
+    /// Says that nothing was written, and never will be, by the request that
+    /// failed. Errors that are the client's say so anyway.
+    #[must_use]
+    pub fn nothing_done(mut self) -> Self {
+        self.0.nothing_done = true;
+        self
+    }
+
+    /// Whether it is certain that nothing was written.
+    pub fn is_nothing_done(&self) -> bool {
+        self.0.nothing_done
     }
 
     /// Status of the response.

@@ -46,6 +46,12 @@ pub(crate) fn boot_id() -> u32 {
     hasher.finish() as u32
 }
 
+/// A number nobody outside can guess.
+pub(crate) fn random_seed() -> u64 {
+    let state = std::collections::hash_map::RandomState::new();
+    state.build_hasher().finish()
+}
+
 /// Whether a client's request id may be echoed and logged as it is: 1 to 64
 /// characters of `A-Z a-z 0-9 - _ . : +  / =`.
 pub(crate) fn is_acceptable_request_id(id: &[u8]) -> bool {

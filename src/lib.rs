@@ -10,10 +10,10 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh
+//! floor 3  resources  store  mesh  caches
 //! floor 2  machine    topology  engine  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
-//!                     backoff coherence
+//!                     backoff coherence cache
 //! floor 0  ground     error limits clock ids
 //! ```
 //!
@@ -154,6 +154,7 @@ pub mod limits;
 
 pub mod access_log;
 pub mod backoff;
+pub mod cache;
 pub mod coherence;
 pub mod http1;
 pub mod metrics;
@@ -167,7 +168,10 @@ pub mod log_sink;
 pub(crate) mod process_stats;
 pub mod topology;
 
-pub(crate) mod mesh;
+// Public for `benches/micro.rs`, which measures the lanes; not part of the API.
+#[doc(hidden)]
+pub(crate) mod caches;
+pub mod mesh;
 pub mod store;
 
 pub mod app;
@@ -179,8 +183,10 @@ pub mod config;
 pub mod server;
 
 pub use app::{
-    App, AppError, Body, Ctx, Handler, Middleware, Next, RequestBody, Response, Route, ShardInfo,
+    App, AppError, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody, Response,
+    Route, ShardInfo,
 };
+pub use caches::{Cache, Cached, Found, Lookup};
 pub use error::Error;
 pub use server::{Server, ServerHandle};
 

@@ -113,6 +113,18 @@ pub const ACCEPTS_PER_TURN_MAX: u32 = 64;
 /// 503 answers to connections over the limit under way at once, per shard;
 /// past it such connections are closed without an answer.
 pub const OVERLOAD_ANSWERS_MAX: usize = 64;
+/// Connections through the admin listener, which have no part in
+/// `connections_per_shard_max`: an operator gets in when the public side is
+/// full, and cannot fill it. Over it: 503 with Retry-After, then close.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Connections that may wait to be accepted by the admin listener.
+pub const ADMIN_BACKLOG: u32 = 64;
+/// Shortest admin token, bytes: 16 random ones cannot be guessed over a
+/// network.
+pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
+/// Longest admin token, bytes; it must fit the smallest request head that can
+/// be configured.
+pub const ADMIN_TOKEN_BYTES_MAX: usize = 512;
 /// How long accepting pauses when descriptors or memory have run out.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// How long a drain waits for the first request of a connection that has just
@@ -133,6 +145,41 @@ pub const RANGES_MAX: usize = 16;
 /// Control messages waiting for a shard (metrics, drain). Full: the sender is
 /// told at once.
 pub const SHARD_INBOX_MESSAGES_MAX: usize = 256;
+/// Messages one lane between two shards holds. Full: the sender keeps them in
+/// order on its own side.
+pub const LANE_MESSAGES_MAX: usize = 1_024;
+/// See [`LANE_MESSAGES_MAX`]; what a lane holds on a machine of many shards.
+pub const LANE_MESSAGES_MIN: usize = 16;
+/// Messages that all lanes of a process hold together; past 181 shards
+/// [`LANE_MESSAGES_MIN`] wins over it.
+pub const LANES_TOTAL_MESSAGES_MAX: usize = 1 << 20;
+/// Requests to one peer that wait at the sender because the lane is full. Over
+/// it: refused at once.
+pub const LANE_REQUESTS_WAITING_MAX: usize = 4_096;
+/// Requests of other shards taken in one go before the shard's own work gets a
+/// turn.
+pub const LANE_REQUESTS_PER_TURN_MAX: usize = 256;
+/// Requests of one shard that wait for an answer about a cache. Over it: 503.
+pub const CACHE_WAITS_MAX: usize = 65_536;
+/// Bytes of a cache's key. What has a longer one is loaded and not kept.
+pub const CACHE_KEY_BYTES_MAX: usize = KIB;
+/// How long a request waits for a cache's home or for another's load; a read
+/// then loads for itself, a write is answered 503.
+pub const CACHE_WAIT_MS: u64 = 5_000;
+/// How long a key is kept nowhere after a write whose outcome is not known, and
+/// all keys of a shard after it was restarted: as long as such a write could
+/// still happen. Longer than the store waits for locks
+/// (`store.busy_timeout_ms`) and than a shard takes to end.
+pub const CACHE_DOUBT_MS: u64 = 10_000;
+/// How soon a request to the home of a key is repeated after the home died.
+pub const CACHE_HOME_RETRY_MS: u64 = 20;
+/// Replies of one shard that wait for room in a lane; over it the shard takes
+/// no more requests from others until there is room.
+pub const CACHE_REPLIES_WAITING_MAX: usize = 4_096;
+/// Turns of carrying messages before the other tasks of the shard get one.
+pub const CACHE_TURNS_IN_A_ROW_MAX: u32 = 4;
+/// Memory of the tags' tokens, for each shard, bytes.
+pub const CACHE_TAGS_BYTES: u64 = 256 * KIB as u64;
 /// Jobs waiting for the blocking pool, process-wide. Full: 503.
 pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
 /// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
@@ -240,7 +287,23 @@ const _: () = assert!(2 * (4 * USER_NAME_CHARS_MAX + 48) <= CURSOR_TEXT_BYTES_MA
 const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
 const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
 const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());
+const _: () = assert!(ADMIN_TOKEN_BYTES_MIN < ADMIN_TOKEN_BYTES_MAX);
+const _: () = assert!(ADMIN_TOKEN_BYTES_MAX <= KIB / 2, "a head of 1 KiB");
 const _: () = assert!(RING_ENTRIES_MIN < RING_ENTRIES_MAX);
+const _: () = assert!(0 < LANE_MESSAGES_MIN && LANE_MESSAGES_MIN <= LANE_MESSAGES_MAX);
+const _: () = assert!(
+    2 * 2 * 2 * LANE_MESSAGES_MAX <= LANES_TOTAL_MESSAGES_MAX,
+    "two classes between two shards get full lanes"
+);
+const _: () = assert!(
+    2 * 181 * 181 * LANE_MESSAGES_MIN <= LANES_TOTAL_MESSAGES_MAX,
+    "the total holds for up to 181 shards"
+);
+const _: () = assert!(0 < LANE_REQUESTS_PER_TURN_MAX);
+const _: () = assert!(
+    LANE_MESSAGES_MAX <= LANE_REQUESTS_WAITING_MAX,
+    "a sender outlasts a receiver that is one full lane behind"
+);
 const _: () = assert!(
     CPU_IDS_MAX / 2 * 5 <= CORE_LIST_BYTES_MAX,
     "every second id, each `1022,`"

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::cache::CacheOptionsError;
 use crate::router::RouteError;
 
 /// What [`App::check`](super::App::check) found; each message names the cure.
@@ -17,10 +18,22 @@ pub enum AppError {
         /// What is wrong and what would be right.
         reason: &'static str,
     },
+    /// An app cannot be the admin app of another like this.
+    Admin {
+        /// What is wrong and what would be right.
+        reason: &'static str,
+    },
     /// Two states have the same type, by which handlers ask for it.
     StateTwice {
         /// The type.
         type_name: &'static str,
+    },
+    /// The options of a cache cannot be used.
+    Cache(CacheOptionsError),
+    /// Two caches have the same name.
+    CacheTwice {
+        /// The name.
+        name: String,
     },
     /// A state was declared as required and is not there.
     StateMissing {
@@ -34,9 +47,15 @@ impl fmt::Display for AppError {
         match self {
             Self::Route(error) => error.fmt(f),
             Self::Nest { prefix, reason } => write!(f, "nesting at {prefix:?}: {reason}"),
+            Self::Admin { reason } => write!(f, "the admin app: {reason}"),
             Self::StateTwice { type_name } => write!(
                 f,
                 "two states have the type {type_name}: wrap one of them in a type of its own"
+            ),
+            Self::Cache(error) => error.fmt(f),
+            Self::CacheTwice { name } => write!(
+                f,
+                "two caches have the name {name:?}: give one of them another"
             ),
             Self::StateMissing { type_name } => write!(
                 f,

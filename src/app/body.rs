@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
+use super::prepared::SharedResponse;
 use crate::Error;
 
 /// A response body.
@@ -21,6 +22,7 @@ pub(crate) enum BodyKind {
     Empty,
     Bytes(Bytes),
     Vec(Vec<u8>),
+    Prepared(SharedResponse),
     Stream {
         stream: ByteStream,
         length: Option<u64>,
@@ -62,6 +64,7 @@ impl Body {
             BodyKind::Empty => Some(0),
             BodyKind::Bytes(bytes) => Some(bytes.len() as u64),
             BodyKind::Vec(bytes) => Some(bytes.len() as u64),
+            BodyKind::Prepared(response) => Some(response.body().len() as u64),
             BodyKind::Stream { length, .. } => *length,
         }
     }
@@ -72,8 +75,13 @@ impl Body {
             BodyKind::Empty => Some(b""),
             BodyKind::Bytes(bytes) => Some(bytes),
             BodyKind::Vec(bytes) => Some(bytes),
+            BodyKind::Prepared(response) => Some(response.body()),
             BodyKind::Stream { .. } => None,
         }
+    }
+
+    pub(super) fn of_kind(kind: BodyKind) -> Self {
+        Self(kind)
     }
 
     pub(crate) fn is_stream(&self) -> bool {

@@ -4,18 +4,17 @@
 
 use std::any::{Any, TypeId};
 use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::Method;
 
-use super::compiled::{CompiledApp, RouteEntry};
-use super::{AppError, Handler, Middleware};
+use super::states::{StateBuilder, StateType};
+use super::{AppError, Door, Handler, Middleware, Route};
 use crate::Error;
+use crate::cache::CacheOptions;
 use crate::engine::EngineKind;
-use crate::metrics::{RouteName, ShardIdentity};
-use crate::router::Router;
+use crate::metrics::ShardIdentity;
 
 /// Routes, per-shard state and middleware.
 ///
@@ -31,13 +30,16 @@ use crate::router::Router;
 /// ```
 #[derive(Default)]
 pub struct App {
-    routes: Vec<Route>,
-    states: Vec<StateBuilder>,
-    required_states: Vec<StateType>,
-    middleware: Vec<Arc<dyn Middleware>>,
-    fallback: Option<Arc<dyn Handler>>,
+    pub(super) routes: Vec<Route>,
+    pub(super) states: Vec<StateBuilder>,
+    pub(super) required_states: Vec<StateType>,
+    pub(super) caches: Vec<CacheOptions>,
+    pub(super) middleware: Vec<Arc<dyn Middleware>>,
+    pub(super) fallback: Option<Arc<dyn Handler>>,
+    /// Middleware of the admin app, if there is one; its routes are in `routes`.
+    pub(super) admin: Option<Vec<Arc<dyn Middleware>>>,
     /// What was found wrong while building, told by `check`.
-    faults: Vec<AppError>,
+    pub(super) faults: Vec<AppError>,
 }
 
 /// Where a piece of per-shard state is being built.
@@ -132,6 +134,14 @@ impl App {
                 })
             }),
         });
+        self
+    }
+
+    /// Adds a cache: one for all shards, which handlers reach with
+    /// [`Ctx::cache`](super::Ctx::cache). See [`Cache`](crate::Cache).
+    #[must_use]
+    pub fn cache(mut self, options: CacheOptions) -> Self {
+        self.caches.push(options);
         self
     }
 
@@ -242,6 +252,8 @@ impl App {
             Some("a prefix begins with `/` and does not end with it, such as `/api`")
         } else if inner.fallback.is_some() {
             Some("only the outermost app has a fallback; give it a route `/{*rest}` instead")
+        } else if inner.admin.is_some() {
+            Some("only the outermost app has an admin app")
         } else {
             None
         };
@@ -249,12 +261,82 @@ impl App {
             let prefix = prefix.to_owned();
             self.faults.push(AppError::Nest { prefix, reason });
         }
+        self.take_in(inner, |route| {
+            route.pattern = match route.pattern.as_str() {
+                "/" => prefix.to_owned(),
+                pattern => format!("{prefix}{pattern}"),
+            };
+        });
+        self
+    }
+
+    /// Answers the routes of `inner` on the admin listener, and nowhere else:
+    /// no request that came in through the public listener reaches them, and
+    /// none of the admin listener's reaches any other route. Only `inner`'s
+    /// middleware stands around them. State is the whole server's, whichever
+    /// app brought it; the metrics name these routes `admin:/path`.
+    ///
+    /// The server listens for them when its options say where:
+    /// [`ServerOptions::admin`](crate::server::ServerOptions::admin), which
+    /// also says who may come in.
+    ///
+    /// ```
+    /// use corelane::{App, Ctx, Error, Response, Server};
+    ///
+    /// async fn uptime(ctx: Ctx) -> Result<Response, Error> {
+    ///     Ok(Response::text(format!("{} ms\n", ctx.uptime_ms())))
+    /// }
+    ///
+    /// let admin = App::new().get("/uptime", uptime);
+    /// let app = App::new()
+    ///     .get("/", async |_| Ok(Response::text("open to all\n")))
+    ///     .admin(admin);
+    /// let server = Server::new(app).admin_listen(([127, 0, 0, 1], 0));
+    /// # let server = server.listen(([127, 0, 0, 1], 0)).shards(1).unpinned();
+    /// let server = server.start()?;
+    /// let operators_only = server.admin_addr().expect("asked for");
+    /// # for (address, path, status) in [
+    /// #     (operators_only, "/uptime", "200"),
+    /// #     (operators_only, "/", "404"),
+    /// #     (server.local_addr(), "/", "200"),
+    /// #     (server.local_addr(), "/uptime", "404"),
+    /// # ] {
+    /// #     use std::io::{Read, Write};
+    /// #     let mut stream = std::net::TcpStream::connect(address)?;
+    /// #     let lines = "Host: localhost\r\nConnection: close\r\n";
+    /// #     write!(stream, "GET {path} HTTP/1.1\r\n{lines}\r\n")?;
+    /// #     let mut answer = String::new();
+    /// #     stream.read_to_string(&mut answer)?;
+    /// #     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    /// # }
+    /// # server.drain();
+    /// server.wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn admin(mut self, inner: App) -> Self {
+        let reason = if self.admin.is_some() {
+            Some("it is given twice; put the routes of both into one app")
+        } else if inner.admin.is_some() {
+            Some("it has an admin app of its own; only the outermost app has one")
+        } else if inner.fallback.is_some() {
+            Some("only the outermost app has a fallback; give it a route `/{*rest}` instead")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            self.faults.push(AppError::Admin { reason });
+        }
+        self.admin = Some(inner.middleware.clone());
+        self.take_in(inner, |route| route.door = Door::Admin);
+        self
+    }
+
+    /// Takes over all that `inner` has, its middleware around its own routes.
+    fn take_in(&mut self, inner: App, change: impl Fn(&mut Route)) {
         self.routes
             .extend(inner.routes.into_iter().map(|mut route| {
-                route.pattern = match route.pattern.as_str() {
-                    "/" => prefix.to_owned(),
-                    pattern => format!("{prefix}{pattern}"),
-                };
+                change(&mut route);
                 route
                     .middleware
                     .splice(0..0, inner.middleware.iter().cloned());
@@ -262,86 +344,8 @@ impl App {
             }));
         self.states.extend(inner.states);
         self.required_states.extend(inner.required_states);
+        self.caches.extend(inner.caches);
         self.faults.extend(inner.faults);
-        self
-    }
-
-    /// Checks what [`Server::start`](crate::Server::start) would refuse, for a
-    /// test of the program's own.
-    ///
-    /// # Errors
-    /// [`AppError`]: routes that conflict, patterns that are wrong, state that
-    /// is there twice or is required and missing.
-    pub fn check(&self) -> Result<(), AppError> {
-        self.compile().map(drop)
-    }
-
-    /// Checks the app and makes one shard's router of it.
-    pub(crate) fn compile(&self) -> Result<CompiledApp, AppError> {
-        if let Some(fault) = self.faults.first() {
-            return Err(fault.clone());
-        }
-        self.check_states()?;
-        let mut router = Router::new();
-        for (index, route) in self.routes.iter().enumerate() {
-            router.insert(route.method.clone(), &route.pattern, index)?;
-        }
-        let routes = self.routes.iter().map(|route| RouteEntry {
-            pattern: route.pattern.as_str().into(),
-            handler: route.handler.clone(),
-            middleware: self
-                .middleware
-                .iter()
-                .chain(&route.middleware)
-                .cloned()
-                .collect(),
-            body_bytes_max: route.body_bytes_max,
-        });
-        Ok(CompiledApp {
-            router,
-            routes: routes.collect(),
-            middleware: self.middleware.iter().cloned().collect(),
-            fallback: self.fallback.clone(),
-        })
-    }
-
-    fn check_states(&self) -> Result<(), AppError> {
-        for (index, state) in self.states.iter().enumerate() {
-            let type_name = state.of.name;
-            if self.states[..index]
-                .iter()
-                .any(|other| other.of.id == state.of.id)
-            {
-                return Err(AppError::StateTwice { type_name });
-            }
-        }
-        for required in &self.required_states {
-            let type_name = required.name;
-            if !self.states.iter().any(|state| state.of.id == required.id) {
-                return Err(AppError::StateMissing { type_name });
-            }
-        }
-        Ok(())
-    }
-
-    /// Names of the routes for the metrics, by route index.
-    pub(crate) fn route_names(&self) -> Vec<RouteName> {
-        self.routes
-            .iter()
-            .map(|route| RouteName::new(route.method.as_str(), &route.pattern))
-            .collect()
-    }
-
-    /// Builds this shard's state, in the order it was declared.
-    pub(crate) async fn build_states(&self, info: &ShardInfo) -> Result<States, Error> {
-        let mut states = Vec::with_capacity(self.states.len());
-        for builder in &self.states {
-            let built = (builder.build)(info.clone()).await.map_err(|error| {
-                Error::internal(format!("building the state {}: {error}", builder.of.name))
-            })?;
-            states.push(built);
-        }
-        Ok(States(states))
     }
 }
 
@@ -350,76 +354,5 @@ impl std::fmt::Debug for App {
         f.debug_list()
             .entries(self.routes.iter().map(|r| (&r.method, &r.pattern)))
             .finish()
-    }
-}
-
-/// A method, a pattern, a handler and the route's own limits.
-pub struct Route {
-    method: Method,
-    pattern: String,
-    handler: Arc<dyn Handler>,
-    middleware: Vec<Arc<dyn Middleware>>,
-    body_bytes_max: Option<u64>,
-}
-
-impl Route {
-    /// A route. Patterns are `/users`, `/users/{id}`, `/static/{*path}`.
-    pub fn new(method: Method, pattern: &str, handler: impl Handler) -> Self {
-        Self {
-            method,
-            pattern: pattern.to_owned(),
-            handler: Arc::new(handler),
-            middleware: Vec::new(),
-            body_bytes_max: None,
-        }
-    }
-
-    /// Adds middleware around this route alone, inside the app's. The first
-    /// added is the outermost.
-    #[must_use]
-    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
-        self.middleware.push(Arc::new(middleware));
-        self
-    }
-
-    /// Request bodies of this route may have up to `bytes` instead of the
-    /// server's limit.
-    #[must_use]
-    pub fn body_bytes_max(mut self, bytes: u64) -> Self {
-        self.body_bytes_max = Some(bytes);
-        self
-    }
-}
-
-type StateFuture = Pin<Box<dyn Future<Output = Result<(TypeId, Rc<dyn Any>), Error>>>>;
-
-struct StateBuilder {
-    of: StateType,
-    build: Box<dyn Fn(ShardInfo) -> StateFuture + Send + Sync>,
-}
-
-struct StateType {
-    id: TypeId,
-    name: &'static str,
-}
-
-impl StateType {
-    fn of<S: 'static>() -> Self {
-        Self {
-            id: TypeId::of::<S>(),
-            name: std::any::type_name::<S>(),
-        }
-    }
-}
-
-/// One shard's state, by type. A handful of entries: a scan beats hashing.
-#[derive(Default)]
-pub(crate) struct States(Vec<(TypeId, Rc<dyn Any>)>);
-
-impl States {
-    pub(crate) fn find<S: 'static>(&self) -> Option<Rc<S>> {
-        let wanted = TypeId::of::<S>();
-        let (_, state) = self.0.iter().find(|(id, _)| *id == wanted)?;
-        state.clone().downcast::<S>().ok()
     }
 }

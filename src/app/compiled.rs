@@ -7,15 +7,22 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::handler::{HandlerFuture, MiddlewareChain, run_chain};
-use super::{Ctx, Handler, Response};
+use super::{Ctx, Door, Handler, Response};
 use crate::Error;
 use crate::http1::RequestHead;
 use crate::router::{Match, Params, Router};
 
-/// One shard's router and chains.
+/// One shard's routers and chains.
 pub(crate) struct CompiledApp {
-    pub(super) router: Router<usize>,
+    pub(super) public: Entry,
+    pub(super) admin: Entry,
+    /// Of both doors, so that an index names one route of the whole app.
     pub(crate) routes: Vec<RouteEntry>,
+}
+
+/// What a door leads to.
+pub(super) struct Entry {
+    pub(super) router: Router<usize>,
     /// Around whatever has no route.
     pub(super) middleware: MiddlewareChain,
     pub(super) fallback: Option<Arc<dyn Handler>>,
@@ -41,13 +48,19 @@ pub(crate) enum Unrouted {
 }
 
 impl CompiledApp {
-    /// The index of the request's route.
-    pub(crate) fn route(&self, head: &RequestHead, params: &mut Params) -> Result<usize, Unrouted> {
+    /// The index of the route of a request that came in at `door`.
+    pub(crate) fn route(
+        &self,
+        door: Door,
+        head: &RequestHead,
+        params: &mut Params,
+    ) -> Result<usize, Unrouted> {
         if head.target() == "*" {
             let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
             return Err(Unrouted::Options { allow });
         }
-        match self.router.find(head.method(), head.path(), params) {
+        let router = &self.entry(door).router;
+        match router.find(head.method(), head.path(), params) {
             Match::Found(route) => Ok(*route),
             Match::MethodNotAllowed { allow } => {
                 let allow = HeaderValue::from_str(allow)
@@ -63,20 +76,35 @@ impl CompiledApp {
 
     /// Starts answering: middleware, then the handler, or for a request
     /// without a route the fallback or what HTTP asks for.
-    pub(crate) fn start(&self, routed: Result<usize, Unrouted>, ctx: Ctx) -> HandlerFuture {
-        match (routed, &self.fallback) {
+    pub(crate) fn start(
+        &self,
+        door: Door,
+        routed: Result<usize, Unrouted>,
+        ctx: Ctx,
+    ) -> HandlerFuture {
+        let entry = self.entry(door);
+        match (routed, &entry.fallback) {
             (Ok(route), _) => {
                 let route = &self.routes[route];
                 run_chain(&route.middleware, &route.handler, ctx)
             }
-            (Err(Unrouted::NotFound), Some(fallback)) => run_chain(&self.middleware, fallback, ctx),
+            (Err(Unrouted::NotFound), Some(fallback)) => {
+                run_chain(&entry.middleware, fallback, ctx)
+            }
             (Err(unrouted), _) => {
                 let handler: Arc<dyn Handler> = Arc::new(move |_| {
                     let answer = unrouted.answer();
                     async move { answer }
                 });
-                run_chain(&self.middleware, &handler, ctx)
+                run_chain(&entry.middleware, &handler, ctx)
             }
+        }
+    }
+
+    fn entry(&self, door: Door) -> &Entry {
+        match door {
+            Door::Public => &self.public,
+            Door::Admin => &self.admin,
         }
     }
 }
@@ -139,5 +167,28 @@ mod tests {
         let error = ok().nest("/a", inner).check().unwrap_err();
         assert!(error.to_string().contains("fallback"), "{error}");
         assert_eq!(ok().nest("/a", ok()).nest("/{b}", ok()).check(), Ok(()));
+    }
+
+    #[test]
+    fn there_is_one_admin_app_without_a_fallback_or_an_admin_app_of_its_own() {
+        let refused = |app: App, word: &str| {
+            let error = app.check().unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        };
+        let with_fallback = || ok().fallback(async |_| Ok(Response::no_content()));
+        refused(ok().admin(with_fallback()), "fallback");
+        refused(ok().admin(ok().admin(ok())), "of its own");
+        refused(ok().admin(ok()).admin(ok()), "twice");
+        refused(ok().nest("/a", ok().admin(ok())), "outermost");
+        let twice = ok().admin(ok().get("/", async |_| Ok(Response::no_content())));
+        assert!(matches!(twice.check(), Err(AppError::Route(_))));
+        let state = |app: App| app.state(|_| async { Ok(7_u32) });
+        refused(state(ok()).admin(state(ok())), "u32");
+        // The same pattern at both doors is two routes, with a name each.
+        let app = with_fallback().admin(ok());
+        assert_eq!(app.check(), Ok(()));
+        let names = app.route_names();
+        assert_eq!(names[0].pattern.as_ref(), "/");
+        assert_eq!(names[1].pattern.as_ref(), "admin:/");
     }
 }

@@ -11,6 +11,7 @@ use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::{RequestBody, ShardContext, ShardInfo};
+use crate::caches::Cache;
 use crate::error::FieldError;
 use crate::http1::RequestHead;
 use crate::metrics::ProcessSnapshot;
@@ -53,6 +54,10 @@ impl Ctx {
 
     fn parts(&self) -> &RequestParts {
         self.parts.as_ref().expect("present until drop")
+    }
+
+    pub(super) fn head(&self) -> &RequestHead {
+        &self.parts().head
     }
 
     /// The request method.
@@ -215,6 +220,31 @@ impl Ctx {
                 type_name::<S>()
             ),
         }
+    }
+
+    /// The cache of this name, the same from every shard.
+    ///
+    /// # Panics
+    /// When the app has no cache of that name: a mistake of the program, told
+    /// at the first request.
+    pub fn cache(&self, name: &str) -> Cache {
+        match self.shard.caches.find(name) {
+            Some(cache) => cache,
+            None => panic!("the app has no cache named {name:?}; add App::cache"),
+        }
+    }
+
+    /// Every cache of the app.
+    pub fn caches(&self) -> Vec<Cache> {
+        self.shard.caches.all()
+    }
+
+    /// Forgets everything that depends on a tag, in every cache of the app.
+    ///
+    /// # Errors
+    /// 503 when that cannot be had in time.
+    pub async fn invalidate_tag(&self, tag: &str) -> Result<(), Error> {
+        self.shard.caches.invalidate_tag(tag).await
     }
 
     /// Leaves a value for whatever runs after this middleware; one of the same

@@ -3,26 +3,39 @@
 //!
 //! An app is built (`builder`), checked and made into each shard's routes
 //! (`compiled`), and run by its handlers (`handler`, `ctx`, `body`,
-//! `response`). Stands between `shard`, which feeds it requests, and
-//! `handlers`, which are written on it like any user's code.
+//! `response`). What a cache keeps is in `prepared` and `cache_line`, whether
+//! a client needs it in `conditions`. Stands between `shard`, which feeds it
+//! requests, and `handlers`, which are written on it like any user's code.
 
 mod app_error;
 mod body;
 mod builder;
+mod cache_line;
+mod check;
 mod compiled;
+mod conditions;
 mod ctx;
+mod door;
 mod handler;
+mod prepared;
 mod response;
+mod route;
 mod shard_context;
+mod states;
 
 pub use app_error::AppError;
 pub use body::{Body, RequestBody};
-pub use builder::{App, Route, ShardInfo};
+pub use builder::{App, ShardInfo};
+pub use conditions::{ConditionFields, precondition_failed};
 pub use ctx::Ctx;
 pub use handler::{Handler, Middleware, Next};
+pub use prepared::{PreparedResponse, SharedResponse};
 pub use response::Response;
+pub use route::Route;
 
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
 pub(crate) use compiled::{CompiledApp, Unrouted};
 pub(crate) use ctx::RequestParts;
+pub(crate) use door::Door;
+pub(crate) use response::HeadParts;
 pub(crate) use shard_context::ShardContext;

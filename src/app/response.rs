@@ -4,8 +4,11 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::Body;
+use super::cache_line::CacheLine;
+use super::prepared::{PreparedHead, SharedResponse};
+use super::{Body, BodyKind};
 use crate::Error;
+use crate::caches::Lookup;
 
 /// Status, headers and body. The shard adds `Date`, `Server`, the framing and
 /// the connection headers; a handler that sets one of those has it replaced.
@@ -17,30 +20,126 @@ use crate::Error;
 /// ```
 #[derive(Debug)]
 pub struct Response {
-    status: StatusCode,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    head: HeadParts,
     body: Body,
+}
+
+/// All of a response but its body.
+#[derive(Debug)]
+pub(crate) struct HeadParts {
+    pub(crate) status: StatusCode,
+    /// Sent first; shared, so that changing one of them copies all.
+    prepared: Option<PreparedHead>,
+    /// Sent next.
+    cache_line: Option<&'static CacheLine>,
+    /// Sent last.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl HeadParts {
+    /// The header lines that are encoded already, in the order to send them.
+    pub(crate) fn lines(&self) -> [&[u8]; 2] {
+        let prepared = self.prepared.as_ref().map_or(&b""[..], PreparedHead::lines);
+        [prepared, self.cache_line.map_or(b"", |line| line.lines)]
+    }
+
+    /// The headers of `lines`.
+    fn fixed(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> + Clone {
+        let prepared = self
+            .prepared
+            .as_ref()
+            .map_or(&[][..], PreparedHead::headers);
+        let cache_line = self.cache_line.map_or(&[][..], |line| &line.headers);
+        let both = prepared.iter().chain(cache_line);
+        both.map(|(name, value)| (name, value))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> + Clone {
+        let own = self.headers.iter().map(|(name, value)| (name, value));
+        self.fixed().chain(own)
+    }
+
+    /// Makes every header one of its own, so that it can be changed.
+    fn thaw(&mut self) {
+        let all = self
+            .all()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        self.headers = all.collect();
+        (self.prepared, self.cache_line) = (None, None);
+    }
 }
 
 impl Response {
     /// A response without body.
     pub fn new(status: StatusCode) -> Self {
-        Self {
+        Self::of_parts(status, None, Vec::new(), Body::empty())
+    }
+
+    fn of_parts(
+        status: StatusCode,
+        prepared: Option<PreparedHead>,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: Body,
+    ) -> Self {
+        let head = HeadParts {
             status,
-            headers: Vec::new(),
-            body: Body::empty(),
-        }
+            cache_line: prepared.as_ref().and_then(PreparedHead::cache_line),
+            prepared,
+            headers,
+        };
+        Self { head, body }
+    }
+
+    /// Sends a prepared response: a copy of its lines and body, or for a long
+    /// body of a reference to it. Does not look at the request's conditions;
+    /// [`Ctx::conclude`](crate::Ctx::conclude) does.
+    ///
+    /// One out of a cache says how it was come by, in `X-Cache` and
+    /// `Cache-Status` (RFC 9211).
+    pub fn prepared(prepared: impl Into<SharedResponse>) -> Self {
+        let prepared = prepared.into();
+        let body = Body::of_kind(BodyKind::Prepared(prepared.clone()));
+        let head = PreparedHead {
+            of: prepared,
+            without_content: false,
+        };
+        Self::of_parts(head.of.status(), Some(head), Vec::new(), body)
+    }
+
+    /// The 304 of a prepared response: its headers without those that
+    /// describe content.
+    pub(super) fn prepared_not_modified(prepared: SharedResponse) -> Self {
+        let head = PreparedHead {
+            of: prepared,
+            without_content: true,
+        };
+        let status = StatusCode::NOT_MODIFIED;
+        Self::of_parts(status, Some(head), Vec::new(), Body::empty())
+    }
+
+    /// Says how this answer was come by, in `X-Cache` and `Cache-Status`
+    /// (RFC 9211); [`prepared`](Self::prepared) says it of what is out of a
+    /// cache.
+    #[must_use]
+    pub fn with_lookup(mut self, lookup: Lookup) -> Self {
+        self.head.cache_line = Some(CacheLine::of(lookup));
+        self
+    }
+
+    /// Says what the cache did, at the cost of a copy. Replaces what was said
+    /// before.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn with_cache_line(mut self, line: &'static CacheLine) -> Self {
+        self.head.cache_line = Some(line);
+        self
     }
 
     /// 200 with any body and its `Content-Type`.
     pub fn with_body(content_type: &'static str, body: impl Into<Body>) -> Self {
         let mut headers = Vec::with_capacity(4);
         headers.push((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
-        Self {
-            status: StatusCode::OK,
-            headers,
-            body: body.into(),
-        }
+        Self::of_parts(StatusCode::OK, None, headers, body.into())
     }
 
     /// 200 `text/plain; charset=utf-8`.
@@ -113,7 +212,7 @@ impl Response {
     /// Sets the status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
-        self.status = status;
+        self.head.status = status;
         self
     }
 
@@ -132,31 +231,32 @@ impl Response {
 
     /// Sets a header, replacing every one of the same name.
     pub fn insert_header(&mut self, name: HeaderName, value: HeaderValue) {
-        self.headers.retain(|(n, _)| *n != name);
-        self.headers.push((name, value));
+        if self.head.fixed().any(|(n, _)| *n == name) {
+            self.head.thaw();
+        }
+        self.head.headers.retain(|(n, _)| *n != name);
+        self.head.headers.push((name, value));
     }
 
     /// Adds a header beside others of the same name (`Set-Cookie`, `Vary`).
     pub fn append_header(&mut self, name: HeaderName, value: HeaderValue) {
-        self.headers.push((name, value));
+        self.head.headers.push((name, value));
     }
 
     /// The first header of that name.
     pub fn header_value(&self, name: &HeaderName) -> Option<&HeaderValue> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value)
+        let mut named = self.headers().filter(|(n, _)| *n == name);
+        named.next().map(|(_, value)| value)
     }
 
     /// All headers in the order they will be sent.
-    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.headers
+    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> + Clone {
+        self.head.all()
     }
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.head.status
     }
 
     /// The body.
@@ -171,8 +271,8 @@ impl Response {
         self
     }
 
-    pub(crate) fn into_parts(self) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Body) {
-        (self.status, self.headers, self.body)
+    pub(crate) fn into_parts(self) -> (HeadParts, Body) {
+        (self.head, self.body)
     }
 }
 

@@ -7,20 +7,24 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::builder::States;
+use super::states::States;
 use super::{CompiledApp, RequestParts, ShardInfo};
+use crate::caches::Caches;
 use crate::clock::ShardClock;
 use crate::engine;
 use crate::ids::RequestIds;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
-use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::metrics::{CacheSnapshot, ProcessSnapshot, ShardMetrics, ShardSnapshot};
 
 /// Everything a request may reach.
 pub(crate) struct ShardContext {
     pub(crate) info: ShardInfo,
     pub(crate) app: CompiledApp,
     pub(crate) states: States,
+    pub(crate) caches: Rc<Caches>,
+    /// What was counted of the caches by a shard that died.
+    pub(crate) inherited_caches: Vec<CacheSnapshot>,
     pub(crate) clock: ShardClock,
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
@@ -54,7 +58,9 @@ impl ShardContext {
 
     /// This shard's numbers.
     pub(crate) fn snapshot(&self) -> ShardSnapshot {
-        self.metrics.borrow().snapshot(&self.info.identity())
+        let mut snapshot = self.metrics.borrow().snapshot(&self.info.identity());
+        snapshot.caches = self.caches.snapshot(&self.inherited_caches);
+        snapshot
     }
 
     /// Asks every other shard for its numbers and adds our own.

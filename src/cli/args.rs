@@ -100,6 +100,8 @@ pub(super) struct SettingArgs {
     pub(super) config: Option<PathBuf>,
     #[arg(long, value_name = "ADDR:PORT")]
     pub(super) listen: Option<String>,
+    #[arg(long, value_name = "ADDR:PORT|off")]
+    pub(super) admin: Option<String>,
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<String>,
     #[arg(long, value_name = "URL")]
@@ -126,6 +128,7 @@ impl SettingArgs {
             &self.config,
             [
                 ("listen", self.listen.clone()),
+                ("admin", self.admin.clone()),
                 ("data", self.data.clone()),
                 ("store", self.store.clone()),
                 ("shards", self.shards.clone()),

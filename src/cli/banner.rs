@@ -12,6 +12,7 @@ use crate::topology::format_core_list;
 /// The facts of a start, as they turned out.
 pub(super) struct Banner<'a> {
     address: SocketAddr,
+    admin: Option<SocketAddr>,
     shards: &'a [ShardSummary],
     fallback: Option<&'a str>,
     config: &'a Config,
@@ -22,6 +23,7 @@ impl<'a> Banner<'a> {
     pub(super) fn new(server: &'a ServerHandle, config: &'a Config) -> Self {
         Self {
             address: server.local_addr(),
+            admin: server.admin_addr(),
             shards: server.shards(),
             fallback: server.fallback(),
             config,
@@ -37,6 +39,7 @@ impl<'a> Banner<'a> {
             let _ = writeln!(text, "  {name:<10} {value}");
         };
         row("address", &format!("listening on http://{}", self.address));
+        row("admin", &self.admin());
         row("engine", &self.engine());
         row("shards", &self.placement());
         row("store", &self.config.store.url.to_string());
@@ -48,8 +51,26 @@ impl<'a> Banner<'a> {
             "pid",
             &format!("{} (TERM drains, HUP reopens logs)", self.pid),
         );
-        let _ = write!(text, "try it:\n  curl -i {}/api/users/1\n", self.url());
+        let url = url_of(self.address);
+        let _ = write!(text, "try it:\n  curl -i {url}/api/users/1\n");
+        if let Some(admin) = self.admin {
+            let token = match self.config.admin.token.is_set() {
+                // The variable may be set where this is pasted; the token itself
+                // is not shown.
+                true => "-H \"Authorization: Bearer $CORELANE_ADMIN_TOKEN\" ",
+                false => "",
+            };
+            let _ = writeln!(text, "  curl -i {token}{}/", url_of(admin));
+        }
         text
+    }
+
+    fn admin(&self) -> String {
+        match (self.admin, self.config.admin.token.is_set()) {
+            (Some(admin), true) => format!("http://{admin} with the token"),
+            (Some(admin), false) => format!("http://{admin} from this machine only"),
+            (None, _) => "off".to_owned(),
+        }
     }
 
     fn engine(&self) -> String {
@@ -72,16 +93,17 @@ impl<'a> Banner<'a> {
             None => format!("{count}, not pinned"),
         }
     }
+}
 
-    /// An address this machine can be reached under, for a line to paste.
-    fn url(&self) -> String {
-        let ip = match self.address.ip() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            other => other,
-        };
-        format!("http://{}", SocketAddr::new(ip, self.address.port()))
-    }
+/// Where this machine can be reached under an address listened on, for a line
+/// to paste.
+fn url_of(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        other => other,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
 /// The warning of a start that did not get io_uring.
@@ -101,6 +123,7 @@ mod tests {
         let address = address.parse().unwrap();
         Banner {
             address,
+            admin: Some(SocketAddr::from(([127, 0, 0, 1], 3001))),
             shards,
             fallback,
             config: &config,
@@ -123,6 +146,8 @@ mod tests {
         let text = render("127.0.0.1:3000", &shards, None);
         for part in [
             "listening on http://127.0.0.1:3000\n",
+            "admin      http://127.0.0.1:3001 from this machine only\n",
+            "\n  curl -i http://127.0.0.1:3001/\n",
             "engine     io_uring\n",
             "2 on cores 2-3\n",
             "sqlite:{data}/corelane.db\n",

@@ -7,7 +7,9 @@ use super::banner::{Banner, fallback_warning};
 use super::failure::Failure;
 use super::{app, first_start, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
-use crate::server::{ExitReport, Server, ServerHandle, ShutdownSignals, StartError, check_listen};
+use crate::server::{
+    ExitReport, Server, ServerHandle, ShutdownSignals, StartError, check_admin_listen, check_listen,
+};
 use crate::store::Database;
 use crate::topology::{Placement, confine_current_thread};
 
@@ -24,6 +26,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let _ = confine_current_thread(&placement.housekeeping);
     // Before the store is made and filled for nothing.
     check_listen(config.server.listen).map_err(start_failure)?;
+    if let Some(admin) = &config.server.admin {
+        check_admin_listen(admin.listen).map_err(start_failure)?;
+    }
     first_start::make_folders(&config)?;
     let database = open(&config)?;
     first_start::fill(&config, &database)?;
@@ -56,8 +61,12 @@ fn report_check(config: &Config, placement: &Placement) -> Result<(), Failure> {
         1 => "1 shard".to_owned(),
         count => format!("{count} shards"),
     };
+    let admin = match config.admin.listen {
+        Some(address) => format!("admin on {address}"),
+        None => "admin off".to_owned(),
+    };
     output::print(&format!(
-        "the configuration is valid: {shards}, listening on {}, store {}\n",
+        "the configuration is valid: {shards}, listening on {}, {admin}, store {}\n",
         config.server.listen, config.store.url
     ))
 }

@@ -19,6 +19,9 @@ mod rules;
 mod shard_set;
 mod shelf;
 
+#[cfg(test)]
+mod tests;
+
 pub use holder::{
     Answer, Hit, Holder, HolderCounters, HolderOutput, Kept, LoadId, Source, WaitId, WriteId,
     WriteOutcome,

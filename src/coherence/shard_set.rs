@@ -62,9 +62,8 @@ impl ShardSet {
     /// The shards, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.words().enumerate().flat_map(|(index, word)| {
-            // Each time without its lowest bit; the one after 0 is asked for too.
-            let without_lowest = |word: &u64| Some(word & word.checked_sub(1)?);
-            let bits = std::iter::successors(Some(word), without_lowest);
+            let rest = |word: &u64| Some(word & word.wrapping_sub(1));
+            let bits = std::iter::successors(Some(word), rest);
             bits.take_while(|word| *word != 0)
                 .map(move |word| index * WORD_BITS + word.trailing_zeros() as usize)
         })

@@ -6,6 +6,18 @@ use super::load::Loading;
 /// Refuses combinations that cannot be meant.
 pub(super) fn check(loading: &mut Loading) {
     restart_delays(loading);
+    admin_listener(loading);
+}
+
+fn admin_listener(loading: &mut Loading) {
+    let config = &loading.config;
+    let Some(admin) = config.admin.options() else {
+        return;
+    };
+    if let Err(error) = admin.check(config.server.listen) {
+        let origin = later_of(loading, "admin.listen", "server.listen");
+        loading.refuse(origin, error.what(), error.cure().to_owned());
+    }
 }
 
 fn restart_delays(loading: &mut Loading) {

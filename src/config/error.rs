@@ -83,9 +83,10 @@ impl std::error::Error for ConfigErrors {}
 
 /// The known name most like `given`, if one is like it at all.
 pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Of two that are equally like it the first, as in the annotated file.
     let (name, likeness) = known
         .map(|name| (name, likeness(given, name)))
-        .max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
     (likeness >= LIKENESS_MIN).then_some(name)
 }
 
@@ -104,8 +105,12 @@ fn likeness<'a>(given: &'a str, name: &'a str) -> f64 {
         1.0 - slips as f64 / longest as f64
     };
     let by_part = jaro_winkler(given_last, name_last).max(by_slips);
-    // The section only breaks ties between equal last parts.
-    by_part * 0.95 + jaro_winkler(given, name) * 0.05
+    // The section only breaks ties between equal last parts, if there is one.
+    let by_whole = match given.contains('.') == name.contains('.') {
+        true => jaro_winkler(given, name),
+        false => by_part,
+    };
+    by_part * 0.95 + by_whole * 0.05
 }
 
 /// Under this two names have nothing to do with each other.
@@ -115,8 +120,9 @@ const LIKENESS_MIN: f64 = 0.8;
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 5] = [
+    const KNOWN: [&str; 6] = [
         "server.listen",
+        "admin.listen",
         "http.idle_timeout_ms",
         "http.head_timeout_ms",
         "store.url",
@@ -132,6 +138,8 @@ mod tests {
             ("server.idle_timeout_ms", "http.idle_timeout_ms"),
             ("store.ulr", "store.url"),
             ("static.rot", "static.root"),
+            ("listen", "server.listen"),
+            ("admn.listen", "admin.listen"),
         ] {
             assert_eq!(nearest(given, KNOWN.into_iter()), Some(wanted), "{given}");
         }

@@ -19,6 +19,8 @@ pub struct Knob {
     pub name: &'static str,
     /// Flag of `corelane serve`, without dashes.
     pub flag: Option<&'static str>,
+    /// Whether its variable is named after the key although there is a flag.
+    pub variable_by_key: bool,
     /// Whether it is a table of texts, with a heading of its own in the file.
     pub is_table: bool,
     /// Unit of the value, empty where it has none.
@@ -63,7 +65,10 @@ impl Knob {
     /// The variable that sets it: `CORELANE_LISTEN` for a knob with a flag,
     /// `CORELANE_HTTP_HEADERS_MAX` for one without.
     pub fn variable(&self) -> String {
-        variable_of(self.flag.unwrap_or(self.name))
+        match self.flag {
+            Some(flag) if !self.variable_by_key => variable_of(flag),
+            _ => variable_of(self.name),
+        }
     }
 
     /// Part before the last dot.
@@ -81,6 +86,7 @@ impl Knob {
     pub(crate) const EMPTY: Self = Self {
         name: "",
         flag: None,
+        variable_by_key: false,
         is_table: false,
         unit: "",
         valid: Valid::Says(""),
@@ -182,6 +188,13 @@ mod tests {
             ..Knob::EMPTY
         };
         assert_eq!(without.variable(), "CORELANE_HTTP_HEADERS_MAX");
+        let by_key = Knob {
+            name: "admin.listen",
+            flag: Some("admin"),
+            variable_by_key: true,
+            ..Knob::EMPTY
+        };
+        assert_eq!(by_key.variable(), "CORELANE_ADMIN_LISTEN");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{Config, check, core_map_source, knobs};
 use crate::topology::{self, Machine, Placement};
 
 /// Where settings come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// `--config`; without it `CORELANE_CONFIG`, without that no file.
     pub file: Option<PathBuf>,
@@ -23,6 +23,18 @@ pub struct Sources {
     pub environment: Vec<(OsString, OsString)>,
     /// Flags without dashes, and their values.
     pub flags: Vec<(&'static str, String)>,
+}
+
+/// Without the variables' values, which can be secrets of anybody's.
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let variables: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .field("environment", &variables)
+            .field("flags", &self.flags)
+            .finish()
+    }
 }
 
 impl Sources {

@@ -7,6 +7,7 @@
 //! messages are made. The values land in the `Options` of the floors below.
 
 mod access_log;
+mod admin;
 mod annotate;
 mod check;
 pub mod core_map;
@@ -24,6 +25,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use access_log::AccessLogOptions;
+pub use admin::{AdminListener, AdminToken};
 pub use annotate::annotate;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use knob::{Knob, Valid};
@@ -47,6 +49,8 @@ pub struct Config {
     pub no_demo: bool,
     /// The process, its connections and requests.
     pub server: ServerOptions,
+    /// The listener for an operator.
+    pub admin: AdminListener,
     /// Which cores get shards.
     pub core_map: CoreMapOptions,
     /// The database behind the API.
@@ -67,6 +71,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./data"),
             no_demo: false,
             server: ServerOptions::default(),
+            admin: AdminListener::default(),
             core_map: CoreMapOptions::default(),
             store: StoreOptions::sqlite(in_data("corelane.db")),
             static_files: StaticOptions {
@@ -101,6 +106,7 @@ impl Config {
                 policies.push((route, value));
             }
         }
+        self.server.admin = self.admin.options();
         self.server.require_io_uring = insists_on_io_uring(&self.core_map);
     }
 }

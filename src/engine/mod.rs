@@ -7,14 +7,18 @@
 //! no task's waker leaves its shard: results from other threads come through
 //! [`remote`], one wake for many of them.
 
+mod guarded;
+mod local_event;
 mod monoio;
 mod options;
 mod pool;
 mod remote;
 
+pub(crate) use guarded::{Guarded, Panicked, panic_text};
+pub(crate) use local_event::LocalEvent;
 pub use monoio::{
-    File, Runtime, StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_std, interval_tick,
-    sleep, spawn_local, timeout, yield_now,
+    File, Runtime, StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_alone_std, bind_std,
+    interval_tick, sleep, spawn_local, timeout, yield_now,
 };
 pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, unblock};

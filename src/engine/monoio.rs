@@ -6,7 +6,7 @@ mod file;
 mod tcp;
 
 pub use file::File;
-pub use tcp::{StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_std};
+pub use tcp::{StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_alone_std, bind_std};
 
 use std::future::Future;
 use std::io;

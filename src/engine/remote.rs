@@ -307,7 +307,10 @@ impl Mailbox {
     }
 }
 
-/// One byte through a socket pair; `rung` keeps it to one until it is read.
+/// One byte through a socket pair; `rung` keeps it to one until it is read. An
+/// eventfd is cheaper to write (230 ns instead of 580), but a round trip of two
+/// parked shards, 110 to 250 us on a busy 2-core machine, is no different
+/// beyond the noise on either driver.
 #[derive(Debug)]
 struct Doorbell {
     rung: AtomicBool,

@@ -1,21 +1,17 @@
 //! The last step of every GET of the API: validators, `Cache-Control`, and
 //! whether the client's copy is still good.
 //!
-//! Glue between a request's headers and [`crate::semantics`]; there is one
-//! function that makes a 304, and everything with an entity tag goes through
-//! it. A 304 has the headers the 200 would have had, without those that
-//! describe content. Writes read their conditions here too and have them
-//! checked inside the transaction (`users/write.rs`).
-
-use std::borrow::Cow;
+//! Glue between a request's headers and [`crate::semantics`]. What is made
+//! anew for its request and has an entity tag goes through here; what is kept,
+//! through [`Ctx::conclude`]. A 304 has the headers the 200 would have had,
+//! without those that describe content. Writes read their conditions as well
+//! and have them checked inside the transaction (`users/write.rs`).
 
 use http::{HeaderName, HeaderValue, Method, header};
 
 use super::cache_control::CacheControl;
-use super::store_fault::CHANGED;
-use crate::semantics::{
-    Conditions, ETag, Validators, Verdict, evaluate, format_http_date, join_lines,
-};
+use crate::app::{ConditionFields, precondition_failed};
+use crate::semantics::{Conditions, ETag, Validators, Verdict, evaluate, format_http_date};
 use crate::{Ctx, Error, Response};
 
 /// Answers a GET or HEAD whose validators are known. `full` makes the 200 and
@@ -86,15 +82,6 @@ pub fn add_validators(response: &mut Response, validators: Validators<'_>) {
     }
 }
 
-/// A 412 that tells the client the validator it would have to name.
-pub fn precondition_failed(current: Option<&ETag>) -> Error {
-    let error = Error::precondition_failed(CHANGED);
-    match current {
-        Some(etag) => error.with_header(header::ETAG, etag.into()),
-        None => error,
-    }
-}
-
 fn conclude(
     method: &Method,
     conditions: &Conditions<'_>,
@@ -119,41 +106,9 @@ fn conclude(
     Ok(response)
 }
 
-fn next_link_header(next: &str) -> Result<(HeaderName, HeaderValue), Error> {
+pub(super) fn next_link_header(next: &str) -> Result<(HeaderName, HeaderValue), Error> {
     let value = HeaderValue::try_from(format!("<{next}>; rel=\"next\""))?;
     Ok((header::LINK, value))
-}
-
-/// The condition fields of a request, each joined to one value.
-#[derive(Debug)]
-pub struct ConditionFields<'a> {
-    if_match: Option<Cow<'a, [u8]>>,
-    if_none_match: Option<Cow<'a, [u8]>>,
-    if_modified_since: Option<Cow<'a, [u8]>>,
-    if_unmodified_since: Option<Cow<'a, [u8]>>,
-}
-
-impl<'a> ConditionFields<'a> {
-    /// Those of this request.
-    pub fn of(ctx: &'a Ctx) -> Self {
-        let joined = |name: &'static HeaderName| join_lines(ctx.header_all(name));
-        Self {
-            if_match: joined(&header::IF_MATCH),
-            if_none_match: joined(&header::IF_NONE_MATCH),
-            if_modified_since: joined(&header::IF_MODIFIED_SINCE),
-            if_unmodified_since: joined(&header::IF_UNMODIFIED_SINCE),
-        }
-    }
-
-    /// As floor 1 wants them.
-    pub fn conditions(&self) -> Conditions<'_> {
-        Conditions {
-            if_match: self.if_match.as_deref(),
-            if_none_match: self.if_none_match.as_deref(),
-            if_modified_since: self.if_modified_since.as_deref(),
-            if_unmodified_since: self.if_unmodified_since.as_deref(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -184,7 +139,7 @@ mod tests {
     }
 
     fn header_names(response: &Response) -> Vec<&str> {
-        response.headers().iter().map(|(n, _)| n.as_str()).collect()
+        response.headers().map(|(n, _)| n.as_str()).collect()
     }
 
     #[test]

@@ -57,7 +57,7 @@ async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
 }
 
 /// The process takes requests and its shard turns: that this runs shows it.
-async fn live(_ctx: Ctx) -> Result<Response, Error> {
+pub(super) async fn live(_ctx: Ctx) -> Result<Response, Error> {
     answer(true, &Probe { status: "live" })
 }
 

@@ -4,8 +4,9 @@
 //! Modules with routes have an `install` that adds them, and a `CACHE_CONTROL`
 //! where an operator may change it; [`app`] puts them together. The others are
 //! what the handlers share: reading (`query`, `validate`, `page`, `cursor`),
-//! answering (`json`, `conditional`, `cache_control`, `store_fault`).
+//! answering (`json`, `cached`, `conditional`, `cache_control`, `store_fault`).
 
+pub mod admin;
 pub mod health;
 pub mod index;
 pub mod metrics;
@@ -15,6 +16,7 @@ pub mod static_files;
 pub mod users;
 
 pub mod cache_control;
+pub mod cached;
 pub mod conditional;
 pub mod cursor;
 pub mod json;
@@ -39,6 +41,8 @@ pub struct ApiOptions {
     /// `Cache-Control` by route pattern, such as `/api/users/{id}`, instead of
     /// the defaults; an empty value sends none. Default: none given.
     pub cache_control: Vec<(String, String)>,
+    /// Of its caches.
+    pub cache: cached::ApiCacheOptions,
 }
 
 /// The shipped application over this database.
@@ -50,7 +54,7 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, CacheCon
     // Checked here, where the operator sees it; built on each shard.
     check(&options)?;
     let configured = options.cache_control;
-    let app = App::new()
+    let app = cached::install(App::new(), &options.cache)
         .state(move |_| {
             let database = database.clone();
             async move { database.connect().map_err(store_fault::store_fault) }

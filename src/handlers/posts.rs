@@ -1,7 +1,7 @@
 //! `/api/posts`: pages of posts, with their authors from the same join when
 //! asked, and single posts.
 
-use super::conditional::{respond, respond_json};
+use super::cached::{Document, POSTS_TAG, USERS_TAG, answer_list};
 use super::cursor::{self, CursorOrder};
 use super::json::ObjectWriter;
 use super::page::{self, PageRequest};
@@ -9,7 +9,6 @@ use super::query::{QueryPairs, push_pair};
 use super::store_fault::store_fault;
 use super::users::parse_id;
 use super::validate::Faults;
-use crate::semantics::{ETag, Validators};
 use crate::store::{Cursor, PageStart, Post, PostQuery, Store};
 use crate::{App, Ctx, Error, Response};
 
@@ -31,12 +30,15 @@ pub fn install(app: App) -> App {
 async fn list(ctx: Ctx) -> Result<Response, Error> {
     let request = PostsRequest::parse(ctx.query_string())?;
     let store = ctx.state::<Store>();
-    let found = store.posts(&request.query).await.map_err(store_fault)?;
-    let next = found.next_after_id.map(|id| request.next_link(id));
-    let body = page::envelope(&request.page, &found.rows, next.as_deref(), |out, post| {
-        push_post(out, post, request.query.populate_author);
-    });
-    respond_json(&ctx, body, next.as_deref())
+    let load = move || async move {
+        let found = store.posts(&request.query).await.map_err(store_fault)?;
+        let next = found.next_after_id.map(|id| request.next_link(id));
+        let body = page::envelope(&request.page, &found.rows, next.as_deref(), |out, post| {
+            push_post(out, post, request.query.populate_author);
+        });
+        Ok(Document::of_body(body, next))
+    };
+    answer_list(&ctx, POSTS, TAGS, load).await
 }
 
 async fn one(ctx: Ctx) -> Result<Response, Error> {
@@ -47,25 +49,28 @@ async fn one(ctx: Ctx) -> Result<Response, Error> {
     let id = ctx.param_str("id").as_deref().and_then(parse_id);
     let id = id.ok_or_else(no_such_post)?;
     let store = ctx.state::<Store>();
-    let post = if populate {
-        let page = store.posts(&exactly(id)).await.map_err(store_fault)?;
-        page.rows.into_iter().find(|post| post.id == id)
-    } else {
-        store.post(id).await.map_err(store_fault)?
+    let load = move || async move {
+        let post = if populate {
+            let page = store.posts(&exactly(id)).await.map_err(store_fault)?;
+            page.rows.into_iter().find(|post| post.id == id)
+        } else {
+            store.post(id).await.map_err(store_fault)?
+        };
+        let post = post.ok_or_else(no_such_post)?;
+        let mut body = Vec::with_capacity(POST_JSON_BYTES);
+        push_post(&mut body, &post, populate);
+        Ok(Document {
+            // A post never changes; its author does.
+            last_modified_s: (!populate).then_some(post.created_at_ms.div_euclid(1_000)),
+            ..Document::of_body(body, None)
+        })
     };
-    let post = post.ok_or_else(no_such_post)?;
-    let mut body = Vec::with_capacity(POST_JSON_BYTES);
-    push_post(&mut body, &post, populate);
-    let etag = ETag::of_bytes(&body);
-    let validators = Validators {
-        etag: Some(&etag),
-        // A post never changes; its author does.
-        last_modified_s: (!populate).then_some(post.created_at_ms.div_euclid(1_000)),
-    };
-    respond(&ctx, validators, || {
-        Response::with_body("application/json", body)
-    })
+    let tags = if populate { TAGS } else { &[POSTS_TAG] };
+    answer_list(&ctx, POST, tags, load).await
 }
+
+/// What shows posts with their authors depends on both.
+const TAGS: &[&str] = &[POSTS_TAG, USERS_TAG];
 
 /// The join of the list, narrowed to the first post from `id` on.
 fn exactly(id: i64) -> PostQuery {

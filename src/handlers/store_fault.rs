@@ -6,6 +6,7 @@
 use http::StatusCode;
 
 use crate::Error;
+use crate::app::precondition_failed;
 use crate::error::Blame;
 use crate::limits::STORE_RETRY_AFTER_S;
 use crate::store::StoreError;
@@ -18,23 +19,26 @@ pub fn store_fault(error: StoreError) -> Error {
         StoreError::NotFound => Error::not_found("there is no such resource"),
         StoreError::DuplicateEmail => Error::conflict("another user has this email")
             .with_problem_type("urn:corelane:problem:duplicate-email"),
-        StoreError::ConditionFailed => Error::precondition_failed(CHANGED),
+        StoreError::ConditionFailed => precondition_failed(None),
         StoreError::Busy => Error::unavailable(
             "too many writes are waiting; nothing was written, try again",
             STORE_RETRY_AFTER_S,
         )
         .with_blame(Blame::Host)
+        .nothing_done()
         .with_log(log),
         StoreError::DiskFull(_) => Error::new(
             StatusCode::INSUFFICIENT_STORAGE,
             "the server has no room to store this; nothing was written",
         )
         .with_problem_type("urn:corelane:problem:disk-full")
+        .nothing_done()
         .with_log(log),
         StoreError::Unavailable(_) => Error::unavailable(
             "the database cannot be reached now; nothing was written, try again",
             STORE_RETRY_AFTER_S,
         )
+        .nothing_done()
         .with_log(log),
         // No Retry-After: a repeated POST could create twice.
         StoreError::OutcomeUnknown(_) => Error::new(
@@ -46,9 +50,6 @@ pub fn store_fault(error: StoreError) -> Error {
         StoreError::Failed(_) => Error::internal(log),
     }
 }
-
-/// Detail of a 412.
-pub const CHANGED: &str = "the resource is not in the state the request asks for";
 
 #[cfg(test)]
 mod tests {

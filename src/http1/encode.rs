@@ -23,6 +23,9 @@ pub struct ResponseHead<'a> {
     /// Version of the request. The status line says HTTP/1.1 in any case
     /// (RFC 9110 section 6.2); chunks are never announced to HTTP/1.0.
     pub version: Version,
+    /// Finished field lines, each written before by [`encode_field`]; they are
+    /// copied, so none of the codec's own may be among them.
+    pub lines: &'a [&'a [u8]],
     /// The handler's fields. Date, Server, Content-Length, Transfer-Encoding
     /// and Connection among them are skipped.
     pub headers: &'a [(HeaderName, HeaderValue)],
@@ -81,6 +84,9 @@ pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     out.extend_from_slice(b"server: corelane\r\ndate: ");
     out.extend_from_slice(head.date);
     out.extend_from_slice(b"\r\n");
+    for lines in head.lines {
+        out.extend_from_slice(lines);
+    }
     for (name, value) in head.headers {
         if !is_codecs_own(name) {
             encode_field(out, name.as_str(), value.as_bytes());
@@ -137,14 +143,17 @@ fn encode_status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn encode_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+/// Appends one field line. Neither name nor value is looked at: both must be
+/// of a form that HTTP allows.
+pub fn encode_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
-fn is_codecs_own(name: &HeaderName) -> bool {
+/// Whether [`encode_head`] writes this field itself, whatever a handler says.
+pub fn is_codecs_own(name: &HeaderName) -> bool {
     [DATE, SERVER, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(name)
 }
 

@@ -160,6 +160,14 @@ impl RequestHead {
         })
     }
 
+    /// Whether a header's name starts with `prefix`, in any case.
+    pub fn has_header_prefix(&self, prefix: &str) -> bool {
+        self.fields.iter().any(|field| {
+            let start = self.slice(field.name).get(..prefix.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+        })
+    }
+
     /// How the body is delimited.
     pub fn framing(&self) -> BodyFraming {
         self.framing

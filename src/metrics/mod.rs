@@ -10,6 +10,7 @@
 //! floats and never panics; merging snapshots gives exactly what one shard
 //! would have recorded alone.
 
+mod caches;
 mod counters;
 mod exposition;
 mod json;
@@ -18,6 +19,7 @@ mod shard_metrics;
 mod snapshot;
 mod tally;
 
+pub use caches::{CacheCounters, CacheGauges, CacheSnapshot};
 pub use counters::{Counters, ParseErrorCounts, TimeoutKind};
 pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{ConnectionsView, MetricsView, ProcessView, RequestsView, ShardView};

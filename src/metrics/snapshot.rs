@@ -1,6 +1,7 @@
 //! What leaves a shard, and how the shards' parts become one whole.
 
-use super::{Counters, RouteName, ShardIdentity, Tally};
+use super::caches::add_caches;
+use super::{CacheSnapshot, Counters, RouteName, ShardIdentity, Tally};
 
 /// Everything one shard has counted, at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +12,8 @@ pub struct ShardSnapshot {
     pub counters: Counters,
     /// Its requests by route; the last is [`RouteName::unmatched`].
     pub routes: Vec<RouteSnapshot>,
+    /// Its share of every cache.
+    pub caches: Vec<CacheSnapshot>,
 }
 
 /// The requests of one route.
@@ -33,6 +36,8 @@ pub struct ProcessSnapshot {
     pub routes: Vec<RouteSnapshot>,
     /// One for each shard that answered, by index.
     pub shards: Vec<ShardTotals>,
+    /// The shards' shares of every cache added up.
+    pub caches: Vec<CacheSnapshot>,
     /// Shards that did not answer in time; nothing of them is in the sums.
     pub missing_shards: Vec<usize>,
     /// What the kernel knows of the process.
@@ -97,6 +102,7 @@ impl ProcessSnapshot {
             counters: Counters::default(),
             routes: Vec::new(),
             shards: Vec::new(),
+            caches: Vec::new(),
             missing_shards: Vec::new(),
             process,
         }
@@ -119,6 +125,7 @@ impl ProcessSnapshot {
         }
         self.total.add(&total);
         self.counters.add(&shard.counters);
+        add_caches(&mut self.caches, &shard.caches);
         let index = shard.identity.shard;
         let place = self
             .shards

@@ -121,6 +121,18 @@ impl fmt::Display for ETag {
     }
 }
 
+/// Reads the one tag that a value is, and keeps the value.
+impl TryFrom<HeaderValue> for ETag {
+    type Error = InvalidETag;
+
+    fn try_from(value: HeaderValue) -> Result<Self, InvalidETag> {
+        match TagRef::split(value.as_bytes()) {
+            Some((TagRef { weak, .. }, [])) => Ok(Self { value, weak }),
+            _ => Err(InvalidETag),
+        }
+    }
+}
+
 impl From<ETag> for HeaderValue {
     fn from(tag: ETag) -> Self {
         tag.value

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::AdminError;
 use crate::app::AppError;
 use crate::engine::BuildError;
 
@@ -16,6 +17,15 @@ pub enum StartError {
     Placement(String),
     /// The address cannot be bound.
     Bind {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What bind(2) or listen(2) said.
+        source: io::Error,
+    },
+    /// There can be no such admin listener.
+    Admin(AdminError),
+    /// The admin listener's address cannot be bound.
+    AdminBind {
         /// The address that was asked for.
         address: SocketAddr,
         /// What bind(2) or listen(2) said.
@@ -50,7 +60,19 @@ impl std::fmt::Display for StartError {
                 write!(
                     f,
                     "cannot listen on {address}: {source}. {}",
-                    bind_cure(*address, source)
+                    bind_cure(*address, source, "another --listen")
+                )
+            }
+            Self::Admin(error) => error.fmt(f),
+            Self::AdminBind { address, source } => {
+                write!(
+                    f,
+                    "cannot listen on {address}, which is admin.listen: {source}. {}",
+                    bind_cure(
+                        *address,
+                        source,
+                        "another port with --admin, or `--admin off`"
+                    )
                 )
             }
             Self::Engine(error) => error.fmt(f),
@@ -72,22 +94,22 @@ impl std::fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-fn bind_cure(address: SocketAddr, error: &io::Error) -> String {
+fn bind_cure(address: SocketAddr, error: &io::Error, other: &str) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "Another process has port {0}: `ss -ltnp 'sport = :{0}'` shows which; stop it or \
-             choose another --listen",
+             choose {other}",
             address.port()
         ),
         io::ErrorKind::PermissionDenied => format!(
             "Ports below 1024 need CAP_NET_BIND_SERVICE: `AmbientCapabilities=` in the systemd \
-             unit, or a port above 1023 (asked: {})",
+             unit, or a port above 1023 (asked: {}): choose {other}",
             address.port()
         ),
         io::ErrorKind::AddrNotAvailable => format!(
-            "This machine has no address {}: `ip address` lists those it has",
+            "This machine has no address {}: `ip address` lists those it has; choose {other}",
             address.ip()
         ),
-        _ => "Check --listen".to_owned(),
+        _ => format!("Choose {other}"),
     }
 }

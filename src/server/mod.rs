@@ -5,7 +5,9 @@
 //! socket stays open, so connections that wait on it wait for the successor
 //! instead of being reset.
 
+mod admin;
 mod error;
+mod listeners;
 mod options;
 mod shard_thread;
 mod signals;
@@ -16,22 +18,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use admin::{AdminError, AdminOptions, check_token};
 pub use error::StartError;
+pub use listeners::{check_admin_listen, check_listen};
 pub use options::{RequestIdMode, ServerOptions};
 pub use signals::{ShutdownSignals, run_until_signal};
 pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
 
 use crate::access_log::LogFormat;
 use crate::app::App;
-use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime, bind_std};
+use crate::cache::KeyHasher;
+use crate::caches::CachePlan;
+use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::error_log::ErrorLog;
-use crate::ids::boot_id;
+use crate::ids::{boot_id, random_seed};
 use crate::log_sink::{AccessLogSink, LogTarget};
-use crate::mesh::Mesh;
+use crate::mesh::{Fabric, Mesh, lane_messages_for};
 use crate::topology::{
     CoreMapOptions, CoreSelection, Machine, Placement, confine_current_thread, place,
 };
 
+use listeners::Listeners;
 use shard_thread::ShardPlan;
 use supervisor::Supervisor;
 
@@ -81,6 +88,19 @@ impl Server {
         self
     }
 
+    /// Answers the routes of [`App::admin`] on a second listener, on this
+    /// address and port; port 0 lets the kernel choose. See [`AdminOptions`],
+    /// which has the token too.
+    #[must_use]
+    pub fn admin_listen(mut self, address: impl Into<SocketAddr>) -> Self {
+        let address = address.into();
+        match &mut self.options.admin {
+            Some(admin) => admin.listen = address,
+            admin => *admin = Some(AdminOptions::new(address)),
+        }
+        self
+    }
+
     /// Starts this many shards, on the first cores there are, instead of one
     /// on every core. For more say in it, give a [`placement`](Self::placement).
     #[must_use]
@@ -119,6 +139,11 @@ impl Server {
     /// running.
     pub fn start(self) -> Result<ServerHandle, StartError> {
         self.app.check().map_err(StartError::App)?;
+        if let Some(admin) = &self.options.admin {
+            admin
+                .check(self.options.listen)
+                .map_err(StartError::Admin)?;
+        }
         let placement = match self.placement {
             Some(placement) => placement,
             None => default_placement(self.cores)?,
@@ -127,28 +152,36 @@ impl Server {
         let Background { pool, sink, errors } = Background::start(&self.options, self.log, cpus)?;
         let engines = choose_engines(&placement, &self.options, &pool)?;
         let count = placement.shards.len();
-        let listeners = bind_all(self.options.listen, self.options.http.backlog, count)?;
-        let local_addr = listeners[0].local_addr().map_err(StartError::Thread)?;
+        let listeners = Listeners::bind(&self.options, count)?;
         let mesh = Arc::new(Mesh::new(count));
         let always = match self.options.request_id {
             RequestIdMode::Always => true,
             RequestIdMode::Auto => sink.is_some(),
             RequestIdMode::Off => false,
         };
+        let started = Instant::now();
+        let caches = self.app.caches().into();
         let plan = ShardPlan {
             app: Arc::new(self.app),
             options: self.options,
             count,
             request_id_always: always,
             boot_id: boot_id(),
-            server_started: Instant::now(),
+            server_started: started,
+            caches: CachePlan {
+                options: caches,
+                fabric: Fabric::new(count, lane_messages_for(count)),
+                mesh: mesh.clone(),
+                hasher: KeyHasher::new(random_seed()),
+                origin: started,
+            },
             mesh,
             pool,
             pin: self.pin,
             sink,
             errors,
         };
-        Supervisor::start(plan, placement, engines, listeners, local_addr)
+        Supervisor::start(plan, placement, engines, listeners)
     }
 
     /// [`start`](Self::start), then serves until SIGTERM or SIGINT and drains:
@@ -225,39 +258,6 @@ fn choose_engines(
         by_shard,
         fallback: Some(error.to_string()),
     })
-}
-
-/// Whether [`Server::start`] could listen on `address` now; for programs with
-/// long work between reading their options and starting.
-///
-/// # Errors
-/// [`StartError::Bind`] as `start` would give it.
-pub fn check_listen(address: SocketAddr) -> Result<(), StartError> {
-    if address.port() != 0 {
-        // Bound without SO_REUSEPORT and dropped again: fails if anybody
-        // already listens, another corelane of the same user included, which
-        // would otherwise share the port silently.
-        let bound = std::net::TcpListener::bind(address);
-        drop(bound.map_err(|source| StartError::Bind { address, source })?);
-    }
-    Ok(())
-}
-
-/// One listening socket per shard on the same address.
-fn bind_all(
-    address: SocketAddr,
-    backlog: u32,
-    count: usize,
-) -> Result<Vec<std::net::TcpListener>, StartError> {
-    let failed = |source| StartError::Bind { address, source };
-    check_listen(address)?;
-    let first = bind_std(address, backlog).map_err(failed)?;
-    let address = first.local_addr().map_err(failed)?;
-    let mut listeners = vec![first];
-    while listeners.len() < count {
-        listeners.push(bind_std(address, backlog).map_err(failed)?);
-    }
-    Ok(listeners)
 }
 
 /// The threads beside the shards.

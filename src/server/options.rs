@@ -1,8 +1,10 @@
 //! What a server is started with. Defaults are those of
-//! `tuning/server.toml`.
+//! `tuning/server.toml`, but for the admin listener, which a library opens only
+//! when it is told to.
 
 use std::net::SocketAddr;
 
+use super::AdminOptions;
 use crate::limits::HttpLimits;
 
 /// Options of a [`super::Server`].
@@ -10,6 +12,9 @@ use crate::limits::HttpLimits;
 pub struct ServerOptions {
     /// Address and port; port 0 lets the kernel choose.
     pub listen: SocketAddr,
+    /// The second listener, for an operator; `None` is none. Without it the
+    /// routes of [`App::admin`](crate::App::admin) are answered nowhere.
+    pub admin: Option<AdminOptions>,
     /// Limits of connections and requests.
     pub http: HttpLimits,
     /// When responses carry `X-Request-Id`.
@@ -32,6 +37,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            admin: None,
             http: HttpLimits::default(),
             request_id: RequestIdMode::Auto,
             drain_timeout_ms: 10_000,

@@ -1,20 +1,21 @@
 //! The life of one shard's thread: pin, build the reactor, run the shard, and
 //! when it ends or panics, leave nothing in flight.
 
-use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::listeners::ShardListeners;
 use super::{RequestIdMode, ServerOptions};
 use crate::app::{App, ShardInfo};
-use crate::engine::{BlockingPool, EngineOptions, Runtime};
+use crate::caches::CachePlan;
+use crate::engine::{BlockingPool, EngineOptions, Runtime, panic_text};
 use crate::error_log::ErrorLog;
 use crate::log_sink::AccessLogSink;
 use crate::mesh::Mesh;
 use crate::metrics::ShardSnapshot;
-use crate::shard::{Shard, ShardStart, panic_text};
+use crate::shard::{AdminStart, Shard, ShardStart};
 use crate::topology::{ShardSlot, pin_current_thread};
 
 /// What all shards of a server have in common.
@@ -27,6 +28,7 @@ pub(super) struct ShardPlan {
     pub(super) boot_id: u32,
     pub(super) server_started: Instant,
     pub(super) mesh: Arc<Mesh>,
+    pub(super) caches: CachePlan,
     pub(super) pool: BlockingPool,
     pub(super) pin: bool,
     pub(super) sink: Option<AccessLogSink>,
@@ -38,7 +40,7 @@ pub(super) struct ShardPlan {
 pub(super) struct Incarnation {
     pub(super) slot: ShardSlot,
     pub(super) engine: EngineOptions,
-    pub(super) listener: TcpListener,
+    pub(super) listeners: ShardListeners,
     pub(super) restarts: u32,
     /// The numbers of the one that died, so that totals never go down.
     pub(super) inherited: Option<Box<ShardSnapshot>>,
@@ -51,8 +53,11 @@ pub(super) enum ShardEvent {
     Serving { shard: usize },
     /// It could not be built.
     Failed { shard: usize, message: String },
-    /// It drained and ended. `cut` connections did not end by themselves.
+    /// It drained, and is there only for the others' sake. `cut` connections
+    /// did not end by themselves.
     Drained { shard: usize, cut: usize },
+    /// It ended after its drain.
+    Ended { shard: usize },
     /// Its loop died.
     Died {
         shard: usize,
@@ -73,6 +78,8 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
         },
     };
     plan.mesh.detach(shard);
+    // Only now: nothing of it answers a request any more.
+    plan.caches.fabric.detach(shard);
     tell(event);
 }
 
@@ -98,9 +105,15 @@ fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) 
     };
     tell(ShardEvent::Serving { shard: index });
     let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(shard.clone().run())));
+    let ended = ended.and_then(|cut| {
+        tell(ShardEvent::Drained { shard: index, cut });
+        catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(shard.clone().serve_peers())
+        }))
+    });
     plan.mesh.detach(index);
     let event = match ended {
-        Ok(cut) => ShardEvent::Drained { shard: index, cut },
+        Ok(()) => ShardEvent::Ended { shard: index },
         Err(payload) => {
             let reason = panic_text(&*payload);
             // Its connections end now; their buffers must not outlive them.
@@ -132,6 +145,12 @@ fn end(runtime: Runtime, shard: Rc<Shard>) {
 
 impl ShardPlan {
     fn shard_start(&self, incarnation: Incarnation) -> ShardStart {
+        let token = self
+            .options
+            .admin
+            .as_ref()
+            .and_then(|admin| admin.token.clone());
+        let admin = incarnation.listeners.admin;
         ShardStart {
             app: self.app.clone(),
             info: ShardInfo {
@@ -141,7 +160,8 @@ impl ShardPlan {
                 engine: incarnation.engine.kind,
                 restarts: incarnation.restarts,
             },
-            listener: incarnation.listener,
+            listener: incarnation.listeners.public,
+            admin: admin.map(|listener| AdminStart { listener, token }),
             limits: self.options.http.clone(),
             request_id_always: self.request_id_always,
             request_id_echo: self.options.request_id != RequestIdMode::Off,
@@ -150,6 +170,7 @@ impl ShardPlan {
             drain_timeout_ms: self.options.drain_timeout_ms,
             server_started: self.server_started,
             mesh: self.mesh.clone(),
+            caches: self.caches.clone(),
             log: self.sink.as_ref().map(AccessLogSink::shard_log),
             errors: self.errors.clone(),
             inherited: incarnation.inherited,

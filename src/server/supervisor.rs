@@ -2,11 +2,12 @@
 //! go on serving; ends when all have drained.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::listeners::{Listeners, ShardListeners};
 use super::shard_thread::{self, Incarnation, ShardEvent, ShardPlan};
 use super::{Engines, StartError};
 use crate::backoff::Backoff;
@@ -21,6 +22,7 @@ use crate::topology::{Placement, ShardSlot, confine_current_thread};
 #[derive(Debug)]
 pub struct ServerHandle {
     local_addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
     shards: Vec<ShardSummary>,
     fallback: Option<String>,
     plan: ShardPlan,
@@ -54,6 +56,11 @@ impl ServerHandle {
     /// The address it listens on, with the port the kernel chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The address of the admin listener, with the port the kernel chose.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_addr
     }
 
     /// The shards and where they run.
@@ -117,7 +124,7 @@ enum Command {
 struct Watched {
     slot: ShardSlot,
     engine: EngineOptions,
-    listener: TcpListener,
+    listeners: ShardListeners,
     restarts: u32,
     backoff: Backoff,
     state: State,
@@ -131,6 +138,8 @@ enum State {
     Running,
     /// Died; starts again at this time.
     Waiting(Instant),
+    /// Drained; ends when all others have.
+    Drained,
     Ended,
 }
 
@@ -150,14 +159,13 @@ impl Supervisor {
         plan: ShardPlan,
         placement: Placement,
         engines: Engines,
-        listeners: Vec<TcpListener>,
-        local_addr: SocketAddr,
+        listeners: Listeners,
     ) -> Result<ServerHandle, StartError> {
         let (commands, inbox) = channel();
         let summaries = summarise(&plan, &placement, &engines);
         let options = &plan.options;
         let watch =
-            |((slot, engine), listener): ((ShardSlot, EngineOptions), TcpListener)| Watched {
+            |((slot, engine), listeners): ((ShardSlot, EngineOptions), ShardListeners)| Watched {
                 backoff: Backoff::new(
                     options.restart_delay_ms,
                     options.restart_delay_max_ms,
@@ -165,7 +173,7 @@ impl Supervisor {
                 ),
                 slot,
                 engine,
-                listener,
+                listeners,
                 restarts: 0,
                 state: State::Running,
                 drain_untold: false,
@@ -175,7 +183,7 @@ impl Supervisor {
             .shards
             .into_iter()
             .zip(engines.by_shard)
-            .zip(listeners);
+            .zip(listeners.by_shard);
         let mut supervisor = Self {
             shards: slots.map(watch).collect(),
             plan: plan.clone(),
@@ -202,7 +210,8 @@ impl Supervisor {
             })
             .map_err(StartError::Thread)?;
         Ok(ServerHandle {
-            local_addr,
+            local_addr: listeners.local_addr,
+            admin_addr: listeners.admin_addr,
             shards: summaries,
             fallback: engines.fallback,
             plan,
@@ -256,6 +265,9 @@ impl Supervisor {
                 Ok(Command::Shard(ShardEvent::Serving { shard })) => {
                     let _ = self.plan.mesh.send(shard, Message::Drain);
                 }
+                Ok(Command::Shard(ShardEvent::Drained { shard, .. })) => {
+                    let _ = self.plan.mesh.send(shard, Message::End);
+                }
                 Ok(Command::Shard(_)) => living -= 1,
                 Ok(Command::Drain) => {}
                 Err(_) => return,
@@ -268,7 +280,7 @@ impl Supervisor {
         let incarnation = Incarnation {
             slot: watched.slot.clone(),
             engine: watched.engine.clone(),
-            listener: watched.listener.try_clone()?,
+            listeners: watched.listeners.try_clone()?,
             restarts: watched.restarts,
             // Kept for the next, should this one not even start.
             inherited: watched.last.clone(),
@@ -303,6 +315,7 @@ impl Supervisor {
             }
             self.restart_due();
             self.press_drain();
+            self.end_if_drained();
         }
         self.report
     }
@@ -350,6 +363,21 @@ impl Supervisor {
         }
     }
 
+    /// Shards that have drained stay for those that have not.
+    fn end_if_drained(&mut self) {
+        let ready = |shard: &Watched| matches!(shard.state, State::Drained | State::Ended);
+        if !self.shards.iter().all(ready) {
+            return;
+        }
+        for (index, shard) in self.shards.iter().enumerate() {
+            if shard.state == State::Drained {
+                // Its inbox has room: it was told nothing else. Should it not,
+                // the shard ends by itself a little later.
+                let _ = self.plan.mesh.send(index, Message::End);
+            }
+        }
+    }
+
     fn on_event(&mut self, event: ShardEvent) {
         match event {
             // A drain that came while it was starting reached no inbox.
@@ -357,8 +385,9 @@ impl Supervisor {
                 self.tell_to_drain(shard);
             }
             ShardEvent::Serving { .. } => {}
+            ShardEvent::Ended { shard } => self.shards[shard].state = State::Ended,
             ShardEvent::Drained { shard, cut } => {
-                self.shards[shard].state = State::Ended;
+                self.shards[shard].state = State::Drained;
                 self.report.connections_cut += cut;
                 self.report.drained &= cut == 0;
             }

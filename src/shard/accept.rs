@@ -1,4 +1,5 @@
-//! Taking connections off the listener, within the shard's limit.
+//! Taking connections off a listener, within its limit; the same for both
+//! entrances.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,18 +10,19 @@ use rustix::io::Errno;
 
 use super::Shard;
 use super::connection::{ConnectionIo, ConnectionState};
+use super::entrance::Entrance;
 use crate::engine::{self, TcpStream};
 use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN_MAX, OVERLOAD_ANSWERS_MAX};
 
 impl Shard {
     /// Accepts until the listener is closed. Nothing races an accept: a
     /// connection accepted into a dropped future would be lost.
-    pub(super) async fn accept_connections(self: Rc<Self>) {
+    pub(super) async fn accept_connections(self: Rc<Self>, entrance: Rc<Entrance>) {
         let mut accepted = 0u32;
         while !self.context.draining.get() {
-            match self.listener.accept().await {
+            match entrance.listener.accept().await {
                 Ok((stream, peer)) => {
-                    self.admit(stream, peer);
+                    self.admit(&entrance, stream, peer);
                     accepted = accepted.wrapping_add(1);
                     if accepted.is_multiple_of(ACCEPTS_PER_TURN_MAX) {
                         engine::yield_now().await;
@@ -30,34 +32,42 @@ impl Shard {
                 Err(error) => self.survive_accept_error(&error).await,
             }
         }
-        self.accepting.set(false);
+        entrance.accepting.set(false);
         self.connection_ended.notify();
     }
 
-    pub(super) fn admit(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
-        if self.connections.borrow().len() >= self.limits.connections_per_shard_max {
-            return self.refuse(stream);
+    pub(super) fn admit(
+        self: &Rc<Self>,
+        entrance: &Rc<Entrance>,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) {
+        if entrance.connections.get() >= entrance.connections_max {
+            return self.refuse(entrance, stream);
         }
+        entrance.connections.set(entrance.connections.get() + 1);
         let state = Rc::new(ConnectionState::new(stream.closer()));
         let key = self.connections.borrow_mut().insert(state.clone());
         self.context.metrics.borrow_mut().connection_opened();
         let io = Box::new(ConnectionIo::new(stream, state));
-        engine::spawn_local(self.clone().serve_connection(io, peer, key));
+        let shard = self.clone();
+        engine::spawn_local(shard.serve_connection(entrance.clone(), io, peer, key));
     }
 
     /// Answers 503 and closes. Past [`OVERLOAD_ANSWERS_MAX`] answers under way
     /// it only closes, so that being over the limit has a limit too.
-    fn refuse(self: &Rc<Self>, stream: TcpStream) {
+    fn refuse(self: &Rc<Self>, entrance: &Rc<Entrance>, stream: TcpStream) {
         self.context.metrics.borrow_mut().connection_refused();
-        let under_way = self.overload_answers.get();
+        let under_way = entrance.overload_answers.get();
         if under_way >= OVERLOAD_ANSWERS_MAX {
             return;
         }
-        self.overload_answers.set(under_way + 1);
-        let shard = self.clone();
+        entrance.overload_answers.set(under_way + 1);
+        let (shard, entrance) = (self.clone(), entrance.clone());
         engine::spawn_local(async move {
             shard.answer_overload(stream).await;
-            shard.overload_answers.set(shard.overload_answers.get() - 1);
+            let under_way = &entrance.overload_answers;
+            under_way.set(under_way.get() - 1);
         });
     }
 

@@ -13,11 +13,13 @@ impl Shard {
     /// at most the drain timeout; then cuts what is left and returns how many.
     pub(super) async fn drain(self: Rc<Self>) -> usize {
         self.context.draining.set(true);
-        self.listener.cancel_accept();
-        for (stream, peer) in self.listener.accept_waiting() {
-            self.admit(stream, peer);
+        for entrance in &self.entrances {
+            entrance.listener.cancel_accept();
+            for (stream, peer) in entrance.listener.accept_waiting() {
+                self.admit(entrance, stream, peer);
+            }
+            entrance.listener.close();
         }
-        self.listener.close();
         let deadline = Instant::now() + Duration::from_millis(self.drain_timeout_ms);
         let grace_end = Instant::now() + Duration::from_millis(DRAIN_FRESH_GRACE_MS);
         while self.has_connections() {
@@ -40,10 +42,12 @@ impl Shard {
 
     /// Stops accepting, shuts every connection down and gives their tasks a
     /// second to end. Afterwards no operation of theirs should be in flight;
-    /// the listening socket is as it was, for a successor.
+    /// the listening sockets are as they were, for a successor.
     pub(crate) async fn cut_connections(self: &Rc<Self>) {
         self.context.draining.set(true);
-        self.listener.cancel_accept();
+        for entrance in &self.entrances {
+            entrance.listener.cancel_accept();
+        }
         let deadline = Instant::now() + Duration::from_secs(1);
         while !self.is_quiet() && Instant::now() < deadline {
             for (_, connection) in self.connections.borrow().iter() {
@@ -67,7 +71,7 @@ impl Shard {
 
     /// Whether no operation on a socket is in flight any more.
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.has_connections() && !self.accepting.get() && self.overload_answers.get() == 0
+        !self.has_connections() && self.entrances.iter().all(|entrance| entrance.is_quiet())
     }
 
     fn close_idle(&self, fresh_too: bool) {

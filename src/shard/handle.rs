@@ -6,22 +6,23 @@ use std::rc::Rc;
 use super::Shard;
 use super::body::BodyReader;
 use super::connection::ConnectionIo;
-use super::guard::{Guarded, Panicked};
 use super::respond::RequestFacts;
 use crate::Error;
-use crate::app::{Ctx, Response, Unrouted};
+use crate::app::{Ctx, Door, Response, Unrouted};
+use crate::engine::{Guarded, Panicked};
 
 impl Shard {
     /// Runs middleware and handler. If they do not answer at once, answers
     /// queued before this one are written meanwhile.
     pub(super) async fn run_handler(
         &self,
+        door: Door,
         routed: Result<usize, Unrouted>,
         ctx: Ctx,
         held: &mut Option<Box<ConnectionIo>>,
         reader: Option<&Rc<BodyReader>>,
     ) -> Result<Response, HandlerFailure> {
-        let mut future = Guarded::start(|| self.context.app.start(routed, ctx))?;
+        let mut future = Guarded::start(|| self.context.app.start(door, routed, ctx))?;
         if let Some(outcome) = future.poll_once().await {
             return Ok(outcome??);
         }

@@ -1,16 +1,16 @@
-//! One shard: a listener, its connections, their requests. Everything here
+//! One shard: its listeners, their connections, their requests. Everything here
 //! runs on one thread and one reactor; nothing is shared.
 //!
-//! In the order of a connection's life: `accept` takes it, `serve` runs its
-//! requests, `body` reads what they carry, `respond` writes the answers,
+//! In the order of a connection's life: `accept` takes it off an `entrance`,
+//! `serve` runs its requests if `admission` lets them in, `body` reads what they carry, `respond` writes the answers,
 //! `sweep` ends what takes too long, `drain` ends the shard.
 
 mod accept;
+mod admission;
 mod body;
 mod connection;
 mod drain;
-mod event;
-mod guard;
+mod entrance;
 mod handle;
 mod record;
 mod respond;
@@ -22,31 +22,34 @@ mod trouble;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use crate::app::{App, ShardContext, ShardInfo};
+use crate::caches::{CachePlan, Caches};
 use crate::clock::ShardClock;
-use crate::engine::{self, ShardWaker, TcpListener};
+use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
-use crate::limits::HttpLimits;
+use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::{ShardMetrics, ShardSnapshot};
 use crate::{Error, http1};
 
-pub(crate) use guard::panic_text;
+pub(crate) use entrance::AdminStart;
 
 use connection::ConnectionState;
-use event::LocalEvent;
+use entrance::Entrance;
 
 /// What a shard is started with.
 pub(crate) struct ShardStart {
     pub(crate) app: Arc<App>,
     pub(crate) info: ShardInfo,
     pub(crate) listener: std::net::TcpListener,
+    /// Of shard 0, if the server has an admin listener.
+    pub(crate) admin: Option<AdminStart>,
     pub(crate) limits: HttpLimits,
     /// Give every response a request id, not only those whose client sent one.
     pub(crate) request_id_always: bool,
@@ -59,8 +62,16 @@ pub(crate) struct ShardStart {
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) log: Option<ShardLog>,
     pub(crate) errors: ErrorLog,
+    pub(crate) caches: CachePlan,
     /// The numbers of a predecessor that died.
     pub(crate) inherited: Option<Box<ShardSnapshot>>,
+}
+
+/// What ends a phase of a shard's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Drain,
+    End,
 }
 
 /// A shard at work.
@@ -71,7 +82,8 @@ pub(crate) struct Shard {
     request_id_always: bool,
     request_id_echo: bool,
     drain_timeout_ms: u64,
-    listener: TcpListener,
+    /// The public one first.
+    entrances: Vec<Rc<Entrance>>,
     connections: RefCell<Slab<Rc<ConnectionState>>>,
     /// Told when a connection has ended; drain waits on it.
     connection_ended: LocalEvent,
@@ -81,33 +93,48 @@ pub(crate) struct Shard {
     log: Option<RefCell<ShardLog>>,
     errors: ErrorLog,
     spin: Rc<spin::Spin>,
-    /// Whether the accept task is there.
-    accepting: Cell<bool>,
-    overload_answers: Cell<usize>,
     accept_trouble: trouble::Trouble,
 }
 
 impl Shard {
-    /// Builds the shard's world on its own thread: listener, state, inbox.
+    /// Builds the shard's world on its own thread: listeners, state, inbox.
     ///
     /// # Errors
-    /// When the listener cannot be registered or a state cannot be built.
+    /// When a listener cannot be registered or a state cannot be built.
     pub(crate) async fn build(start: ShardStart) -> Result<Rc<Self>, Error> {
-        let listener = TcpListener::from_std(start.listener)?;
+        let connections_max = start.limits.connections_per_shard_max;
+        let public = Entrance::public(start.listener, connections_max)?;
+        let admin = start.admin.map(Entrance::admin).transpose()?;
+        let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
         let inbox_rung = Rc::new(LocalEvent::default());
-        let rung = inbox_rung.clone();
-        ShardWaker::on_wake(move || rung.notify());
+        let caches_rung = Rc::new(LocalEvent::default());
+        let rung = (inbox_rung.clone(), caches_rung.clone());
+        ShardWaker::on_wake(move || {
+            rung.0.notify();
+            rung.1.notify();
+        });
         let inbox = start.mesh.attach(start.info.index);
         let names = start.app.route_names();
         let metrics = match &start.inherited {
             Some(died) => ShardMetrics::resume(names, died),
             None => ShardMetrics::new(names),
         };
+        let inherited = start.inherited.map(|died| died.caches);
+        let ShardInfo {
+            index,
+            count,
+            restarts,
+            ..
+        } = start.info;
+        // Last: from here on other shards count on this one.
+        let caches = Caches::attach(start.caches, index, count, restarts, caches_rung);
         let context = ShardContext {
             app,
             states,
+            caches,
+            inherited_caches: inherited.unwrap_or_default(),
             clock: ShardClock::new(),
             metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
@@ -124,7 +151,7 @@ impl Shard {
             request_id_always: start.request_id_always,
             request_id_echo: start.request_id_echo,
             drain_timeout_ms: start.drain_timeout_ms,
-            listener,
+            entrances: entrances.collect(),
             connections: RefCell::default(),
             connection_ended: LocalEvent::default(),
             inbox_rung,
@@ -132,8 +159,6 @@ impl Shard {
             log: start.log.map(RefCell::new),
             errors: start.errors,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
-            accepting: Cell::new(false),
-            overload_answers: Cell::new(0),
             accept_trouble: trouble::Trouble::default(),
         }))
     }
@@ -141,18 +166,45 @@ impl Shard {
     /// Serves until told to drain, and through the drain. Returns how many
     /// connections had to be cut.
     pub(crate) async fn run(self: Rc<Self>) -> usize {
-        self.accepting.set(true);
-        engine::spawn_local(self.clone().accept_connections());
+        for entrance in &self.entrances {
+            entrance.accepting.set(true);
+            engine::spawn_local(self.clone().accept_connections(entrance.clone()));
+        }
+        engine::spawn_local(self.context.caches.clone().carry_messages());
         engine::spawn_local(Self::sweep_every_second(Rc::downgrade(&self)));
         if self.spin.is_on() {
             engine::spawn_local(spin::spin_while_busy(self.spin.clone()));
         }
+        self.obey_until(Order::Drain).await;
+        self.drain().await
+    }
+
+    /// After the drain: other shards that still drain may need this one's part
+    /// of the caches, until all have.
+    pub(crate) async fn serve_peers(self: Rc<Self>) {
+        let patience = Duration::from_millis(self.drain_timeout_ms + DRAIN_OVERDUE_MS);
+        let _ = engine::timeout(patience, self.obey_until(Order::End)).await;
+    }
+
+    /// Answers what is asked from outside of the shard, until it is this.
+    async fn obey_until(&self, last: Order) {
         loop {
             while let Some(message) = self.inbox.poll() {
-                match message {
-                    Message::Snapshot(reply) => reply.send(self.context.snapshot()),
-                    Message::Drain => return self.drain().await,
+                let order = match message {
+                    Message::Snapshot(reply) => {
+                        reply.send(self.context.snapshot());
+                        continue;
+                    }
+                    Message::CacheKeys(cache, reply) => {
+                        reply.send(self.context.caches.keys_here(cache));
+                        continue;
+                    }
+                    Message::Drain => Order::Drain,
+                    Message::End => Order::End,
                     Message::Crash => panic!("crashed on request (fault injection)"),
+                };
+                if order >= last {
+                    return;
                 }
             }
             self.inbox_rung.wait().await;

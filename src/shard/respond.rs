@@ -7,15 +7,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 
 use super::Shard;
 use super::body::BodyReader;
 use super::connection::{ConnectionIo, ConnectionState};
-use super::guard::Guarded;
 use crate::Error;
-use crate::app::{Body, BodyKind, ByteStream, Response};
-use crate::engine::{self, TcpStream};
+use crate::app::{Body, BodyKind, ByteStream, HeadParts, Response};
+use crate::clock::DATE_BYTES;
+use crate::engine::{self, Guarded, TcpStream};
 use crate::http1::{
     ConnectionHeader, ResponseFraming, ResponseHead, Version, encode_chunk, encode_head,
     encode_last_chunk,
@@ -93,20 +93,14 @@ impl Shard {
                 body_bytes: 0,
             };
         };
-        let (status, headers, body) = response.into_parts();
-        let framing = framing_of(status, &body, facts.version);
+        let (head, body) = response.into_parts();
+        let framing = framing_of(head.status, &body, facts.version);
         if framing == ResponseFraming::UntilClose {
             facts.keep_alive = false;
         }
         let before = io.output.len();
-        self.encode(
-            &mut io.output,
-            *facts,
-            status,
-            &headers,
-            framing,
-            request_id,
-        );
+        let date = self.context.clock.date();
+        encode(&mut io.output, *facts, &head, framing, &date, request_id);
         let head_bytes = (io.output.len() - before) as u64;
         if facts.is_head || framing == ResponseFraming::NoBody {
             drop_unsent(body);
@@ -124,6 +118,10 @@ impl Shard {
             },
             BodyKind::Vec(bytes) => send_bytes(io, head_bytes, bytes.into()).await,
             BodyKind::Bytes(bytes) => send_bytes(io, head_bytes, bytes).await,
+            BodyKind::Prepared(shared) if shared.body().len() <= WRITE_COPY_BYTES_MAX => {
+                send_copy(io, head_bytes, shared.body()).await
+            }
+            BodyKind::Prepared(shared) => send_bytes(io, head_bytes, shared.body_bytes()).await,
             BodyKind::Stream { stream, length } => {
                 let mut sending = Streaming {
                     framing,
@@ -143,35 +141,6 @@ impl Shard {
                 }
             }
         }
-    }
-
-    fn encode(
-        &self,
-        out: &mut Vec<u8>,
-        facts: RequestFacts,
-        status: StatusCode,
-        headers: &[(HeaderName, HeaderValue)],
-        framing: ResponseFraming,
-        request_id: &str,
-    ) {
-        let connection = match (facts.keep_alive, facts.version) {
-            (false, _) => ConnectionHeader::Close,
-            (true, Version::Http10) => ConnectionHeader::KeepAlive,
-            (true, Version::Http11) => ConnectionHeader::Omit,
-        };
-        let id = [("x-request-id", request_id)];
-        encode_head(
-            out,
-            &ResponseHead {
-                status,
-                version: facts.version,
-                headers,
-                framing,
-                connection,
-                date: &self.context.clock.date(),
-                extra: if request_id.is_empty() { &[] } else { &id },
-            },
-        );
     }
 
     /// 503 with Retry-After to a connection over the limit, then close.
@@ -203,22 +172,54 @@ impl Shard {
     }
 }
 
+/// Appends status line, fields and blank line.
+fn encode(
+    out: &mut Vec<u8>,
+    facts: RequestFacts,
+    head: &HeadParts,
+    framing: ResponseFraming,
+    date: &[u8; DATE_BYTES],
+    request_id: &str,
+) {
+    let connection = match (facts.keep_alive, facts.version) {
+        (false, _) => ConnectionHeader::Close,
+        (true, Version::Http10) => ConnectionHeader::KeepAlive,
+        (true, Version::Http11) => ConnectionHeader::Omit,
+    };
+    let id = [("x-request-id", request_id)];
+    let head = ResponseHead {
+        status: head.status,
+        version: facts.version,
+        lines: &head.lines(),
+        headers: &head.headers,
+        framing,
+        connection,
+        date,
+        extra: if request_id.is_empty() { &[] } else { &id },
+    };
+    encode_head(out, &head);
+}
+
 /// Short bodies join the batch; long ones are written from where they are.
 async fn send_bytes(io: &mut ConnectionIo, head_bytes: u64, body: Bytes) -> Sent {
+    if body.len() <= WRITE_COPY_BYTES_MAX {
+        return send_copy(io, head_bytes, &body).await;
+    }
     let body_bytes = body.len() as u64;
-    let written = if body.len() <= WRITE_COPY_BYTES_MAX {
-        io.output.extend_from_slice(&body);
-        match io.output.len() < WRITE_BATCH_BYTES {
-            true => Ok(()),
-            false => io.flush().await,
-        }
-    } else {
-        io.write_bytes(body).await
-    };
     Sent {
-        whole: written.is_ok(),
+        whole: io.write_bytes(body).await.is_ok(),
         head_bytes,
         body_bytes,
+    }
+}
+
+async fn send_copy(io: &mut ConnectionIo, head_bytes: u64, body: &[u8]) -> Sent {
+    io.output.extend_from_slice(body);
+    let is_batch_full = io.output.len() >= WRITE_BATCH_BYTES;
+    Sent {
+        whole: !is_batch_full || io.flush().await.is_ok(),
+        head_bytes,
+        body_bytes: body.len() as u64,
     }
 }
 
@@ -377,3 +378,6 @@ impl Drop for StreamGuard {
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(stream)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,10 +11,11 @@ use http::{Method, StatusCode};
 use super::Shard;
 use super::body::{BodyReader, refusal};
 use super::connection::{ConnectionIo, Phase};
-use super::guard::Guarded;
+use super::entrance::Entrance;
 use super::record::Record;
 use super::respond::{AnswerIo, RequestFacts, Sent};
 use crate::app::{Ctx, RequestBody, RequestParts, Response};
+use crate::engine::Guarded;
 use crate::http1::{
     BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, RequestHead, Version,
 };
@@ -26,13 +27,19 @@ impl Shard {
     /// Serves a connection until either side ends it.
     pub(super) async fn serve_connection(
         self: Rc<Self>,
+        entrance: Rc<Entrance>,
         io: Box<ConnectionIo>,
         peer: SocketAddr,
         key: usize,
     ) {
-        let _registered = Registered { shard: &self, key };
+        let _registered = Registered {
+            shard: &self,
+            entrance: &entrance,
+            key,
+        };
         let mut connection = Connection {
             shard: &self,
+            entrance: &entrance,
             peer,
             turn: 0,
         };
@@ -53,12 +60,15 @@ impl Shard {
 /// Takes a connection out of the registry when its task ends, however it ends.
 struct Registered<'a> {
     shard: &'a Shard,
+    entrance: &'a Entrance,
     key: usize,
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         self.shard.connections.borrow_mut().try_remove(self.key);
+        let connections = &self.entrance.connections;
+        connections.set(connections.get() - 1);
         self.shard.context.metrics.borrow_mut().connection_closed();
         self.shard.connection_ended.notify();
     }
@@ -66,6 +76,7 @@ impl Drop for Registered<'_> {
 
 struct Connection<'a> {
     shard: &'a Rc<Shard>,
+    entrance: &'a Entrance,
     peer: SocketAddr,
     /// Requests since the other tasks last got a turn.
     turn: u32,
@@ -182,9 +193,13 @@ impl Connection<'_> {
         let started_ns = shard.context.clock.now_ns();
         parts.peer = Some(self.peer);
         shard.choose_request_id(&mut parts);
+        let door = self.entrance.door;
         let RequestParts { head, params, .. } = &mut *parts;
-        let routed = shard.context.app.route(head, params);
-        parts.route = routed.as_ref().ok().copied();
+        let routed = self.entrance.check(head).map(|()| {
+            // Only of what is let in, so that nothing else names a route.
+            shard.context.app.route(door, head, params)
+        });
+        parts.route = routed.as_ref().ok().and_then(|r| r.as_ref().ok().copied());
         let mut exchange = Exchange {
             facts: RequestFacts {
                 version: parts.head.version(),
@@ -196,11 +211,15 @@ impl Connection<'_> {
             request_id: parts.request_id.clone(),
             started_ns,
         };
-        let body = match shard.plan_body(&mut io, &parts) {
-            Ok(plan) => plan,
+        let admitted = routed.and_then(|routed| {
+            let body = shard.plan_body(&mut io, &parts).map_err(refusal)?;
+            Ok((routed, body))
+        });
+        let (routed, body) = match admitted {
+            Ok(admitted) => admitted,
             Err(error) => {
                 shard.context.recycle(parts);
-                self.refuse_as(io, exchange, refusal(error)).await;
+                self.refuse_as(io, exchange, error).await;
                 return None;
             }
         };
@@ -216,7 +235,7 @@ impl Connection<'_> {
         };
         let ctx = Ctx::new(parts, request_body, shard.context.clone());
         let outcome = shard
-            .run_handler(routed, ctx, &mut held, reader.as_ref())
+            .run_handler(door, routed, ctx, &mut held, reader.as_ref())
             .await;
         let response = shard.settle(outcome, &mut exchange.facts);
         let io = held.or_else(|| reader.as_ref()?.lend_io())?;

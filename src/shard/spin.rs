@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::event::LocalEvent;
 use crate::engine;
+use crate::engine::LocalEvent;
 
 /// When the shard was last busy, and for how long to spin after that.
 pub(super) struct Spin {

@@ -30,6 +30,7 @@ impl Shard {
     fn sweep(&self) {
         self.context.clock.refresh_date();
         self.end_expired();
+        self.context.caches.sweep();
         if let Some(log) = &self.log {
             let mut log = log.borrow_mut();
             log.flush();

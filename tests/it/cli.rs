@@ -29,6 +29,7 @@ fn help_says_every_flag_with_default_variable_and_key() {
     let help = succeed(corelane().args(["serve", "--help"]));
     for flag in [
         "--listen",
+        "--admin",
         "--data",
         "--store",
         "--shards",

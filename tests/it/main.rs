@@ -6,6 +6,7 @@
 mod harness;
 
 mod access_log;
+mod admin;
 mod bodies;
 mod cli;
 mod conditional;
@@ -19,6 +20,7 @@ mod middleware;
 mod panics;
 mod pipelining;
 mod posts;
+mod prepared;
 mod routing;
 mod shard_death;
 mod signals;

@@ -225,6 +225,7 @@ fn wrong_flags_are_refused() {
     expect_usage_error(&[], &["--lisen", "127.0.0.1:0"], &["--listen"]);
     expect_usage_error(&[], &["--listen", "nowhere"], &["nowhere"]);
     expect_usage_error(&[], &["--listen", "127.0.0.1:99999"], &["99999"]);
+    expect_usage_error(&[], &["--admin", "on"], &["--admin", "on", "off"]);
     expect_usage_error(
         &[],
         &["--engine", "kqueue"],
@@ -316,7 +317,14 @@ fn an_unreadable_database_is_told_with_its_path() {
     std::fs::create_dir_all(data.join("corelane.db")).expect("a folder");
     let mut command = corelane();
     command
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "off",
+            "--data",
+        ])
         .arg(&data);
     let output = command.output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(1));

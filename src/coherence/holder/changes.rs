@@ -100,6 +100,28 @@ where
         }
     }
 
+    /// A request could not be sent: who waits for it is told
+    /// [`Answer::TimedOut`], and nothing is done.
+    pub fn refuse(&mut self, request: &Request<K>) {
+        match request {
+            Request::Read { ticket, .. } => {
+                let group = self.take_group(*ticket);
+                for wait in group.into_iter().flat_map(|group| group.waits) {
+                    self.answer(wait, Answer::TimedOut);
+                }
+            }
+            Request::Peek { ticket, .. }
+            | Request::Write { ticket, .. }
+            | Request::Touch { ticket, .. }
+            | Request::Flush { ticket } => self.end_change(*ticket, Answer::TimedOut),
+            Request::Purge { ticket, .. } => {
+                if let Some(ticket) = ticket {
+                    self.end_change(*ticket, Answer::TimedOut);
+                }
+            }
+        }
+    }
+
     fn begin_change(
         &mut self,
         home: usize,

@@ -77,7 +77,8 @@ pub enum Answer<V, E> {
     Flushed,
     /// The key's home has died, and nothing was done. Its successor will do it.
     HomeGone,
-    /// It took longer than waits may, and nothing was done.
+    /// It took longer than waits may, or could not even be sent; nothing was
+    /// done.
     TimedOut,
 }
 

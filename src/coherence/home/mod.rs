@@ -32,8 +32,8 @@ pub struct Idle<V> {
 pub struct Home<K: Ord, V, E, S, R = Sound> {
     me: usize,
     alive: ShardSet,
-    /// Peers whose first word is awaited before any request is taken.
-    awaited: ShardSet,
+    /// Peers whose hello has to come before any request is taken.
+    ungreeted: ShardSet,
     doubt_ms: u64,
     /// Until then nothing is kept: a predecessor may have left writes behind.
     doubt_all_until_ms: Millis,
@@ -108,7 +108,7 @@ where
         Self {
             me,
             alive,
-            awaited: peers,
+            ungreeted: peers,
             doubt_ms,
             doubt_all_until_ms: match incarnation {
                 0 => 0,
@@ -131,7 +131,7 @@ where
 
     /// Whether requests may be given to it. Until then they wait.
     pub fn is_ready(&self) -> bool {
-        self.awaited.is_empty()
+        self.ungreeted.is_empty()
     }
 
     /// The next message to send, and to whom; `me` among them. In order.

@@ -27,7 +27,7 @@ where
     /// are in doubt, its requests are forgotten.
     pub fn peer_down(&mut self, dead: usize, now_ms: Millis) {
         self.alive.remove(dead);
-        self.awaited.remove(dead);
+        self.ungreeted.remove(dead);
         if let Some(flush) = &mut self.flush {
             flush.queue.retain(|(from, _)| *from != dead);
             flush.askers.retain(|(from, _)| *from != dead);
@@ -105,7 +105,7 @@ where
 
     /// A peer's first word to a home that has just started.
     pub(super) fn greeted(&mut self, from: usize, writes: Vec<(K, Lease, WriteMode)>) {
-        self.awaited.remove(from);
+        self.ungreeted.remove(from);
         for (key, lease, mode) in writes {
             self.writes.insert(lease, key.clone());
             let busy = self.busy.entry(key).or_insert_with(|| {

@@ -1,6 +1,7 @@
 //! Every knob, section by section, in the order of `tuning/server.toml`.
 
 mod access_log;
+mod admin;
 mod api;
 mod core_map;
 mod http;
@@ -36,6 +37,11 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "server",
         about: "The process.",
         knobs: server::KNOBS,
+    },
+    Section {
+        name: "admin",
+        about: "A second listener, for an operator: metrics, health and what a public port must not have.",
+        knobs: admin::KNOBS,
     },
     Section {
         name: "http",

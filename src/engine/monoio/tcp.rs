@@ -101,6 +101,18 @@ impl TcpListener {
 /// # Errors
 /// As bind(2) and listen(2).
 pub fn bind_std(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
+    bind(address, backlog, true)
+}
+
+/// As [`bind_std`] without SO_REUSEPORT: nobody else can listen there too.
+///
+/// # Errors
+/// As bind(2) and listen(2).
+pub fn bind_alone_std(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
+    bind(address, backlog, false)
+}
+
+fn bind(address: SocketAddr, backlog: u32, reuse_port: bool) -> io::Result<std::net::TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(
         Domain::for_address(address),
@@ -108,7 +120,7 @@ pub fn bind_std(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpLi
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(reuse_port)?;
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;

@@ -174,12 +174,7 @@ impl Answer {
     }
 
     fn header(&self, name: http::HeaderName) -> Option<&str> {
-        let count = self
-            .response
-            .headers()
-            .iter()
-            .filter(|(n, _)| *n == name)
-            .count();
+        let count = self.response.headers().filter(|(n, _)| **n == name).count();
         assert!(count <= 1, "{name} is sent {count} times");
         self.response
             .header_value(&name)
@@ -203,17 +198,17 @@ impl Answer {
     }
 
     async fn chunks(self) -> Result<Vec<Bytes>, Error> {
-        let (_, _, body) = self.response.into_parts();
-        match body.into_kind() {
+        match self.response.into_parts().1.into_kind() {
             BodyKind::Empty => Ok(Vec::new()),
             BodyKind::Bytes(bytes) => Ok(vec![bytes]),
             BodyKind::Vec(bytes) => Ok(vec![bytes.into()]),
+            BodyKind::Prepared(response) => Ok(vec![response.body_bytes()]),
             BodyKind::Stream { stream, .. } => collect(stream).await,
         }
     }
 
     fn into_stream(self) -> ByteStream {
-        match self.response.into_parts().2.into_kind() {
+        match self.response.into_parts().1.into_kind() {
             BodyKind::Stream { stream, .. } => stream,
             _ => panic!("not streamed"),
         }

@@ -1,43 +1,57 @@
-//! Reading users: a page, one, a batch, those near a place.
+//! Reading users: a page, one, a batch, those near a place. All of them out of
+//! the API's caches.
 
 use super::list_query::{ListRequest, NearRequest, parse_batch};
-use super::representation::{
-    push_partial_user, push_user, push_user_at_distance, user_etag, user_validators,
-};
-use super::{id_of, no_such_user};
-use crate::handlers::conditional::{respond, respond_json};
+use super::representation::{push_partial_user, push_user, push_user_at_distance, user_etag};
+use super::{USER, USERS, USERS_BATCH, USERS_NEAR, id_of, no_such_user};
+use crate::handlers::cache_control::CacheControl;
+use crate::handlers::cached::{Document, USERS_CACHE, USERS_TAG, answer_list};
 use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
 use crate::store::{Store, User};
-use crate::{Ctx, Error, Response};
+use crate::{Ctx, Error, Found, Response};
 
 /// `GET /api/users`: a page of the asked columns.
 pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
     let request = ListRequest::parse(ctx.query_string())?;
     let store = ctx.state::<Store>();
-    let found = store.users(&request.query).await.map_err(store_fault)?;
-    let next = found.next.map(|cursor| request.next_link(&cursor));
-    let body = page::envelope(&request.page, &found.rows, next.as_deref(), |out, user| {
-        push_partial_user(out, user);
-    });
-    respond_json(&ctx, body, next.as_deref())
+    let load = move || async move {
+        let found = store.users(&request.query).await.map_err(store_fault)?;
+        let next = found.next.map(|cursor| request.next_link(&cursor));
+        let body = page::envelope(&request.page, &found.rows, next.as_deref(), |out, user| {
+            push_partial_user(out, user);
+        });
+        Ok(Document::of_body(body, next))
+    };
+    answer_list(&ctx, USERS, &[USERS_TAG], load).await
 }
 
-/// `GET /api/users/{id}`.
+/// `GET /api/users/{id}`. That there is none is kept too.
 pub(super) async fn one(ctx: Ctx) -> Result<Response, Error> {
-    let user = load(&ctx, id_of(&ctx)?).await?;
-    let etag = user_etag(&user);
-    respond(&ctx, user_validators(&user, &etag), || {
-        Response::with_body("application/json", user_json(&user))
-    })
+    let id = id_of(&ctx)?;
+    let (store, policies) = (ctx.state::<Store>(), ctx.state::<CacheControl>());
+    let load = move || async move {
+        let user = store.user(id).await.map_err(store_fault)?;
+        let prepared = user.map(|user| document(&user).prepare(policies.of(USER)));
+        prepared.transpose()
+    };
+    let users = ctx.cache(USERS_CACHE);
+    match users
+        .find_or_load(itoa::Buffer::new().format(id), load)
+        .await?
+    {
+        Found::Value(cached) => ctx.conclude(cached),
+        Found::Nothing(lookup) => Ok(Response::from(no_such_user()).with_lookup(lookup)),
+    }
 }
 
-/// The user a request is about. The one place a cache in `Ctx` would stand in
-/// front of the store.
-async fn load(ctx: &Ctx, id: i64) -> Result<User, Error> {
-    let store = ctx.state::<Store>();
-    let user = store.user(id).await.map_err(store_fault)?;
-    user.ok_or_else(no_such_user)
+fn document(user: &User) -> Document {
+    Document {
+        body: user_json(user),
+        etag: user_etag(user),
+        last_modified_s: Some(user.updated_at_ms.div_euclid(1_000)),
+        next: None,
+    }
 }
 
 /// `GET /api/users/batch`: users by id, in the order asked, null where there
@@ -45,12 +59,15 @@ async fn load(ctx: &Ctx, id: i64) -> Result<User, Error> {
 pub(super) async fn batch(ctx: Ctx) -> Result<Response, Error> {
     let ids = parse_batch(ctx.query_string())?;
     let store = ctx.state::<Store>();
-    let users = store.users_by_ids(&ids).await.map_err(store_fault)?;
-    let body = page::data(&users, |out, user| match user {
-        Some(user) => push_user(out, user),
-        None => out.extend_from_slice(b"null"),
-    });
-    respond_json(&ctx, body, None)
+    let load = move || async move {
+        let users = store.users_by_ids(&ids).await.map_err(store_fault)?;
+        let body = page::data(&users, |out, user| match user {
+            Some(user) => push_user(out, user),
+            None => out.extend_from_slice(b"null"),
+        });
+        Ok(Document::of_body(body, None))
+    };
+    answer_list(&ctx, USERS_BATCH, &[USERS_TAG], load).await
 }
 
 /// `GET /api/users/near`: users around a place, nearest first.
@@ -61,14 +78,15 @@ pub(super) async fn near(ctx: Ctx) -> Result<Response, Error> {
         limit,
     } = NearRequest::parse(ctx.query_string())?;
     let store = ctx.state::<Store>();
-    let found = store
-        .users_near(center, radius_km, limit)
-        .await
-        .map_err(store_fault)?;
-    let body = page::data(&found, |out, (user, distance_km)| {
-        push_user_at_distance(out, user, *distance_km);
-    });
-    respond_json(&ctx, body, None)
+    let load = move || async move {
+        let found = store.users_near(center, radius_km, limit).await;
+        let found = found.map_err(store_fault)?;
+        let body = page::data(&found, |out, (user, distance_km)| {
+            push_user_at_distance(out, user, *distance_km);
+        });
+        Ok(Document::of_body(body, None))
+    };
+    answer_list(&ctx, USERS_NEAR, &[USERS_TAG], load).await
 }
 
 /// The JSON of one user.

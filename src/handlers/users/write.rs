@@ -1,6 +1,8 @@
 //! Writing users: create, replace, patch, delete.
 //!
-//! The answer leaves after the store has made the write durable. Conditions
+//! Every write holds the lease of its user in the cache, so that nobody is
+//! answered with the old row once it has been acknowledged. The answer leaves
+//! after the store has made the write durable. Conditions
 //! are checked inside the writing transaction. The body is checked first: a
 //! request that is wrong in itself is a 4xx of its own whether or not its
 //! condition holds (RFC 9110 section 13.2.1).
@@ -12,7 +14,9 @@ use super::precondition::{WritePlan, plan_write};
 use super::read::user_json;
 use super::representation::{user_etag, user_validators};
 use super::{USERS, id_of, no_such_user};
-use crate::handlers::conditional::{ConditionFields, add_validators, precondition_failed};
+use crate::app::{ConditionFields, precondition_failed};
+use crate::handlers::cached::{POSTS_TAG, USERS_CACHE};
+use crate::handlers::conditional::add_validators;
 use crate::handlers::store_fault::store_fault;
 use crate::limits::{CONDITIONAL_WRITE_ATTEMPTS_MAX, STORE_RETRY_AFTER_S};
 use crate::semantics::{Verdict, evaluate};
@@ -24,12 +28,24 @@ use crate::{Ctx, Error, Response};
 pub(super) async fn create(mut ctx: Ctx) -> Result<Response, Error> {
     check_media_type(&ctx, JSON)?;
     let user = parse_new_user(&ctx.bytes().await?)?;
-    let store = ctx.state::<Store>();
-    let user = store.create_user(user).await.map_err(store_fault)?;
-    let location = HeaderValue::try_from(format!("{USERS}/{}", user.id))?;
-    let mut response = written(&user)?.with_status(StatusCode::CREATED);
-    response.insert_header(header::LOCATION, location);
-    Ok(response)
+    let (store, users) = (ctx.state::<Store>(), ctx.cache(USERS_CACHE));
+    let cache = users.clone();
+    let write = move || async move {
+        let user = store.create_user(user).await.map_err(store_fault)?;
+        // Somebody may have asked for this id before it was given.
+        let forgotten = cache.del([user.id.to_string()]).await;
+        forgotten.map_err(|error| {
+            store_fault(StoreError::OutcomeUnknown(format!(
+                "user {} was created, but the caches could not be told: {error}",
+                user.id
+            )))
+        })?;
+        let location = HeaderValue::try_from(format!("{USERS}/{}", user.id))?;
+        let mut response = written(&user)?.with_status(StatusCode::CREATED);
+        response.insert_header(header::LOCATION, location);
+        Ok(response)
+    };
+    users.write([""; 0], write).await
 }
 
 /// `PUT /api/users/{id}`: replaces what a client may set; an absent location
@@ -42,13 +58,16 @@ pub(super) async fn replace(mut ctx: Ctx) -> Result<Response, Error> {
         return Err(Error::bad_request("a user cannot be written in parts"));
     }
     let new = parse_new_user(&ctx.bytes().await?)?;
-    let store = ctx.state::<Store>();
-    let attempt = async |_: Option<&User>, condition| {
-        let replaced = store.replace_user(id, new.clone(), condition).await;
-        replaced.map_err(WriteFault::Store)
+    let users = ctx.cache(USERS_CACHE);
+    let write = move || async move {
+        let store = ctx.state::<Store>();
+        let attempt = async |_: Option<&User>, condition| {
+            let replaced = store.replace_user(id, new.clone(), condition).await;
+            replaced.map_err(WriteFault::Store)
+        };
+        written(&write_conditionally(&ctx, &store, id, false, attempt).await?)
     };
-    let user = write_conditionally(&ctx, &store, id, false, attempt).await?;
-    written(&user)
+    users.write([id.to_string()], write).await
 }
 
 /// `PATCH /api/users/{id}`: a merge patch (RFC 7396).
@@ -56,27 +75,35 @@ pub(super) async fn patch(mut ctx: Ctx) -> Result<Response, Error> {
     let id = id_of(&ctx)?;
     check_media_type(&ctx, MERGE_PATCH)?;
     let patch = parse_merge_patch(&ctx.bytes().await?)?;
-    let store = ctx.state::<Store>();
-    let attempt = async |current: Option<&User>, condition| {
-        let location = current.and_then(|user| user.location);
-        let columns = patch.resolve(location).map_err(WriteFault::Answer)?;
-        let updated = store.update_user(id, columns, condition).await;
-        updated.map_err(WriteFault::Store)
+    let users = ctx.cache(USERS_CACHE);
+    let write = move || async move {
+        let store = ctx.state::<Store>();
+        let attempt = async |current: Option<&User>, condition| {
+            let location = current.and_then(|user| user.location);
+            let columns = patch.resolve(location).map_err(WriteFault::Answer)?;
+            let updated = store.update_user(id, columns, condition).await;
+            updated.map_err(WriteFault::Store)
+        };
+        let needs_current = patch.needs_current();
+        written(&write_conditionally(&ctx, &store, id, needs_current, attempt).await?)
     };
-    let user = write_conditionally(&ctx, &store, id, patch.needs_current(), attempt).await?;
-    written(&user)
+    users.write([id.to_string()], write).await
 }
 
 /// `DELETE /api/users/{id}`: 204. Their posts go with them.
 pub(super) async fn delete(ctx: Ctx) -> Result<Response, Error> {
     let id = id_of(&ctx)?;
-    let store = ctx.state::<Store>();
-    let attempt = async |_: Option<&User>, condition| {
-        let deleted = store.delete_user(id, condition).await;
-        deleted.map_err(WriteFault::Store)
+    let users = ctx.cache(USERS_CACHE).invalidating([POSTS_TAG]);
+    let write = move || async move {
+        let store = ctx.state::<Store>();
+        let attempt = async |_: Option<&User>, condition| {
+            let deleted = store.delete_user(id, condition).await;
+            deleted.map_err(WriteFault::Store)
+        };
+        write_conditionally(&ctx, &store, id, false, attempt).await?;
+        Ok(Response::no_content())
     };
-    write_conditionally(&ctx, &store, id, false, attempt).await?;
-    Ok(Response::no_content())
+    users.write([id.to_string()], write).await
 }
 
 /// Why one attempt of a write did not happen.

@@ -11,6 +11,7 @@ fn head<'a>(headers: &'a [(HeaderName, HeaderValue)]) -> ResponseHead<'a> {
     ResponseHead {
         status: StatusCode::OK,
         version: Version::Http11,
+        lines: &[],
         headers,
         framing: ResponseFraming::Length(5),
         connection: ConnectionHeader::Omit,
@@ -34,6 +35,22 @@ fn a_plain_response_is_written_to_the_byte() {
         encoded(&response),
         "HTTP/1.1 200 OK\r\nserver: corelane\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
          content-type: text/plain\r\nx-request-id: 7f\r\ncontent-length: 5\r\n\r\n",
+    );
+}
+
+#[test]
+fn finished_lines_come_before_fields() {
+    let mut lines = Vec::new();
+    encode_field(&mut lines, "etag", b"\"a\"");
+    encode_field(&mut lines, "x-empty", b"");
+    let headers = [(header::AGE, HeaderValue::from_static("1"))];
+    let finished: [&[u8]; 3] = [&lines, b"", b"x-cache: HIT\r\n"];
+    let mut response = head(&headers);
+    response.lines = &finished;
+    assert_eq!(
+        encoded(&response),
+        "HTTP/1.1 200 OK\r\nserver: corelane\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+         etag: \"a\"\r\nx-empty: \r\nx-cache: HIT\r\nage: 1\r\ncontent-length: 5\r\n\r\n",
     );
 }
 

@@ -23,6 +23,8 @@ fn a_head_gives_its_parts() {
     assert_eq!(head.header("HOST"), Some(&b"other"[..]));
     assert_eq!(head.header("accept"), Some(&b"text/html"[..]));
     assert_eq!(head.header("accep"), None);
+    assert!(head.has_header_prefix("x-b") && head.has_header_prefix("ACCEPT"));
+    assert!(!head.has_header_prefix("-") && !head.has_header_prefix("accept-"));
     assert_eq!(head.header("empty"), Some(&b""[..]));
     assert_eq!(head.header_all("X-TWO").collect::<Vec<_>>(), [b"1", b"2"]);
     let names: Vec<&str> = head.headers().map(|(name, _)| name).collect();

@@ -25,6 +25,8 @@ pub(crate) type Data = Arc<TempDir>;
 pub(crate) struct Serve {
     engine: Engine,
     listen: String,
+    /// `--admin`; `None` leaves it to the other settings.
+    admin: Option<String>,
     shards: usize,
     data: Data,
     demo: bool,
@@ -39,6 +41,8 @@ impl Serve {
         Self {
             engine,
             listen: "127.0.0.1:0".to_owned(),
+            // Its default port is one, and many tests run at once.
+            admin: Some("off".to_owned()),
             shards: 2,
             data: Arc::new(TempDir::new().expect("a folder")),
             demo: false,
@@ -51,6 +55,18 @@ impl Serve {
     /// Listens there instead of on a free port.
     pub(crate) fn listen(mut self, address: &str) -> Self {
         self.listen = address.to_owned();
+        self
+    }
+
+    /// Has an admin listener there.
+    pub(crate) fn admin(mut self, address: &str) -> Self {
+        self.admin = Some(address.to_owned());
+        self
+    }
+
+    /// Has the admin listener that variables and the config file ask for.
+    pub(crate) fn admin_as_configured(mut self) -> Self {
+        self.admin = None;
         self
     }
 
@@ -102,7 +118,7 @@ impl Serve {
         let output = Output::collect(&mut child);
         let deadline = Instant::now() + START_PATIENCE;
         loop {
-            if let Some(address) = output.address() {
+            if let Some(address) = output.address("listening on http://") {
                 return Ok(ServerProcess {
                     child,
                     address,
@@ -130,6 +146,9 @@ impl Serve {
     fn command(&self) -> Command {
         let mut command = corelane();
         command.args(["serve", "--listen", &self.listen]);
+        if let Some(admin) = &self.admin {
+            command.args(["--admin", admin]);
+        }
         command.args(["--engine", self.engine.name()]);
         command.arg("--core-map").arg(self.write_core_map());
         command.arg("--data").arg(self.data.path().join("data"));
@@ -210,6 +229,12 @@ impl ServerProcess {
 
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address)
+    }
+
+    /// Where the admin listener is, if there is one.
+    pub(crate) fn admin_address(&self) -> Option<SocketAddr> {
+        self.wait_for_output("try it");
+        self.output.address("  admin      http://")
     }
 
     /// The folder that holds its database folder `data`.
@@ -351,10 +376,10 @@ impl Output {
         self.0.0.lock().expect("no panic").text.clone()
     }
 
-    /// The address in `listening on http://ADDRESS`.
-    fn address(&self) -> Option<SocketAddr> {
+    /// The address that follows `label`.
+    fn address(&self, label: &str) -> Option<SocketAddr> {
         let text = self.text();
-        let (_, after) = text.split_once("listening on http://")?;
+        let (_, after) = text.split_once(label)?;
         let end = after.find(|c: char| c.is_whitespace() || c == '/')?;
         after[..end].parse().ok()
     }

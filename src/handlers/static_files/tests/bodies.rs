@@ -61,7 +61,7 @@ fn head_says_what_get_would() {
         for name in ["small.txt", "long.bin"] {
             let get = site.get(name).await;
             let head = site.ask(Ask::head(name)).await;
-            assert_eq!(head.response.headers(), get.response.headers(), "{name}");
+            assert!(head.response.headers().eq(get.response.headers()), "{name}");
             assert_eq!(
                 head.response.body().length(),
                 get.response.body().length(),

@@ -209,7 +209,7 @@ fn memory_is_bounded_whatever_is_asked_for() {
 impl Answer {
     /// The body of a file kept in memory, itself.
     fn body_bytes(self) -> Bytes {
-        match self.response.into_parts().2.into_kind() {
+        match self.response.into_parts().1.into_kind() {
             BodyKind::Bytes(bytes) => bytes,
             _ => panic!("not kept in memory"),
         }

@@ -8,22 +8,27 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// A future whose panics are caught. After one it must not be polled again.
-pub(super) struct Guarded<F>(Option<F>);
+pub(crate) struct Guarded<F>(Option<F>);
 
 /// The text of a panic.
-pub(super) struct Panicked(pub(super) String);
+pub(crate) struct Panicked(pub(crate) String);
 
 impl<T, F: Future<Output = T> + Unpin> Guarded<F> {
     /// Starts the future by `start`, catching a panic of that too.
-    pub(super) fn start(start: impl FnOnce() -> F) -> Result<Self, Panicked> {
+    pub(crate) fn start(start: impl FnOnce() -> F) -> Result<Self, Panicked> {
         match catch_unwind(AssertUnwindSafe(start)) {
             Ok(future) => Ok(Self(Some(future))),
             Err(payload) => Err(Panicked(panic_text(&*payload))),
         }
     }
 
+    /// Guards a future that is there already.
+    pub(crate) fn new(future: F) -> Self {
+        Self(Some(future))
+    }
+
     /// One poll: `None` when it is not done yet.
-    pub(super) async fn poll_once(&mut self) -> Option<Result<T, Panicked>> {
+    pub(crate) async fn poll_once(&mut self) -> Option<Result<T, Panicked>> {
         poll_fn(|cx| match Pin::new(&mut *self).poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
             Poll::Pending => Poll::Ready(None),

@@ -7,14 +7,14 @@ use std::task::{Poll, Waker};
 /// Remembers one notification; one task waits at a time (a later waiter
 /// replaces an earlier one).
 #[derive(Default)]
-pub(super) struct LocalEvent {
+pub(crate) struct LocalEvent {
     notified: Cell<bool>,
     waiter: RefCell<Option<Waker>>,
 }
 
 impl LocalEvent {
     /// Lets the waiter, now or later, go on.
-    pub(super) fn notify(&self) {
+    pub(crate) fn notify(&self) {
         self.notified.set(true);
         let waiter = self.waiter.borrow_mut().take();
         if let Some(waker) = waiter {
@@ -23,7 +23,7 @@ impl LocalEvent {
     }
 
     /// Waits for a notification since the last wait.
-    pub(super) async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         poll_fn(|cx| {
             if self.notified.replace(false) {
                 return Poll::Ready(());

@@ -1,0 +1,139 @@
+//! What is checked of an app at start, and what one shard makes of it.
+
+use std::sync::Arc;
+
+use super::builder::App;
+use super::compiled::{CompiledApp, Entry, RouteEntry};
+use super::states::States;
+use super::{AppError, Door, Middleware, ShardInfo};
+use crate::Error;
+use crate::cache::CacheOptions;
+use crate::metrics::RouteName;
+use crate::router::Router;
+
+impl App {
+    /// Checks what [`Server::start`](crate::Server::start) would refuse, for a
+    /// test of the program's own.
+    ///
+    /// # Errors
+    /// [`AppError`]: routes that conflict, patterns that are wrong, state that
+    /// is there twice or is required and missing.
+    pub fn check(&self) -> Result<(), AppError> {
+        self.compile().map(drop)
+    }
+
+    /// Checks the app and makes one shard's router of it.
+    pub(crate) fn compile(&self) -> Result<CompiledApp, AppError> {
+        if let Some(fault) = self.faults.first() {
+            return Err(fault.clone());
+        }
+        self.check_states()?;
+        self.check_caches()?;
+        let routes = self.routes.iter().map(|route| RouteEntry {
+            pattern: route.pattern.as_str().into(),
+            handler: route.handler.clone(),
+            middleware: self
+                .middleware_of(route.door)
+                .iter()
+                .chain(&route.middleware)
+                .cloned()
+                .collect(),
+            body_bytes_max: route.body_bytes_max,
+        });
+        Ok(CompiledApp {
+            public: Entry {
+                router: self.router_of(Door::Public)?,
+                middleware: self.middleware.iter().cloned().collect(),
+                fallback: self.fallback.clone(),
+            },
+            admin: Entry {
+                router: self.router_of(Door::Admin)?,
+                middleware: self.admin.iter().flatten().cloned().collect(),
+                fallback: None,
+            },
+            routes: routes.collect(),
+        })
+    }
+
+    /// The routes of one door, by their index among all.
+    fn router_of(&self, door: Door) -> Result<Router<usize>, AppError> {
+        let mut router = Router::new();
+        for (index, route) in self.routes.iter().enumerate() {
+            if route.door == door {
+                router.insert(route.method.clone(), &route.pattern, index)?;
+            }
+        }
+        Ok(router)
+    }
+
+    /// What stands around routes that do not bring it: those of an admin app
+    /// already have theirs.
+    fn middleware_of(&self, door: Door) -> &[Arc<dyn Middleware>] {
+        match door {
+            Door::Public => &self.middleware,
+            Door::Admin => &[],
+        }
+    }
+
+    /// Every cache of this app and of those in it.
+    pub(crate) fn caches(&self) -> &[CacheOptions] {
+        &self.caches
+    }
+
+    fn check_caches(&self) -> Result<(), AppError> {
+        for (index, options) in self.caches.iter().enumerate() {
+            options.check().map_err(AppError::Cache)?;
+            let mut before = self.caches[..index].iter();
+            if before.any(|other| other.name == options.name) {
+                let name = options.name.clone();
+                return Err(AppError::CacheTwice { name });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_states(&self) -> Result<(), AppError> {
+        for (index, state) in self.states.iter().enumerate() {
+            let type_name = state.of.name;
+            if self.states[..index]
+                .iter()
+                .any(|other| other.of.id == state.of.id)
+            {
+                return Err(AppError::StateTwice { type_name });
+            }
+        }
+        for required in &self.required_states {
+            let type_name = required.name;
+            if !self.states.iter().any(|state| state.of.id == required.id) {
+                return Err(AppError::StateMissing { type_name });
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of the routes for the metrics, by route index.
+    pub(crate) fn route_names(&self) -> Vec<RouteName> {
+        self.routes
+            .iter()
+            .map(|route| match route.door {
+                Door::Public => RouteName::new(route.method.as_str(), &route.pattern),
+                // Both doors may have the same pattern.
+                Door::Admin => {
+                    RouteName::new(route.method.as_str(), &format!("admin:{}", route.pattern))
+                }
+            })
+            .collect()
+    }
+
+    /// Builds this shard's state, in the order it was declared.
+    pub(crate) async fn build_states(&self, info: &ShardInfo) -> Result<States, Error> {
+        let mut states = Vec::with_capacity(self.states.len());
+        for builder in &self.states {
+            let built = (builder.build)(info.clone()).await.map_err(|error| {
+                Error::internal(format!("building the state {}: {error}", builder.of.name))
+            })?;
+            states.push(built);
+        }
+        Ok(States(states))
+    }
+}

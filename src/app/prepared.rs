@@ -1,0 +1,316 @@
+//! Finished responses that are kept and sent again.
+//!
+//! What a cache holds: a response whose header lines are encoded once, so that
+//! sending it is a copy. Immutable, so shards may share one by reference count.
+//! A [`Response`] made of it is like any other to middleware; `shard` copies
+//! its lines and body into the connection's output.
+//!
+//! The lines that a 304 has come first, so that its block is the beginning of
+//! the whole one and costs no memory of its own.
+
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use super::Response;
+use super::cache_line::{CacheLine, X_CACHE};
+use crate::cache::CacheValue;
+use crate::caches::Cached;
+use crate::http1::{encode_field, is_codecs_own};
+use crate::semantics::{ETag, Validators, parse_http_date};
+
+/// A prepared response as a shard holds it: its own, or a cache's. Counted
+/// without atomics.
+#[derive(Debug, Clone)]
+pub enum SharedResponse {
+    /// Kept by the app, in its state for example.
+    Own(Rc<PreparedResponse>),
+    /// Out of a cache; the answer says how it was come by.
+    Cached(Cached<PreparedResponse>),
+}
+
+impl Deref for SharedResponse {
+    type Target = PreparedResponse;
+
+    fn deref(&self) -> &PreparedResponse {
+        match self {
+            Self::Own(prepared) => prepared,
+            Self::Cached(cached) => cached,
+        }
+    }
+}
+
+impl From<Rc<PreparedResponse>> for SharedResponse {
+    fn from(prepared: Rc<PreparedResponse>) -> Self {
+        Self::Own(prepared)
+    }
+}
+
+impl From<Cached<PreparedResponse>> for SharedResponse {
+    fn from(cached: Cached<PreparedResponse>) -> Self {
+        Self::Cached(cached)
+    }
+}
+
+impl CacheValue for PreparedResponse {
+    fn weight_bytes(&self) -> usize {
+        Self::weight_bytes(self)
+    }
+}
+
+/// An immutable, finished response: status, encoded header lines, body, and
+/// its validators as values.
+///
+/// [`Ctx::conclude`](crate::Ctx::conclude) answers a request with it, and the
+/// conditions of the request too. Without the headers that are the server's
+/// (`Date`, `Server`, the framing, `Connection`) or the cache's (`X-Cache`,
+/// `Cache-Status`): those belong to each answer. Headers that a 304 has come
+/// before those that describe content; otherwise their order stays.
+///
+/// ```
+/// use corelane::{PreparedResponse, Response};
+/// let response = Response::text("hello").header("ETag", "\"v1\"");
+/// let prepared = PreparedResponse::new(response).expect("nothing against keeping it");
+/// assert_eq!(prepared.body(), b"hello");
+///
+/// let personal = Response::text("hello").header("Set-Cookie", "id=7");
+/// assert!(PreparedResponse::new(personal).is_err());
+/// ```
+pub struct PreparedResponse {
+    status: StatusCode,
+    /// The header block, then the body. Values of `headers` and the tag are
+    /// slices of it.
+    bytes: Bytes,
+    block_bytes: usize,
+    headers: Box<[(HeaderName, HeaderValue)]>,
+    /// What of the block, and of the headers, a 304 has.
+    fresh_block_bytes: usize,
+    fresh_headers: usize,
+    etag: Option<ETag>,
+    last_modified_s: Option<i64>,
+}
+
+impl PreparedResponse {
+    /// Encodes a response to be kept. Copies headers and body once.
+    ///
+    /// `Cache-Control: private` and `no-cache` do not keep it from being kept:
+    /// they are about caches between this server and its client. What keeps a
+    /// prepared response is part of the origin server, whose own business it
+    /// is how it makes its answers (RFC 9111 section 1).
+    ///
+    /// # Errors
+    /// Gives the response back when it must not be sent to others: its body is
+    /// streamed, its status is 1xx, 206 or 304, or it has `Set-Cookie`,
+    /// `Cache-Control: no-store` or `Vary: *`.
+    // Whoever cannot keep it sends it, so it comes back as it is.
+    #[allow(clippy::result_large_err)]
+    pub fn new(response: Response) -> Result<Self, Response> {
+        match response.body().as_bytes() {
+            Some(body) if may_be_kept(&response) => Ok(Self::encode(&response, body)),
+            _ => Err(response),
+        }
+    }
+
+    /// [`new`](Self::new) of a body without anybody's state, with these header
+    /// fields, whatever they tell caches on the way to the client.
+    pub fn of_content(
+        content_type: HeaderValue,
+        body: &[u8],
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Self {
+        let mut response = Response::new(StatusCode::OK);
+        response.insert_header(header::CONTENT_TYPE, content_type);
+        for (name, value) in headers {
+            response.append_header(name, value);
+        }
+        Self::encode(&response, body)
+    }
+
+    fn encode(response: &Response, body: &[u8]) -> Self {
+        let kept = || response.headers().filter(|(name, _)| !is_of_answer(name));
+        let fresh = kept().filter(|(name, _)| !describes_content(name));
+        let content = kept().filter(|(name, _)| describes_content(name));
+        let fresh_headers = fresh.clone().count();
+        let line_bytes = |(name, value): (&HeaderName, &HeaderValue)| {
+            name.as_str().len() + value.len() + ": \r\n".len()
+        };
+        let total = kept().map(line_bytes).sum::<usize>() + body.len();
+
+        let mut bytes = Vec::with_capacity(total);
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        let mut fresh_block_bytes = 0;
+        for (index, (name, value)) in fresh.chain(content).enumerate() {
+            encode_field(&mut bytes, name.as_str(), value.as_bytes());
+            let end = bytes.len() - "\r\n".len();
+            values.push((end - value.len()..end, value.is_sensitive()));
+            names.push(name.clone());
+            if index < fresh_headers {
+                fresh_block_bytes = bytes.len();
+            }
+        }
+        let block_bytes = bytes.len();
+        bytes.extend_from_slice(body);
+        let bytes = Bytes::from(bytes);
+
+        let values = values.into_iter().map(|(place, is_sensitive)| {
+            let slice = bytes.slice(place);
+            let mut value = HeaderValue::from_maybe_shared(slice).expect("it was one before");
+            value.set_sensitive(is_sensitive);
+            value
+        });
+        let headers: Box<[_]> = names.into_iter().zip(values).collect();
+        let first = |wanted: HeaderName| find(&headers, &wanted);
+        Self {
+            status: response.status(),
+            block_bytes,
+            fresh_block_bytes,
+            fresh_headers,
+            etag: first(header::ETAG).and_then(|value| ETag::try_from(value.clone()).ok()),
+            last_modified_s: first(header::LAST_MODIFIED)
+                .and_then(|value| parse_http_date(value.as_bytes())),
+            headers,
+            bytes,
+        }
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// All headers in the order they are sent.
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
+    /// The first header of that name.
+    pub fn header_value(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        find(&self.headers, name)
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.bytes[self.block_bytes..]
+    }
+
+    /// The validators that its headers name, as far as they can be read.
+    pub fn validators(&self) -> Validators<'_> {
+        Validators {
+            etag: self.etag.as_ref(),
+            last_modified_s: self.last_modified_s,
+        }
+    }
+
+    /// Memory it takes, bytes: the struct and what it has on the heap, without
+    /// the reference counts around it and rounding by the allocator. Never
+    /// less than what is there: a name counts whether or not it is a constant.
+    pub fn weight_bytes(&self) -> usize {
+        let names = self.headers.iter().map(|(name, _)| name.as_str().len());
+        size_of::<Self>()
+            + self.bytes.len()
+            + BYTES_SHARED_BYTES
+            + size_of_val(&*self.headers)
+            + names.sum::<usize>()
+    }
+
+    /// The body without a copy.
+    pub(crate) fn body_bytes(&self) -> Bytes {
+        self.bytes.slice(self.block_bytes..)
+    }
+}
+
+/// What `Bytes` allocates beside its content once it is shared.
+const BYTES_SHARED_BYTES: usize = 4 * size_of::<usize>();
+
+impl fmt::Debug for PreparedResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedResponse")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The headers that an answer takes from a prepared response.
+#[derive(Debug)]
+pub(super) struct PreparedHead {
+    pub(super) of: SharedResponse,
+    /// Only those that do not describe content, for a 304.
+    pub(super) without_content: bool,
+}
+
+impl PreparedHead {
+    pub(super) fn lines(&self) -> &[u8] {
+        let end = match self.without_content {
+            true => self.of.fresh_block_bytes,
+            false => self.of.block_bytes,
+        };
+        &self.of.bytes[..end]
+    }
+
+    /// What a cache says of it.
+    pub(super) fn cache_line(&self) -> Option<&'static CacheLine> {
+        match &self.of {
+            SharedResponse::Own(_) => None,
+            SharedResponse::Cached(cached) => Some(CacheLine::of(cached.lookup())),
+        }
+    }
+
+    pub(super) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        match self.without_content {
+            true => &self.of.headers[..self.of.fresh_headers],
+            false => &self.of.headers,
+        }
+    }
+}
+
+fn find<'a>(
+    headers: &'a [(HeaderName, HeaderValue)],
+    name: &HeaderName,
+) -> Option<&'a HeaderValue> {
+    let mut named = headers.iter().filter(|(n, _)| n == name);
+    named.next().map(|(_, value)| value)
+}
+
+fn may_be_kept(response: &Response) -> bool {
+    let status = response.status();
+    let is_partial = status.is_informational()
+        || status == StatusCode::PARTIAL_CONTENT
+        || status == StatusCode::NOT_MODIFIED;
+    let forbids = |(name, value): (&HeaderName, &HeaderValue)| {
+        *name == header::SET_COOKIE
+            || *name == header::CACHE_CONTROL && has_member(value, b"no-store")
+            || *name == header::VARY && has_member(value, b"*")
+    };
+    !is_partial && !response.headers().any(forbids)
+}
+
+/// Whether a comma-separated value names this. A comma in quotes counts as
+/// well, which can only keep more from being kept.
+fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
+    let mut members = value.as_bytes().split(|b| *b == b',');
+    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted))
+}
+
+/// Written anew with each answer: by the codec, or by the cache.
+fn is_of_answer(name: &HeaderName) -> bool {
+    is_codecs_own(name) || *name == X_CACHE || *name == header::CACHE_STATUS
+}
+
+/// Metadata of the content, which a 304 leaves out (RFC 9110 section 15.4.5).
+/// `Content-Location` must be sent, and `Content-Security-Policy` is about the
+/// whole response.
+fn describes_content(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    match name.strip_prefix("content-") {
+        Some(rest) => rest != "location" && !rest.starts_with("security-policy"),
+        None => name == "repr-digest" || name == "digest",
+    }
+}
+
+#[cfg(test)]
+mod tests;

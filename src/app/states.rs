@@ -1,0 +1,42 @@
+//! Per-shard state: how an app has it built, and where handlers find it.
+
+use std::any::{Any, TypeId};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use super::ShardInfo;
+use crate::Error;
+
+type StateFuture = Pin<Box<dyn Future<Output = Result<(TypeId, Rc<dyn Any>), Error>>>>;
+
+pub(super) struct StateBuilder {
+    pub(super) of: StateType,
+    pub(super) build: Box<dyn Fn(ShardInfo) -> StateFuture + Send + Sync>,
+}
+
+pub(super) struct StateType {
+    pub(super) id: TypeId,
+    pub(super) name: &'static str,
+}
+
+impl StateType {
+    pub(super) fn of<S: 'static>() -> Self {
+        Self {
+            id: TypeId::of::<S>(),
+            name: std::any::type_name::<S>(),
+        }
+    }
+}
+
+/// One shard's state, by type. A handful of entries: a scan beats hashing.
+#[derive(Default)]
+pub(crate) struct States(pub(super) Vec<(TypeId, Rc<dyn Any>)>);
+
+impl States {
+    pub(crate) fn find<S: 'static>(&self) -> Option<Rc<S>> {
+        let wanted = TypeId::of::<S>();
+        let (_, state) = self.0.iter().find(|(id, _)| *id == wanted)?;
+        state.clone().downcast::<S>().ok()
+    }
+}

@@ -1,0 +1,182 @@
+//! One shard's part in the one logical cache: the copies and the directory
+//! (`coherence`), kept on shelves bounded by bytes (`cache`), talking to other
+//! shards over lanes (`mesh`), with tasks of this shard waiting for answers.
+//!
+//! In the life of a request: `handle` is what a handler calls, `read` looks and
+//! loads, `write` takes leases and runs what writes; both wait in `waits` for
+//! what `turn` brings in. A hit on this shard touches none of that: `part` has
+//! the copy.
+
+mod cached;
+mod handle;
+mod message;
+mod part;
+mod read;
+mod stats;
+mod tags;
+mod turn;
+mod vocabulary;
+mod waits;
+mod write;
+
+pub use cached::{Cached, Found, Lookup};
+pub use handle::Cache;
+pub(crate) use message::CacheMessage;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::cache::{CacheKey, CacheOptions, Coherence, KeyHasher};
+use crate::clock::Millis;
+use crate::coherence::{Request, ShardSet};
+use crate::engine::LocalEvent;
+use crate::limits::{CACHE_TAGS_BYTES, CACHE_WAIT_MS};
+use crate::mesh::{Endpoint, Event, Fabric, Mesh};
+use crate::metrics::CacheCounters;
+
+use part::Part;
+use waits::Waits;
+
+/// What the caches of all shards of a process have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct CachePlan {
+    /// The app's caches; each has a number from 1.
+    pub(crate) options: Arc<[CacheOptions]>,
+    pub(crate) fabric: Arc<Fabric<CacheMessage>>,
+    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) hasher: KeyHasher,
+    /// Zero of the time scale that all shards share.
+    pub(crate) origin: Instant,
+}
+
+/// One shard's caches. Never leaves it.
+pub(crate) struct Caches {
+    me: usize,
+    shards: usize,
+    plan: CachePlan,
+    inner: RefCell<Inner>,
+    waits: RefCell<Waits>,
+    /// Told when there is something to send or to take.
+    rung: Rc<LocalEvent>,
+    /// Keys being loaded anew while their stale value is served.
+    refreshing: RefCell<HashSet<(u16, CacheKey)>>,
+    tokens: Cell<u64>,
+    /// By cache.
+    counters: Vec<RefCell<CacheCounters>>,
+}
+
+struct Inner {
+    endpoint: Endpoint<CacheMessage>,
+    /// The tags, then the app's caches.
+    parts: Vec<Part>,
+    /// What this shard says to itself.
+    loopback: VecDeque<CacheMessage>,
+    /// Own requests to an own home that waits for its peers' hello.
+    gated: VecDeque<(u16, Request<CacheKey>)>,
+    inbox: VecDeque<Event<CacheMessage>>,
+}
+
+/// Number of the cache of tags' tokens.
+const TAGS: u16 = 0;
+
+impl Caches {
+    /// Joins shard `me` of `shards` to the others. On the shard's own thread.
+    pub(crate) fn attach(
+        plan: CachePlan,
+        me: usize,
+        shards: usize,
+        restarts: u32,
+        rung: Rc<LocalEvent>,
+    ) -> Rc<Self> {
+        let mut endpoint = plan.fabric.attach(me);
+        let mut inbox = VecDeque::new();
+        let _ = endpoint.receive(&mut inbox, false);
+        let mut peers = ShardSet::new();
+        while let Some(Event::PeerUp(peer)) = inbox.front() {
+            peers.insert(*peer);
+            inbox.pop_front();
+        }
+        let now_ms = plan.origin.elapsed().as_millis() as Millis;
+        let tags = CacheOptions::new("tags").bytes_max(CACHE_TAGS_BYTES * shards as u64);
+        let all = std::iter::once(&tags).chain(plan.options.iter());
+        let parts: Vec<Part> = all
+            .map(|options| Part::new(options, me, shards, &peers, restarts, now_ms))
+            .collect();
+        let counters = parts.iter().map(|_| RefCell::default()).collect();
+        let this = Rc::new(Self {
+            me,
+            shards,
+            inner: RefCell::new(Inner {
+                endpoint,
+                parts,
+                loopback: VecDeque::new(),
+                gated: VecDeque::new(),
+                inbox,
+            }),
+            waits: RefCell::default(),
+            rung,
+            refreshing: RefCell::default(),
+            tokens: Cell::new((me as u64) << 48 | u64::from(restarts & 0xff) << 40),
+            counters,
+            plan,
+        });
+        this.greet(&peers);
+        this
+    }
+
+    /// The cache of this name.
+    pub(crate) fn find(self: &Rc<Self>, name: &str) -> Option<Cache> {
+        let options = self.plan.options.iter();
+        let number = options.clone().position(|options| options.name == name)?;
+        Some(Cache::new(self.clone(), number as u16 + 1))
+    }
+
+    /// Every cache of the app.
+    pub(crate) fn all(self: &Rc<Self>) -> Vec<Cache> {
+        let numbers = 1..=self.plan.options.len() as u16;
+        numbers.map(|n| Cache::new(self.clone(), n)).collect()
+    }
+
+    /// Milliseconds on the scale that all shards share.
+    pub(crate) fn now_ms(&self) -> Millis {
+        self.plan.origin.elapsed().as_millis() as Millis
+    }
+
+    /// Ends waits that have taken too long. Once a second or so.
+    pub(crate) fn sweep(&self) {
+        let now_ms = self.now_ms();
+        let mut inner = self.inner.borrow_mut();
+        for cache in 0..inner.parts.len() {
+            inner.parts[cache]
+                .holder
+                .handle_timeout(CACHE_WAIT_MS, now_ms);
+            inner.parts[cache].home.handle_timeout(now_ms);
+        }
+        drop(inner);
+        self.settle_all();
+    }
+
+    fn options(&self, cache: u16) -> Option<&CacheOptions> {
+        self.plan.options.get(usize::from(cache).checked_sub(1)?)
+    }
+
+    fn coherence(&self, cache: u16) -> Coherence {
+        self.options(cache)
+            .map_or(Coherence::Strict, |o| o.coherence)
+    }
+
+    /// The home of a key. Without coherence every shard is home to all keys.
+    fn home_of(&self, cache: u16, key: &CacheKey) -> usize {
+        match self.coherence(cache) {
+            Coherence::Off => self.me,
+            Coherence::Strict | Coherence::Lazy => key.as_ref().home(self.shards),
+        }
+    }
+
+    fn count(&self, cache: u16, count: impl FnOnce(&mut CacheCounters)) {
+        count(&mut self.counters[usize::from(cache)].borrow_mut());
+    }
+}

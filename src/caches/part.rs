@@ -1,0 +1,151 @@
+//! One cache on one shard: its copies, and its part of the directory.
+
+use std::rc::Rc;
+
+use crate::Error;
+use crate::cache::{Bounded, ByBytes, CacheKey, CacheOptions, KeyRef, Payload};
+use crate::clock::Millis;
+use crate::coherence::{Hit, Holder, Home, Idle, Kept, ShardSet, Shelf};
+use crate::limits::CACHE_DOUBT_MS;
+
+use super::cached::Item;
+
+pub(super) type PartHolder = Holder<CacheKey, Payload, Error, CopyShelf>;
+pub(super) type PartHome = Home<CacheKey, Payload, Error, DirectoryShelf>;
+
+pub(super) struct Part {
+    pub(super) holder: PartHolder,
+    pub(super) home: PartHome,
+}
+
+impl Part {
+    /// The directory has a shard's equal part of the bytes. Copies share their
+    /// value with the directory's, so the shelf of copies may be as large
+    /// again without taking the memory twice.
+    pub(super) fn new(
+        options: &CacheOptions,
+        me: usize,
+        shards: usize,
+        peers: &ShardSet,
+        restarts: u32,
+        now_ms: Millis,
+    ) -> Self {
+        let bytes = options.bytes_max.div_ceil(shards as u64);
+        let keys = options.keys_max.map(|keys| keys.div_ceil(shards as u64));
+        let directory = DirectoryShelf {
+            map: Bounded::new(bytes, keys),
+        };
+        let copies = CopyShelf {
+            map: Bounded::new(bytes, None),
+        };
+        Self {
+            holder: Holder::new(me, shards, peers.clone(), copies),
+            home: Home::new(
+                me,
+                peers.clone(),
+                restarts,
+                directory,
+                CACHE_DOUBT_MS,
+                now_ms,
+            ),
+        }
+    }
+
+    /// This shard's copy, if it may be served.
+    pub(super) fn hit(&self, key: KeyRef<'_>, now_ms: Millis) -> Option<(Hit, &Rc<Item>)> {
+        let copy = self.holder.shelf().map.find(key)?;
+        Some((self.holder.judge(&copy.kept, now_ms)?, &copy.item))
+    }
+}
+
+/// Copies of values, for this shard's requests.
+#[derive(Debug)]
+pub(super) struct CopyShelf {
+    pub(super) map: Bounded<Copy>,
+}
+
+#[derive(Debug)]
+pub(super) struct Copy {
+    pub(super) kept: Kept<Payload>,
+    /// Counted on this shard only, so that a hit touches no shared memory.
+    pub(super) item: Rc<Item>,
+}
+
+impl ByBytes for Copy {
+    fn weight_bytes(&self) -> usize {
+        COPY_BYTES + self.kept.replica.value.weight_bytes()
+    }
+}
+
+/// The copy's own size and its counted item.
+const COPY_BYTES: usize = size_of::<Copy>() + size_of::<Item>() + 2 * size_of::<usize>();
+
+impl Shelf<CacheKey, Kept<Payload>> for CopyShelf {
+    fn find(&self, key: &CacheKey) -> Option<&Kept<Payload>> {
+        self.map.find(key.as_ref()).map(|copy| &copy.kept)
+    }
+
+    fn update(&mut self, key: &CacheKey, change: impl FnOnce(&mut Kept<Payload>)) -> bool {
+        self.map.update(key.as_ref(), |copy| change(&mut copy.kept))
+    }
+
+    fn insert(
+        &mut self,
+        key: CacheKey,
+        kept: Kept<Payload>,
+        evicted: &mut Vec<(CacheKey, Kept<Payload>)>,
+    ) {
+        let item = Rc::new(Item::new(kept.replica.clone()));
+        let mut gone = Vec::new();
+        self.map.insert(key, Copy { kept, item }, &mut gone);
+        evicted.extend(gone.into_iter().map(|(key, copy)| (key, copy.kept)));
+    }
+
+    fn remove(&mut self, key: &CacheKey) -> Option<Kept<Payload>> {
+        self.map.remove(key.as_ref()).map(|copy| copy.kept)
+    }
+
+    fn clear(&mut self) {
+        self.map.clear();
+    }
+}
+
+/// Cached values of the keys that have this shard as their home.
+#[derive(Debug)]
+pub(super) struct DirectoryShelf {
+    pub(super) map: Bounded<Idle<Payload>>,
+}
+
+impl ByBytes for Idle<Payload> {
+    /// Not by its holders, who come and go while it is kept.
+    fn weight_bytes(&self) -> usize {
+        size_of::<Self>() + self.replica.value.weight_bytes()
+    }
+}
+
+impl Shelf<CacheKey, Idle<Payload>> for DirectoryShelf {
+    fn find(&self, key: &CacheKey) -> Option<&Idle<Payload>> {
+        self.map.find(key.as_ref())
+    }
+
+    fn update(&mut self, key: &CacheKey, change: impl FnOnce(&mut Idle<Payload>)) -> bool {
+        self.map.update(key.as_ref(), change)
+    }
+
+    fn insert(
+        &mut self,
+        key: CacheKey,
+        entry: Idle<Payload>,
+        evicted: &mut Vec<(CacheKey, Idle<Payload>)>,
+    ) {
+        self.map.insert(key, entry, evicted);
+    }
+
+    fn remove(&mut self, key: &CacheKey) -> Option<Idle<Payload>> {
+        self.map.remove(key.as_ref())
+    }
+
+    fn clear(&mut self) {
+        self.map.clear();
+    }
+}

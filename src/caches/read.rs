@@ -1,0 +1,256 @@
+//! Reading through a cache: this shard's copy, the home's, or a load.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use super::cached::{Item, Lookup};
+use super::waits::LoadGuard;
+use super::{Cache, Caches};
+use crate::Error;
+use crate::cache::{CacheKey, CacheOptions, KeyRef, Payload};
+use crate::clock::Millis;
+use crate::coherence::{Answer, Freshness, Hit, LoadId, Outcome, Replica, Source};
+use crate::engine;
+use crate::limits::CACHE_KEY_BYTES_MAX;
+
+pub(super) type Found = (Rc<Item>, Lookup);
+
+impl Cache {
+    /// The item under a key, loaded if need be.
+    pub(super) async fn fetch<F, Fut>(&self, key: &[u8], load: F) -> Result<Found, Error>
+    where
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = Result<Payload, Error>> + 'static,
+    {
+        if key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off() {
+            return self.load_unkept(load).await;
+        }
+        if self.tags.is_none() && self.options().tags.is_empty() {
+            let key = self.caches.plan.hasher.key(self.number, key);
+            return self.fetch_key(key, load).await;
+        }
+        let Some(full) = self.key_with_tokens(key).await? else {
+            return self.load_unkept(load).await;
+        };
+        let key = self
+            .caches
+            .plan
+            .hasher
+            .tagged_key(self.number, &full, key.len());
+        self.fetch_key(key, load).await
+    }
+
+    async fn fetch_key<F, Fut>(&self, key: KeyRef<'_>, load: F) -> Result<Found, Error>
+    where
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = Result<Payload, Error>> + 'static,
+    {
+        match self.caches.hit(self.number, key) {
+            Some((Hit::Fresh, item)) => {
+                self.caches.count(self.number, |c| c.hits_l1 += 1);
+                Ok((item, Lookup::L1))
+            }
+            Some((Hit::Stale, item)) => {
+                self.caches.count(self.number, |c| c.hits_stale += 1);
+                self.refresh(key.to_key(), load);
+                Ok((item, Lookup::Stale))
+            }
+            None => Box::pin(self.miss(key.to_key(), load)).await,
+        }
+    }
+
+    async fn miss<F, Fut>(&self, key: CacheKey, load: F) -> Result<Found, Error>
+    where
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = Result<Payload, Error>> + 'static,
+    {
+        match self.ask_home(&key, false).await {
+            Answer::Value { replica, source } => {
+                let is_stale = !replica.freshness.is_fresh(self.caches.now_ms());
+                let lookup = match source {
+                    Source::Home if is_stale => {
+                        self.refresh(key, load);
+                        Lookup::Stale
+                    }
+                    Source::Home => Lookup::Home,
+                    Source::Collapsed => Lookup::Collapsed,
+                    Source::StaleOnError => Lookup::StaleOnError,
+                };
+                self.caches.count_lookup(self.number, lookup);
+                Ok((Rc::new(Item::new(replica)), lookup))
+            }
+            Answer::Lead {
+                load: id,
+                stale,
+                keeps,
+            } => self.lead(id, stale, keeps, load).await,
+            Answer::Failed(error) => {
+                self.caches.count(self.number, |c| c.load_errors += 1);
+                Err(error)
+            }
+            _ => Err(too_busy()),
+        }
+    }
+
+    pub(super) async fn ask_home(&self, key: &CacheKey, refresh: bool) -> Answer<Payload, Error> {
+        let home = self.caches.home_of(self.number, key);
+        let asked = self.caches.ask(self.number, |holder, wait, now_ms| {
+            holder.read(key.clone(), home, refresh, wait, now_ms);
+        });
+        asked.await
+    }
+
+    /// Loads for all who wait.
+    async fn lead<F, Fut>(
+        &self,
+        id: LoadId,
+        stale: Option<Replica<Payload>>,
+        keeps: bool,
+        load: F,
+    ) -> Result<Found, Error>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Payload, Error>>,
+    {
+        let guard = LoadGuard::new(&self.caches, self.number, id);
+        // Whatever was written outside of the server after this moment may be
+        // missed, so the time to live counts from here.
+        let now_ms = self.caches.now_ms();
+        match load().await {
+            Ok(value) => {
+                let freshness = freshness_of(self.options(), &value, now_ms);
+                let replica = Replica { value, freshness };
+                let item = Rc::new(Item::new(replica.clone()));
+                guard.finish(Outcome::Value(replica));
+                let lookup = if keeps {
+                    Lookup::Loaded
+                } else {
+                    Lookup::Bypass
+                };
+                self.caches.count_lookup(self.number, lookup);
+                Ok((item, lookup))
+            }
+            Err(error) => {
+                guard.finish(Outcome::Failed(error.clone()));
+                self.caches.count(self.number, |c| c.load_errors += 1);
+                let Some(replica) = stale else {
+                    return Err(error);
+                };
+                self.caches.count_lookup(self.number, Lookup::StaleOnError);
+                Ok((Rc::new(Item::new(replica)), Lookup::StaleOnError))
+            }
+        }
+    }
+
+    /// Loads for this request alone.
+    async fn load_unkept<F, Fut>(&self, load: F) -> Result<Found, Error>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Payload, Error>>,
+    {
+        self.caches.count_lookup(self.number, Lookup::Bypass);
+        let now_ms = self.caches.now_ms();
+        let value = load().await?;
+        let freshness = Freshness::until(now_ms);
+        Ok((
+            Rc::new(Item::new(Replica { value, freshness })),
+            Lookup::Bypass,
+        ))
+    }
+
+    /// Loads a key anew in a task of its own, once at a time on this shard; its
+    /// home sees to it that it is once at a time on all.
+    fn refresh<F, Fut>(&self, key: CacheKey, load: F)
+    where
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = Result<Payload, Error>> + 'static,
+    {
+        let started = Refreshing::start(&self.caches, self.number, key.clone());
+        let Some(refreshing) = started else {
+            return;
+        };
+        let cache = self.clone();
+        engine::spawn_local(async move {
+            let work = Box::pin(async move {
+                if let Answer::Lead {
+                    load: id,
+                    stale,
+                    keeps,
+                } = cache.ask_home(&key, true).await
+                {
+                    // Whoever reads it next sees the failure, if it lasts.
+                    let _ = cache.lead(id, stale, keeps, load).await;
+                }
+            });
+            // A panic has been printed by the hook; it ends only this task.
+            let _ = engine::Guarded::new(work).await;
+            drop(refreshing);
+        });
+    }
+}
+
+impl Caches {
+    /// This shard's copy of a key, if it may be served.
+    pub(super) fn hit(&self, cache: u16, key: KeyRef<'_>) -> Option<(Hit, Rc<Item>)> {
+        let inner = self.inner.borrow();
+        let part = &inner.parts[usize::from(cache)];
+        let (hit, item) = part.hit(key, self.now_ms())?;
+        Some((hit, item.clone()))
+    }
+
+    pub(super) fn count_lookup(&self, cache: u16, lookup: Lookup) {
+        self.count(cache, |counters| match lookup {
+            Lookup::L1 => counters.hits_l1 += 1,
+            Lookup::Stale => counters.hits_stale += 1,
+            Lookup::Home => counters.hits_home += 1,
+            Lookup::Loaded => counters.misses += 1,
+            Lookup::Collapsed => counters.collapsed += 1,
+            Lookup::Bypass => counters.bypasses += 1,
+            Lookup::StaleOnError => counters.stale_on_error += 1,
+        });
+    }
+}
+
+/// Until when a value loaded at `now_ms` is good.
+pub(super) fn freshness_of(options: &CacheOptions, value: &Payload, now_ms: Millis) -> Freshness {
+    let ttl_ms = match value {
+        Payload::Value { .. } => options.ttl_ms,
+        Payload::Nothing => options.negative_ttl_ms,
+        Payload::Token(_) => u64::MAX,
+    };
+    let fresh_until_ms = now_ms.saturating_add(ttl_ms);
+    let is_kept = ttl_ms > 0;
+    let longer = |ms: u64| fresh_until_ms.saturating_add(if is_kept { ms } else { 0 });
+    Freshness {
+        fresh_until_ms,
+        stale_until_ms: longer(options.stale_while_revalidate_ms),
+        error_until_ms: longer(options.stale_if_error_ms),
+    }
+}
+
+pub(super) fn too_busy() -> Error {
+    Error::unavailable("too many requests wait for the same data; try again", 1)
+}
+
+/// A key on the list of those being loaded anew.
+struct Refreshing {
+    caches: Rc<Caches>,
+    entry: (u16, CacheKey),
+}
+
+impl Refreshing {
+    fn start(caches: &Rc<Caches>, cache: u16, key: CacheKey) -> Option<Self> {
+        let entry = (cache, key);
+        let is_first = caches.refreshing.borrow_mut().insert(entry.clone());
+        is_first.then(|| Self {
+            caches: caches.clone(),
+            entry,
+        })
+    }
+}
+
+impl Drop for Refreshing {
+    fn drop(&mut self) {
+        self.caches.refreshing.borrow_mut().remove(&self.entry);
+    }
+}

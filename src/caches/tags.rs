@@ -1,0 +1,98 @@
+//! Tags: names that many entries depend on.
+//!
+//! A tag is a key of a cache of its own, whose value is a token that nobody
+//! else has had. What depends on the tag is kept under its own key followed by
+//! the token. Invalidating the tag is a write of that one key: the directory
+//! protocol sees to it that no shard has the old token afterwards, and what was
+//! kept under it can no longer be asked for; it goes when room is needed.
+//!
+//! Any number of writers hold a tag's lease at once, so that writes of many
+//! rows share a commit; meanwhile readers have no token, and load for
+//! themselves.
+
+use crate::Error;
+use crate::cache::{CacheKey, Payload};
+use crate::coherence::{Answer, Freshness, Outcome, Replica};
+
+use super::read::too_busy;
+use super::{Cache, Caches, TAGS};
+
+impl Cache {
+    /// Every tag its entries depend on.
+    fn all_tags(&self) -> impl Iterator<Item = &String> {
+        let more = self.tags.iter().flat_map(|tags| tags.iter());
+        self.options().tags.iter().chain(more)
+    }
+
+    /// The key followed by the tokens of its tags; `None` while one of them is
+    /// being written.
+    pub(super) async fn key_with_tokens(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut full = Vec::with_capacity(key.len() + 8 * (self.options().tags.len() + 1));
+        full.extend_from_slice(key);
+        for tag in self.all_tags() {
+            let token = match self.caches.token_here(tag) {
+                Some(token) => token,
+                None => match self.token(tag).await? {
+                    Some(token) => token,
+                    None => return Ok(None),
+                },
+            };
+            full.extend_from_slice(&token.to_le_bytes());
+        }
+        Ok(Some(full))
+    }
+
+    async fn token(&self, tag: &str) -> Result<Option<u64>, Error> {
+        let tags = Cache::new(self.caches.clone(), TAGS);
+        let key = self.caches.tag_key(tag);
+        match tags.ask_home(&key, false).await {
+            Answer::Value { replica, .. } => Ok(token_of(&replica.value)),
+            Answer::Lead { load, keeps, .. } => {
+                let token = self.caches.new_token();
+                let replica = Replica {
+                    value: Payload::Token(token),
+                    freshness: Freshness::until(u64::MAX),
+                };
+                self.caches.finish_load(TAGS, load, Outcome::Value(replica));
+                Ok(keeps.then_some(token))
+            }
+            _ => Err(too_busy()),
+        }
+    }
+}
+
+impl Caches {
+    /// The key of a tag.
+    pub(super) fn tag_key(&self, tag: &str) -> CacheKey {
+        self.plan.hasher.key(TAGS, tag.as_bytes()).to_key()
+    }
+
+    fn token_here(&self, tag: &str) -> Option<u64> {
+        let key = self.plan.hasher.key(TAGS, tag.as_bytes());
+        let inner = self.inner.borrow();
+        let (_, item) = inner.parts[usize::from(TAGS)].hit(key, self.now_ms())?;
+        token_of(item.payload())
+    }
+
+    fn new_token(&self) -> u64 {
+        let number = self.tokens.get() + 1;
+        self.tokens.set(number);
+        self.plan.hasher.token(number)
+    }
+
+    /// Whether `tokens`, from behind a key, are those of `tags` as far as this
+    /// shard knows.
+    pub(super) fn are_current(&self, tags: &[String], tokens: &[u8]) -> bool {
+        tags.iter().zip(tokens.chunks(8)).all(|(tag, token)| {
+            let here = self.token_here(tag);
+            here.is_none_or(|here| here.to_le_bytes() == token)
+        })
+    }
+}
+
+fn token_of(value: &Payload) -> Option<u64> {
+    match value {
+        Payload::Token(token) => Some(*token),
+        Payload::Value { .. } | Payload::Nothing => None,
+    }
+}

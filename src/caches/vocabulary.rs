@@ -1,0 +1,238 @@
+//! The words of node-cache, for what they are on one logical cache: asking
+//! without loading, setting, deleting, listing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::cached::{Cached, Item, Lookup};
+use super::read::too_busy;
+use super::{Cache, Caches, TAGS};
+use crate::Error;
+use crate::cache::{CacheKey, CacheValue};
+use crate::coherence::{Answer, Freshness, Hit};
+use crate::engine;
+use crate::limits::METRICS_GATHER_TIMEOUT_MS;
+use crate::mesh::Message;
+
+use std::rc::Rc;
+use std::time::Instant;
+
+impl Cache {
+    /// The value if it is cached, on this shard or anywhere; never loads it.
+    ///
+    /// # Errors
+    /// As [`get_or_load`](Self::get_or_load).
+    pub async fn get<V: CacheValue>(
+        &self,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Option<Cached<V>>, Error> {
+        let Some(key) = self.present_key(key.as_ref()).await? else {
+            return Ok(None);
+        };
+        let caches = &self.caches;
+        if let Some((Hit::Fresh, item)) = caches.hit(self.number, key.as_ref()) {
+            caches.count_lookup(self.number, Lookup::L1);
+            return Cached::new(item, Lookup::L1);
+        }
+        let home = caches.home_of(self.number, &key);
+        let asked = caches.ask(self.number, |holder, wait, now_ms| {
+            holder.peek(key.clone(), home, wait, now_ms);
+        });
+        match asked.await {
+            Answer::Value { replica, .. } => {
+                caches.count_lookup(self.number, Lookup::Home);
+                Cached::new(Rc::new(Item::new(replica)), Lookup::Home)
+            }
+            Answer::TimedOut => Err(too_busy()),
+            _ => Ok(None),
+        }
+    }
+
+    /// [`get`](Self::get) of several keys, in their order.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn mget<V: CacheValue>(
+        &self,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<Vec<Option<Cached<V>>>, Error> {
+        let mut values = Vec::new();
+        for key in keys {
+            values.push(self.get(key).await?);
+        }
+        Ok(values)
+    }
+
+    /// Keeps a value under a key, for every shard. For values that have no
+    /// other home; what stands in a database is written with
+    /// [`write`](Self::write).
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn set<V: CacheValue>(&self, key: impl AsRef<[u8]>, value: V) -> Result<(), Error> {
+        self.write_value(key, || async { Ok(value) }).await
+    }
+
+    /// Forgets keys everywhere; how many of them were cached. When it returns
+    /// no shard serves them.
+    ///
+    /// # Errors
+    /// 503 when that cannot be had in time.
+    pub async fn del(
+        &self,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<usize, Error> {
+        let mut deleted = 0;
+        for key in keys {
+            deleted += usize::from(self.purge(key.as_ref()).await?.is_some());
+        }
+        Ok(deleted)
+    }
+
+    /// The value if it is cached, and forgets it everywhere. Of several who
+    /// take at once, one gets it.
+    ///
+    /// # Errors
+    /// As [`del`](Self::del).
+    pub async fn take<V: CacheValue>(
+        &self,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Option<Cached<V>>, Error> {
+        match self.purge(key.as_ref()).await? {
+            Some(item) => Cached::new(item, Lookup::Home),
+            None => Ok(None),
+        }
+    }
+
+    async fn purge(&self, key: &[u8]) -> Result<Option<Rc<Item>>, Error> {
+        let Some(key) = self.present_key(key).await? else {
+            return Ok(None);
+        };
+        let home = self.caches.home_of(self.number, &key);
+        let asked = self.caches.insist(self.number, |holder, wait, now_ms| {
+            holder.purge(key.clone(), home, Some(wait), now_ms);
+        });
+        match asked.await {
+            Answer::Purged(had) => Ok(had.map(|replica| Rc::new(Item::new(replica)))),
+            _ => Err(too_busy()),
+        }
+    }
+
+    /// How long a cached value stays fresh, milliseconds; `None` when it is not
+    /// cached.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn ttl_left_ms<V: CacheValue>(
+        &self,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Option<u64>, Error> {
+        let cached = self.get::<V>(key).await?;
+        Ok(cached.map(|cached| cached.left_ms(self.caches.now_ms())))
+    }
+
+    /// Lets a cached value stay fresh for `ttl_ms` from now; whether it was
+    /// cached. 0 forgets it.
+    ///
+    /// # Errors
+    /// As [`del`](Self::del).
+    pub async fn ttl(&self, key: impl AsRef<[u8]>, ttl_ms: u64) -> Result<bool, Error> {
+        if ttl_ms == 0 {
+            return Ok(self.purge(key.as_ref()).await?.is_some());
+        }
+        let Some(key) = self.present_key(key.as_ref()).await? else {
+            return Ok(false);
+        };
+        let home = self.caches.home_of(self.number, &key);
+        let freshness = Freshness::until(self.caches.now_ms().saturating_add(ttl_ms));
+        let asked = self.caches.insist(self.number, |holder, wait, now_ms| {
+            holder.touch(key.clone(), home, freshness, wait, now_ms);
+        });
+        match asked.await {
+            Answer::Purged(had) => Ok(had.is_some()),
+            _ => Err(too_busy()),
+        }
+    }
+
+    /// Every key that is cached, of all shards; in no order. A shard that does
+    /// not answer in time is left out.
+    ///
+    /// # Errors
+    /// None at present.
+    pub async fn keys(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut waiting = Vec::new();
+        for shard in (0..self.caches.shards).filter(|shard| *shard != self.caches.me) {
+            let (sender, receiver) = engine::remote();
+            let message = Message::CacheKeys(self.number, sender);
+            if self.caches.plan.mesh.send(shard, message).is_ok() {
+                waiting.push(receiver);
+            }
+        }
+        let mut keys: BTreeSet<Vec<u8>> = self.caches.keys_here(self.number).into_iter().collect();
+        let deadline = Instant::now() + Duration::from_millis(METRICS_GATHER_TIMEOUT_MS);
+        for receiver in waiting {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Ok(Ok(more)) = engine::timeout(left, receiver).await {
+                keys.extend(more);
+            }
+        }
+        Ok(keys.into_iter().collect())
+    }
+
+    /// Forgets everything in this cache, on all shards.
+    ///
+    /// # Errors
+    /// As [`del`](Self::del).
+    pub async fn flush(&self) -> Result<(), Error> {
+        for home in 0..self.caches.shards {
+            let asked = self.caches.insist(self.number, |holder, wait, now_ms| {
+                holder.flush(home, wait, now_ms);
+            });
+            if !matches!(asked.await, Answer::Flushed) {
+                return Err(too_busy());
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets everything that depends on a tag, in every cache.
+    ///
+    /// # Errors
+    /// As [`del`](Self::del).
+    pub async fn invalidate_tag(&self, tag: &str) -> Result<(), Error> {
+        self.caches.invalidate_tag(tag).await
+    }
+}
+
+impl Caches {
+    /// See [`Cache::invalidate_tag`].
+    pub(crate) async fn invalidate_tag(self: &Rc<Self>, tag: &str) -> Result<(), Error> {
+        let key = self.tag_key(tag);
+        let home = self.home_of(TAGS, &key);
+        let asked = self.insist(TAGS, |holder, wait, now_ms| {
+            holder.purge(key.clone(), home, Some(wait), now_ms);
+        });
+        match asked.await {
+            Answer::Purged(_) => Ok(()),
+            _ => Err(too_busy()),
+        }
+    }
+
+    /// The keys whose home is this shard and whose value may be served.
+    pub(crate) fn keys_here(&self, cache: u16) -> Vec<Vec<u8>> {
+        let now_ms = self.now_ms();
+        let Some(options) = self.options(cache) else {
+            return Vec::new();
+        };
+        let inner = self.inner.borrow();
+        let entries = inner.parts[usize::from(cache)].home.shelf().map.iter();
+        let fresh = entries.filter(|(_, entry)| entry.replica.freshness.is_fresh(now_ms));
+        let keys: Vec<CacheKey> = fresh.map(|(key, _)| key.clone()).collect();
+        drop(inner);
+        let current = keys.iter().map(CacheKey::split);
+        current
+            .filter(|(_, tokens)| self.are_current(&options.tags, tokens))
+            .map(|(own, _)| own.to_vec())
+            .collect()
+    }
+}

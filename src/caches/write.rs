@@ -1,0 +1,292 @@
+//! Writing: leases of all keys and tags in one order, then the write, then the
+//! leases back.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::read::{freshness_of, too_busy};
+use super::waits::{Wait, WriteGuard};
+use super::{Cache, Caches, TAGS};
+use crate::Error;
+use crate::cache::{CacheKey, CacheOptions, CacheValue, Coherence, Payload};
+use crate::coherence::{Answer, Replica, WriteId, WriteMode, WriteOutcome};
+use crate::engine::{self, Guarded, LocalEvent};
+use crate::limits::{CACHE_HOME_RETRY_MS, CACHE_KEY_BYTES_MAX, CACHE_WAIT_MS};
+
+/// The keys of a write, as the caller names them and as they are kept; `None`
+/// when nothing is kept under them. In order, each once.
+type OwnKeys = Vec<(Vec<u8>, Option<CacheKey>)>;
+
+/// A lease to ask for: of which cache, for what, beside whom.
+type WantedLease = (u16, CacheKey, WriteMode);
+
+impl Cache {
+    /// Runs `write` while nobody has a copy of `keys`, or of anything that
+    /// depends on a tag this cache invalidates. What it changed is seen by
+    /// every request that comes after it has answered.
+    ///
+    /// Once begun it goes on to its end, also when the request that began it
+    /// is gone. If it fails, the keys are not kept anywhere for a while (unless
+    /// the error says that nothing was written,
+    /// [`Error::is_nothing_done`]), because it may still happen. Do not read
+    /// `keys` through the cache inside of it: that waits for it.
+    ///
+    /// # Errors
+    /// `write`'s; 503 when a lease cannot be had in time; nothing is written
+    /// then.
+    pub async fn write<T, F, Fut>(
+        &self,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+        write: F,
+    ) -> Result<T, Error>
+    where
+        T: 'static,
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = Result<T, Error>> + 'static,
+    {
+        let keys = self.own_keys(keys).await?;
+        let write = || async { Ok((write().await?, None)) };
+        self.write_keys(keys, write).await
+    }
+
+    /// [`write`](Self::write) of one key whose new value is known afterwards,
+    /// and kept: the next reader finds it.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_value<V, F, Fut>(&self, key: impl AsRef<[u8]>, write: F) -> Result<(), Error>
+    where
+        V: CacheValue,
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = Result<V, Error>> + 'static,
+    {
+        let keys = self.own_keys([key]).await?;
+        let write = || async { Ok(((), Some(Payload::of(write().await?)))) };
+        self.write_keys(keys, write).await
+    }
+
+    /// The keys as they are kept now, each once, in order.
+    async fn own_keys(
+        &self,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<OwnKeys, Error> {
+        let mut own = OwnKeys::new();
+        for key in keys {
+            let key = key.as_ref();
+            own.push((key.to_vec(), self.present_key(key).await?));
+        }
+        own.sort_by(|(_, one), (_, other)| one.cmp(other));
+        own.dedup();
+        Ok(own)
+    }
+
+    /// A key as it is kept now; `None` when nothing is kept under it because a
+    /// tag is being written.
+    pub(super) async fn present_key(&self, key: &[u8]) -> Result<Option<CacheKey>, Error> {
+        if key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off() {
+            return Ok(None);
+        }
+        let Some(full) = self.key_with_tokens(key).await? else {
+            return Ok(None);
+        };
+        let hasher = &self.caches.plan.hasher;
+        let key = hasher.tagged_key(self.number, &full, key.len());
+        Ok(Some(key.to_key()))
+    }
+
+    async fn write_keys<T, F, Fut>(&self, keys: OwnKeys, write: F) -> Result<T, Error>
+    where
+        T: 'static,
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = Result<(T, Option<Payload>), Error>> + 'static,
+    {
+        self.caches
+            .count(self.number, |counters| counters.writes += 1);
+        if self.options().coherence == Coherence::Lazy {
+            return self.write_first(keys, write).await;
+        }
+        let mut guard = self.take_leases(&keys).await?;
+        let cache = self.clone();
+        let outcome = run_to_end(async move {
+            guard.begin();
+            let now_ms = cache.caches.now_ms();
+            let result = write().await;
+            let value = match &result {
+                Ok((_, value)) => value.clone(),
+                // Dropping the guard leaves the keys in doubt.
+                Err(error) if !error.is_nothing_done() => return Err(error.clone()),
+                Err(_) => None,
+            };
+            cache.purge_renamed(&keys).await;
+            let replica = value.map(|value| Replica {
+                freshness: freshness_of(cache.options(), &value, now_ms),
+                value,
+            });
+            guard.finish(&WriteOutcome::Done(replica));
+            result
+        });
+        Ok(outcome.await?.0)
+    }
+
+    /// The leases of all tags and keys. Leases of tags are shared and wait for
+    /// no lease of a key, so they are asked for together with the first key's;
+    /// keys come one after the other, in one order for everybody.
+    async fn take_leases(&self, keys: &OwnKeys) -> Result<WriteGuard, Error> {
+        let mut guard = WriteGuard::new(&self.caches);
+        if self.caches.plan.options.iter().all(CacheOptions::is_off) {
+            return Ok(guard);
+        }
+        let (caches, own) = (&self.caches, self.number);
+        let tags = self.tags_to_invalidate().into_iter();
+        let tags = tags.map(|tag| (TAGS, caches.tag_key(tag), WriteMode::Shared));
+        let mut keys = keys.iter().filter_map(|(_, key)| key.clone());
+        let first = keys.next().map(|key| (own, key, WriteMode::Exclusive));
+        let wanted = tags.chain(first);
+        let asked: Vec<_> = wanted
+            .map(|lease| (caches.start_asking_lease(&lease), lease))
+            .collect();
+        for (wait, lease) in asked {
+            guard.add(lease.0, caches.obtain(wait, &lease).await?);
+        }
+        for key in keys {
+            let lease = (own, key, WriteMode::Exclusive);
+            let wait = caches.start_asking_lease(&lease);
+            guard.add(own, caches.obtain(wait, &lease).await?);
+        }
+        Ok(guard)
+    }
+
+    /// A key whose tags were invalidated while it was written has another name
+    /// now, under which the old value may have been kept.
+    async fn purge_renamed(&self, keys: &OwnKeys) {
+        if self.tags.is_none() && self.options().tags.is_empty() {
+            return;
+        }
+        for (key, written) in keys {
+            // While a tag is being written nothing is kept, and what is kept
+            // afterwards is loaded afterwards.
+            if let Ok(Some(present)) = self.present_key(key).await
+                && Some(&present) != written.as_ref()
+            {
+                self.caches.call_in(self.number, &present).await;
+            }
+        }
+    }
+
+    fn tags_to_invalidate(&self) -> BTreeSet<&String> {
+        let more = self.invalidates.iter().flat_map(|tags| tags.iter());
+        self.options().invalidates.iter().chain(more).collect()
+    }
+
+    /// Writes, and has copies called in afterwards without waiting for it.
+    async fn write_first<T, F, Fut>(&self, keys: OwnKeys, write: F) -> Result<T, Error>
+    where
+        T: 'static,
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = Result<(T, Option<Payload>), Error>> + 'static,
+    {
+        let cache = self.clone();
+        let outcome = run_to_end(async move {
+            let result = write().await;
+            engine::spawn_local(async move {
+                for tag in cache.tags_to_invalidate() {
+                    cache.caches.call_in(TAGS, &cache.caches.tag_key(tag)).await;
+                }
+                for (key, _) in keys {
+                    if let Ok(Some(key)) = cache.present_key(&key).await {
+                        cache.caches.call_in(cache.number, &key).await;
+                    }
+                }
+            });
+            result
+        });
+        Ok(outcome.await?.0)
+    }
+}
+
+impl Caches {
+    fn start_asking_lease(self: &Rc<Self>, (cache, key, mode): &WantedLease) -> Option<Wait> {
+        let home = self.home_of(*cache, key);
+        self.start_asking(*cache, |holder, wait, now_ms| {
+            holder.write(key.clone(), home, *mode, wait, now_ms);
+        })
+    }
+
+    /// Waits for a lease that was asked for; asks again if its home has died.
+    async fn obtain(
+        self: &Rc<Self>,
+        mut wait: Option<Wait>,
+        lease: &WantedLease,
+    ) -> Result<WriteId, Error> {
+        let deadline_ms = self.now_ms() + CACHE_WAIT_MS;
+        loop {
+            match wait {
+                Some(wait) => match wait.await {
+                    Answer::Granted(write) => return Ok(write),
+                    Answer::HomeGone if self.now_ms() < deadline_ms => {}
+                    _ => return Err(too_busy().nothing_done()),
+                },
+                None => return Err(too_busy().nothing_done()),
+            }
+            engine::sleep(Duration::from_millis(CACHE_HOME_RETRY_MS)).await;
+            wait = self.start_asking_lease(lease);
+        }
+    }
+
+    /// Has a key forgotten on all shards, however long that takes.
+    async fn call_in(self: &Rc<Self>, cache: u16, key: &CacheKey) {
+        let home = self.home_of(cache, key);
+        loop {
+            let answer = self.insist(cache, |holder, wait, now_ms| {
+                holder.purge(key.clone(), home, Some(wait), now_ms);
+            });
+            if !matches!(answer.await, Answer::TimedOut | Answer::HomeGone) {
+                return;
+            }
+        }
+    }
+
+    /// Asks a home, and its successor if it dies.
+    pub(super) async fn insist(
+        self: &Rc<Self>,
+        cache: u16,
+        call: impl Fn(&mut super::part::PartHolder, crate::coherence::WaitId, u64),
+    ) -> Answer<Payload, Error> {
+        let deadline_ms = self.now_ms() + CACHE_WAIT_MS;
+        loop {
+            match self.ask(cache, &call).await {
+                Answer::HomeGone if self.now_ms() < deadline_ms => {
+                    engine::sleep(Duration::from_millis(CACHE_HOME_RETRY_MS)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// Runs a future in a task of its own, so that it ends whoever waits for it.
+///
+/// # Panics
+/// As it does.
+async fn run_to_end<T: 'static>(
+    work: impl Future<Output = Result<T, Error>> + 'static,
+) -> Result<T, Error> {
+    let result = Rc::new(RefCell::new(None));
+    let done = Rc::new(LocalEvent::default());
+    let (put, tell) = (result.clone(), done.clone());
+    engine::spawn_local(async move {
+        let outcome = Guarded::new(Box::pin(work)).await;
+        *put.borrow_mut() = Some(outcome);
+        tell.notify();
+    });
+    done.wait().await;
+    let outcome = result.borrow_mut().take();
+    match outcome {
+        Some(Ok(result)) => result,
+        Some(Err(panicked)) => std::panic::resume_unwind(Box::new(panicked.0)),
+        None => Err(Error::internal("a write ended without a result")),
+    }
+}

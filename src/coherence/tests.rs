@@ -1,0 +1,299 @@
+//! The protocol's stories, each told once: two or three shards, messages
+//! delivered by hand. `tests/sim` and `tests/model` look for the others.
+
+mod world;
+
+use world::{World, until};
+
+use super::{
+    Answer, FromHome, Hit, LoadId, Outcome, Replica, Source, ToHome, WaitId, WriteId, WriteMode,
+    WriteOutcome,
+};
+
+const KEY: u32 = 0;
+
+fn value(value: u32) -> Outcome<u32, &'static str> {
+    Outcome::Value(replica(value))
+}
+
+fn replica(value: u32) -> Replica<u32> {
+    Replica {
+        value,
+        freshness: until(1_000),
+    }
+}
+
+fn lead(answer: Option<Answer<u32, &'static str>>) -> LoadId {
+    match answer {
+        Some(Answer::Lead { load, .. }) => load,
+        other => panic!("a load to lead, not {other:?}"),
+    }
+}
+
+fn granted(answer: Option<Answer<u32, &'static str>>) -> WriteId {
+    match answer {
+        Some(Answer::Granted(write)) => write,
+        other => panic!("a lease, not {other:?}"),
+    }
+}
+
+/// Shard 1 has loaded 7, shards 1 and 2 have copies; the home is shard 0.
+fn shared_copy() -> World {
+    let mut world = World::new(3);
+    world.read(1, KEY, WaitId(1));
+    world.deliver_all();
+    let load = lead(world.answer(1, WaitId(1)));
+    world.shards[1].holder.finish_load(load, value(7));
+    world.deliver_all();
+    world.read(2, KEY, WaitId(2));
+    world.deliver_all();
+    let from_home = Answer::Value {
+        replica: replica(7),
+        source: Source::Home,
+    };
+    assert_eq!(world.answer(2, WaitId(2)), Some(from_home));
+    world
+}
+
+#[test]
+fn the_first_reader_loads_and_the_others_find_it() {
+    let mut world = shared_copy();
+    for shard in [1, 2] {
+        assert_eq!(world.look_up(shard, KEY), Some((Hit::Fresh, 7)));
+    }
+    assert_eq!(
+        world.look_up(0, KEY),
+        None,
+        "nobody asked on the home itself"
+    );
+    world.now_ms = 1_000;
+    assert_eq!(world.look_up(1, KEY), None, "expired");
+}
+
+#[test]
+fn readers_of_a_shard_share_a_request_and_those_of_all_shards_a_load() {
+    let mut world = World::new(3);
+    for (shard, wait) in [(1, 1), (1, 2), (2, 3)] {
+        world.read(shard, KEY, WaitId(wait));
+    }
+    assert_eq!(world.in_flight(1, 0), 1, "two readers, one request");
+    world.deliver_all();
+    let load = lead(world.answer(1, WaitId(1)));
+    assert_eq!(world.answer(2, WaitId(3)), None, "it waits for the load");
+    world.shards[1].holder.finish_load(load, value(7));
+    world.deliver_all();
+    for (shard, wait) in [(1, 2), (2, 3)] {
+        let answer = world.answer(shard, WaitId(wait));
+        assert!(
+            matches!(&answer, Some(Answer::Value { replica, .. }) if replica.value == 7),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
+fn a_write_is_granted_when_every_copy_is_gone() {
+    let mut world = shared_copy();
+    world.write(0, KEY, WriteMode::Exclusive, WaitId(9));
+    world.settle_loopback(0);
+    world.deliver(0, 1);
+    assert_eq!(world.look_up(1, KEY), None);
+    world.deliver(1, 0);
+    assert_eq!(world.answer(0, WaitId(9)), None, "shard 2 has not answered");
+    world.deliver_all();
+    let write = granted(world.answer(0, WaitId(9)));
+    world.read(2, KEY, WaitId(3));
+    world.deliver_all();
+    assert_eq!(
+        world.answer(2, WaitId(3)),
+        None,
+        "readers wait for the write"
+    );
+    world.shards[0]
+        .holder
+        .finish_write(write, WriteOutcome::Done(Some(replica(8))));
+    world.deliver_all();
+    let answer = world.answer(2, WaitId(3));
+    assert!(matches!(&answer, Some(Answer::Value { replica, .. }) if replica.value == 8));
+}
+
+#[test]
+fn a_load_that_raced_with_a_write_is_kept_by_nobody() {
+    let mut world = World::new(3);
+    world.read(1, KEY, WaitId(1));
+    world.read(2, KEY, WaitId(2));
+    world.deliver_all();
+    let load = lead(world.answer(1, WaitId(1)));
+    world.write(2, KEY, WriteMode::Exclusive, WaitId(3));
+    world.deliver_all();
+    let write = granted(world.answer(2, WaitId(3)));
+    // Who asks now must not get what was read before the write.
+    world.read(2, KEY, WaitId(4));
+    world.shards[2]
+        .holder
+        .finish_write(write, WriteOutcome::Done(None));
+    world.deliver_all();
+    world.shards[1].holder.finish_load(load, value(7));
+    world.deliver_all();
+    let early = world.answer(2, WaitId(2));
+    assert!(matches!(&early, Some(Answer::Value { replica, .. }) if replica.value == 7));
+    lead(world.answer(2, WaitId(4)));
+    for shard in 0..3 {
+        assert_eq!(world.look_up(shard, KEY), None);
+    }
+}
+
+#[test]
+fn a_load_that_is_given_up_goes_to_the_next_in_line() {
+    let mut world = World::new(3);
+    world.read(1, KEY, WaitId(1));
+    world.read(2, KEY, WaitId(2));
+    world.deliver_all();
+    let load = lead(world.answer(1, WaitId(1)));
+    world.shards[1].holder.finish_load(load, Outcome::Abandoned);
+    world.deliver_all();
+    let load = lead(world.answer(2, WaitId(2)));
+    world.shards[2]
+        .holder
+        .finish_load(load, Outcome::Failed("no"));
+    world.deliver_all();
+    assert!(world.is_quiet());
+}
+
+#[test]
+fn writers_of_a_tag_do_not_wait_for_each_other_and_readers_not_for_them() {
+    let mut world = shared_copy();
+    world.write(1, KEY, WriteMode::Shared, WaitId(5));
+    world.write(2, KEY, WriteMode::Shared, WaitId(6));
+    world.deliver_all();
+    let writes = [
+        granted(world.answer(1, WaitId(5))),
+        granted(world.answer(2, WaitId(6))),
+    ];
+    world.read(0, KEY, WaitId(7));
+    world.deliver_all();
+    let answer = world.answer(0, WaitId(7));
+    assert!(
+        matches!(answer, Some(Answer::Lead { keeps: false, .. })),
+        "{answer:?}"
+    );
+    world.shards[0].holder.finish_load(lead(answer), value(7));
+    for (shard, write) in [(1, writes[0]), (2, writes[1])] {
+        world.shards[shard]
+            .holder
+            .finish_write(write, WriteOutcome::Done(None));
+    }
+    world.deliver_all();
+    assert_eq!(world.look_up(0, KEY), None);
+    assert!(world.is_quiet());
+}
+
+#[test]
+fn a_write_in_doubt_keeps_its_key_out_of_the_cache_for_a_while() {
+    let mut world = World::new(2);
+    world.write(1, KEY, WriteMode::Exclusive, WaitId(1));
+    world.deliver_all();
+    let write = granted(world.answer(1, WaitId(1)));
+    world.shards[1]
+        .holder
+        .finish_write(write, WriteOutcome::InDoubt);
+    world.deliver_all();
+    for (now_ms, is_kept) in [
+        (0, false),
+        (world::DOUBT_MS - 1, false),
+        (world::DOUBT_MS, true),
+    ] {
+        world.now_ms = now_ms;
+        world.read(1, KEY, WaitId(2));
+        world.deliver_all();
+        let answer = world.answer(1, WaitId(2));
+        assert!(
+            matches!(&answer, Some(Answer::Lead { keeps, .. }) if *keeps == is_kept),
+            "{now_ms}: {answer:?}"
+        );
+        world.shards[1]
+            .holder
+            .finish_load(lead(answer), Outcome::Abandoned);
+        world.deliver_all();
+    }
+}
+
+#[test]
+fn the_successor_of_a_dead_home_learns_of_writes_before_it_serves() {
+    let mut world = shared_copy();
+    world.write(1, KEY, WriteMode::Exclusive, WaitId(5));
+    world.deliver_all();
+    let write = granted(world.answer(1, WaitId(5)));
+    world.restart(0);
+    assert!(!world.shards[0].home.is_ready());
+    world.deliver_all();
+    assert!(world.shards[0].home.is_ready());
+    assert_eq!(
+        world.look_up(2, KEY),
+        None,
+        "its directory is gone, so its copies are"
+    );
+    world.now_ms = world::DOUBT_MS;
+    world.read(2, KEY, WaitId(6));
+    world.deliver_all();
+    assert_eq!(world.answer(2, WaitId(6)), None, "the write goes on");
+    world.shards[1]
+        .holder
+        .finish_write(write, WriteOutcome::Done(None));
+    world.deliver_all();
+    lead(world.answer(2, WaitId(6)));
+}
+
+#[test]
+fn a_lease_nobody_waits_for_any_more_goes_back() {
+    let mut world = World::new(2);
+    world.write(1, KEY, WriteMode::Exclusive, WaitId(1));
+    world.shards[1].holder.forget_wait(WaitId(1));
+    world.deliver_all();
+    assert!(world.is_quiet());
+    world.write(0, KEY, WriteMode::Exclusive, WaitId(2));
+    world.deliver_all();
+    granted(world.answer(0, WaitId(2)));
+}
+
+#[test]
+fn a_purge_tells_what_there_was_and_a_flush_forgets_all() {
+    let mut world = shared_copy();
+    let now_ms = world.now_ms;
+    world.shards[1]
+        .holder
+        .purge(KEY, 0, Some(WaitId(5)), now_ms);
+    world.deliver_all();
+    assert_eq!(
+        world.answer(1, WaitId(5)),
+        Some(Answer::Purged(Some(replica(7))))
+    );
+    assert_eq!(world.look_up(2, KEY), None);
+
+    let mut world = shared_copy();
+    world.shards[2].holder.flush(0, WaitId(5), now_ms);
+    world.deliver_all();
+    assert_eq!(world.answer(2, WaitId(5)), Some(Answer::Flushed));
+    for shard in 0..3 {
+        assert_eq!(world.look_up(shard, KEY), None);
+    }
+    assert!(world.is_quiet());
+}
+
+#[test]
+fn late_words_change_nothing() {
+    let mut world = shared_copy();
+    let home = &mut world.shards[0].home;
+    home.on_message(1, ToHome::Ack { key: KEY }, 0);
+    home.on_message(1, ToHome::AckAll, 0);
+    let holder = &mut world.shards[1].holder;
+    let stray = FromHome::Bypass {
+        ticket: super::Ticket(999),
+    };
+    holder.on_message(0, stray, 0);
+    holder.finish_load(LoadId(999), Outcome::Abandoned);
+    holder.finish_write(WriteId(999), WriteOutcome::InDoubt);
+    world.deliver_all();
+    assert_eq!(world.look_up(2, KEY), Some((Hit::Fresh, 7)));
+    assert!(world.is_quiet());
+}

@@ -1,0 +1,162 @@
+//! The API's two caches, and the answers they keep.
+//!
+//! `users` has one finished answer for each user, by id; every write of a user
+//! goes through it. `lists` has whatever shows several rows, by path and query;
+//! it depends on tags, a collection each, that writes invalidate.
+
+use http::{HeaderName, HeaderValue, header};
+
+use super::cache_control::CacheControl;
+use super::conditional::{add_validators, next_link_header};
+use crate::cache::{CacheOptions, CacheOptionsError, Coherence};
+use crate::semantics::{ETag, Validators};
+use crate::{App, Cache, Ctx, Error, PreparedResponse, Response};
+
+/// The cache of single users.
+pub const USERS_CACHE: &str = "users";
+/// The cache of lists.
+pub const LISTS_CACHE: &str = "lists";
+/// Tag of whatever shows users.
+pub const USERS_TAG: &str = "users";
+/// Tag of whatever shows posts.
+pub const POSTS_TAG: &str = "posts";
+
+/// Options of the API's caches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiCacheOptions {
+    /// See [`CacheOptions::ttl_ms`]. Default 10,000; 0 keeps nothing.
+    pub ttl_ms: u64,
+    /// See [`CacheOptions::negative_ttl_ms`]. Default 1,000.
+    pub negative_ttl_ms: u64,
+    /// See [`CacheOptions::stale_while_revalidate_ms`]. Default 0.
+    pub stale_while_revalidate_ms: u64,
+    /// See [`CacheOptions::stale_if_error_ms`]. Default 0.
+    pub stale_if_error_ms: u64,
+    /// Memory of the users, all shards together, bytes. Default 64 MiB.
+    pub users_bytes_max: u64,
+    /// Memory of the lists, all shards together, bytes. Default 32 MiB.
+    pub lists_bytes_max: u64,
+    /// Default strict.
+    pub coherence: Coherence,
+}
+
+impl Default for ApiCacheOptions {
+    fn default() -> Self {
+        Self {
+            ttl_ms: 10_000,
+            negative_ttl_ms: 1_000,
+            stale_while_revalidate_ms: 0,
+            stale_if_error_ms: 0,
+            users_bytes_max: 64 << 20,
+            lists_bytes_max: 32 << 20,
+            coherence: Coherence::Strict,
+        }
+    }
+}
+
+impl ApiCacheOptions {
+    fn cache(&self, name: &str, bytes_max: u64) -> CacheOptions {
+        CacheOptions::new(name)
+            .ttl_ms(self.ttl_ms)
+            .negative_ttl_ms(self.negative_ttl_ms)
+            .stale_while_revalidate_ms(self.stale_while_revalidate_ms)
+            .stale_if_error_ms(self.stale_if_error_ms)
+            .coherence(self.coherence)
+            .bytes_max(bytes_max)
+    }
+
+    fn users(&self) -> CacheOptions {
+        self.cache(USERS_CACHE, self.users_bytes_max)
+            .invalidates([USERS_TAG])
+    }
+
+    fn lists(&self) -> CacheOptions {
+        self.cache(LISTS_CACHE, self.lists_bytes_max)
+    }
+
+    /// Checks that both caches can be made.
+    ///
+    /// # Errors
+    /// [`CacheOptionsError`].
+    pub fn check(&self) -> Result<(), CacheOptionsError> {
+        self.users().check()?;
+        self.lists().check()
+    }
+}
+
+/// Adds the caches.
+#[must_use]
+pub fn install(app: App, options: &ApiCacheOptions) -> App {
+    app.cache(options.users()).cache(options.lists())
+}
+
+/// A JSON document with its validators.
+pub(super) struct Document {
+    pub(super) body: Vec<u8>,
+    pub(super) etag: ETag,
+    pub(super) last_modified_s: Option<i64>,
+    /// Path and query of the next page.
+    pub(super) next: Option<String>,
+}
+
+impl Document {
+    /// A document that is its own validator.
+    pub(super) fn of_body(body: Vec<u8>, next: Option<String>) -> Self {
+        Self {
+            etag: ETag::of_bytes(&body),
+            last_modified_s: None,
+            body,
+            next,
+        }
+    }
+
+    /// Encoded, to be kept and sent with the route's `Cache-Control`.
+    pub(super) fn prepare(self, policy: Option<&HeaderValue>) -> Result<PreparedResponse, Error> {
+        let mut head = Response::no_content();
+        let validators = Validators {
+            etag: Some(&self.etag),
+            last_modified_s: self.last_modified_s,
+        };
+        add_validators(&mut head, validators);
+        let mut headers: Vec<(HeaderName, HeaderValue)> = head
+            .headers()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        if let Some(policy) = policy {
+            headers.push((header::CACHE_CONTROL, policy.clone()));
+        }
+        if let Some(next) = &self.next {
+            headers.push(next_link_header(next)?);
+        }
+        let json = HeaderValue::from_static("application/json");
+        Ok(PreparedResponse::of_content(json, &self.body, headers))
+    }
+}
+
+/// Answers a GET of the route `pattern` out of the cache of lists, loading the
+/// document if need be. The request must have been found valid: what is asked
+/// for is the key.
+pub(super) async fn answer_list<Fut>(
+    ctx: &Ctx,
+    pattern: &'static str,
+    tags: &[&str],
+    load: impl FnOnce() -> Fut + 'static,
+) -> Result<Response, Error>
+where
+    Fut: Future<Output = Result<Document, Error>> + 'static,
+{
+    let policies = ctx.state::<CacheControl>();
+    let load = move || async move { load().await?.prepare(policies.of(pattern)) };
+    let lists: Cache = ctx.cache(LISTS_CACHE).tagged(tags.iter().copied());
+    let found = lists.get_or_load(key_of(ctx), load).await?;
+    ctx.conclude(found)
+}
+
+fn key_of(ctx: &Ctx) -> String {
+    let mut key = String::from(ctx.path());
+    if let Some(query) = ctx.query_string() {
+        key.push('?');
+        key.push_str(query);
+    }
+    key
+}
