@@ -93,8 +93,8 @@ where
     /// The home on shard `me`, with nothing cached. `peers` are the other
     /// shards alive now; each is expected to send
     /// [`ToHome::Hello`](super::ToHome::Hello) first. A predecessor (an
-    /// `incarnation` over 0) may have left writes behind, so that for the first
-    /// `doubt_ms` nothing is kept.
+    /// `incarnation` over 0) may have left writes behind, so that nothing is
+    /// kept before all of them have said so and `doubt_ms` have passed.
     pub fn new(
         me: usize,
         peers: ShardSet,
@@ -244,7 +244,7 @@ where
             return;
         };
         match std::mem::replace(then, Then::Evicted) {
-            Then::Grant { mode, to } if !to.is_empty() => self.grant(&key, mode, &to),
+            Then::Grant { mode, to } if !to.is_empty() => self.grant(&key, mode, &to, now_ms),
             Then::Grant { .. } | Then::Evicted => self.settle(&key, None, now_ms),
             Then::Purged { to, had } => {
                 if let Some((to, ticket)) = to {
@@ -262,7 +262,10 @@ where
         }
     }
 
-    fn grant(&mut self, key: &K, mode: WriteMode, to: &[Asker]) {
+    fn grant(&mut self, key: &K, mode: WriteMode, to: &[Asker], now_ms: Millis) {
+        // An earlier write may still happen after this one, though its doubt
+        // passes before this one ends.
+        let tainted = self.is_in_doubt(key, now_ms);
         let mut leases = Vec::with_capacity(to.len());
         for (shard, ticket) in to.iter().copied() {
             let lease = self.new_lease();
@@ -275,7 +278,7 @@ where
             busy.phase = Phase::Writing {
                 mode,
                 leases,
-                tainted: false,
+                tainted,
             };
         }
     }

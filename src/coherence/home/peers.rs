@@ -27,7 +27,7 @@ where
     /// are in doubt, its requests are forgotten.
     pub fn peer_down(&mut self, dead: usize, now_ms: Millis) {
         self.alive.remove(dead);
-        self.ungreeted.remove(dead);
+        self.greeting_is_over(dead, now_ms);
         if let Some(flush) = &mut self.flush {
             flush.queue.retain(|(from, _)| *from != dead);
             flush.askers.retain(|(from, _)| *from != dead);
@@ -45,6 +45,17 @@ where
             self.bury(&key, dead, now_ms);
         }
         self.acknowledged_all(dead, now_ms);
+    }
+
+    /// A peer of a home that has just started has said its first word, or
+    /// never will. Writes that a predecessor granted may have been left behind
+    /// by it until now.
+    fn greeting_is_over(&mut self, peer: usize, now_ms: Millis) {
+        let has_predecessor = self.doubt_all_until_ms > 0;
+        if self.ungreeted.remove(peer) && has_predecessor {
+            let until_ms = now_ms.saturating_add(self.doubt_ms);
+            self.doubt_all_until_ms = self.doubt_all_until_ms.max(until_ms);
+        }
     }
 
     /// Takes a dead shard out of what is done with one key.
@@ -104,15 +115,21 @@ where
     }
 
     /// A peer's first word to a home that has just started.
-    pub(super) fn greeted(&mut self, from: usize, writes: Vec<(K, Lease, WriteMode)>) {
-        self.ungreeted.remove(from);
+    pub(super) fn greeted(
+        &mut self,
+        from: usize,
+        writes: Vec<(K, Lease, WriteMode)>,
+        now_ms: Millis,
+    ) {
+        self.greeting_is_over(from, now_ms);
         for (key, lease, mode) in writes {
             self.writes.insert(lease, key.clone());
             let busy = self.busy.entry(key).or_insert_with(|| {
                 Busy::new(Phase::Writing {
                     mode,
                     leases: Vec::new(),
-                    tainted: false,
+                    // Whether it was, the predecessor knew.
+                    tainted: true,
                 })
             });
             if let Phase::Writing { leases, .. } = &mut busy.phase {

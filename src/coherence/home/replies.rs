@@ -21,7 +21,7 @@ where
             ToHome::AckAll => self.acknowledged_all(from, now_ms),
             ToHome::Loaded { lease, outcome } => self.loaded(lease, outcome, now_ms),
             ToHome::Released { lease, release } => self.released(lease, release, now_ms),
-            ToHome::Hello { writes } => self.greeted(from, writes),
+            ToHome::Hello { writes } => self.greeted(from, writes, now_ms),
         }
     }
 
