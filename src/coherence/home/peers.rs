@@ -142,8 +142,15 @@ where
     /// load for themselves and changes wait.
     pub(super) fn start_flush(&mut self, asker: Asker, _now_ms: Millis) {
         if let Some(flush) = &mut self.flush {
-            // No copy has been given since it began.
-            return flush.askers.push(asker);
+            // No copy has been given since it began; but a write that was
+            // granted since may give one when it ends.
+            flush.askers.push(asker);
+            for busy in self.busy.values_mut() {
+                if let Phase::Writing { tainted, .. } = &mut busy.phase {
+                    *tainted = true;
+                }
+            }
+            return;
         }
         self.idle.clear();
         for key in self.busy.keys().cloned().collect::<Vec<_>>() {
