@@ -8,6 +8,7 @@ mod harness;
 mod access_log;
 mod admin;
 mod bodies;
+mod cache;
 mod cli;
 mod conditional;
 mod durability;
