@@ -25,7 +25,7 @@ impl Cache {
     /// is gone. If it fails, the keys are not kept anywhere for a while (unless
     /// the error says that nothing was written,
     /// [`Error::is_nothing_done`]), because it may still happen. Do not read
-    /// `keys` through the cache inside of it: that waits for it.
+    /// or delete `keys` through the cache inside of it: that waits for it.
     ///
     /// # Errors
     /// `write`'s; 503 when a lease cannot be had in time; nothing is written

@@ -110,6 +110,15 @@ where
     }
 
     fn peek(&mut self, key: &K, (from, ticket): Asker, now_ms: Millis) {
+        if let Some(busy) = self.busy.get_mut(key)
+            && !busy.phase.is_shared()
+            && !matches!(busy.phase, Phase::Loading { .. })
+        {
+            // The writer may have been answered already, and its value is
+            // under way.
+            let key = key.clone();
+            return busy.queue.push_back((from, Request::Peek { key, ticket }));
+        }
         let found = self.idle.find(key).map(|entry| entry.replica.clone());
         let fresh = found.filter(|replica| replica.freshness.is_fresh(now_ms));
         let Some(replica) = fresh else {
@@ -188,7 +197,8 @@ where
         self.call_in(key, holders, then, VecDeque::new(), now_ms);
     }
 
-    /// There are no copies now.
+    /// There are no copies now. A writer may have been answered already, with
+    /// its value still under way: whoever comes after it waits for that.
     fn change_while_writing(&mut self, key: K, from: usize, request: Request<K>) {
         let Some(busy) = self.busy.get_mut(&key) else {
             return;
@@ -212,14 +222,13 @@ where
                 }
                 self.writes.insert(lease, key);
             }
-            Request::Purge { ticket, .. } => {
+            // Of writers beside each other none leaves a value, and each may
+            // itself be the one that asks.
+            Request::Purge { ticket, .. } if *mode == WriteMode::Shared || ticket.is_none() => {
                 *tainted = true;
                 if let Some(ticket) = ticket {
                     self.reply(from, FromHome::Purged { ticket, had: None });
                 }
-            }
-            Request::Touch { ticket, .. } => {
-                self.reply(from, FromHome::Purged { ticket, had: None });
             }
             request => busy.queue.push_back((from, request)),
         }
