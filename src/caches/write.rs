@@ -46,7 +46,8 @@ impl Cache {
     }
 
     /// [`write`](Self::write) of one key whose new value is known afterwards,
-    /// and kept: the next reader finds it.
+    /// and kept: the next reader finds it. Lazy coherence does not make it any
+    /// cheaper, because nothing can be kept without a lease.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -58,7 +59,9 @@ impl Cache {
     {
         let keys = self.own_keys([key]).await?;
         let write = || async { Ok(((), Some(Payload::of(write().await?)))) };
-        self.write_keys(keys, write).await
+        self.caches
+            .count(self.number, |counters| counters.writes += 1);
+        self.write_leased(keys, write).await
     }
 
     /// The keys as they are kept now, each once, in order.
@@ -98,6 +101,15 @@ impl Cache {
         if self.options().coherence == Coherence::Lazy {
             return self.write_first(keys, write).await;
         }
+        self.write_leased(keys, write).await
+    }
+
+    async fn write_leased<T, F, Fut>(&self, keys: BTreeSet<CacheKey>, write: F) -> Result<T, Error>
+    where
+        T: 'static,
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = Result<(T, Option<Payload>), Error>> + 'static,
+    {
         let mut guard = WriteGuard::new(&self.caches);
         for tag in self.tags_to_invalidate() {
             let key = self.caches.tag_key(tag);
