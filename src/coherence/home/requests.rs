@@ -7,6 +7,7 @@ use super::{
     WriteMode,
 };
 use crate::clock::Millis;
+use crate::coherence::Source;
 
 impl<K, V, E, S, R> Home<K, V, E, S, R>
 where
@@ -72,7 +73,7 @@ where
                 });
             }
             self.counters.hits += 1;
-            return self.give(asker, &replica);
+            return self.give(asker, &replica, Source::Home);
         }
         let prior = self.idle.remove(&key);
         self.start_load(key, asker, Vec::new(), prior, now_ms);
@@ -128,7 +129,7 @@ where
         self.idle.update(key, |entry| {
             entry.holders.insert(from);
         });
-        self.give((from, ticket), &replica);
+        self.give((from, ticket), &replica, Source::Home);
     }
 
     /// A write, purge or touch.
