@@ -86,13 +86,15 @@ fn a_value_that_does_not_fit_is_served_all_the_same(engine: Engine) {
     source.put("large", &large);
     source.put("small", "s");
     clients[0].get("/c/words/load/small").expect(200);
-    for round in 0..6 {
-        let read = clients[round % SHARDS]
-            .get("/c/words/load/large")
-            .expect(200);
-        assert!(read.text() == large && !How::of(&read).is_hit());
+    for client in &mut clients {
+        let before = source.loads();
+        for _ in 0..4 {
+            let read = client.get("/c/words/load/large").expect(200);
+            assert!(read.text() == large);
+        }
+        // The first may have shared a load of the shard before.
+        assert!(source.loads() >= before + 3);
     }
-    assert_eq!(source.loads(), 7);
     // Nor does it push out what fits.
     for client in &mut clients {
         assert!(How::of(&client.get("/c/words/load/small").expect(200)).is_hit());

@@ -13,6 +13,7 @@ use crate::harness::{Client, Engine, InProcess};
 
 both_engines!(
     a_lazy_write_is_seen_everywhere_soon,
+    a_lazy_cache_keeps_what_is_set,
     lazy_writes_do_not_wait_for_each_other,
     strict_writes_do,
     without_coherence_each_shard_is_for_itself,
@@ -53,6 +54,22 @@ fn a_lazy_write_is_seen_everywhere_soon(engine: Engine) {
     }
     // Copies were called in, not loaded at every request.
     assert!(source.loads() <= 31 * 2, "{}", source.loads());
+}
+
+fn a_lazy_cache_keeps_what_is_set(engine: Engine) {
+    let (_server, mut clients, source) = start(engine, Coherence::Lazy);
+    for round in 0..20 {
+        let value = format!("set {round}");
+        let setter = &mut clients[round % SHARDS];
+        setter
+            .request("PUT", "/c/words/set/k", &[], value.as_bytes())
+            .expect(204);
+        for client in &mut clients {
+            let got = client.get("/c/words/get/k").expect(200);
+            assert_eq!(got.text(), value);
+        }
+    }
+    assert_eq!(source.loads(), 0);
 }
 
 /// Two writes of one key at once, each of which takes this long.

@@ -59,8 +59,9 @@ fn a_thousand_clients_cause_one_load(engine: Engine) {
     assert_eq!(count(How::Stored), 1);
     let waited = count(How::Collapsed);
     let hits = count(How::L1) + count(How::Home);
-    // Most came while it was loaded; others may have come late.
+    // They came while it was loaded; on a slow machine some came late.
     assert_eq!(1 + waited + hits, 1_000, "{hows:?}");
+    assert!(waited > 500, "{hows:?}");
     println!("{engine:?}: by shard {shards:?}; {waited} waited, {hits} found it");
     for response in &responses {
         assert_eq!((response.status, response.text()), (200, "the value"));
