@@ -213,9 +213,9 @@ fn panics_with(part: &'static str) -> Arc<Mutex<Vec<String>>> {
         *TEXTS.lock().expect("no panic") = Some(texts.clone());
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let text = panic.payload_as_str().unwrap_or_default();
-            if text.contains(part) {
-                texts.lock().expect("no panic").push(text.to_owned());
+            let text = panic.payload().downcast_ref::<String>();
+            if let Some(text) = text.filter(|text| text.contains(part)) {
+                texts.lock().expect("no panic").push(text.clone());
             }
             usual(panic);
         }));

@@ -98,7 +98,7 @@ async fn say(mut ctx: Ctx) -> Result<Response, Error> {
     let (name, verb, key): (String, String, String) =
         (ctx.param("cache")?, ctx.param("verb")?, ctx.param("key")?);
     let body = String::from_utf8_lossy(&ctx.bytes().await?).into_owned();
-    let source = ctx.state::<Arc<Source>>();
+    let source = Arc::clone(&ctx.state::<Arc<Source>>());
     let cache = with_tags(ctx.cache(&name), ctx.query_string().unwrap_or(""));
     let text = |text: String| Ok(Response::text(text));
     match verb.as_str() {
@@ -171,11 +171,7 @@ fn shown(value: Option<String>) -> Result<Response, Error> {
     Ok(Response::text(value))
 }
 
-async fn load(
-    cache: Cache,
-    source: std::rc::Rc<Arc<Source>>,
-    key: String,
-) -> Result<Response, Error> {
+async fn load(cache: Cache, source: Arc<Source>, key: String) -> Result<Response, Error> {
     let name = key.clone();
     let load = move || async move {
         let value = source.load(&name).await?;
@@ -185,11 +181,7 @@ async fn load(
     Ok(Response::text(value.to_string()).with_lookup(value.lookup()))
 }
 
-async fn find(
-    cache: Cache,
-    source: std::rc::Rc<Arc<Source>>,
-    key: String,
-) -> Result<Response, Error> {
+async fn find(cache: Cache, source: Arc<Source>, key: String) -> Result<Response, Error> {
     let name = key.clone();
     let load = move || async move { source.load(&name).await };
     let found = cache.find_or_load(key, load).await?;
