@@ -66,9 +66,11 @@ impl Cache {
     {
         match self.ask_home(&key, false).await {
             Answer::Value { replica, source } => {
-                let is_stale = !replica.freshness.is_fresh(self.caches.now_ms());
+                let now_ms = self.caches.now_ms();
+                let freshness = &replica.freshness;
                 let lookup = match source {
-                    Source::Home if is_stale => {
+                    // Else it has expired on its way, or it was born so.
+                    Source::Home if !freshness.is_fresh(now_ms) && freshness.is_usable(now_ms) => {
                         self.refresh(key, load);
                         Lookup::Stale
                     }

@@ -48,14 +48,8 @@ impl Caches {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         inner.endpoint.note_awake();
-        let mut inbox = std::mem::take(&mut inner.inbox);
         let takes_requests = takes_requests(inner);
-        let left = inner.endpoint.receive(&mut inbox, takes_requests);
-        let now_ms = self.now_ms();
-        while let Some(event) = inbox.pop_front() {
-            self.on_event(inner, event, now_ms);
-        }
-        inner.inbox = inbox;
+        let left = self.receive(inner, takes_requests);
         inner.endpoint.flush();
         if left == Left::Requests && self::takes_requests(inner) {
             return Next::Again;
@@ -66,6 +60,18 @@ impl Caches {
             false if left == Left::Requests => Next::Later,
             false => Next::Again,
         }
+    }
+
+    /// Takes what has come and works through it.
+    fn receive(&self, inner: &mut Inner, takes_requests: bool) -> Left {
+        let mut inbox = std::mem::take(&mut inner.inbox);
+        let left = inner.endpoint.receive(&mut inbox, takes_requests);
+        let now_ms = self.now_ms();
+        while let Some(event) = inbox.pop_front() {
+            self.on_event(inner, event, now_ms);
+        }
+        inner.inbox = inbox;
+        left
     }
 
     fn on_event(&self, inner: &mut Inner, event: Event<CacheMessage>, now_ms: Millis) {
@@ -244,17 +250,27 @@ impl Caches {
             self.count(cache, |counters| counters.refused += 1);
             return None;
         };
+        // What another shard reported before this was asked comes first, also
+        // if the home is here. Requests that are left wait for the next turn,
+        // which is rung for below.
+        let _ = self.receive(&mut self.inner.borrow_mut(), false);
         let now_ms = self.now_ms();
         self.with_holder(cache, |holder| call(holder, wait.id(), now_ms));
         Some(wait)
     }
 
+    /// The home is told at once, and so before the client is: whoever asks
+    /// next, on whichever shard, finds what was loaded.
     pub(super) fn finish_load(&self, cache: u16, load: LoadId, outcome: Outcome<Payload, Error>) {
         self.with_holder(cache, |holder| holder.finish_load(load, outcome));
+        self.inner.borrow_mut().endpoint.flush();
     }
 
+    /// See [`finish_load`](Self::finish_load): whoever asks next does not find
+    /// the lease still out.
     pub(super) fn finish_write(&self, cache: u16, write: WriteId, outcome: WriteOutcome<Payload>) {
         self.with_holder(cache, |holder| holder.finish_write(write, outcome));
+        self.inner.borrow_mut().endpoint.flush();
     }
 }
 

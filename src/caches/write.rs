@@ -32,7 +32,7 @@ impl Cache {
     /// is gone. If it fails, the keys are not kept anywhere for a while (unless
     /// the error says that nothing was written,
     /// [`Error::is_nothing_done`]), because it may still happen. Do not read
-    /// `keys` through the cache inside of it: that waits for it.
+    /// or delete `keys` through the cache inside of it: that waits for it.
     ///
     /// # Errors
     /// `write`'s; 503 when a lease cannot be had in time; nothing is written
@@ -53,7 +53,8 @@ impl Cache {
     }
 
     /// [`write`](Self::write) of one key whose new value is known afterwards,
-    /// and kept: the next reader finds it.
+    /// and kept: the next reader finds it. Lazy coherence does not make it any
+    /// cheaper, because nothing can be kept without a lease.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -65,7 +66,9 @@ impl Cache {
     {
         let keys = self.own_keys([key]).await?;
         let write = || async { Ok(((), Some(Payload::of(write().await?)))) };
-        self.write_keys(keys, write).await
+        self.caches
+            .count(self.number, |counters| counters.writes += 1);
+        self.write_leased(keys, write).await
     }
 
     /// The keys as they are kept now, each once, in order.
@@ -108,6 +111,15 @@ impl Cache {
         if self.options().coherence == Coherence::Lazy {
             return self.write_first(keys, write).await;
         }
+        self.write_leased(keys, write).await
+    }
+
+    async fn write_leased<T, F, Fut>(&self, keys: OwnKeys, write: F) -> Result<T, Error>
+    where
+        T: 'static,
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = Result<(T, Option<Payload>), Error>> + 'static,
+    {
         let mut guard = self.take_leases(&keys).await?;
         let cache = self.clone();
         let outcome = run_to_end(async move {

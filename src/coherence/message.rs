@@ -5,6 +5,7 @@
 //! taken at once; handling one never waits for a request, which is what keeps
 //! the protocol free of deadlock. Lanes are FIFO per ordered pair of shards.
 
+use super::Source;
 use crate::clock::Millis;
 
 /// Number of a request; its holder's own, never given twice by one incarnation.
@@ -137,6 +138,8 @@ pub enum FromHome<K, V, E> {
         ticket: Ticket,
         /// The value.
         replica: Replica<V>,
+        /// How the home came by it.
+        source: Source,
     },
     /// The shard shall load the value and say [`ToHome::Loaded`].
     Load {

@@ -161,6 +161,10 @@ impl Server {
         };
         let started = Instant::now();
         let caches = self.app.caches().into();
+        let lane_messages = match self.options.lane_messages {
+            Some(messages) => messages.max(1),
+            None => lane_messages_for(count),
+        };
         let plan = ShardPlan {
             app: Arc::new(self.app),
             options: self.options,
@@ -170,7 +174,7 @@ impl Server {
             server_started: started,
             caches: CachePlan {
                 options: caches,
-                fabric: Fabric::new(count, lane_messages_for(count)),
+                fabric: Fabric::new(count, lane_messages),
                 mesh: mesh.clone(),
                 hasher: KeyHasher::new(random_seed()),
                 origin: started,

@@ -31,6 +31,11 @@ pub struct ServerOptions {
     pub restart_delay_ms: u64,
     /// See `restart_delay_ms`.
     pub restart_delay_max_ms: u64,
+    /// Messages that one lane between two shards holds, at least 1; `None` is
+    /// as many as suit the number of shards
+    /// ([`lane_messages_for`](crate::mesh::lane_messages_for)). Fewer cost
+    /// waits under load; tests have lanes that are always full.
+    pub lane_messages: Option<usize>,
 }
 
 impl Default for ServerOptions {
@@ -45,6 +50,7 @@ impl Default for ServerOptions {
             blocking_threads: 2,
             restart_delay_ms: 100,
             restart_delay_max_ms: 10_000,
+            lane_messages: None,
         }
     }
 }

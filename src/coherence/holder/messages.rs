@@ -19,7 +19,11 @@ where
     /// Takes what the home on shard `home` says. At any time, in order.
     pub fn on_message(&mut self, home: usize, message: FromHome<K, V, E>, now_ms: Millis) {
         match message {
-            FromHome::Value { ticket, replica } => self.given(home, ticket, &replica),
+            FromHome::Value {
+                ticket,
+                replica,
+                source,
+            } => self.given(home, ticket, &replica, source),
             FromHome::Load {
                 ticket,
                 lease,
@@ -55,17 +59,17 @@ where
 
     /// The value is newer than any invalidation before it: it is kept even if
     /// nobody joins its group any more.
-    fn given(&mut self, home: usize, ticket: Ticket, replica: &Replica<V>) {
+    fn given(&mut self, home: usize, ticket: Ticket, replica: &Replica<V>, source: Source) {
         if let Some(ReadGroup { key, waits, .. }) = self.take_group(ticket) {
             self.keep(key, home, replica.clone());
             for wait in waits {
-                self.answer(wait, value(replica, Source::Home));
+                self.answer(wait, value(replica, source));
             }
         } else if let Some(change) = self.changes.remove(&ticket) {
             if let Some((key, _)) = change.write {
                 self.keep(key, home, replica.clone());
             }
-            self.answer(change.wait, value(replica, Source::Home));
+            self.answer(change.wait, value(replica, source));
         }
     }
 

@@ -15,7 +15,9 @@ use std::marker::PhantomData;
 
 use busy::{Asker, Busy, Flush, Late, Phase, Then};
 
-use super::{FromHome, Lease, Replica, Request, Rules, ShardSet, Shelf, Sound, Ticket, WriteMode};
+use super::{
+    FromHome, Lease, Replica, Request, Rules, ShardSet, Shelf, Sound, Source, Ticket, WriteMode,
+};
 use crate::clock::Millis;
 
 /// A cached value and the shards that may have a copy of it.
@@ -168,9 +170,13 @@ where
         self.reply(to, FromHome::Bypass { ticket });
     }
 
-    fn give(&mut self, (to, ticket): Asker, replica: &Replica<V>) {
-        let replica = replica.clone();
-        self.reply(to, FromHome::Value { ticket, replica });
+    fn give(&mut self, (to, ticket): Asker, replica: &Replica<V>, source: Source) {
+        let message = FromHome::Value {
+            ticket,
+            replica: replica.clone(),
+            source,
+        };
+        self.reply(to, message);
     }
 
     fn new_lease(&mut self) -> Lease {

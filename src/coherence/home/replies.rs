@@ -1,10 +1,8 @@
 //! What shards report: copies dropped, loads and writes that ended.
 
-use super::{
-    Asker, FromHome, Home, Idle, Lease, Phase, Replica, Rules, ShardSet, Shelf, WriteMode,
-};
+use super::{Asker, FromHome, Home, Idle, Lease, Phase, Rules, ShardSet, Shelf, WriteMode};
 use crate::clock::Millis;
-use crate::coherence::{Outcome, Release, ToHome};
+use crate::coherence::{Outcome, Release, Source, ToHome};
 
 impl<K, V, E, S, R> Home<K, V, E, S, R>
 where
@@ -59,7 +57,8 @@ where
             Outcome::Value(replica) => {
                 let mut holders = holders_of(&prior);
                 holders.insert(by);
-                self.keep_loaded(key, replica, holders, &waiters, now_ms);
+                let entry = Idle { replica, holders };
+                self.keep_loaded(key, entry, &waiters, Source::Collapsed, now_ms);
             }
             Outcome::Failed(error) => self.load_failed(key, prior, waiters, &error, now_ms),
             Outcome::Abandoned => self.load_again(key, waiters, prior, now_ms),
@@ -69,13 +68,17 @@ where
     fn keep_loaded(
         &mut self,
         key: K,
-        replica: Replica<V>,
-        mut holders: ShardSet,
+        entry: Idle<V>,
         waiters: &[Asker],
+        source: Source,
         now_ms: Millis,
     ) {
+        let Idle {
+            replica,
+            mut holders,
+        } = entry;
         for asker in waiters {
-            self.give(*asker, &replica);
+            self.give(*asker, &replica, source);
             holders.insert(asker.0);
         }
         if R::FORGET_HOLDERS {
@@ -93,13 +96,13 @@ where
         error: &E,
         now_ms: Millis,
     ) {
-        if let Some(Idle { replica, holders }) = prior {
-            if replica.freshness.is_usable_on_error(now_ms) {
-                return self.keep_loaded(key, replica, holders, &waiters, now_ms);
+        if let Some(entry) = prior {
+            if entry.replica.freshness.is_usable_on_error(now_ms) {
+                return self.keep_loaded(key, entry, &waiters, Source::StaleOnError, now_ms);
             }
-            if !holders.is_empty() {
+            if !entry.holders.is_empty() {
                 // Expired, but a clock may be behind: they stay known.
-                self.keep(key, Idle { replica, holders }, now_ms);
+                self.keep(key, entry, now_ms);
             }
         }
         for (to, ticket) in waiters {

@@ -7,6 +7,7 @@ use super::{
     WriteMode,
 };
 use crate::clock::Millis;
+use crate::coherence::Source;
 
 impl<K, V, E, S, R> Home<K, V, E, S, R>
 where
@@ -72,7 +73,7 @@ where
                 });
             }
             self.counters.hits += 1;
-            return self.give(asker, &replica);
+            return self.give(asker, &replica, Source::Home);
         }
         let prior = self.idle.remove(&key);
         self.start_load(key, asker, Vec::new(), prior, now_ms);
@@ -110,6 +111,15 @@ where
     }
 
     fn peek(&mut self, key: &K, (from, ticket): Asker, now_ms: Millis) {
+        if let Some(busy) = self.busy.get_mut(key)
+            && !busy.phase.is_shared()
+            && !matches!(busy.phase, Phase::Loading { .. })
+        {
+            // The writer may have been answered already, and its value is
+            // under way.
+            let key = key.clone();
+            return busy.queue.push_back((from, Request::Peek { key, ticket }));
+        }
         let found = self.idle.find(key).map(|entry| entry.replica.clone());
         let fresh = found.filter(|replica| replica.freshness.is_fresh(now_ms));
         let Some(replica) = fresh else {
@@ -119,7 +129,7 @@ where
         self.idle.update(key, |entry| {
             entry.holders.insert(from);
         });
-        self.give((from, ticket), &replica);
+        self.give((from, ticket), &replica, Source::Home);
     }
 
     /// A write, purge or touch.
@@ -188,7 +198,8 @@ where
         self.call_in(key, holders, then, VecDeque::new(), now_ms);
     }
 
-    /// There are no copies now.
+    /// There are no copies now. A writer may have been answered already, with
+    /// its value still under way: whoever comes after it waits for that.
     fn change_while_writing(&mut self, key: K, from: usize, request: Request<K>) {
         let Some(busy) = self.busy.get_mut(&key) else {
             return;
@@ -212,14 +223,13 @@ where
                 }
                 self.writes.insert(lease, key);
             }
-            Request::Purge { ticket, .. } => {
+            // Of writers beside each other none leaves a value, and each may
+            // itself be the one that asks.
+            Request::Purge { ticket, .. } if *mode == WriteMode::Shared || ticket.is_none() => {
                 *tainted = true;
                 if let Some(ticket) = ticket {
                     self.reply(from, FromHome::Purged { ticket, had: None });
                 }
-            }
-            Request::Touch { ticket, .. } => {
-                self.reply(from, FromHome::Purged { ticket, had: None });
             }
             request => busy.queue.push_back((from, request)),
         }

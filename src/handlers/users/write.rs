@@ -154,10 +154,11 @@ async fn write_conditionally<T>(
             outcome => return Ok(outcome?),
         }
     }
-    Err(Error::unavailable(
+    let busy = Error::unavailable(
         "others kept changing this user; nothing was written, try again",
         STORE_RETRY_AFTER_S,
-    ))
+    );
+    Err(busy.nothing_done())
 }
 
 /// 200 with the user as written. `Content-Location` says that the body is the

@@ -33,18 +33,17 @@ pub(crate) enum As {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
-        stream.set_nodelay(true).expect("nodelay");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a read timeout");
-        stream
-            .set_write_timeout(Some(PATIENCE))
-            .expect("a write timeout");
-        Self {
-            stream,
-            buffer: Vec::new(),
-        }
+        Self::try_connect(address).expect("a connection")
+    }
+
+    /// For tests in which the server may be away.
+    pub(crate) fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let buffer = Vec::new();
+        Ok(Self { stream, buffer })
     }
 
     /// Waits longer than usual for each read.
@@ -107,16 +106,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) {
-        let mut request = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n").into_bytes();
-        for (name, value) in headers {
-            request.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-        }
-        if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
-            request.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
-        }
-        request.extend_from_slice(b"\r\n");
-        request.extend_from_slice(body);
-        self.send(request);
+        self.send(encode_request(method, target, headers, body));
     }
 
     /// Ends the connection with a reset, as a crashing client does.
@@ -127,6 +117,41 @@ impl Client {
     }
 
     // ---- one exchange -----------------------------------------------------
+
+    /// One request and its response, where the connection may be lost before
+    /// all of it has come. The connection is of no more use then.
+    pub(crate) fn try_request(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Response> {
+        let request = encode_request(method, target, headers, body);
+        self.stream.write_all(&request)?;
+        self.try_read()
+    }
+
+    /// The next response, where the connection may be lost before it.
+    pub(crate) fn try_read(&mut self) -> std::io::Result<Response> {
+        while !self.has_whole_response() {
+            if self.receive()? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(self.read_message(As::Get))
+    }
+
+    fn has_whole_response(&self) -> bool {
+        let Some(at) = find(&self.buffer, b"\r\n\r\n") else {
+            return false;
+        };
+        match framing_of(&parse_head(&self.buffer[..at + 2]), As::Get) {
+            Framing::NoBody => true,
+            Framing::Length(length) => self.buffer.len() - (at + 4) >= length as usize,
+            Framing::Chunked | Framing::UntilClose => panic!("of bodies with a length only"),
+        }
+    }
 
     /// One request and its response.
     pub(crate) fn request(
@@ -378,6 +403,19 @@ impl Client {
     fn buffer_text(&self) -> String {
         String::from_utf8_lossy(&self.buffer[..self.buffer.len().min(2_000)]).into_owned()
     }
+}
+
+fn encode_request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut request = format!("{method} {target} HTTP/1.1\r\nHost: test\r\n").into_bytes();
+    for (name, value) in headers {
+        request.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
+        request.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+    }
+    request.extend_from_slice(b"\r\n");
+    request.extend_from_slice(body);
+    request
 }
 
 fn framing_of(head: &Head, answer_to: As) -> Framing {
