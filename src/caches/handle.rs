@@ -18,10 +18,12 @@ use crate::cache::{CacheOptions, CacheValue, Payload};
 ///
 /// async fn get(ctx: Ctx) -> Result<Response, Error> {
 ///     let id: u32 = ctx.param("id")?;
-///     let double = ctx.cache("doubles").get_or_load(id.to_string(), move || async move {
+///     let doubles = ctx.cache("doubles");
+///     let load = move || async move {
 ///         Ok(format!("{}\n", id * 2)) // Ask the database here.
-///     });
-///     Ok(Response::text(double.await?.to_string()))
+///     };
+///     let double = doubles.get_or_load(id.to_string(), load).await?;
+///     Ok(Response::text(double.to_string()))
 /// }
 ///
 /// async fn put(ctx: Ctx) -> Result<Response, Error> {
