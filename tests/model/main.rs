@@ -3,8 +3,8 @@
 //!
 //! `world` is the state, `steps` what may happen next, `clients` and `shards`
 //! carry it out, `properties` says what must hold, `witness` what must be seen.
-//! `sound` explores the configurations; `broken` shows that breaking a rule, a
-//! lane or the death protocol is noticed, and how.
+//! `sound` and `deaths` are the configurations; `broken` shows that breaking a
+//! rule, a lane or the death protocol is noticed, and how.
 //!
 //! Plain `cargo test` explores the smallest configurations. All of them, as
 //! `tests/run model` does, and larger ones by hand (minutes, gigabytes):
@@ -17,6 +17,8 @@
 mod broken;
 mod clients;
 mod config;
+mod deaths;
+mod exploration;
 mod properties;
 mod shards;
 mod shelf;

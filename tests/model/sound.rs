@@ -1,67 +1,10 @@
-//! The product's rules: no configuration breaks a promise.
+//! The product's rules, all shards alive: no configuration breaks a promise.
 
-use std::time::Instant;
-
-use corelane::coherence::{Sound, WriteMode};
-use stateright::{Checker, Model};
+use corelane::coherence::WriteMode;
 
 use crate::config::{Config, Left};
-use crate::properties::Machine;
+use crate::exploration::{Size, explore};
 use crate::witness::Witness::*;
-
-/// How much is explored; each includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Size {
-    Small,
-    Full,
-    Long,
-}
-
-const THREADS: usize = 2;
-
-fn wanted() -> Size {
-    match std::env::var("CORELANE_MODEL").as_deref() {
-        Err(_) | Ok("small") => Size::Small,
-        Ok("full") => Size::Full,
-        Ok("long") => Size::Long,
-        Ok(other) => panic!("CORELANE_MODEL is small, full or long, not '{other}'"),
-    }
-}
-
-/// Explores all of it and shows the way to what is wrong.
-fn explore(size: Size, config: Config) {
-    let name = config.name;
-    if size > wanted() {
-        let size = format!("{size:?}").to_lowercase();
-        println!("{name}: left out, CORELANE_MODEL={size} explores it");
-        return;
-    }
-    let begun = Instant::now();
-    // Depth first keeps few states in memory.
-    let machine = Machine::<Sound>::new(config);
-    let checker = machine.checker().threads(THREADS).spawn_dfs().join();
-    println!(
-        "{name}: {} states, {} steps, at most {} in a row, {:.1} s",
-        checker.unique_state_count(),
-        checker.state_count(),
-        checker.max_depth(),
-        begun.elapsed().as_secs_f64()
-    );
-    for property in checker.model().properties() {
-        let found = checker.discovery(property.name);
-        match found {
-            Some(path) if property.expectation.discovery_is_failure() => {
-                let steps = path.into_actions().into_iter();
-                let way: Vec<String> = steps.map(|step| format!("\n    {step:?}")).collect();
-                panic!("{name}: broken: {}, by{}", property.name, way.concat());
-            }
-            None if !property.expectation.discovery_is_failure() => {
-                panic!("{name}: never seen: {}", property.name);
-            }
-            _ => {}
-        }
-    }
-}
 
 #[test]
 fn two_readers_and_a_writer() {
@@ -76,128 +19,6 @@ fn two_readers_and_a_writer() {
         Config {
             witnesses,
             ..Config::pair("two readers and a writer", left)
-        },
-    );
-}
-
-/// Any shard dies at any moment, the home and the writer among them.
-#[test]
-fn a_death() {
-    let left = Left {
-        reads: 1,
-        writes: 1,
-        deaths: 1,
-        ..Left::default()
-    };
-    let witnesses = &[DiedWriting, HomeDiedUnderWriter, GivenUp, Doubt];
-    explore(
-        Size::Small,
-        Config {
-            witnesses,
-            is_warm: true,
-            ..Config::pair("a death", left)
-        },
-    );
-}
-
-/// The write may happen until the doubt has passed, and nothing is kept.
-#[test]
-fn a_write_in_doubt() {
-    let left = Left {
-        reads: 1,
-        writes: 1,
-        doubts: 1,
-        ticks: 1,
-        ..Left::default()
-    };
-    let witnesses = &[Doubt, LateCommit, Bypass];
-    explore(
-        Size::Small,
-        Config {
-            witnesses,
-            ..Config::pair("a write in doubt", left)
-        },
-    );
-}
-
-/// The late write comes between a later one and the end of its lease.
-#[test]
-fn a_write_after_one_in_doubt() {
-    let left = Left {
-        reads: 1,
-        writes: 2,
-        doubts: 1,
-        ticks: 1,
-        ..Left::default()
-    };
-    let witnesses = &[Doubt, LateCommit, Bypass];
-    explore(
-        Size::Full,
-        Config {
-            witnesses,
-            ..Config::pair("a write after one in doubt", left)
-        },
-    );
-}
-
-/// A home dies, and a writer that it knew of does not know how it ended.
-#[test]
-fn a_death_and_a_doubt() {
-    let left = Left {
-        reads: 1,
-        writes: 1,
-        deaths: 1,
-        doubts: 1,
-        ticks: 2,
-        ..Left::default()
-    };
-    let witnesses = &[DiedWriting, HomeDiedUnderWriter, LateCommit];
-    explore(
-        Size::Full,
-        Config {
-            witnesses,
-            ..Config::pair("a death and a doubt", left)
-        },
-    );
-}
-
-/// A write in doubt comes late; the home dies that knew of it when it granted
-/// another.
-#[test]
-fn a_death_between_writes() {
-    let left = Left {
-        writes: 2,
-        deaths: 1,
-        doubts: 1,
-        ticks: 1,
-        ..Left::default()
-    };
-    let witnesses = &[DiedWriting, HomeDiedUnderWriter];
-    explore(
-        Size::Full,
-        Config {
-            witnesses,
-            ..Config::pair("a death between writes", left)
-        },
-    );
-}
-
-/// A home dies, then a writer before it has told the successor of its write.
-#[test]
-fn two_deaths() {
-    let left = Left {
-        reads: 1,
-        writes: 1,
-        deaths: 2,
-        ticks: 1,
-        ..Left::default()
-    };
-    let witnesses = &[DiedWriting, HomeDiedUnderWriter];
-    explore(
-        Size::Full,
-        Config {
-            witnesses,
-            ..Config::pair("two deaths", left)
         },
     );
 }
@@ -256,27 +77,6 @@ fn three_shards() {
     );
 }
 
-/// The second of two keys has its own home: neither holds the other up.
-#[test]
-fn two_homes_and_a_death() {
-    let left = Left {
-        reads: 1,
-        writes: 1,
-        deaths: 1,
-        ..Left::default()
-    };
-    let witnesses = &[DiedWriting, HomeDiedUnderWriter];
-    explore(
-        Size::Full,
-        Config {
-            witnesses,
-            homes: &[0, 1],
-            is_warm: true,
-            ..Config::pair("two homes and a death", left)
-        },
-    );
-}
-
 /// Shards and directory have room for one of two keys.
 #[test]
 fn two_keys_and_room_for_one() {
@@ -318,47 +118,6 @@ fn a_directory_without_room() {
     );
 }
 
-/// What the dead shard wrote may still happen; time passes it.
-#[test]
-fn a_death_and_time() {
-    let left = Left {
-        reads: 2,
-        writes: 1,
-        deaths: 1,
-        ticks: 1,
-        ..Left::default()
-    };
-    let witnesses = &[DiedWriting, HomeDiedUnderWriter, Expired, GivenUp];
-    explore(
-        Size::Full,
-        Config {
-            witnesses,
-            is_warm: true,
-            ..Config::pair("a death and time", left)
-        },
-    );
-}
-
-#[test]
-fn a_death_among_three() {
-    let left = Left {
-        reads: 1,
-        writes: 1,
-        deaths: 1,
-        ..Left::default()
-    };
-    let witnesses = &[DiedWriting, HomeDiedUnderWriter, CalledIn];
-    explore(
-        Size::Full,
-        Config {
-            witnesses,
-            shards: 3,
-            is_warm: true,
-            ..Config::pair("a death among three", left)
-        },
-    );
-}
-
 /// Writers beside each other, and readers that go past the cache meanwhile.
 #[test]
 fn writers_who_share() {
@@ -375,26 +134,6 @@ fn writers_who_share() {
             mode: WriteMode::Shared,
             is_warm: true,
             ..Config::pair("writers who share", left)
-        },
-    );
-}
-
-#[test]
-fn writers_who_share_and_die() {
-    let left = Left {
-        reads: 1,
-        writes: 2,
-        deaths: 1,
-        ..Left::default()
-    };
-    let witnesses = &[TwoWriters, DiedWriting, HomeDiedUnderWriter];
-    explore(
-        Size::Full,
-        Config {
-            witnesses,
-            mode: WriteMode::Shared,
-            is_warm: true,
-            ..Config::pair("writers who share and die", left)
         },
     );
 }
