@@ -1,0 +1,286 @@
+//! What a read costs that this shard has no copy of and its key's home has.
+//!
+//! Two shards of one process on two CPUs. Keys are loaded through shard 1; a
+//! handler on shard 0, which never had them, times each `get_or_load` from call
+//! to value: request lane, home, reply lane, task woken. Keys whose home turns
+//! out to be shard 0 are told by their first poll, which has the value already
+//! without a message, and counted apart; asked again, all are L1 hits. Shard 1
+//! is **parked**, or **busy** (so is shard 0: a task works 2 us and yields, as
+//! a shard that serves requests does), or **spinning** (`spin_us`).
+//!
+//! `cargo bench --bench home_hit -- [--rounds N] [--keys N]
+//! [--engine io_uring|epoll] [--out DIR]`.
+
+mod support;
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use corelane::cache::CacheOptions;
+use corelane::{App, Ctx, Error, Lookup, Response, engine};
+use hdrhistogram::Histogram;
+
+use support::pair::{Pair, answer, query_number};
+use support::{args, run, spread};
+
+/// What the shards do while nothing is asked of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    Parked,
+    Busy,
+    Spinning,
+}
+
+const IDLES: [(Idle, &str); 3] = [
+    (Idle::Parked, "parked"),
+    (Idle::Busy, "busy"),
+    (Idle::Spinning, "spinning"),
+];
+
+/// How a read was answered.
+const KINDS: [&str; 4] = [
+    "home on the other shard",
+    "home on this shard",
+    "L1",
+    "L1, without the clock",
+];
+
+/// Between reads while parked, so that both shards sleep before each.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Longer than a measurement.
+const SPIN_US: u32 = 2_000_000;
+/// One turn of the task that keeps a shard busy.
+const WORK: Duration = Duration::from_micros(2);
+/// About what a row of the API takes.
+const VALUE_BYTES: usize = 512;
+
+struct Row {
+    round: u64,
+    idle: &'static str,
+    kind: &'static str,
+    count: u64,
+    p50_ns: u64,
+    p90_ns: u64,
+    p99_ns: u64,
+}
+
+fn main() {
+    let rounds = args::number("--rounds").unwrap_or(9);
+    let keys: u64 = args::number("--keys").unwrap_or(4_000);
+    let mut parking = Pair::start(app(), args::engine(), 0);
+    let mut rows = Vec::new();
+    for round in 0..rounds {
+        for (idle, name) in [IDLES[0], IDLES[1]] {
+            measure(&mut parking, round, idle, name, keys, &mut rows);
+        }
+    }
+    drop(parking);
+    let mut spinning = Pair::start(app(), args::engine(), SPIN_US);
+    for round in 0..rounds {
+        let (idle, name) = IDLES[2];
+        measure(&mut spinning, round, idle, name, keys, &mut rows);
+    }
+    drop(spinning);
+    let result = summarise(&rows);
+    run::report("Home hit", "home_hit", &result, &raw_csv(&rows));
+}
+
+fn measure(
+    pair: &mut Pair,
+    round: u64,
+    idle: Idle,
+    name: &'static str,
+    keys: u64,
+    rows: &mut Vec<Row>,
+) {
+    // A pause each makes parked reads slow.
+    let keys = if idle == Idle::Parked { keys / 8 } else { keys };
+    let query = format!("set={name}{round}&keys={keys}");
+    pair.ask(1, &format!("/load?{query}"));
+    let is_busy = u64::from(idle == Idle::Busy);
+    let pauses = u64::from(idle == Idle::Parked);
+    for shard in [1, 0] {
+        pair.ask(shard, &format!("/busy?on={is_busy}"));
+    }
+    let said = pair.ask(0, &format!("/measure?{query}&pauses={pauses}"));
+    for shard in [1, 0] {
+        pair.ask(shard, "/busy?on=0");
+    }
+    for (line, kind) in said.lines().zip(KINDS) {
+        let numbers: Vec<u64> = line.split(',').map(|n| n.parse().expect("ns")).collect();
+        let row = Row {
+            round,
+            idle: name,
+            kind,
+            count: numbers[0],
+            p50_ns: numbers[1],
+            p90_ns: numbers[2],
+            p99_ns: numbers[3],
+        };
+        eprintln!(
+            "round {round} {name:9} {kind:24} {:6} reads, p50 {} p90 {} p99 {} ns",
+            row.count, row.p50_ns, row.p90_ns, row.p99_ns
+        );
+        rows.push(row);
+    }
+}
+
+/// Whether this shard's task shall work on.
+#[derive(Default)]
+struct Busy(Cell<bool>);
+
+fn app() -> App {
+    App::new()
+        .cache(
+            CacheOptions::new("values")
+                .ttl_ms(3_600_000)
+                .bytes_max(1 << 30),
+        )
+        .state(|_| async { Ok(Rc::new(Busy::default())) })
+        .get("/load", load)
+        .get("/busy", busy)
+        .get("/measure", measure_here)
+}
+
+async fn load(ctx: Ctx) -> Result<Response, Error> {
+    let values = ctx.cache("values");
+    for key in keys_of(&ctx)? {
+        let loaded = values.get_or_load(&key, || async { Ok(Bytes::from(vec![7; VALUE_BYTES])) });
+        assert_eq!(loaded.await?.lookup(), Lookup::Loaded);
+    }
+    Ok(answer(&ctx, String::new()))
+}
+
+/// Starts or ends the task that keeps the shard busy.
+async fn busy(ctx: Ctx) -> Result<Response, Error> {
+    let on = query_number(&ctx, "on")? == 1;
+    let busy: Rc<Busy> = (*ctx.state::<Rc<Busy>>()).clone();
+    if on && !busy.0.replace(true) {
+        engine::spawn_local(async move {
+            while busy.0.get() {
+                let started = Instant::now();
+                while started.elapsed() < WORK {
+                    std::hint::spin_loop();
+                }
+                engine::yield_now().await;
+            }
+        });
+    } else if !on {
+        busy.0.set(false);
+    }
+    Ok(answer(&ctx, String::new()))
+}
+
+/// Times the first and the second read of every key: count and percentiles, a
+/// line for each of [`KINDS`].
+async fn measure_here(ctx: Ctx) -> Result<Response, Error> {
+    let keys = keys_of(&ctx)?;
+    let pauses = query_number(&ctx, "pauses")? == 1;
+    let mut histograms = [(); KINDS.len()].map(|()| histogram());
+    for key in &keys {
+        if pauses {
+            engine::sleep(PAUSE).await;
+        }
+        let (lookup, polls, took) = timed_read(&ctx, key).await?;
+        assert_eq!(lookup, Lookup::Home);
+        histograms[usize::from(polls == 1)] += took.as_nanos() as u64;
+    }
+    for key in &keys {
+        let (lookup, polls, took) = timed_read(&ctx, key).await?;
+        assert_eq!((lookup, polls), (Lookup::L1, 1));
+        histograms[2] += took.as_nanos() as u64;
+    }
+    // Reading the clock twice costs about as much as a hit: all in one go.
+    let started = Instant::now();
+    for key in &keys {
+        let lookup = read(&ctx, key).await?;
+        assert_eq!(lookup, Lookup::L1);
+    }
+    histograms[3] += (started.elapsed() / keys.len() as u32).as_nanos() as u64;
+    let mut text = String::new();
+    for histogram in &histograms {
+        let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|at| histogram.value_at_quantile(at));
+        let _ = writeln!(text, "{},{p50},{p90},{p99}", histogram.len());
+    }
+    Ok(answer(&ctx, text))
+}
+
+/// How a read was answered, in how many polls, and how long it took.
+async fn timed_read(ctx: &Ctx, key: &str) -> Result<(Lookup, u32, Duration), Error> {
+    let mut polls = 0;
+    let started = Instant::now();
+    let mut reading = pin!(read(ctx, key));
+    let read = poll_fn(|cx| {
+        polls += 1;
+        reading.as_mut().poll(cx)
+    });
+    let lookup = read.await?;
+    Ok((lookup, polls, started.elapsed()))
+}
+
+async fn read(ctx: &Ctx, key: &str) -> Result<Lookup, Error> {
+    let values = ctx.cache("values");
+    let value = values.get_or_load(key, || async {
+        Err::<Bytes, _>(Error::internal("it is cached: nothing is to be loaded"))
+    });
+    let value = value.await?;
+    assert_eq!(value.len(), VALUE_BYTES);
+    Ok(value.lookup())
+}
+
+fn keys_of(ctx: &Ctx) -> Result<Vec<String>, Error> {
+    let query = ctx.query_string().unwrap_or("");
+    let set = query.split('&').find_map(|pair| pair.strip_prefix("set="));
+    let set = set.ok_or_else(|| Error::bad_request("set=NAME is missing"))?;
+    let keys = 0..query_number(ctx, "keys")?;
+    Ok(keys.map(|key| format!("{set}/{key}")).collect())
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("three digits")
+}
+
+/// Medians of the rounds' percentiles.
+fn summarise(rows: &[Row]) -> String {
+    let mut text = format!(
+        "Reads on shard 0, {}; medians of the rounds' percentiles, in ns. A read is timed from \
+         its call to its value, inside a handler, and its time has two readings of the clock in \
+         it.\n\n| shards | answered by | reads | p50 (min..max) | p90 | p99 |\n\
+         |---|---|---:|---:|---:|---:|\n",
+        args::engine().name()
+    );
+    for (_, idle) in IDLES {
+        for kind in KINDS {
+            let own = || rows.iter().filter(|r| r.idle == idle && r.kind == kind);
+            let each = |value: fn(&Row) -> u64| -> Vec<f64> {
+                own().map(|row| value(row) as f64).collect()
+            };
+            let (p50, least, most) = spread(&each(|row| row.p50_ns));
+            let (p90, ..) = spread(&each(|row| row.p90_ns));
+            let (p99, ..) = spread(&each(|row| row.p99_ns));
+            let reads: u64 = own().map(|row| row.count).sum();
+            let _ = writeln!(
+                text,
+                "| {idle} | {kind} | {reads} | {p50:.0} ({least:.0}..{most:.0}) | {p90:.0} | {p99:.0} |"
+            );
+        }
+    }
+    text
+}
+
+fn raw_csv(rows: &[Row]) -> String {
+    let mut csv = String::from("round,shards,answered_by,reads,p50_ns,p90_ns,p99_ns\n");
+    for row in rows {
+        let _ = writeln!(
+            csv,
+            "{},{},\"{}\",{},{},{},{}",
+            row.round, row.idle, row.kind, row.count, row.p50_ns, row.p90_ns, row.p99_ns
+        );
+    }
+    csv
+}
