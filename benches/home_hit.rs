@@ -52,8 +52,10 @@ const KINDS: [&str; 4] = [
 
 /// Between reads while parked, so that both shards sleep before each.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Longer than a measurement.
-const SPIN_US: u32 = 2_000_000;
+/// The longest there is. Spinning starts with a request and ends after this, so
+/// few keys are measured at a time.
+const SPIN_US: u32 = 10_000;
+const KEYS_AT_A_TIME: u64 = 100;
 /// One turn of the task that keeps a shard busy.
 const WORK: Duration = Duration::from_micros(2);
 /// About what a row of the API takes.
@@ -63,29 +65,25 @@ struct Row {
     round: u64,
     idle: &'static str,
     kind: &'static str,
-    count: u64,
-    p50_ns: u64,
-    p90_ns: u64,
-    p99_ns: u64,
+    times_ns: Histogram<u64>,
 }
 
 fn main() {
     let rounds = args::number("--rounds").unwrap_or(9);
     let keys: u64 = args::number("--keys").unwrap_or(4_000);
-    let mut parking = Pair::start(app(), args::engine(), 0);
     let mut rows = Vec::new();
+    let mut pair = Pair::start(app(), args::engine(), 0);
     for round in 0..rounds {
-        for (idle, name) in [IDLES[0], IDLES[1]] {
-            measure(&mut parking, round, idle, name, keys, &mut rows);
-        }
+        // A pause each makes parked reads slow.
+        measure(&mut pair, round, IDLES[0], keys / 8, &mut rows);
+        measure(&mut pair, round, IDLES[1], keys, &mut rows);
     }
-    drop(parking);
-    let mut spinning = Pair::start(app(), args::engine(), SPIN_US);
+    drop(pair);
+    let mut pair = Pair::start(app(), args::engine(), SPIN_US);
     for round in 0..rounds {
-        let (idle, name) = IDLES[2];
-        measure(&mut spinning, round, idle, name, keys, &mut rows);
+        measure(&mut pair, round, IDLES[2], keys, &mut rows);
     }
-    drop(spinning);
+    drop(pair);
     let result = summarise(&rows);
     run::report("Home hit", "home_hit", &result, &raw_csv(&rows));
 }
@@ -93,41 +91,49 @@ fn main() {
 fn measure(
     pair: &mut Pair,
     round: u64,
-    idle: Idle,
-    name: &'static str,
+    (idle, name): (Idle, &'static str),
     keys: u64,
     rows: &mut Vec<Row>,
 ) {
-    // A pause each makes parked reads slow.
-    let keys = if idle == Idle::Parked { keys / 8 } else { keys };
-    let query = format!("set={name}{round}&keys={keys}");
-    pair.ask(1, &format!("/load?{query}"));
-    let is_busy = u64::from(idle == Idle::Busy);
-    let pauses = u64::from(idle == Idle::Parked);
+    let set = format!("set={name}{round}");
+    pair.ask(1, &format!("/load?{set}&from=0&keys={keys}"));
+    let on = u64::from(idle == Idle::Busy);
     for shard in [1, 0] {
-        pair.ask(shard, &format!("/busy?on={is_busy}"));
+        pair.ask(shard, &format!("/busy?on={on}"));
     }
-    let said = pair.ask(0, &format!("/measure?{query}&pauses={pauses}"));
+    let mut times = [(); KINDS.len()].map(|()| Histogram::new(3).expect("three digits"));
+    let pauses = u64::from(idle == Idle::Parked);
+    for from in (0..keys).step_by(KEYS_AT_A_TIME as usize) {
+        let keys = KEYS_AT_A_TIME.min(keys - from);
+        // Spins from here, if it spins.
+        pair.ask(1, "/bench/shard");
+        let query = format!("{set}&from={from}&keys={keys}&pauses={pauses}");
+        let said = pair.ask(0, &format!("/measure?{query}"));
+        for (line, times) in said.lines().zip(&mut times) {
+            let each = line.split(' ').filter(|ns| !ns.is_empty());
+            each.for_each(|ns| *times += ns.parse::<u64>().expect("ns"));
+        }
+    }
     for shard in [1, 0] {
         pair.ask(shard, "/busy?on=0");
     }
-    for (line, kind) in said.lines().zip(KINDS) {
-        let numbers: Vec<u64> = line.split(',').map(|n| n.parse().expect("ns")).collect();
-        let row = Row {
+    for (times_ns, kind) in times.into_iter().zip(KINDS) {
+        let [p50, p90, p99] = percentiles(&times_ns);
+        eprintln!(
+            "round {round} {name:9} {kind:24} {:6} reads, p50 {p50} p90 {p90} p99 {p99} ns",
+            times_ns.len()
+        );
+        rows.push(Row {
             round,
             idle: name,
             kind,
-            count: numbers[0],
-            p50_ns: numbers[1],
-            p90_ns: numbers[2],
-            p99_ns: numbers[3],
-        };
-        eprintln!(
-            "round {round} {name:9} {kind:24} {:6} reads, p50 {} p90 {} p99 {} ns",
-            row.count, row.p50_ns, row.p90_ns, row.p99_ns
-        );
-        rows.push(row);
+            times_ns,
+        });
     }
+}
+
+fn percentiles(times: &Histogram<u64>) -> [u64; 3] {
+    [0.5, 0.9, 0.99].map(|at| times.value_at_quantile(at))
 }
 
 /// Whether this shard's task shall work on.
@@ -176,24 +182,24 @@ async fn busy(ctx: Ctx) -> Result<Response, Error> {
     Ok(answer(&ctx, String::new()))
 }
 
-/// Times the first and the second read of every key: count and percentiles, a
-/// line for each of [`KINDS`].
+/// Times the first and the second read of every key: ns, a line of them for
+/// each of [`KINDS`].
 async fn measure_here(ctx: Ctx) -> Result<Response, Error> {
     let keys = keys_of(&ctx)?;
     let pauses = query_number(&ctx, "pauses")? == 1;
-    let mut histograms = [(); KINDS.len()].map(|()| histogram());
+    let mut lines = [(); KINDS.len()].map(|()| Vec::with_capacity(keys.len()));
     for key in &keys {
         if pauses {
             engine::sleep(PAUSE).await;
         }
         let (lookup, polls, took) = timed_read(&ctx, key).await?;
         assert_eq!(lookup, Lookup::Home);
-        histograms[usize::from(polls == 1)] += took.as_nanos() as u64;
+        lines[usize::from(polls == 1)].push(took);
     }
     for key in &keys {
         let (lookup, polls, took) = timed_read(&ctx, key).await?;
         assert_eq!((lookup, polls), (Lookup::L1, 1));
-        histograms[2] += took.as_nanos() as u64;
+        lines[2].push(took);
     }
     // Reading the clock twice costs about as much as a hit: all in one go.
     let started = Instant::now();
@@ -201,11 +207,12 @@ async fn measure_here(ctx: Ctx) -> Result<Response, Error> {
         let lookup = read(&ctx, key).await?;
         assert_eq!(lookup, Lookup::L1);
     }
-    histograms[3] += (started.elapsed() / keys.len() as u32).as_nanos() as u64;
+    lines[3].push(started.elapsed() / keys.len() as u32);
     let mut text = String::new();
-    for histogram in &histograms {
-        let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|at| histogram.value_at_quantile(at));
-        let _ = writeln!(text, "{},{p50},{p90},{p99}", histogram.len());
+    for line in &lines {
+        line.iter()
+            .for_each(|took| text.push_str(&format!("{} ", took.as_nanos())));
+        text.push('\n');
     }
     Ok(answer(&ctx, text))
 }
@@ -237,12 +244,9 @@ fn keys_of(ctx: &Ctx) -> Result<Vec<String>, Error> {
     let query = ctx.query_string().unwrap_or("");
     let set = query.split('&').find_map(|pair| pair.strip_prefix("set="));
     let set = set.ok_or_else(|| Error::bad_request("set=NAME is missing"))?;
-    let keys = 0..query_number(ctx, "keys")?;
+    let from = query_number(ctx, "from")?;
+    let keys = from..from + query_number(ctx, "keys")?;
     Ok(keys.map(|key| format!("{set}/{key}")).collect())
-}
-
-fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits")
 }
 
 /// Medians of the rounds' percentiles.
@@ -257,13 +261,15 @@ fn summarise(rows: &[Row]) -> String {
     for (_, idle) in IDLES {
         for kind in KINDS {
             let own = || rows.iter().filter(|r| r.idle == idle && r.kind == kind);
-            let each = |value: fn(&Row) -> u64| -> Vec<f64> {
-                own().map(|row| value(row) as f64).collect()
+            let each = |index: usize| -> Vec<f64> {
+                own()
+                    .map(|row| percentiles(&row.times_ns)[index] as f64)
+                    .collect()
             };
-            let (p50, least, most) = spread(&each(|row| row.p50_ns));
-            let (p90, ..) = spread(&each(|row| row.p90_ns));
-            let (p99, ..) = spread(&each(|row| row.p99_ns));
-            let reads: u64 = own().map(|row| row.count).sum();
+            let (p50, least, most) = spread(&each(0));
+            let (p90, ..) = spread(&each(1));
+            let (p99, ..) = spread(&each(2));
+            let reads: u64 = own().map(|row| row.times_ns.len()).sum();
             let _ = writeln!(
                 text,
                 "| {idle} | {kind} | {reads} | {p50:.0} ({least:.0}..{most:.0}) | {p90:.0} | {p99:.0} |"
@@ -276,10 +282,14 @@ fn summarise(rows: &[Row]) -> String {
 fn raw_csv(rows: &[Row]) -> String {
     let mut csv = String::from("round,shards,answered_by,reads,p50_ns,p90_ns,p99_ns\n");
     for row in rows {
+        let [p50, p90, p99] = percentiles(&row.times_ns);
         let _ = writeln!(
             csv,
-            "{},{},\"{}\",{},{},{},{}",
-            row.round, row.idle, row.kind, row.count, row.p50_ns, row.p90_ns, row.p99_ns
+            "{},{},\"{}\",{},{p50},{p90},{p99}",
+            row.round,
+            row.idle,
+            row.kind,
+            row.times_ns.len()
         );
     }
     csv
