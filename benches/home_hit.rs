@@ -13,11 +13,9 @@
 
 mod support;
 
-use std::cell::Cell;
 use std::fmt::Write as _;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -56,8 +54,6 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// few keys are measured at a time.
 const SPIN_US: u32 = 10_000;
 const KEYS_AT_A_TIME: u64 = 100;
-/// One turn of the task that keeps a shard busy.
-const WORK: Duration = Duration::from_micros(2);
 /// About what a row of the API takes.
 const VALUE_BYTES: usize = 512;
 
@@ -97,10 +93,7 @@ fn measure(
 ) {
     let set = format!("set={name}{round}");
     pair.ask(1, &format!("/load?{set}&from=0&keys={keys}"));
-    let on = u64::from(idle == Idle::Busy);
-    for shard in [1, 0] {
-        pair.ask(shard, &format!("/busy?on={on}"));
-    }
+    pair.keep_busy(idle == Idle::Busy);
     let mut times = [(); KINDS.len()].map(|()| Histogram::new(3).expect("three digits"));
     let pauses = u64::from(idle == Idle::Parked);
     for from in (0..keys).step_by(KEYS_AT_A_TIME as usize) {
@@ -114,9 +107,7 @@ fn measure(
             each.for_each(|ns| *times += ns.parse::<u64>().expect("ns"));
         }
     }
-    for shard in [1, 0] {
-        pair.ask(shard, "/busy?on=0");
-    }
+    pair.keep_busy(false);
     for (times_ns, kind) in times.into_iter().zip(KINDS) {
         let [p50, p90, p99] = percentiles(&times_ns);
         eprintln!(
@@ -136,10 +127,6 @@ fn percentiles(times: &Histogram<u64>) -> [u64; 3] {
     [0.5, 0.9, 0.99].map(|at| times.value_at_quantile(at))
 }
 
-/// Whether this shard's task shall work on.
-#[derive(Default)]
-struct Busy(Cell<bool>);
-
 fn app() -> App {
     App::new()
         .cache(
@@ -147,9 +134,7 @@ fn app() -> App {
                 .ttl_ms(3_600_000)
                 .bytes_max(1 << 30),
         )
-        .state(|_| async { Ok(Rc::new(Busy::default())) })
         .get("/load", load)
-        .get("/busy", busy)
         .get("/measure", measure_here)
 }
 
@@ -158,26 +143,6 @@ async fn load(ctx: Ctx) -> Result<Response, Error> {
     for key in keys_of(&ctx)? {
         let loaded = values.get_or_load(&key, || async { Ok(Bytes::from(vec![7; VALUE_BYTES])) });
         assert_eq!(loaded.await?.lookup(), Lookup::Loaded);
-    }
-    Ok(answer(&ctx, String::new()))
-}
-
-/// Starts or ends the task that keeps the shard busy.
-async fn busy(ctx: Ctx) -> Result<Response, Error> {
-    let on = query_number(&ctx, "on")? == 1;
-    let busy: Rc<Busy> = (*ctx.state::<Rc<Busy>>()).clone();
-    if on && !busy.0.replace(true) {
-        engine::spawn_local(async move {
-            while busy.0.get() {
-                let started = Instant::now();
-                while started.elapsed() < WORK {
-                    std::hint::spin_loop();
-                }
-                engine::yield_now().await;
-            }
-        });
-    } else if !on {
-        busy.0.set(false);
     }
     Ok(answer(&ctx, String::new()))
 }

@@ -4,8 +4,12 @@
 //! benchmark's thread asks for it and sleeps meanwhile. Every handler of such an
 //! app says with [`answer`] on which shard it ran.
 
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
 use corelane::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
-use corelane::{App, Ctx, Error, Response, Server, ServerHandle};
+use corelane::{App, Ctx, Error, Response, Server, ServerHandle, engine};
 
 use super::client::Client;
 
@@ -29,7 +33,10 @@ impl Pair {
             ..CoreMapOptions::default()
         };
         let placement = place(&machine, &map).expect("CPUs 0 and 1 exist");
-        let app = app.get("/bench/shard", async |ctx| Ok(answer(&ctx, String::new())));
+        let app = app
+            .state(|_| async { Ok(Busy::default()) })
+            .get("/bench/busy", busy)
+            .get("/bench/shard", async |ctx| Ok(answer(&ctx, String::new())));
         let server = Server::new(app)
             .listen(([127, 0, 0, 1], 0))
             .placement(placement);
@@ -49,6 +56,14 @@ impl Pair {
         let answer = self.clients[shard].ask(path, None);
         assert_eq!(answer.header("x-shard"), Some(&*shard.to_string()));
         answer.text().to_owned()
+    }
+
+    /// Starts or ends a task on each shard that works 2 us and yields, as a
+    /// shard that serves requests does.
+    pub fn keep_busy(&mut self, on: bool) {
+        for shard in 0..self.clients.len() {
+            self.ask(shard, &format!("/bench/busy?on={}", u64::from(on)));
+        }
     }
 }
 
@@ -79,6 +94,32 @@ fn connect_to_all(port: u16) -> Vec<Client> {
         }
     }
     panic!("1,000 connections all went to one shard");
+}
+
+/// Whether this shard's task shall work on.
+#[derive(Default)]
+struct Busy(Cell<bool>);
+
+/// One turn of it.
+const WORK: Duration = Duration::from_micros(2);
+
+async fn busy(ctx: Ctx) -> Result<Response, Error> {
+    let on = query_number(&ctx, "on")? == 1;
+    let busy: Rc<Busy> = ctx.state();
+    if on && !busy.0.get() {
+        let busy = busy.clone();
+        engine::spawn_local(async move {
+            while busy.0.get() {
+                let started = Instant::now();
+                while started.elapsed() < WORK {
+                    std::hint::spin_loop();
+                }
+                engine::yield_now().await;
+            }
+        });
+    }
+    busy.0.set(on);
+    Ok(answer(&ctx, String::new()))
 }
 
 /// An answer that says which shard gave it.

@@ -49,7 +49,7 @@ pub(crate) fn hit_ratios(rows: &[Row], scenarios: &[&str], rates: &[f64]) -> Str
                 .iter()
                 .filter(|row| row.scenario == *scenario && row.rate == *rate);
             let own: Vec<&Row> = own.collect();
-            let title = format!("{scenario}; {:.0},000 requests/s", rate / 1e3);
+            let title = format!("{scenario}; {} requests/s", short(*rate));
             draw_panel(panel, &title, percent_max(rows, scenario), &own);
         }
         root.present().expect("a string takes it");
@@ -116,6 +116,14 @@ fn draw_panel(
 /// The wide line has none: its circles would hide the others.
 fn points_of(width: u32) -> u32 {
     if width > 3 { 0 } else { width + 1 }
+}
+
+/// `200 k`, `1 M`.
+fn short(rate: f64) -> String {
+    match rate {
+        1e6.. => format!("{} M", rate / 1e6),
+        _ => format!("{} k", rate / 1e3),
+    }
 }
 
 /// The scale of a scenario's panels: up to the next 20 %.
