@@ -226,11 +226,14 @@ impl Directory {
     }
 }
 
+/// Of the keys' hasher.
+pub const HASH_SEED: u64 = 7;
+
 /// The key of a row.
 pub fn key_of(id: u64) -> CacheKey {
     let mut buffer = itoa::Buffer::new();
     let text = buffer.format(id);
-    KeyHasher::new(7).key(1, text.as_bytes()).to_key()
+    KeyHasher::new(HASH_SEED).key(1, text.as_bytes()).to_key()
 }
 
 /// A value that is good until `until_ms`.
