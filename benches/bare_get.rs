@@ -13,7 +13,7 @@ use std::process::Command;
 
 use corelane::topology::EngineKind;
 
-use support::{ServerProcess, build_rival, corelane, free_port, spread, wrk};
+use support::{ServerProcess, args, build_rival, corelane, free_port, run, spread, wrk};
 
 const SERVER_CPU: usize = 0;
 const LOAD_CPU: usize = 1;
@@ -29,9 +29,9 @@ struct Row {
 
 fn main() {
     support::serve_if_asked();
-    let rounds = option("--rounds").unwrap_or(7);
-    let seconds = option("--seconds").unwrap_or(4);
-    let connections = option("--connections").unwrap_or(64);
+    let rounds = args::number("--rounds").unwrap_or(7);
+    let seconds = args::number("--seconds").unwrap_or(4);
+    let connections = args::number("--connections").unwrap_or(64);
     let rival = build_rival("raw-epoll");
     let mut rows = Vec::new();
     for round in 0..rounds {
@@ -65,10 +65,7 @@ fn main() {
         }
     }
     let summary = summarise(&rows);
-    println!("{summary}");
-    if let Some(folder) = text_option("--out") {
-        write_run(&PathBuf::from(folder), &summary, &rows);
-    }
+    run::report("Bare GET", "bare_get", &summary, &raw_csv(&rows));
 }
 
 fn start(contender: usize, rival: &PathBuf) -> ServerProcess {
@@ -126,8 +123,7 @@ fn summarise(rows: &[Row]) -> String {
     text
 }
 
-fn write_run(folder: &PathBuf, summary: &str, rows: &[Row]) {
-    std::fs::create_dir_all(folder).expect("the run folder");
+fn raw_csv(rows: &[Row]) -> String {
     let mut csv = String::from("round,server,requests_per_s,cpu_us_per_request,server_busy\n");
     for row in rows {
         let _ = writeln!(
@@ -136,24 +132,5 @@ fn write_run(folder: &PathBuf, summary: &str, rows: &[Row]) {
             row.round, NAMES[row.contender], row.requests_per_s, row.cpu_us, row.busy
         );
     }
-    let readme = format!(
-        "# Bare GET\n\n`cargo bench --bench bare_get -- ARGUMENTS`\n\n{}\n{summary}",
-        support::describe_host()
-    );
-    std::fs::write(folder.join("raw.csv"), csv).expect("raw.csv");
-    std::fs::write(folder.join("README.md"), readme).expect("README.md");
-}
-
-fn text_option(name: &str) -> Option<String> {
-    let args: Vec<String> = std::env::args().collect();
-    args.iter()
-        .position(|arg| arg == name)
-        .and_then(|at| args.get(at + 1).cloned())
-}
-
-fn option(name: &str) -> Option<u32> {
-    text_option(name).map(|text| {
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} takes a number"))
-    })
+    csv
 }

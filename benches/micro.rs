@@ -1,11 +1,16 @@
 //! What one request costs in the parts that need no socket: parsing its head,
 //! finding its route, encoding its answer, recording it, and the conditional
-//! and path logic of static files; and what a message to another shard costs.
+//! and path logic of static files; a hit of the cache and what its state
+//! machines cost; and what a message to another shard costs.
 //!
 //! `cargo bench --bench micro [-- FILTER]`; `-- --test` only runs each case
 //! once. The cache of static files belongs to a shard and is seen from outside
 //! only: what a hit costs is measured through a socket.
 
+#[path = "support/cache_cases.rs"]
+mod cache_cases;
+#[path = "support/directory.rs"]
+mod directory;
 #[path = "support/hop.rs"]
 mod hop;
 
@@ -39,6 +44,7 @@ fn main() {
     respond(&mut bench);
     record(&mut bench);
     semantics(&mut bench);
+    cache_cases::all(&mut bench);
     mesh_hop(&mut bench);
     bench.final_summary();
 }

@@ -1,6 +1,7 @@
 //! Messages over the lanes between two shards, timed: on one thread, between
 //! two that spin, and between two that park. Shards run on epoll, pinned to
 //! the first two CPUs where the machine lets them.
+#![allow(dead_code)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -1,5 +1,12 @@
 //! What the macro-benchmarks share: servers as children, their CPU time, wrk.
+//! `args` reads the command line, `run` writes run folders, `client` asks one
+//! thing at a time, `pair` has two shards in this process to ask it of.
 #![allow(dead_code, unreachable_pub)]
+
+pub mod args;
+pub mod client;
+pub mod pair;
+pub mod run;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -72,6 +79,11 @@ pub fn free_port() -> u16 {
 /// This benchmark's executable as a corelane server with one shard; see
 /// [`serve_if_asked`].
 pub fn corelane(engine: EngineKind, cpu: usize) -> ServerProcess {
+    corelane_with(engine, cpu, &[])
+}
+
+/// [`corelane`] with more arguments, for [`serve_app_if_asked`].
+pub fn corelane_with(engine: EngineKind, cpu: usize, more: &[&str]) -> ServerProcess {
     let port = free_port();
     let mut command = Command::new(std::env::current_exe().expect("this executable"));
     command.args([
@@ -80,11 +92,17 @@ pub fn corelane(engine: EngineKind, cpu: usize) -> ServerProcess {
         &port.to_string(),
         &cpu.to_string(),
     ]);
+    command.args(more);
     ServerProcess::start(command, port)
 }
 
 /// Becomes the server of [`corelane`] if the arguments say so.
 pub fn serve_if_asked() {
+    serve_app_if_asked(|| App::new().get("/", async |_| Ok(Response::text("Hello, World!"))));
+}
+
+/// Becomes a server of this app, with one shard, if the arguments say so.
+pub fn serve_app_if_asked(app: impl FnOnce() -> App) {
     let args: Vec<String> = std::env::args().collect();
     let Some(at) = args.iter().position(|arg| arg == "--serve") else {
         return;
@@ -104,8 +122,7 @@ pub fn serve_if_asked() {
         require_io_uring: true,
         ..Default::default()
     };
-    let app = App::new().get("/", async |_| Ok(Response::text("Hello, World!")));
-    let server = Server::new(app).options(options).placement(placement);
+    let server = Server::new(app()).options(options).placement(placement);
     let handle = server.start().unwrap_or_else(|error| panic!("{error}"));
     println!("listening on {}", handle.local_addr());
     handle.wait();
@@ -146,12 +163,41 @@ pub struct Load {
     pub errors: u64,
 }
 
+/// What wrk asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// Path and query.
+    pub path: String,
+    /// A header line to send, if any.
+    pub header: Option<String>,
+    /// A script in `benches/support`, if any.
+    pub script: Option<&'static str>,
+}
+
 /// Runs wrk on `cpu` against `port`.
 pub fn wrk(port: u16, cpu: usize, connections: u32, seconds: u32) -> Load {
-    let output = Command::new("taskset")
+    let target = Target {
+        path: "/".to_owned(),
+        ..Target::default()
+    };
+    wrk_at(&target, port, cpu, connections, seconds)
+}
+
+/// [`wrk`], asking for `target`.
+pub fn wrk_at(target: &Target, port: u16, cpu: usize, connections: u32, seconds: u32) -> Load {
+    let mut command = Command::new("taskset");
+    command
         .args(["-c", &cpu.to_string(), "wrk", "-t1"])
-        .args([format!("-c{connections}"), format!("-d{seconds}s")])
-        .arg(format!("http://127.0.0.1:{port}/"))
+        .args([format!("-c{connections}"), format!("-d{seconds}s")]);
+    if let Some(header) = &target.header {
+        command.args(["-H", header]);
+    }
+    if let Some(script) = target.script {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/support");
+        command.arg("-s").arg(folder.join(script));
+    }
+    let output = command
+        .arg(format!("http://127.0.0.1:{port}{}", target.path))
         .output()
         .expect("wrk and taskset are installed: apt-get install wrk util-linux");
     let text = String::from_utf8_lossy(&output.stdout);
