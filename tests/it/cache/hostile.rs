@@ -159,66 +159,6 @@ fn a_404_is_news_and_no_failure(engine: Engine) {
 }
 
 fn a_cache_used_inside_its_own_closures_ends(engine: Engine) {
-    async fn nested(ctx: Ctx) -> Result<Response, Error> {
-        let (verb, key): (String, String) = (ctx.param("verb")?, ctx.param("key")?);
-        let cache = ctx.cache("words");
-        let (inner, other) = (cache.clone(), format!("{key}-other"));
-        let one = || async { Ok("one".to_owned()) };
-        let done = || async { Ok(()) };
-        let same = key.clone();
-        match verb.as_str() {
-            "load-in-load" => {
-                let load = move || async move {
-                    let other = inner.get_or_load(other, one).await?;
-                    Ok(other.to_string())
-                };
-                cache.get_or_load(key, load).await?;
-            }
-            "write-in-load" => {
-                let load = move || async move {
-                    inner.write([other, same], done).await?;
-                    Ok("one".to_owned())
-                };
-                cache.get_or_load(key, load).await?;
-            }
-            "del-in-load" => {
-                let load = move || async move {
-                    inner.del([same]).await?;
-                    Ok("one".to_owned())
-                };
-                cache.get_or_load(key, load).await?;
-            }
-            "load-other-in-write" => {
-                let write = move || async move { inner.get_or_load(other, one).await.map(drop) };
-                cache.write([key], write).await?;
-            }
-            "write-in-write" => {
-                let write = move || async move { inner.write([same], done).await };
-                cache.write([key], write).await?;
-            }
-            "load-in-write" => {
-                let write = move || async move { inner.get_or_load(same, one).await.map(drop) };
-                cache.write([key], write).await?;
-            }
-            "flush-in-write" => {
-                let write = move || async move { inner.flush().await };
-                cache.write([key], write).await?;
-            }
-            "invalidate-in-write" => {
-                let write = move || async move { inner.invalidate_tag("t").await };
-                cache.write([key], write).await?;
-            }
-            "load-in-itself" => {
-                let load = move || async move {
-                    let value = inner.get_or_load(same, one).await?;
-                    Ok(value.to_string())
-                };
-                cache.get_or_load(key, load).await?;
-            }
-            _ => return Err(Error::not_found("no such verb")),
-        }
-        Ok(Response::no_content())
-    }
     let app = app()
         .cache(CacheOptions::new("words").invalidates(["t"]))
         .get("/{verb}/{key}", nested);
@@ -246,4 +186,66 @@ fn a_cache_used_inside_its_own_closures_ends(engine: Engine) {
                 .expect(204);
         }
     }
+}
+
+/// Uses a cache in a closure that it was given.
+async fn nested(ctx: Ctx) -> Result<Response, Error> {
+    let (verb, key): (String, String) = (ctx.param("verb")?, ctx.param("key")?);
+    let cache = ctx.cache("words");
+    let (inner, other) = (cache.clone(), format!("{key}-other"));
+    let one = || async { Ok("one".to_owned()) };
+    let done = || async { Ok(()) };
+    let same = key.clone();
+    match verb.as_str() {
+        "load-in-load" => {
+            let load = move || async move {
+                let other = inner.get_or_load(other, one).await?;
+                Ok(other.to_string())
+            };
+            cache.get_or_load(key, load).await?;
+        }
+        "write-in-load" => {
+            let load = move || async move {
+                inner.write([other, same], done).await?;
+                Ok("one".to_owned())
+            };
+            cache.get_or_load(key, load).await?;
+        }
+        "del-in-load" => {
+            let load = move || async move {
+                inner.del([same]).await?;
+                Ok("one".to_owned())
+            };
+            cache.get_or_load(key, load).await?;
+        }
+        "load-other-in-write" => {
+            let write = move || async move { inner.get_or_load(other, one).await.map(drop) };
+            cache.write([key], write).await?;
+        }
+        "write-in-write" => {
+            let write = move || async move { inner.write([same], done).await };
+            cache.write([key], write).await?;
+        }
+        "load-in-write" => {
+            let write = move || async move { inner.get_or_load(same, one).await.map(drop) };
+            cache.write([key], write).await?;
+        }
+        "flush-in-write" => {
+            let write = move || async move { inner.flush().await };
+            cache.write([key], write).await?;
+        }
+        "invalidate-in-write" => {
+            let write = move || async move { inner.invalidate_tag("t").await };
+            cache.write([key], write).await?;
+        }
+        "load-in-itself" => {
+            let load = move || async move {
+                let value = inner.get_or_load(same, one).await?;
+                Ok(value.to_string())
+            };
+            cache.get_or_load(key, load).await?;
+        }
+        _ => return Err(Error::not_found("no such verb")),
+    }
+    Ok(Response::no_content())
 }
