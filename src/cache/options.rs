@@ -60,7 +60,7 @@ pub struct CacheOptions {
     /// anew (stale-while-revalidate, RFC 5861), milliseconds. Default 0.
     pub stale_while_revalidate_ms: u64,
     /// How much longer an expired value is served when loading it anew fails
-    /// (stale-if-error, RFC 5861), milliseconds. Default 0.
+    /// with a 5xx (stale-if-error, RFC 5861), milliseconds. Default 0.
     pub stale_if_error_ms: u64,
     /// Keys, values and bookkeeping of all shards together, bytes; each shard
     /// is home to an equal part. Default 64 MiB. Copies on other shards share

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -95,12 +96,29 @@ pub enum Payload {
     Token(u64),
 }
 
+/// What a value is taken to weigh at most.
+const WEIGHT_BYTES_MAX: usize = usize::MAX / 4;
+
+/// A value whose `Drop` may panic: it is dropped in the middle of the
+/// protocol's work, on whichever shard lets go of it last, and must not end
+/// that. Only here is it taken out.
+struct Shielded<V>(Option<V>);
+
+impl<V> Drop for Shielded<V> {
+    fn drop(&mut self) {
+        let value = self.0.take();
+        // The panic has been printed by the hook.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+    }
+}
+
 impl Payload {
     /// A value to keep.
     pub fn of<V: CacheValue>(value: V) -> Self {
         Self::Value {
-            bytes: value.weight_bytes(),
-            value: Arc::new(value),
+            // So that no sum of weights overflows.
+            bytes: value.weight_bytes().min(WEIGHT_BYTES_MAX),
+            value: Arc::new(Shielded(Some(value))),
             type_name: std::any::type_name::<V>(),
         }
     }
@@ -116,7 +134,7 @@ impl Payload {
     /// The value, if it is one of this type.
     pub fn downcast<V: 'static>(&self) -> Option<&V> {
         match self {
-            Self::Value { value, .. } => value.downcast_ref(),
+            Self::Value { value, .. } => value.downcast_ref::<Shielded<V>>()?.0.as_ref(),
             Self::Nothing | Self::Token(_) => None,
         }
     }

@@ -138,6 +138,11 @@ impl Cache {
                 };
                 Ok((item, lookup))
             }
+            // RFC 5861 section 4: 404 is no failure but news.
+            Err(error) if !error.status().is_server_error() => {
+                guard.finish(Outcome::Refused(error.clone()));
+                Err(error)
+            }
             Err(error) => {
                 guard.finish(Outcome::Failed(error.clone()));
                 let Some(replica) = stale else {

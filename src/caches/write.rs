@@ -100,6 +100,17 @@ impl Cache {
         Ok(Some(key.to_key()))
     }
 
+    /// [`present_key`](Self::present_key), however long that takes: what was
+    /// written must be called in.
+    async fn present_key_at_last(&self, key: &[u8]) -> Option<CacheKey> {
+        loop {
+            if let Ok(present) = self.present_key(key).await {
+                return present;
+            }
+            engine::sleep(Duration::from_millis(CACHE_HOME_RETRY_MS)).await;
+        }
+    }
+
     async fn write_keys<T, F, Fut>(&self, keys: OwnKeys, write: F) -> Result<T, Error>
     where
         T: 'static,
@@ -180,7 +191,7 @@ impl Cache {
         for (key, written) in keys {
             // While a tag is being written nothing is kept, and what is kept
             // afterwards is loaded afterwards.
-            if let Ok(Some(present)) = self.present_key(key).await
+            if let Some(present) = self.present_key_at_last(key).await
                 && Some(&present) != written.as_ref()
             {
                 self.caches.call_in(self.number, &present).await;
@@ -208,7 +219,7 @@ impl Cache {
                     cache.caches.call_in(TAGS, &cache.caches.tag_key(tag)).await;
                 }
                 for (key, _) in keys {
-                    if let Ok(Some(key)) = cache.present_key(&key).await {
+                    if let Some(key) = cache.present_key_at_last(&key).await {
                         cache.caches.call_in(cache.number, &key).await;
                     }
                 }
@@ -258,6 +269,8 @@ impl Caches {
             if !matches!(answer.await, Answer::TimedOut | Answer::HomeGone) {
                 return;
             }
+            // A full lane says so at once, and empties only when others run.
+            engine::sleep(Duration::from_millis(CACHE_HOME_RETRY_MS)).await;
         }
     }
 

@@ -241,8 +241,11 @@ pub enum ToHome<K, V, E> {
 pub enum Outcome<V, E> {
     /// A value.
     Value(Replica<V>),
-    /// An error, for everybody who waits.
+    /// An error, for everybody who waits; an expired value may stand in.
     Failed(E),
+    /// An error that is the answer (there is no such thing, say): for everybody
+    /// who waits, and no expired value stands in.
+    Refused(E),
     /// Nothing: whoever loaded it is gone. The next in line loads.
     Abandoned,
 }

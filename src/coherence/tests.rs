@@ -189,6 +189,29 @@ fn writers_of_a_tag_do_not_wait_for_each_other_and_readers_not_for_them() {
 }
 
 #[test]
+fn a_purge_does_not_keep_writers_of_a_tag_from_each_other() {
+    let mut world = shared_copy();
+    world.write(1, KEY, WriteMode::Shared, WaitId(10));
+    world.deliver(1, 0);
+    // Copies are being called in.
+    let now_ms = world.now_ms;
+    let purger = &mut world.shards[2].holder;
+    purger.purge(KEY, 0, Some(WaitId(11)), now_ms);
+    world.write(2, KEY, WriteMode::Shared, WaitId(12));
+    world.deliver_all();
+    // Neither gives its lease back before it has another that the other holds.
+    let writes = [(1, WaitId(10)), (2, WaitId(12))]
+        .map(|(shard, wait)| (shard, granted(world.answer(shard, wait))));
+    assert_eq!(world.answer(2, WaitId(11)), Some(Answer::Purged(None)));
+    for (shard, write) in writes {
+        let nothing = WriteOutcome::Done(None);
+        world.shards[shard].holder.finish_write(write, nothing);
+    }
+    world.deliver_all();
+    assert!(world.is_quiet());
+}
+
+#[test]
 fn a_write_in_doubt_keeps_its_key_out_of_the_cache_for_a_while() {
     let mut world = World::new(2);
     world.write(1, KEY, WriteMode::Exclusive, WaitId(1));

@@ -353,7 +353,11 @@ impl Supervisor {
             return;
         }
         for (index, shard) in self.shards.iter_mut().enumerate() {
-            if shard.state != State::Ended {
+            if shard.state == State::Drained {
+                // It has waited for those that are stuck.
+                let _ = self.plan.mesh.send(index, Message::End);
+                shard.state = State::Ended;
+            } else if shard.state != State::Ended {
                 shard.state = State::Ended;
                 self.report.drained = false;
                 self.plan.errors.tell(format!(

@@ -152,7 +152,7 @@ impl<R: Rules> World<R> {
                 self.coverage.answers_on_error += 1;
                 self.read_ends(id, key, stale.value);
             }
-            (Outcome::Failed(_), None) => {
+            (Outcome::Failed(_), None) | (Outcome::Refused(_), _) => {
                 self.coverage.loads_failed += 1;
                 self.end(id);
             }

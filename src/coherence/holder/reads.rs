@@ -86,7 +86,9 @@ where
             let answer = match (&outcome, &load.stale) {
                 (Outcome::Value(replica), _) => value(replica, Source::Collapsed),
                 (Outcome::Failed(_), Some(stale)) => value(stale, Source::StaleOnError),
-                (Outcome::Failed(error), None) => Answer::Failed(error.clone()),
+                (Outcome::Failed(error), None) | (Outcome::Refused(error), _) => {
+                    Answer::Failed(error.clone())
+                }
                 // Nobody waits for what was abandoned.
                 (Outcome::Abandoned, _) => Answer::TimedOut,
             };

@@ -280,12 +280,20 @@ where
             self.reply(shard, FromHome::Granted { ticket, lease });
             leases.push((lease, shard));
         }
-        if let Some(busy) = self.busy.get_mut(key) {
-            busy.phase = Phase::Writing {
-                mode,
-                leases,
-                tainted,
-            };
+        let Some(busy) = self.busy.get_mut(key) else {
+            return;
+        };
+        busy.phase = Phase::Writing {
+            mode,
+            leases,
+            tainted,
+        };
+        if mode == WriteMode::Shared {
+            // A purge may have come meanwhile, and behind it writers who must
+            // not wait for those just let in: they may hold what these want.
+            for (from, request) in std::mem::take(&mut busy.queue) {
+                self.on_request(from, request, now_ms);
+            }
         }
     }
 

@@ -61,6 +61,14 @@ where
                 self.keep_loaded(key, entry, &waiters, Source::Collapsed, now_ms);
             }
             Outcome::Failed(error) => self.load_failed(key, prior, waiters, &error, now_ms),
+            Outcome::Refused(error) => {
+                let prior = prior.map(|mut entry| {
+                    let freshness = &mut entry.replica.freshness;
+                    freshness.error_until_ms = freshness.fresh_until_ms;
+                    entry
+                });
+                self.load_failed(key, prior, waiters, &error, now_ms);
+            }
             Outcome::Abandoned => self.load_again(key, waiters, prior, now_ms),
         }
     }
@@ -137,7 +145,7 @@ where
                     ticket,
                     replica: replica.clone(),
                 },
-                Outcome::Failed(error) => FromHome::Failed {
+                Outcome::Failed(error) | Outcome::Refused(error) => FromHome::Failed {
                     ticket,
                     error: error.clone(),
                 },

@@ -14,6 +14,7 @@ mod bounds;
 mod checker;
 mod deaths;
 mod history;
+mod hostile;
 mod linear;
 mod lists;
 mod loose;
