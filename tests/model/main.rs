@@ -7,7 +7,7 @@
 //! rule, a lane or the death protocol is noticed, and how.
 //!
 //! Plain `cargo test` explores the smallest configurations. All of them, as
-//! `tests/run model` does, and larger ones by hand (minutes, gigabytes):
+//! `tests/run model` does, and larger ones by hand (ten minutes):
 //!
 //!   CORELANE_MODEL=full cargo test --profile sim --test model -- --nocapture \
 //!       --test-threads 1

@@ -258,7 +258,7 @@ fn more_of_everything() {
     };
     explore(Size::Long, warm);
     let left = Left {
-        reads: 2,
+        reads: 1,
         writes: 1,
         deaths: 1,
         doubts: 1,
