@@ -178,8 +178,9 @@ pub const CACHE_HOME_RETRY_MS: u64 = 20;
 pub const CACHE_REPLIES_WAITING_MAX: usize = 4_096;
 /// Turns of carrying messages before the other tasks of the shard get one.
 pub const CACHE_TURNS_IN_A_ROW_MAX: u32 = 4;
-/// Memory of the tags' tokens, for each shard, bytes.
-pub const CACHE_TAGS_BYTES: u64 = 256 * KIB as u64;
+/// Memory of the tags' tokens, for each shard, bytes: a few thousand tags. More
+/// push each other out, which invalidates what depends on them.
+pub const CACHE_TAGS_BYTES: u64 = 1024 * KIB as u64;
 /// Jobs waiting for the blocking pool, process-wide. Full: 503.
 pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
 /// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.

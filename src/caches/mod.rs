@@ -35,6 +35,7 @@ use crate::cache::{CacheKey, CacheOptions, Coherence, KeyHasher};
 use crate::clock::Millis;
 use crate::coherence::{Request, ShardSet};
 use crate::engine::LocalEvent;
+use crate::ids::random_seed;
 use crate::limits::{CACHE_TAGS_BYTES, CACHE_WAIT_MS};
 use crate::mesh::{Endpoint, Event, Fabric, Mesh};
 use crate::metrics::CacheCounters;
@@ -50,6 +51,8 @@ pub(crate) struct CachePlan {
     pub(crate) fabric: Arc<Fabric<CacheMessage>>,
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) hasher: KeyHasher,
+    /// How long a write without a clear outcome may still happen.
+    pub(crate) doubt_ms: u64,
     /// Zero of the time scale that all shards share.
     pub(crate) origin: Instant,
 }
@@ -65,6 +68,8 @@ pub(crate) struct Caches {
     rung: Rc<LocalEvent>,
     /// Keys being loaded anew while their stale value is served.
     refreshing: RefCell<HashSet<(u16, CacheKey)>>,
+    /// The last tag token's number. It starts anywhere, so that a successor's
+    /// are others.
     tokens: Cell<u64>,
     /// By cache.
     counters: Vec<RefCell<CacheCounters>>,
@@ -123,7 +128,7 @@ impl Caches {
             waits: RefCell::default(),
             rung,
             refreshing: RefCell::default(),
-            tokens: Cell::new((me as u64) << 48 | u64::from(restarts & 0xff) << 40),
+            tokens: Cell::new(random_seed()),
             counters,
             inherited,
             plan,

@@ -114,7 +114,6 @@ impl Cache {
         &self,
         id: LoadId,
         stale: Option<Replica<Payload>>,
-        keeps: bool,
         load: F,
     ) -> Result<Found, Error>
     where
@@ -130,11 +129,11 @@ impl Cache {
                 let freshness = freshness_of(self.options(), &value, now_ms);
                 let replica = Replica { value, freshness };
                 let item = Rc::new(Item::new(replica.clone()));
+                let keeps = freshness.is_fresh(now_ms) && self.caches.keeps(self.number, id);
                 guard.finish(Outcome::Value(replica));
-                let lookup = if keeps {
-                    Lookup::Loaded
-                } else {
-                    Lookup::Bypass
+                let lookup = match keeps {
+                    true => Lookup::Loaded,
+                    false => Lookup::Bypass,
                 };
                 Ok((item, lookup))
             }

@@ -75,7 +75,7 @@ impl Caches {
     }
 
     fn new_token(&self) -> u64 {
-        let number = self.tokens.get() + 1;
+        let number = self.tokens.get().wrapping_add(1);
         self.tokens.set(number);
         self.plan.hasher.token(number)
     }

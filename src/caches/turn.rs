@@ -259,6 +259,12 @@ impl Caches {
         Some(wait)
     }
 
+    /// Whether the result of a load will be kept, as things stand.
+    pub(super) fn keeps(&self, cache: u16, load: LoadId) -> bool {
+        let inner = self.inner.borrow();
+        inner.parts[usize::from(cache)].holder.keeps(load)
+    }
+
     /// The home is told at once, and so before the client is: whoever asks
     /// next, on whichever shard, finds what was loaded.
     pub(super) fn finish_load(&self, cache: u16, load: LoadId, outcome: Outcome<Payload, Error>) {

@@ -214,15 +214,22 @@ impl Cache {
         let cache = self.clone();
         let outcome = run_to_end(async move {
             let result = write().await;
+            // Asked for before the answer, so that this shard sees its own
+            // writes; waited for afterwards.
+            let caches = cache.caches.clone();
+            let tags = cache.tags_to_invalidate().into_iter();
+            let tags = tags.map(|tag| (TAGS, caches.tag_key(tag)));
+            let written = keys.iter().filter_map(|(_, key)| key.clone());
+            let written = written.map(|key| (cache.number, key));
+            let asked: Vec<_> = tags
+                .chain(written)
+                .map(|(number, key)| (caches.start_calling_in(number, &key), number, key))
+                .collect();
             engine::spawn_local(async move {
-                for tag in cache.tags_to_invalidate() {
-                    cache.caches.call_in(TAGS, &cache.caches.tag_key(tag)).await;
+                for (wait, number, key) in asked {
+                    cache.caches.see_called_in(wait, number, &key).await;
                 }
-                for (key, _) in keys {
-                    if let Some(key) = cache.present_key_at_last(&key).await {
-                        cache.caches.call_in(cache.number, &key).await;
-                    }
-                }
+                cache.purge_renamed(&keys).await;
             });
             result
         });
@@ -256,6 +263,26 @@ impl Caches {
             }
             engine::sleep(Duration::from_millis(CACHE_HOME_RETRY_MS)).await;
             wait = self.start_asking_lease(lease);
+        }
+    }
+
+    /// Forgets a key here, and asks for the same on all shards.
+    fn start_calling_in(self: &Rc<Self>, cache: u16, key: &CacheKey) -> Option<Wait> {
+        let home = self.home_of(cache, key);
+        self.with_holder(cache, |holder| holder.forget(key));
+        self.start_asking(cache, |holder, wait, now_ms| {
+            holder.purge(key.clone(), home, Some(wait), now_ms);
+        })
+    }
+
+    /// Waits until that is done; asks again as often as need be.
+    async fn see_called_in(self: &Rc<Self>, wait: Option<Wait>, cache: u16, key: &CacheKey) {
+        let answer = match wait {
+            Some(wait) => wait.await,
+            None => Answer::TimedOut,
+        };
+        if matches!(answer, Answer::TimedOut | Answer::HomeGone) {
+            self.call_in(cache, key).await;
         }
     }
 

@@ -107,6 +107,9 @@ impl Config {
             }
         }
         self.server.admin = self.admin.options();
+        let store_waits_ms = self.store.busy_timeout_ms;
+        let doubt_ms = &mut self.server.cache_doubt_ms;
+        *doubt_ms = (*doubt_ms).max(store_waits_ms.saturating_add(STORE_WRITE_GRACE_MS));
         self.server.require_io_uring = insists_on_io_uring(&self.core_map);
     }
 }
@@ -126,6 +129,9 @@ fn insists_on_io_uring(core_map: &CoreMapOptions) -> bool {
     };
     by_shard || is_io_uring(core_map.engine)
 }
+
+/// What a write may take beside waiting for the store's locks.
+const STORE_WRITE_GRACE_MS: u64 = 5_000;
 
 /// Stands for the data folder at the start of other paths.
 pub const DATA_PLACEHOLDER: &str = "{data}";

@@ -165,6 +165,7 @@ impl Server {
             Some(messages) => messages.max(1),
             None => lane_messages_for(count),
         };
+        let doubt_ms = self.options.cache_doubt_ms;
         let plan = ShardPlan {
             app: Arc::new(self.app),
             options: self.options,
@@ -177,6 +178,7 @@ impl Server {
                 fabric: Fabric::new(count, lane_messages),
                 mesh: mesh.clone(),
                 hasher: KeyHasher::new(random_seed()),
+                doubt_ms,
                 origin: started,
             },
             mesh,

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use super::AdminOptions;
-use crate::limits::HttpLimits;
+use crate::limits::{CACHE_DOUBT_MS, HttpLimits};
 
 /// Options of a [`super::Server`].
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,11 @@ pub struct ServerOptions {
     pub restart_delay_ms: u64,
     /// See `restart_delay_ms`.
     pub restart_delay_max_ms: u64,
+    /// How long a write without a clear outcome may still happen, milliseconds:
+    /// so long its key is kept in no cache, and every key of a shard that was
+    /// restarted. At least as long as a handler's longest write; the shipped
+    /// program makes it longer than `store.busy_timeout_ms`.
+    pub cache_doubt_ms: u64,
     /// Messages that one lane between two shards holds, at least 1; `None` is
     /// as many as suit the number of shards
     /// ([`lane_messages_for`](crate::mesh::lane_messages_for)). Fewer cost
@@ -50,6 +55,7 @@ impl Default for ServerOptions {
             blocking_threads: 2,
             restart_delay_ms: 100,
             restart_delay_max_ms: 10_000,
+            cache_doubt_ms: CACHE_DOUBT_MS,
             lane_messages: None,
         }
     }

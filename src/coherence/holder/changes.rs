@@ -61,6 +61,19 @@ where
         }
     }
 
+    /// Drops this shard's own copy of a key that has been written already, and
+    /// lets nobody join what was asked before. A [`purge`](Self::purge) sent
+    /// after it is taken before whatever this shard asks the home next.
+    pub fn forget(&mut self, key: &K) {
+        self.shelf.remove(key);
+        self.open.remove(key);
+        if let Some(id) = self.leased.remove(key)
+            && let Some(load) = self.loads.get_mut(&id)
+        {
+            load.revoked = true;
+        }
+    }
+
     /// Changes how long a key's value is good for. The answer is
     /// [`Answer::Purged`] with the value, or without if it is not cached.
     pub fn touch(

@@ -61,6 +61,12 @@ where
         }
     }
 
+    /// Whether the result of a load will be kept, as things stand.
+    pub fn keeps(&self, id: LoadId) -> bool {
+        let load = self.loads.get(&id);
+        load.is_some_and(|load| load.lease.is_some() && !load.revoked)
+    }
+
     /// Ends a load that was led: with its value, its error, or nothing at all
     /// when whoever led it is gone.
     pub fn finish_load(&mut self, id: LoadId, outcome: Outcome<V, E>) {

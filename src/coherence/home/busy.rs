@@ -78,6 +78,13 @@ impl<V> Phase<V> {
     }
 }
 
+impl<V> Phase<V> {
+    /// Whether whoever comes has to wait for its end.
+    pub(super) fn holds_up_others(&self) -> bool {
+        !self.is_shared() && !matches!(self, Self::Loading { .. })
+    }
+}
+
 impl<V> Then<V> {
     /// Forgets what a dead shard has asked for.
     pub(super) fn forget(&mut self, dead: usize) {

@@ -309,8 +309,15 @@ where
             let holders = ShardSet::new();
             self.keep(key.clone(), Idle { replica, holders }, now_ms);
         }
-        for (from, request) in busy.queue {
+        let mut queue = busy.queue;
+        while let Some((from, request)) = queue.pop_front() {
             self.on_request(from, request, now_ms);
+            if let Some(next) = self.busy.get_mut(key)
+                && next.phase.holds_up_others()
+            {
+                // All of them would only queue again.
+                next.queue.append(&mut queue);
+            }
         }
     }
 }
