@@ -19,21 +19,28 @@ pub(crate) fn all(bench: &mut Criterion) {
 }
 
 /// Hashing the key, finding the copy and judging it, as a hit does; keys in
-/// turn, so that they are not all in the first cache of the core.
+/// turn, so that they are not all in the first cache of the core. Where this
+/// shard is the key's home too and its directory has to choose what to keep,
+/// the directory is told of the hit.
 fn l1(bench: &mut Criterion) {
     let directory = loaded(1);
     let hasher = KeyHasher::new(HASH_SEED);
     let names: Vec<String> = (0..KEYS).map(|id| id.to_string()).collect();
-    let holder = &directory.holders[0];
-    let mut turn = names.iter().cycle();
-    bench.bench_function("L1/get", |b| {
-        b.iter(|| {
-            let name = turn.next().expect("a cycle has no end");
-            let key = hasher.key(1, black_box(name.as_bytes()));
-            let kept = holder.shelf().map.find(key).expect("it is loaded");
-            holder.judge(&kept.entry, 1)
-        })
-    });
+    let (holder, home) = (&directory.holders[0], &directory.homes[0]);
+    for (case, is_home) in [("L1/get", false), ("L1/get, home here and full", true)] {
+        let mut turn = names.iter().cycle();
+        bench.bench_function(case, |b| {
+            b.iter(|| {
+                let name = turn.next().expect("a cycle has no end");
+                let key = hasher.key(1, black_box(name.as_bytes()));
+                let kept = holder.shelf().map.find(key).expect("it is loaded");
+                if is_home {
+                    black_box(home.shelf().map.find(key));
+                }
+                holder.judge(&kept.entry, 1)
+            })
+        });
+    }
 }
 
 /// Reads on shard 0 of keys that it never had and shard 1 is home to.

@@ -143,6 +143,11 @@ impl Directory {
         load: impl FnOnce() -> Replica<Payload>,
     ) -> (Payload, Read) {
         if let Some((Hit::Fresh, replica)) = self.holders[shard].look_up(key, now_ms) {
+            // As the product does: an own directory that has to choose sees own hits.
+            let home = &self.homes[shard];
+            if key.as_ref().home(self.homes.len()) == shard && home.counters().evictions > 0 {
+                let _ = home.shelf().find(key);
+            }
             return (replica.value.clone(), Read::L1);
         }
         let (home, wait) = (key.as_ref().home(self.homes.len()), self.new_wait());

@@ -118,6 +118,13 @@ pub struct Kept<V> {
     epoch: u32,
 }
 
+impl<V> Kept<V> {
+    /// The shard it came from.
+    pub fn home(&self) -> usize {
+        self.home
+    }
+}
+
 /// What looking at this shard's copies came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hit {
