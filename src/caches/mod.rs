@@ -112,7 +112,7 @@ impl Caches {
         let tags = CacheOptions::new("tags").bytes_max(CACHE_TAGS_BYTES * shards as u64);
         let all = std::iter::once(&tags).chain(plan.options.iter());
         let parts: Vec<Part> = all
-            .map(|options| Part::new(options, me, shards, &peers, restarts, now_ms))
+            .map(|options| Part::new(options, me, shards, &peers, restarts, plan.doubt_ms, now_ms))
             .collect();
         let counters = parts.iter().map(|_| RefCell::default()).collect();
         let this = Rc::new(Self {

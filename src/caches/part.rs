@@ -6,7 +6,6 @@ use crate::Error;
 use crate::cache::{Bounded, ByBytes, CacheKey, CacheOptions, KeyRef, Payload};
 use crate::clock::Millis;
 use crate::coherence::{Hit, Holder, Home, Idle, Kept, ShardSet, Shelf};
-use crate::limits::CACHE_DOUBT_MS;
 
 use super::cached::Item;
 
@@ -29,6 +28,7 @@ impl Part {
         shards: usize,
         peers: &ShardSet,
         restarts: u32,
+        doubt_ms: u64,
         now_ms: Millis,
     ) -> Self {
         let bytes = options.bytes_max.div_ceil(shards as u64);
@@ -42,14 +42,7 @@ impl Part {
         Self {
             me,
             holder: Holder::new(me, shards, peers.clone(), copies),
-            home: Home::new(
-                me,
-                peers.clone(),
-                restarts,
-                directory,
-                CACHE_DOUBT_MS,
-                now_ms,
-            ),
+            home: Home::new(me, peers.clone(), restarts, directory, doubt_ms, now_ms),
         }
     }
 
@@ -202,7 +195,7 @@ mod tests {
         const READS: u64 = 50_000;
         // Memory for a sixth of the keys, and a few that are read most.
         let options = CacheOptions::new("users").bytes_max(64 << 10);
-        let mut part = Part::new(&options, 0, 1, &ShardSet::new(), 0, 0);
+        let mut part = Part::new(&options, 0, 1, &ShardSet::new(), 0, 0, 0);
         let mut random = fastrand::Rng::with_seed(1);
         let mut hits = 0;
         for _ in 0..READS {

@@ -82,11 +82,9 @@ impl Cache {
                 Ok((Rc::new(Item::new(replica)), lookup))
             }
             Answer::Lead {
-                load: id,
-                stale,
-                keeps,
+                load: id, stale, ..
             } => {
-                let found = self.lead(id, stale, keeps, load).await;
+                let found = self.lead(id, stale, load).await;
                 match &found {
                     Ok((_, lookup)) => self.caches.count_lookup(self.number, *lookup),
                     Err(_) => self.caches.count(self.number, |c| c.load_errors += 1),
@@ -183,13 +181,11 @@ impl Cache {
         engine::spawn_local(async move {
             let work = Box::pin(async move {
                 if let Answer::Lead {
-                    load: id,
-                    stale,
-                    keeps,
+                    load: id, stale, ..
                 } = cache.ask_home(&key, true).await
                 {
                     // Whoever reads it next sees the failure, if it lasts.
-                    let _ = cache.lead(id, stale, keeps, load).await;
+                    let _ = cache.lead(id, stale, load).await;
                 }
             });
             // A panic has been printed by the hook; it ends only this task.

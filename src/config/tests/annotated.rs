@@ -52,7 +52,12 @@ fn every_key_of_a_core_map_is_a_knob() {
 
 /// Fields that no operator sets: they follow from other settings, or from the
 /// number of shards.
-const DERIVED_FIELDS: &[&str] = &["admin", "require_io_uring", "lane_messages", "cache_doubt_ms"];
+const DERIVED_FIELDS: &[&str] = &[
+    "admin",
+    "require_io_uring",
+    "lane_messages",
+    "cache_doubt_ms",
+];
 
 /// The `Debug` form of the defaults names every field of every `Options`; one
 /// without a knob would be a setting nobody can change.

@@ -111,5 +111,9 @@ fn without_coherence_each_shard_is_for_itself(engine: Engine) {
     assert_eq!((How::of(&old), old.text()), (How::L1, "v0"));
     let left = clients[0].get("/c/words/del/k").expect(200);
     assert_eq!(left.text(), "1");
-    assert_eq!(load(&mut clients[1]), "v1", "what is deleted is gone for all");
+    assert_eq!(
+        load(&mut clients[1]),
+        "v1",
+        "what is deleted is gone for all"
+    );
 }
