@@ -65,7 +65,9 @@ pub(crate) struct Caches {
     inner: RefCell<Inner>,
     waits: RefCell<Waits>,
     /// Told when there is something to send or to take.
-    rung: Rc<LocalEvent>,
+    rung: LocalEvent,
+    /// The shard spins, and looks at what has come whenever it yields.
+    stays_awake: Cell<bool>,
     /// Keys being loaded anew while their stale value is served.
     refreshing: RefCell<HashSet<(u16, CacheKey)>>,
     /// The last tag token's number. It starts anywhere, so that a successor's
@@ -98,7 +100,6 @@ impl Caches {
         shards: usize,
         restarts: u32,
         inherited: Inherited,
-        rung: Rc<LocalEvent>,
     ) -> Rc<Self> {
         let mut endpoint = plan.fabric.attach(me);
         let mut inbox = VecDeque::new();
@@ -126,7 +127,8 @@ impl Caches {
                 inbox,
             }),
             waits: RefCell::default(),
-            rung,
+            rung: LocalEvent::default(),
+            stays_awake: Cell::new(false),
             refreshing: RefCell::default(),
             tokens: Cell::new(random_seed()),
             counters,

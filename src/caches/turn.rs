@@ -6,7 +6,7 @@
 //! turn, in [`Caches::run_turn`].
 
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::message::{Body, CacheMessage};
@@ -19,7 +19,7 @@ use crate::clock::Millis;
 use crate::coherence::{
     Answer, HolderOutput, LoadId, Outcome, ShardSet, WaitId, WriteId, WriteOutcome,
 };
-use crate::engine;
+use crate::engine::{self, ShardWaker};
 use crate::limits::{CACHE_REPLIES_WAITING_MAX, CACHE_TURNS_IN_A_ROW_MAX};
 use crate::mesh::{Event, Left, Refused};
 
@@ -43,6 +43,49 @@ impl Caches {
         }
     }
 
+    /// From now on looks at what has come when the shard is woken for it, and
+    /// whenever it yields.
+    pub(crate) fn look_when_woken(self: &Rc<Self>) {
+        let on_wake = Rc::downgrade(self);
+        let on_yield = on_wake.clone();
+        let call = |caches: &Weak<Self>, look: fn(&Self)| {
+            if let Some(caches) = caches.upgrade() {
+                look(&caches);
+            }
+        };
+        ShardWaker::on_wake(move || call(&on_wake, Self::run_turn_now));
+        ShardWaker::on_yield(move || call(&on_yield, Self::glance));
+    }
+
+    /// Takes what has come and answers it, if anything has: for moments when
+    /// the shard is awake anyway.
+    pub(crate) fn glance(&self) {
+        let has_arrivals = match self.inner.try_borrow() {
+            Ok(inner) => inner.endpoint.has_arrivals(),
+            Err(_) => false,
+        };
+        if has_arrivals {
+            self.run_turn_now();
+        }
+    }
+
+    /// A turn outside of the carrying task, which does what is left.
+    pub(crate) fn run_turn_now(&self) {
+        if !matches!(self.run_turn(), Next::Wait) {
+            self.rung.notify();
+        }
+    }
+
+    /// While the shard spins it looks at every yield: nobody need ring for it.
+    pub(crate) fn stay_awake(&self, stays: bool) {
+        self.stays_awake.set(stays);
+        match stays {
+            true => self.inner.borrow().endpoint.note_awake(),
+            // The carrying task parks, or sees why not.
+            false => self.rung.notify(),
+        }
+    }
+
     /// Takes and sends once.
     fn run_turn(&self) -> Next {
         let mut inner = self.inner.borrow_mut();
@@ -53,6 +96,9 @@ impl Caches {
         inner.endpoint.flush();
         if left == Left::Requests && self::takes_requests(inner) {
             return Next::Again;
+        }
+        if self.stays_awake.get() {
+            return Next::Wait;
         }
         match inner.endpoint.try_park() {
             true => Next::Wait,
@@ -224,6 +270,8 @@ impl Caches {
         while let Some(message) = inner.loopback.pop_front() {
             self.take(inner, self.me, message, now_ms);
         }
+        // At once: a turn later costs the other side as much.
+        inner.endpoint.flush();
         self.rung.notify();
     }
 
@@ -269,14 +317,12 @@ impl Caches {
     /// next, on whichever shard, finds what was loaded.
     pub(super) fn finish_load(&self, cache: u16, load: LoadId, outcome: Outcome<Payload, Error>) {
         self.with_holder(cache, |holder| holder.finish_load(load, outcome));
-        self.inner.borrow_mut().endpoint.flush();
     }
 
     /// See [`finish_load`](Self::finish_load): whoever asks next does not find
     /// the lease still out.
     pub(super) fn finish_write(&self, cache: u16, write: WriteId, outcome: WriteOutcome<Payload>) {
         self.with_holder(cache, |holder| holder.finish_write(write, outcome));
-        self.inner.borrow_mut().endpoint.flush();
     }
 }
 

@@ -178,6 +178,7 @@ where
 /// Lets every other ready task run first. (A task that wakes itself would go
 /// to the front of the queue and starve the others.)
 pub async fn yield_now() {
+    Port::note_yield();
     monoio::spawn(async {}).await;
 }
 

@@ -149,6 +149,19 @@ impl ShardWaker {
         self.doorbell.ring();
     }
 
+    /// Registers a callback that runs on the current shard whenever a task
+    /// yields: a busy shard sees there what others have sent, without being
+    /// woken for it. It should be quick and must not yield.
+    ///
+    /// # Panics
+    /// When called on a thread that runs no [`super::Runtime`].
+    pub fn on_yield(callback: impl Fn() + 'static) {
+        Port::current()
+            .yield_callbacks
+            .borrow_mut()
+            .push(Rc::new(callback));
+    }
+
     /// Registers a callback that runs on the current shard after every wake.
     ///
     /// # Panics
@@ -168,6 +181,7 @@ pub(super) struct Port {
     arrivals: mpsc::Receiver<Arrival>,
     slots: RefCell<Slots>,
     callbacks: RefCell<Callbacks>,
+    yield_callbacks: RefCell<Callbacks>,
     closed: Cell<bool>,
 }
 
@@ -212,6 +226,7 @@ impl Port {
             arrivals,
             slots: RefCell::default(),
             callbacks: RefCell::default(),
+            yield_callbacks: RefCell::default(),
             closed: Cell::new(false),
         };
         Ok((Rc::new(port), listening))
@@ -227,6 +242,17 @@ impl Port {
         CURRENT
             .with(|current| current.borrow().clone())
             .expect("this thread runs no corelane runtime")
+    }
+
+    /// Calls what [`ShardWaker::on_yield`] registered, if this is a shard.
+    pub(super) fn note_yield() {
+        let port = CURRENT.with(|current| current.borrow().clone());
+        let Some(port) = port else { return };
+        let count = port.yield_callbacks.borrow().len();
+        for index in 0..count {
+            let callback = port.yield_callbacks.borrow()[index].clone();
+            callback();
+        }
     }
 
     fn open_slot(&self) -> Ticket {

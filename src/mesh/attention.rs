@@ -79,6 +79,13 @@ impl Attention {
         self.parcels.load(Ordering::SeqCst) && self.parcels.swap(false, Ordering::SeqCst)
     }
 
+    /// Receiver: whether something has come that was not taken yet. May miss
+    /// what comes this moment; that rings, or is seen before parking.
+    pub(super) fn has_arrivals(&self) -> bool {
+        let came = |word: &AtomicU64| word.load(Ordering::Relaxed) != 0;
+        self.pending.iter().any(came) || self.parcels.load(Ordering::Relaxed)
+    }
+
     /// Receiver: senders need not ring.
     pub(super) fn note_awake(&self) {
         if !self.awake.load(Ordering::Relaxed) {

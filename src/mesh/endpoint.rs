@@ -243,6 +243,13 @@ impl<M> Endpoint<M> {
         self.mailbox.attention.note_awake();
     }
 
+    /// Whether something has come that was not taken yet: a look at memory of
+    /// this shard's own, for a shard that is busy with other things.
+    #[must_use]
+    pub fn has_arrivals(&self) -> bool {
+        self.mailbox.attention.has_arrivals()
+    }
+
     /// Whether the shard may sleep; from then on the doorbell is rung for it.
     /// False when something has come in the meantime, or when requests were
     /// left in the lanes. Left requests do not keep a shard awake whose

@@ -109,12 +109,8 @@ impl Shard {
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
         let inbox_rung = Rc::new(LocalEvent::default());
-        let caches_rung = Rc::new(LocalEvent::default());
-        let rung = (inbox_rung.clone(), caches_rung.clone());
-        ShardWaker::on_wake(move || {
-            rung.0.notify();
-            rung.1.notify();
-        });
+        let rung = inbox_rung.clone();
+        ShardWaker::on_wake(move || rung.notify());
         let inbox = start.mesh.attach(start.info.index);
         let names = start.app.route_names();
         let metrics = match &start.inherited {
@@ -138,8 +134,8 @@ impl Shard {
             count,
             restarts,
             inherited.unwrap_or_default(),
-            caches_rung,
         );
+        caches.look_when_woken();
         let context = ShardContext {
             app,
             states,
@@ -182,7 +178,8 @@ impl Shard {
         engine::spawn_local(self.context.caches.clone().carry_messages());
         engine::spawn_local(Self::sweep_every_second(Rc::downgrade(&self)));
         if self.spin.is_on() {
-            engine::spawn_local(spin::spin_while_busy(self.spin.clone()));
+            let caches = self.context.caches.clone();
+            engine::spawn_local(spin::spin_while_busy(self.spin.clone(), caches));
         }
         self.obey_until(Order::Drain).await;
         self.drain().await

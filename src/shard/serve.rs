@@ -174,6 +174,7 @@ impl Connection<'_> {
     }
 
     async fn give_others_a_turn(&mut self) {
+        self.shard.context.caches.glance();
         self.turn += 1;
         if self.turn >= REQUESTS_PER_TURN_MAX {
             self.turn = 0;

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::caches::Caches;
 use crate::engine;
 use crate::engine::LocalEvent;
 
@@ -44,13 +45,25 @@ impl Spin {
 
 /// Keeps the reactor polling, fairly, for the spin window after the last
 /// request; sleeps otherwise. Does not keep its shard alive.
-pub(super) async fn spin_while_busy(spin: Rc<Spin>) {
+pub(super) async fn spin_while_busy(spin: Rc<Spin>, caches: Rc<Caches>) {
     loop {
         spin.woken.wait().await;
         spin.spinning.set(true);
-        while spin.last_busy.get().elapsed() < spin.window {
+        caches.stay_awake(true);
+        let until = Instant::now() + TIMERS_EVERY;
+        while spin.last_busy.get().elapsed() < spin.window && Instant::now() < until {
             engine::yield_now().await;
+        }
+        caches.stay_awake(false);
+        if Instant::now() >= until {
+            // The reactor looks at its timers only when it parks.
+            engine::sleep(Duration::from_millis(1)).await;
+            spin.woken.notify();
         }
         spin.spinning.set(false);
     }
 }
+
+/// How long timers may wait for a shard that spins: the sweep, which ends what
+/// takes too long, is one of them.
+const TIMERS_EVERY: Duration = Duration::from_millis(100);
