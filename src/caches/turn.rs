@@ -2,8 +2,8 @@
 //!
 //! Homes and holders are only ever called from here and from the calls below;
 //! each time they are, what they put out is carried on at once: to this shard's
-//! own queue, to the lanes, to the waits. Lanes are notified at the end of a
-//! turn, in [`Caches::run_turn`].
+//! own queue, to the lanes, to the waits. What has come is taken when the shard
+//! is woken for it, and whenever it is awake anyway: at a yield, after a request.
 
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
