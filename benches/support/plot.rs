@@ -6,6 +6,8 @@ use plotters::prelude::*;
 use super::{Row, SHARDS};
 
 const PANEL_PIXELS: (u32, u32) = (420, 300);
+/// The names of all lines fit this.
+const LEGEND_PIXELS: u32 = 640;
 const HEADER_PIXELS: u32 = 56;
 
 /// A line: its name, colour, width, and which number of a row it shows.
@@ -31,7 +33,7 @@ const LINES: [Line; 3] = [
 /// The picture, as SVG.
 pub(crate) fn hit_ratios(rows: &[Row], scenarios: &[&str], rates: &[f64]) -> String {
     let size = (
-        PANEL_PIXELS.0 * rates.len() as u32,
+        (PANEL_PIXELS.0 * rates.len() as u32).max(LEGEND_PIXELS),
         PANEL_PIXELS.1 * scenarios.len() as u32 + HEADER_PIXELS,
     );
     let mut svg = String::new();
