@@ -22,10 +22,10 @@ impl Cache {
         F: FnOnce() -> Fut + 'static,
         Fut: Future<Output = Result<Payload, Error>> + 'static,
     {
-        if key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off() {
+        if self.keeps_nothing_of(key) {
             return self.load_unkept(load).await;
         }
-        if self.tags.is_none() && self.options().tags.is_empty() {
+        if !self.is_tagged() {
             let key = self.caches.plan.hasher.key(self.number, key);
             return self.fetch_key(key, load).await;
         }
@@ -40,6 +40,11 @@ impl Cache {
         self.fetch_key(key, load).await
     }
 
+    /// Whether nothing is ever kept under a key like this.
+    pub(super) fn keeps_nothing_of(&self, key: &[u8]) -> bool {
+        key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off()
+    }
+
     async fn fetch_key<F, Fut>(&self, key: KeyRef<'_>, load: F) -> Result<Found, Error>
     where
         F: FnOnce() -> Fut + 'static,
@@ -47,11 +52,11 @@ impl Cache {
     {
         match self.caches.hit(self.number, key) {
             Some((Hit::Fresh, item)) => {
-                self.caches.count(self.number, |c| c.hits_l1 += 1);
+                self.caches.count_lookup(self.number, Lookup::L1);
                 Ok((item, Lookup::L1))
             }
             Some((Hit::Stale, item)) => {
-                self.caches.count(self.number, |c| c.hits_stale += 1);
+                self.caches.count_lookup(self.number, Lookup::Stale);
                 self.refresh(key.to_key(), load);
                 Ok((item, Lookup::Stale))
             }

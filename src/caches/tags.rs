@@ -18,6 +18,11 @@ use super::read::too_busy;
 use super::{Cache, Caches, TAGS};
 
 impl Cache {
+    /// Whether its entries depend on any tag.
+    pub(super) fn is_tagged(&self) -> bool {
+        self.tags.is_some() || !self.options().tags.is_empty()
+    }
+
     /// Every tag its entries depend on.
     fn all_tags(&self) -> impl Iterator<Item = &String> {
         let more = self.tags.iter().flat_map(|tags| tags.iter());

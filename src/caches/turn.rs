@@ -145,6 +145,11 @@ impl Caches {
 
     fn on_message(&self, inner: &mut Inner, from: usize, message: CacheMessage, now_ms: Millis) {
         self.take(inner, from, message, now_ms);
+        self.take_own(inner, now_ms);
+    }
+
+    /// Takes what this shard has said to itself.
+    fn take_own(&self, inner: &mut Inner, now_ms: Millis) {
         while let Some(message) = inner.loopback.pop_front() {
             self.take(inner, self.me, message, now_ms);
         }
@@ -238,9 +243,7 @@ impl Caches {
         for cache in 0..inner.parts.len() {
             self.carry_on(inner, cache as u16);
         }
-        while let Some(message) = inner.loopback.pop_front() {
-            self.take(inner, self.me, message, now_ms);
-        }
+        self.take_own(inner, now_ms);
     }
 
     /// Carries on what all caches have put out.
@@ -267,9 +270,7 @@ impl Caches {
         let inner = &mut *inner;
         call(&mut inner.parts[usize::from(cache)].holder);
         self.carry_on(inner, cache);
-        while let Some(message) = inner.loopback.pop_front() {
-            self.take(inner, self.me, message, now_ms);
-        }
+        self.take_own(inner, now_ms);
         // At once: a turn later costs the other side as much.
         inner.endpoint.flush();
         self.rung.notify();
@@ -345,8 +346,8 @@ fn takes_requests(inner: &Inner) -> bool {
         && inner.parts.iter().all(|part| part.home.is_ready())
 }
 
-/// An answer that nobody waits for any more.
-fn give_back(holder: &mut PartHolder, answer: PartAnswer) {
+/// Gives back what came with an answer that nobody waits for any more.
+pub(super) fn give_back(holder: &mut PartHolder, answer: PartAnswer) {
     match answer {
         Answer::Lead { load, .. } => holder.finish_load(load, Outcome::Abandoned),
         Answer::Granted(write) => holder.finish_write(write, WriteOutcome::Done(None)),

@@ -105,10 +105,7 @@ impl Cache {
         };
         let mut had = None;
         for home in self.caches.homes_of(self.number, &key) {
-            let asked = self.caches.insist(self.number, |holder, wait, now_ms| {
-                holder.purge(key.clone(), home, Some(wait), now_ms);
-            });
-            match asked.await {
+            match self.caches.purge_at(home, self.number, &key).await {
                 Answer::Purged(here) => had = had.or(here),
                 _ => return Err(too_busy()),
             }
@@ -199,10 +196,7 @@ impl Caches {
     pub(crate) async fn invalidate_tag(self: &Rc<Self>, tag: &str) -> Result<(), Error> {
         let key = self.tag_key(tag);
         let home = self.home_of(TAGS, &key);
-        let asked = self.insist(TAGS, |holder, wait, now_ms| {
-            holder.purge(key.clone(), home, Some(wait), now_ms);
-        });
-        match asked.await {
+        match self.purge_at(home, TAGS, &key).await {
             Answer::Purged(_) => Ok(()),
             _ => Err(too_busy()),
         }

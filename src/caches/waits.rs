@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::Caches;
+use super::turn::give_back;
 use crate::Error;
 use crate::cache::Payload;
 use crate::coherence::{Answer, LoadId, Outcome, WaitId, WriteId, WriteOutcome};
@@ -134,17 +135,10 @@ impl Drop for Wait {
         }
         let state = self.caches.waits.borrow_mut().close(self.id);
         match state {
-            State::Answered(answer) => match *answer {
-                Answer::Lead { load, .. } => {
-                    self.caches
-                        .finish_load(self.cache, load, Outcome::Abandoned);
-                }
-                Answer::Granted(write) => {
-                    let nothing = WriteOutcome::Done(None);
-                    self.caches.finish_write(self.cache, write, nothing);
-                }
-                _ => {}
-            },
+            State::Answered(answer) => {
+                self.caches
+                    .with_holder(self.cache, |holder| give_back(holder, *answer));
+            }
             State::Free | State::Waiting(_) => {
                 self.caches
                     .with_holder(self.cache, |holder| holder.forget_wait(self.id));

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::cache::{CacheKey, CacheOptions, CacheValue, Coherence, Payload};
 use crate::coherence::{Answer, Replica, WriteId, WriteMode, WriteOutcome};
 use crate::engine::{self, Guarded, LocalEvent};
-use crate::limits::{CACHE_HOME_RETRY_MS, CACHE_KEY_BYTES_MAX, CACHE_WAIT_MS};
+use crate::limits::{CACHE_HOME_RETRY_MS, CACHE_WAIT_MS};
 
 /// The keys of a write, as the caller names them and as they are kept; `None`
 /// when nothing is kept under them. In order, each once.
@@ -89,7 +89,7 @@ impl Cache {
     /// A key as it is kept now; `None` when nothing is kept under it because a
     /// tag is being written.
     pub(super) async fn present_key(&self, key: &[u8]) -> Result<Option<CacheKey>, Error> {
-        if key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off() {
+        if self.keeps_nothing_of(key) {
             return Ok(None);
         }
         let Some(full) = self.key_with_tokens(key).await? else {
@@ -185,7 +185,7 @@ impl Cache {
     /// A key whose tags were invalidated while it was written has another name
     /// now, under which the old value may have been kept.
     async fn purge_renamed(&self, keys: &OwnKeys) {
-        if self.tags.is_none() && self.options().tags.is_empty() {
+        if !self.is_tagged() {
             return;
         }
         for (key, written) in keys {
@@ -290,15 +290,26 @@ impl Caches {
     async fn call_in(self: &Rc<Self>, cache: u16, key: &CacheKey) {
         let home = self.home_of(cache, key);
         loop {
-            let answer = self.insist(cache, |holder, wait, now_ms| {
-                holder.purge(key.clone(), home, Some(wait), now_ms);
-            });
-            if !matches!(answer.await, Answer::TimedOut | Answer::HomeGone) {
+            let answer = self.purge_at(home, cache, key).await;
+            if !matches!(answer, Answer::TimedOut | Answer::HomeGone) {
                 return;
             }
             // A full lane says so at once, and empties only when others run.
             engine::sleep(Duration::from_millis(CACHE_HOME_RETRY_MS)).await;
         }
+    }
+
+    /// Has a home forget a key, with all copies it gave.
+    pub(super) async fn purge_at(
+        self: &Rc<Self>,
+        home: usize,
+        cache: u16,
+        key: &CacheKey,
+    ) -> Answer<Payload, Error> {
+        let answer = self.insist(cache, |holder, wait, now_ms| {
+            holder.purge(key.clone(), home, Some(wait), now_ms);
+        });
+        answer.await
     }
 
     /// Asks a home, and its successor if it dies.
