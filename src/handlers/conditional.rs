@@ -14,24 +14,11 @@ use crate::app::{ConditionFields, precondition_failed};
 use crate::semantics::{Conditions, ETag, Validators, Verdict, evaluate, format_http_date};
 use crate::{Ctx, Error, Response};
 
-/// Answers a GET or HEAD whose validators are known. `full` makes the 200 and
-/// is called only when it is sent.
-///
-/// # Errors
-/// 412 when `If-Match` or `If-Unmodified-Since` does not hold.
-pub fn respond(
-    ctx: &Ctx,
-    validators: Validators<'_>,
-    full: impl FnOnce() -> Response,
-) -> Result<Response, Error> {
-    respond_with(ctx, validators, &[], full)
-}
-
 /// Answers a GET or HEAD with a JSON body that is its own validator, and with
 /// `Link: <next>; rel="next"` when there is a next page.
 ///
 /// # Errors
-/// As [`respond`].
+/// 412 when `If-Match` or `If-Unmodified-Since` does not hold.
 pub fn respond_json(ctx: &Ctx, body: Vec<u8>, next: Option<&str>) -> Result<Response, Error> {
     let etag = ETag::of_bytes(&body);
     let validators = Validators {
@@ -39,28 +26,15 @@ pub fn respond_json(ctx: &Ctx, body: Vec<u8>, next: Option<&str>) -> Result<Resp
         last_modified_s: None,
     };
     let link = next.map(next_link_header).transpose()?;
-    respond_with(ctx, validators, link.as_slice(), || {
-        Response::with_body("application/json", body)
-    })
-}
-
-/// [`respond`] with headers that both the 200 and the 304 have.
-fn respond_with(
-    ctx: &Ctx,
-    validators: Validators<'_>,
-    extra: &[(HeaderName, HeaderValue)],
-    full: impl FnOnce() -> Response,
-) -> Result<Response, Error> {
     let cache = ctx.state::<CacheControl>();
-    let policy = cache.of(ctx.route_pattern());
     let fields = ConditionFields::of(ctx);
     conclude(
         ctx.method(),
         &fields.conditions(),
         validators,
-        policy,
-        extra,
-        full,
+        cache.of(ctx.route_pattern()),
+        link.as_slice(),
+        || Response::with_body("application/json", body),
     )
 }
 
