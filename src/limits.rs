@@ -82,6 +82,11 @@ pub const READ_BUFFER_MEDIUM_BYTES: usize = 4 * KIB;
 /// Read buffer of a connection that fills the medium one; never held while
 /// idle.
 pub const READ_BUFFER_LARGE_BYTES: usize = 32 * KIB;
+/// What is received at once from a database or Redis, per connection.
+pub const CLIENT_READ_BUFFER_BYTES: usize = 16 * KIB;
+/// What waits to be sent to a database or Redis, per connection; over it the
+/// sender waits.
+pub const CLIENT_WRITE_BUFFER_BYTES: usize = 64 * KIB;
 /// Responses collected for one write; over it the connection writes early.
 pub const WRITE_BATCH_BYTES: usize = 64 * KIB;
 /// A body up to this size is copied behind its head and sent with it; a longer

@@ -1,4 +1,4 @@
-//! The seam to the reactor: listen, accept, read, write, sleep, spawn, files,
+//! The seam to the reactor: listen, accept, connect, read, write, sleep, spawn, files,
 //! blocking work, and waking a shard from another thread.
 //!
 //! Everything above says `engine::…`; only `monoio.rs` names a reactor, and a
@@ -17,8 +17,8 @@ mod remote;
 pub(crate) use guarded::{Guarded, Panicked, panic_text};
 pub(crate) use local_event::LocalEvent;
 pub use monoio::{
-    File, Runtime, StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_alone_std, bind_std,
-    interval_tick, sleep, spawn_local, timeout, yield_now,
+    ClientStream, File, Runtime, StreamCloser, Target, TcpListener, TcpStream, WrittenAndRead,
+    bind_alone_std, bind_std, connect, interval_tick, sleep, spawn_local, timeout, yield_now,
 };
 pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, unblock};

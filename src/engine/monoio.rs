@@ -2,9 +2,11 @@
 //! driver, built explicitly. This folder alone names monoio.
 #![allow(unsafe_code)]
 
+mod dial;
 mod file;
 mod tcp;
 
+pub use dial::{ClientStream, Target, connect};
 pub use file::File;
 pub use tcp::{StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_alone_std, bind_std};
 

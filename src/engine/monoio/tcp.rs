@@ -199,7 +199,7 @@ impl Drop for TcpStream {
 }
 
 impl TcpStream {
-    fn new(stream: ReactorStream) -> Self {
+    pub(super) fn new(stream: ReactorStream) -> Self {
         let fd = stream.as_raw_fd();
         // SAFETY: `stream` keeps the descriptor open during this call.
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
@@ -347,7 +347,8 @@ impl TcpStream {
         (Ok(()), buffer)
     }
 
-    /// Makes a read operation. One at a time: who calls it has `&mut self`.
+    /// Makes a read operation. One at a time: who calls it has `&mut self`, or
+    /// is `receive`.
     fn start_read<B: IoBufMut>(&self, buffer: B) -> impl Future<Output = (io::Result<usize>, B)> {
         // SAFETY: the reference lives while the operation is made, which
         // clones the descriptor and does not call back; nothing else refers
@@ -356,7 +357,8 @@ impl TcpStream {
         unsafe { (*self.inner.get()).read(buffer) }
     }
 
-    /// Makes a write operation. One at a time: who calls it has `&mut self`.
+    /// Makes a write operation. One at a time: who calls it has `&mut self`, or
+    /// is `send_all`.
     fn start_write<B: IoBuf>(&self, buffer: B) -> impl Future<Output = (io::Result<usize>, B)> {
         // SAFETY: as in `start_read`.
         unsafe { (*self.inner.get()).write(buffer) }
@@ -364,9 +366,23 @@ impl TcpStream {
 
     /// Says that nothing more will be written (FIN); reading goes on.
     pub fn finish_writing(&mut self) {
-        // SAFETY: `self.inner` keeps the descriptor open during this call.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.inner.get_mut().as_raw_fd()) };
-        let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Write);
+        self.shut_writing();
+    }
+
+    /// As [`finish_writing`](Self::finish_writing), through a shared reference.
+    pub(super) fn shut_writing(&self) {
+        self.closer().shut(rustix::net::Shutdown::Write);
+    }
+
+    /// Receives into the empty `buffer`. For an owner who has one receive and
+    /// one send in flight at most, and each of them in a future of its own.
+    pub(super) async fn receive(&self, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+        self.start_read(buffer).await
+    }
+
+    /// Sends all of `buffer`; see [`receive`](Self::receive).
+    pub(super) async fn send_all(&self, buffer: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
+        self.write_buffer(buffer, |_| ()).await
     }
 }
 
