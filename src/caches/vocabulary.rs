@@ -139,7 +139,10 @@ impl Cache {
             return Ok(false);
         };
         let home = self.caches.home_of(self.number, &key);
-        let freshness = Freshness::until(self.caches.now_ms().saturating_add(ttl_ms));
+        let freshness = Freshness {
+            era: self.caches.era(self.number),
+            ..Freshness::until(self.caches.now_ms().saturating_add(ttl_ms))
+        };
         let asked = self.caches.insist(self.number, |holder, wait, now_ms| {
             holder.touch(key.clone(), home, freshness, wait, now_ms);
         });
@@ -230,7 +233,9 @@ impl Caches {
             return Vec::new();
         };
         let entries = part.home.shelf().map.iter();
-        let fresh = entries.filter(|(_, entry)| entry.replica.freshness.is_fresh(now_ms));
+        let era = self.era(cache);
+        let fresh =
+            entries.filter(|(_, entry)| entry.replica.freshness.seen_in(era).is_fresh(now_ms));
         fresh.map(|(key, _)| key.clone()).collect()
     }
 }

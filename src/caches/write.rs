@@ -136,6 +136,7 @@ impl Cache {
         let outcome = run_to_end(async move {
             guard.begin();
             let now_ms = cache.caches.now_ms();
+            let era = cache.caches.era(cache.number);
             let result = write().await;
             let value = match &result {
                 Ok((_, value)) => value.clone(),
@@ -145,7 +146,7 @@ impl Cache {
             };
             cache.purge_renamed(&keys).await;
             let replica = value.map(|value| Replica {
-                freshness: freshness_of(cache.options(), &value, now_ms),
+                freshness: freshness_of(cache.options(), &value, now_ms, era),
                 value,
             });
             guard.finish(&WriteOutcome::Done(replica));
