@@ -86,9 +86,12 @@ impl App {
         self.feed.as_ref()
     }
 
-    /// What runs beside the requests, on the first shard.
-    pub(crate) fn background_tasks(&self) -> &[BackgroundTask] {
-        &self.background
+    /// What runs beside the requests of a shard: on the first one everything.
+    pub(crate) fn background_tasks_of(&self, shard: usize) -> Vec<BackgroundTask> {
+        match shard {
+            0 => self.background.clone(),
+            _ => Vec::new(),
+        }
     }
 
     fn check_caches(&self) -> Result<(), AppError> {

@@ -138,10 +138,7 @@ impl Shard {
             inherited.unwrap_or_default(),
         );
         caches.look_when_woken();
-        let background = match index {
-            0 => start.app.background_tasks().to_vec(),
-            _ => Vec::new(),
-        };
+        let background = start.app.background_tasks_of(index);
         let context = ShardContext {
             app,
             states,
