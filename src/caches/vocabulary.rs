@@ -8,7 +8,7 @@ use super::cached::{Cached, Item, Lookup};
 use super::read::too_busy;
 use super::{Cache, Caches, TAGS};
 use crate::Error;
-use crate::cache::{CacheKey, CacheValue};
+use crate::cache::{CacheKey, CacheValue, Coherence};
 use crate::coherence::{Answer, Freshness, Hit};
 use crate::mesh::Message;
 
@@ -82,6 +82,31 @@ impl Cache {
             deleted += usize::from(self.purge(key.as_ref()).await?.is_some());
         }
         Ok(deleted)
+    }
+
+    /// Forgets keys that have been changed elsewhere, all at once. When it
+    /// returns no shard serves what was cached before; it does not fail but
+    /// waits, for the successor of a shard that has died for example. Keys are
+    /// not looked up among those kept with tags.
+    pub async fn forget(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+        if self.options().is_off() {
+            return;
+        }
+        let caches = &self.caches;
+        let mut asked = Vec::new();
+        for key in keys {
+            let key = caches.plan.hasher.key(self.number, key.as_ref()).to_key();
+            let wait = caches.start_calling_in(self.number, &key);
+            asked.push((wait, key));
+        }
+        for (wait, key) in asked {
+            caches.see_called_in(wait, self.number, &key).await;
+            if self.options().coherence == Coherence::Off {
+                for home in (0..caches.shards).filter(|home| *home != caches.me) {
+                    let _ = caches.purge_at(home, self.number, &key).await;
+                }
+            }
+        }
     }
 
     /// The value if it is cached, and forgets it everywhere. Of several who
