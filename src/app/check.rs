@@ -9,6 +9,7 @@ use super::{AppError, Door, Middleware, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::metrics::RouteName;
+use crate::redis::RedisOptions;
 use crate::router::Router;
 
 impl App {
@@ -29,6 +30,9 @@ impl App {
         }
         self.check_states()?;
         self.check_caches()?;
+        if let Some(redis) = &self.redis {
+            redis.url.check().map_err(AppError::Redis)?;
+        }
         let routes = self.routes.iter().map(|route| RouteEntry {
             pattern: route.pattern.as_str().into(),
             handler: route.handler.clone(),
@@ -78,6 +82,11 @@ impl App {
     /// Every cache of this app and of those in it.
     pub(crate) fn caches(&self) -> &[CacheOptions] {
         &self.caches
+    }
+
+    /// The Redis of this app, if it has one.
+    pub(crate) fn redis_options(&self) -> Option<&RedisOptions> {
+        self.redis.as_ref()
     }
 
     fn check_caches(&self) -> Result<(), AppError> {
