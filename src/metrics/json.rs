@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    BridgeView, CacheSnapshot, Counters, MeshCounters, ProcessSnapshot, ProcessStats, RedisView, ShardTotals, StatusClass,
-    Tally, TimeoutKind,
+    BridgeView, CacheSnapshot, Counters, MeshCounters, ProcessSnapshot, ProcessStats, RedisView,
+    ShardTotals, StatusClass, Tally, TimeoutKind,
 };
 
 /// The whole document.
