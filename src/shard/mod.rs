@@ -112,6 +112,8 @@ impl Shard {
         let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
+        let died = start.inherited.as_deref();
+        let redis = Redis::start(start.redis, start.info.index, died).await;
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
@@ -121,8 +123,6 @@ impl Shard {
             Some(died) => ShardMetrics::resume(names, died),
             None => ShardMetrics::new(names),
         };
-        let died = start.inherited.as_ref();
-        let redis_before = died.and_then(|died| died.redis);
         let inherited = start.inherited.map(|died| Inherited {
             caches: died.caches,
             mesh: died.mesh,
@@ -133,10 +133,6 @@ impl Shard {
             restarts,
             ..
         } = start.info;
-        let redis = match start.redis {
-            Some(plan) => Some(Redis::start(plan, index, redis_before).await),
-            None => None,
-        };
         // Last: from here on other shards count on this one.
         let caches = Caches::attach(
             start.caches,
