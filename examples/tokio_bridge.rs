@@ -38,7 +38,7 @@ async fn fetch(ctx: Ctx) -> Result<Response, Error> {
     let (host, port): (String, u16) = (ctx.param("host")?, ctx.param("port")?);
     let fetched = ctx
         // In an async block: tokio's timers are made on tokio's thread too.
-        .tokio(async { timeout(Duration::from_secs(2), status_line(host, port)).await })
+        .tokio(async move { timeout(Duration::from_secs(2), status_line(host, port)).await })
         .await?;
     match fetched {
         Ok(line) => Ok(Response::text(format!("{}\n", line?))),
