@@ -17,6 +17,7 @@ use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::engine::EngineKind;
 use crate::metrics::ShardIdentity;
+use crate::redis::RedisOptions;
 
 /// Routes, per-shard state and middleware.
 ///
@@ -38,6 +39,7 @@ pub struct App {
     pub(super) caches: Vec<CacheOptions>,
     pub(super) feed: Option<Feed>,
     pub(super) background: Vec<BackgroundTask>,
+    pub(super) redis: Option<RedisOptions>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
@@ -184,6 +186,20 @@ impl App {
     {
         self.background
             .push(Arc::new(move |shard| Box::pin(task(shard))));
+        self
+    }
+
+    /// Gives the app a Redis, which handlers reach with
+    /// [`Ctx::redis`](super::Ctx::redis): one connection on every shard. The
+    /// server starts and works without it, and connects when it can. Options
+    /// without a URL are no Redis.
+    #[must_use]
+    pub fn redis(mut self, options: RedisOptions) -> Self {
+        match &self.redis {
+            Some(_) => self.faults.push(AppError::RedisTwice),
+            None if options.url.is_empty() => {}
+            None => self.redis = Some(options),
+        }
         self
     }
 
@@ -389,6 +405,10 @@ impl App {
         self.caches.extend(inner.caches);
         self.feed = self.feed.take().or(inner.feed);
         self.background.extend(inner.background);
+        if self.redis.is_some() && inner.redis.is_some() {
+            self.faults.push(AppError::RedisTwice);
+        }
+        self.redis = self.redis.take().or(inner.redis);
         self.faults.extend(inner.faults);
     }
 }

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::app::{self, App, BackgroundTask, ShardContext, ShardInfo};
+use crate::bridge::Bridge;
 use crate::caches::{CachePlan, Caches, Inherited};
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
@@ -36,6 +37,7 @@ use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::{ShardMetrics, ShardSnapshot};
+use crate::redis::{Redis, RedisPlan};
 use crate::{Error, http1};
 
 pub(crate) use entrance::AdminStart;
@@ -63,6 +65,8 @@ pub(crate) struct ShardStart {
     pub(crate) log: Option<ShardLog>,
     pub(crate) errors: ErrorLog,
     pub(crate) caches: CachePlan,
+    pub(crate) redis: Option<Arc<RedisPlan>>,
+    pub(crate) bridge: Bridge,
     /// The numbers of a predecessor that died.
     pub(crate) inherited: Option<Box<ShardSnapshot>>,
 }
@@ -110,6 +114,8 @@ impl Shard {
         let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
+        let died = start.inherited.as_deref();
+        let redis = Redis::start(start.redis, start.info.index, died).await;
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
@@ -143,6 +149,8 @@ impl Shard {
             app,
             states,
             caches,
+            redis,
+            bridge: start.bridge,
             clock: ShardClock::new(),
             metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
@@ -195,6 +203,14 @@ impl Shard {
     pub(crate) async fn serve_peers(self: Rc<Self>) {
         let patience = Duration::from_millis(self.drain_timeout_ms + DRAIN_OVERDUE_MS);
         let _ = engine::timeout(patience, self.obey_until(Order::End)).await;
+        self.leave_redis().await;
+    }
+
+    /// Ends the connection to Redis, if there is one.
+    pub(crate) async fn leave_redis(&self) {
+        if let Some(redis) = &self.context.redis {
+            redis.close().await;
+        }
     }
 
     /// Answers what is asked from outside of the shard, until it is this.
