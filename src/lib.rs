@@ -10,7 +10,7 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches
+//! floor 3  resources  store  mesh  caches  limiter
 //! floor 2  machine    topology  engine  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff coherence cache rate_limit
@@ -180,6 +180,7 @@ pub mod topology;
 // Public for `benches/micro.rs`, which measures the lanes; not part of the API.
 #[doc(hidden)]
 pub(crate) mod caches;
+pub mod limiter;
 pub mod mesh;
 pub mod store;
 

@@ -1,7 +1,9 @@
 //! What leaves a shard, and how the shards' parts become one whole.
 
 use super::caches::add_caches;
-use super::{CacheSnapshot, Counters, MeshCounters, RouteName, ShardIdentity, Tally};
+use super::{
+    CacheSnapshot, Counters, LimiterSnapshot, MeshCounters, RouteName, ShardIdentity, Tally,
+};
 
 /// Everything one shard has counted, at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +18,8 @@ pub struct ShardSnapshot {
     pub caches: Vec<CacheSnapshot>,
     /// Its messages to other shards and from them.
     pub mesh: MeshCounters,
+    /// Its share of the rate limits.
+    pub limits: LimiterSnapshot,
 }
 
 /// The requests of one route.
@@ -40,6 +44,8 @@ pub struct ProcessSnapshot {
     pub shards: Vec<ShardTotals>,
     /// The shards' shares of every cache added up.
     pub caches: Vec<CacheSnapshot>,
+    /// The shards' shares of the rate limits added up.
+    pub limits: LimiterSnapshot,
     /// Shards that did not answer in time; nothing of them is in the sums.
     pub missing_shards: Vec<usize>,
     /// What the kernel knows of the process.
@@ -107,6 +113,7 @@ impl ProcessSnapshot {
             routes: Vec::new(),
             shards: Vec::new(),
             caches: Vec::new(),
+            limits: LimiterSnapshot::default(),
             missing_shards: Vec::new(),
             process,
         }
@@ -130,6 +137,7 @@ impl ProcessSnapshot {
         self.total.add(&total);
         self.counters.add(&shard.counters);
         add_caches(&mut self.caches, &shard.caches);
+        self.limits.add(&shard.limits);
         let index = shard.identity.shard;
         let place = self
             .shards

@@ -32,6 +32,7 @@ use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
+use crate::limiter::{Desk, Limiter, LimiterPlan};
 use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
@@ -65,6 +66,7 @@ pub(crate) struct ShardStart {
     pub(crate) log: Option<ShardLog>,
     pub(crate) errors: ErrorLog,
     pub(crate) caches: CachePlan,
+    pub(crate) limiter: LimiterPlan,
     /// The numbers of a predecessor that died.
     pub(crate) inherited: Option<Box<ShardSnapshot>>,
 }
@@ -119,29 +121,34 @@ impl Shard {
             Some(died) => ShardMetrics::resume(names, died),
             None => ShardMetrics::new(names),
         };
-        let inherited = start.inherited.map(|died| Inherited {
-            caches: died.caches,
-            mesh: died.mesh,
-        });
+        let died = start
+            .inherited
+            .map(|died| (died.caches, died.mesh, died.limits));
+        let (caches, mesh, limits) = died.unwrap_or_default();
+        let inherited = Inherited { caches, mesh };
         let ShardInfo {
             index,
             count,
             restarts,
             ..
         } = start.info;
+        let desk = Desk::new(start.limiter.options.keys_max);
         // Last: from here on other shards count on this one.
         let caches = Caches::attach(
             start.caches,
             index,
             count,
             restarts,
-            inherited.unwrap_or_default(),
+            inherited,
+            desk.clone(),
         );
         caches.look_when_woken();
+        let limiter = Limiter::new(start.limiter, (index, count), desk, caches.clone(), limits);
         let context = ShardContext {
             app,
             states,
             caches,
+            limiter,
             clock: ShardClock::new(),
             metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
