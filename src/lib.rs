@@ -10,8 +10,8 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches  limiter
-//! floor 2  machine    topology  engine  log_sink  error_log  process_stats
+//! floor 3  resources  store  mesh  caches  limiter  redis
+//! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff coherence cache rate_limit
 //! floor 0  ground     error limits clock ids
@@ -171,6 +171,7 @@ pub mod router;
 pub mod semantics;
 pub mod static_path;
 
+pub mod bridge;
 pub mod engine;
 pub(crate) mod error_log;
 pub mod log_sink;
@@ -182,6 +183,7 @@ pub mod topology;
 pub(crate) mod caches;
 pub mod limiter;
 pub mod mesh;
+pub mod redis;
 pub mod store;
 
 pub mod app;
@@ -193,9 +195,10 @@ pub mod config;
 pub mod server;
 
 pub use app::{
-    App, AppError, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody, Response,
-    Route, ShardInfo,
+    App, AppError, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RateLimit, RateLimitKey,
+    RateRules, RequestBody, Response, Route, ShardInfo,
 };
+pub use bridge::Bridge;
 pub use caches::{Cache, Cached, Found, Lookup};
 pub use error::Error;
 pub use server::{Server, ServerHandle};

@@ -9,6 +9,7 @@
 
 mod desk;
 mod refusals;
+mod shared;
 mod stats;
 
 pub(crate) use desk::{Desk, LimitMessage};
@@ -25,8 +26,10 @@ use crate::engine;
 use crate::limits::{LIMITER_ANSWER_MS, LIMITER_KEYS_MAX, LIMITER_SWEEP_KEYS};
 use crate::metrics::LimiterSnapshot;
 use crate::rate_limit::{KeyHash, Quota, Verdict};
+use crate::redis::Redis;
 
 use refusals::Refusals;
+use shared::SharedLimiter;
 use stats::Counts;
 
 /// What is limited by and where, for all rules of a server.
@@ -38,6 +41,9 @@ pub struct LimiterOptions {
     /// IPv6 addresses with the same first bits are one client, 1 to 128. A
     /// subscriber has a /64 at least, and may use any address in it.
     pub ipv6_prefix_bits: u8,
+    /// Count in the app's Redis, where there is one, for all nodes together;
+    /// each process for itself while it does not answer.
+    pub redis: bool,
 }
 
 impl Default for LimiterOptions {
@@ -45,6 +51,7 @@ impl Default for LimiterOptions {
         Self {
             keys_max: LIMITER_KEYS_MAX,
             ipv6_prefix_bits: 64,
+            redis: true,
         }
     }
 }
@@ -90,6 +97,7 @@ pub(crate) struct Limiter {
     plan: LimiterPlan,
     desk: Rc<Desk>,
     caches: Rc<Caches>,
+    shared: Option<SharedLimiter>,
     refusals: RefCell<Refusals>,
     counts: RefCell<Counts>,
 }
@@ -102,9 +110,12 @@ impl Limiter {
         (me, shards): (usize, usize),
         desk: Rc<Desk>,
         caches: Rc<Caches>,
+        redis: Option<Redis>,
         inherited: LimiterSnapshot,
     ) -> Self {
+        let redis = redis.filter(|_| plan.options.redis);
         Self {
+            shared: redis.map(SharedLimiter::new),
             me,
             shards,
             plan,
@@ -123,16 +134,32 @@ impl Limiter {
     pub(crate) async fn check(&self, rule: &LimiterRule, key: &[u8]) -> Verdict {
         let hash = self.hash(rule, key);
         let now_ns = self.now_ns();
-        let home = self.home_of(hash);
-        let verdict = if home == self.me {
-            Some(self.desk.judge(hash, &rule.quota, now_ns))
-        } else if let Some(refused) = self.refusals.borrow().find(hash, now_ns) {
-            Some(refused)
-        } else {
-            self.ask(home, hash, &rule.quota).await
+        let refused = self.refusals.borrow().find(hash, now_ns);
+        let verdict = match refused {
+            Some(refused) => Some(refused),
+            None => self.judge(rule, key, hash, now_ns).await,
         };
         self.counts.borrow_mut().count(&rule.name, verdict.as_ref());
         verdict.unwrap_or_else(|| Verdict::unjudged(&rule.quota))
+    }
+
+    async fn judge(
+        &self,
+        rule: &LimiterRule,
+        key: &[u8],
+        hash: KeyHash,
+        now_ns: u64,
+    ) -> Option<Verdict> {
+        if let Some(shared) = &self.shared {
+            match shared.check(rule, key).await {
+                Ok(verdict) => return Some(self.remember(hash, verdict)),
+                Err(_) => self.counts.borrow_mut().of(&rule.name).fallbacks += 1,
+            }
+        }
+        match self.home_of(hash) {
+            home if home == self.me => Some(self.desk.judge(hash, &rule.quota, now_ns)),
+            home => self.ask(home, hash, &rule.quota).await,
+        }
     }
 
     /// The verdict of another shard; `None` when it has none in time.
@@ -144,11 +171,16 @@ impl Limiter {
         }
         let patience = Duration::from_millis(LIMITER_ANSWER_MS);
         let verdict = engine::timeout(patience, wait).await.ok()??;
+        Some(self.remember(key, verdict))
+    }
+
+    /// Until a refusal ends nobody need be asked again.
+    fn remember(&self, key: KeyHash, verdict: Verdict) -> Verdict {
         if !verdict.is_allowed {
             let now_ns = self.now_ns();
             self.refusals.borrow_mut().keep(key, &verdict, now_ns);
         }
-        Some(verdict)
+        verdict
     }
 
     /// Forgets keys whose quota is whole. Once a second or so.
