@@ -14,7 +14,9 @@ mod caches;
 mod counters;
 mod exposition;
 mod exposition_caches;
+mod exposition_redis;
 mod json;
+mod json_redis;
 mod latency;
 mod limiter;
 mod redis;
@@ -28,8 +30,9 @@ pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
 };
+pub use json_redis::{BridgeView, RedisView};
 pub use latency::Latency;
-pub use limiter::{LimiterSnapshot, RuleCounters, RuleSnapshot};
+pub use limiter::{LimiterSnapshot, RateLimitsView, RuleCounters, RuleSnapshot};
 pub use redis::{BridgeCounters, RedisCounters};
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};
