@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::builder::App;
 use super::compiled::{CompiledApp, Entry, RouteEntry};
 use super::states::States;
-use super::{AppError, BackgroundTask, Door, Middleware, ShardInfo};
+use super::{AppError, BackgroundTask, Door, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
@@ -40,15 +40,21 @@ impl App {
             middleware: self
                 .middleware_of(route.door)
                 .iter()
-                .chain(&route.middleware)
                 .cloned()
+                .chain(self.rules_before(route))
+                .chain(route.middleware.iter().cloned())
                 .collect(),
             body_bytes_max: route.body_bytes_max,
         });
         Ok(CompiledApp {
             public: Entry {
                 router: self.router_of(Door::Public)?,
-                middleware: self.middleware.iter().cloned().collect(),
+                middleware: self
+                    .middleware
+                    .iter()
+                    .cloned()
+                    .chain(self.rate_rules.middleware_for(None, None))
+                    .collect(),
                 fallback: self.fallback.clone(),
             },
             admin: Entry {
@@ -58,6 +64,18 @@ impl App {
             },
             routes: routes.collect(),
         })
+    }
+
+    /// The rate limits that requests of this route may meet; nothing stands
+    /// before a route that no rule fits.
+    fn rules_before(&self, route: &Route) -> Option<Arc<dyn Middleware>> {
+        match route.door {
+            Door::Public => {
+                let (method, pattern) = (&route.method, route.pattern.as_str());
+                self.rate_rules.middleware_for(Some(method), Some(pattern))
+            }
+            Door::Admin => None,
+        }
     }
 
     /// The routes of one door, by their index among all.

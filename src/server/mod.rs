@@ -33,6 +33,7 @@ use crate::caches::CachePlan;
 use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::error_log::ErrorLog;
 use crate::ids::{boot_id, random_seed};
+use crate::limiter::LimiterPlan;
 use crate::log_sink::{AccessLogSink, LogTarget};
 use crate::mesh::{Fabric, Mesh, lane_messages_for};
 use crate::redis::RedisPlan;
@@ -171,13 +172,12 @@ impl Server {
             RequestIdMode::Off => false,
         };
         let started = Instant::now();
-        let caches = self.app.caches().into();
-        let feed = self.app.change_feed().cloned();
-        let lane_messages = match self.options.lane_messages {
-            Some(messages) => messages.max(1),
-            None => lane_messages_for(count),
+        let caches = cache_plan(&self.app, &self.options, &mesh, started);
+        let limiter = LimiterPlan {
+            options: self.options.rate_limit.clone(),
+            seed: random_seed(),
+            origin: started,
         };
-        let doubt_ms = self.options.cache_doubt_ms;
         let plan = ShardPlan {
             app: Arc::new(self.app),
             options: self.options,
@@ -185,15 +185,8 @@ impl Server {
             request_id_always: always,
             boot_id: boot_id(),
             server_started: started,
-            caches: CachePlan {
-                options: caches,
-                fabric: Fabric::new(count, lane_messages),
-                mesh: mesh.clone(),
-                hasher: KeyHasher::new(random_seed()),
-                doubt_ms,
-                feed,
-                origin: started,
-            },
+            caches,
+            limiter,
             mesh,
             pool,
             pin: self.pin,
@@ -213,6 +206,23 @@ impl Server {
     pub fn run(self) -> Result<ExitReport, StartError> {
         let signals = ShutdownSignals::install().map_err(StartError::Thread)?;
         Ok(signals.run(self.start()?))
+    }
+}
+
+fn cache_plan(app: &App, options: &ServerOptions, mesh: &Arc<Mesh>, origin: Instant) -> CachePlan {
+    let shards = mesh.shards();
+    let lane_messages = match options.lane_messages {
+        Some(messages) => messages.max(1),
+        None => lane_messages_for(shards),
+    };
+    CachePlan {
+        options: app.caches().into(),
+        fabric: Fabric::new(shards, lane_messages),
+        mesh: mesh.clone(),
+        hasher: KeyHasher::new(random_seed()),
+        doubt_ms: options.cache_doubt_ms,
+        feed: app.change_feed().cloned(),
+        origin,
     }
 }
 

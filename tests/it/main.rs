@@ -24,6 +24,8 @@ mod panics;
 mod pipelining;
 mod posts;
 mod prepared;
+mod proxies;
+mod rate_limit;
 mod redis;
 mod routing;
 mod shard_death;
