@@ -122,14 +122,29 @@ impl Postgres {
         }
     }
 
+    /// [`psql`](Self::psql) in another database of the server.
+    ///
+    /// # Panics
+    /// When psql says no.
+    pub fn psql_in(&self, database: &str, sql: &str) -> String {
+        match self.run_psql(database, sql) {
+            Ok(output) => output,
+            Err(refusal) => panic!("{sql}: {refusal}"),
+        }
+    }
+
     /// [`psql`](Self::psql), or what it complained of.
     ///
     /// # Errors
     /// psql's standard error.
     pub fn try_psql(&self, sql: &str) -> Result<String, String> {
+        self.run_psql("corelane", sql)
+    }
+
+    fn run_psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new(binary("psql"))
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER])
-            .args(["-d", "corelane", "-p", &self.port.to_string()])
+            .args(["-d", database, "-p", &self.port.to_string()])
             .arg("-h")
             .arg(self.folder.path())
             .args(["-c", sql])
