@@ -4,8 +4,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use tokio_postgres::{Client, Error, Row, Statement};
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::queries::{Columns, Query, SESSION};
 use crate::limits::STORE_STATEMENTS_MAX;
@@ -78,7 +78,11 @@ impl Connection {
         query: Query,
         columns: Columns,
     ) -> Result<(Statement, Columns), Error> {
-        let mut columns = if query.has_columns() { columns } else { Columns::ALL };
+        let mut columns = if query.has_columns() {
+            columns
+        } else {
+            Columns::ALL
+        };
         if let Some(known) = self.known(query, columns) {
             return Ok((known, columns));
         }

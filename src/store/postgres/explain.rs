@@ -41,8 +41,15 @@ async fn big_tables(connection: &Connection) -> Result<Vec<String>, StoreError> 
     let sql = "SELECT relname::text FROM pg_class
         WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
         AND greatest(reltuples, pg_relation_size(oid) / 256) > $1::bigint";
-    let rows = connection.client().query(sql, &[&STORE_SCAN_ROWS_MAX]).await;
-    Ok(rows.map_err(read_error)?.iter().map(|row| row.get(0)).collect())
+    let rows = connection
+        .client()
+        .query(sql, &[&STORE_SCAN_ROWS_MAX])
+        .await;
+    Ok(rows
+        .map_err(read_error)?
+        .iter()
+        .map(|row| row.get(0))
+        .collect())
 }
 
 async fn report(
@@ -66,7 +73,11 @@ async fn report(
     };
     let mut sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
     if sql.chars().count() > SQL_SHOWN_CHARS_MAX {
-        sql = sql.chars().take(SQL_SHOWN_CHARS_MAX).chain("...".chars()).collect();
+        sql = sql
+            .chars()
+            .take(SQL_SHOWN_CHARS_MAX)
+            .chain("...".chars())
+            .collect();
     }
     Ok(PlanReport {
         name,
@@ -82,7 +93,9 @@ const SQL_SHOWN_CHARS_MAX: usize = 1_000;
 /// The plan the session keeps for a statement whatever its parameters.
 async fn plan_of(connection: &Connection, sql: &str) -> Result<Value, tokio_postgres::Error> {
     let client = connection.client();
-    client.batch_execute(&format!("PREPARE corelane_explain AS {sql}")).await?;
+    client
+        .batch_execute(&format!("PREPARE corelane_explain AS {sql}"))
+        .await?;
     let parameters = vec!["NULL"; parameters_of(sql)].join(", ");
     let call = if parameters.is_empty() {
         String::new()
@@ -103,7 +116,9 @@ async fn plan_of(connection: &Connection, sql: &str) -> Result<Value, tokio_post
 /// The highest `$n` of a text.
 fn parameters_of(sql: &str) -> usize {
     let numbers = sql.split('$').skip(1).map(|rest| {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         rest[..digits].parse().unwrap_or(0)
     });
     numbers.max().unwrap_or(0)

@@ -65,16 +65,19 @@ impl PostgresExport {
         // last id given.
         let users = take_batch(&mut streaming.rows).await;
         let users = users.map_err(super::fault::read_error)?;
-        let Some(last) = users.last() else {
+        if users.len() == STORE_EXPORT_BATCH_ROWS {
+            self.stream = Some(streaming);
+        } else {
             self.is_done = true;
             if let Some(done) = streaming.done.take() {
                 // The keeper is there as long as its shard is.
                 let _ = done.send(());
             }
+        }
+        let Some(last) = users.last() else {
             return Ok(None);
         };
         self.after_id = last.id;
-        self.stream = Some(streaming);
         Ok(Some(users))
     }
 }
@@ -83,11 +86,16 @@ impl PostgresExport {
 /// its reader likes.
 async fn begin(pool: &Pool, after_id: i64) -> Result<Streaming, StoreError> {
     let connection = pool.exclusive().await?;
-    connection.set_up().await.map_err(super::fault::read_error)?;
+    connection
+        .set_up()
+        .await
+        .map_err(super::fault::read_error)?;
     // From here on somebody else would find a transaction, or rows.
     connection.spoil();
     let begun = async {
-        let (statement, _) = connection.statement(Query::UsersAfter, Columns::ALL).await?;
+        let (statement, _) = connection
+            .statement(Query::UsersAfter, Columns::ALL)
+            .await?;
         connection.client().batch_execute(BEGIN).await?;
         connection.client().query_raw(&statement, [after_id]).await
     };
@@ -116,7 +124,8 @@ async fn keep(pool: Pool, connection: Exclusive, is_done: oneshot::Receiver<()>)
     pool.cancel(connection.client().cancel_token()).await;
 }
 
-/// Up to a batch of rows; none at the end.
+/// A batch of rows, fewer at the end; the stream is not to be asked again
+/// then.
 async fn take_batch(rows: &mut Pin<Box<RowStream>>) -> Result<Vec<User>, Error> {
     let mut users = Vec::with_capacity(STORE_EXPORT_BATCH_ROWS);
     while users.len() < STORE_EXPORT_BATCH_ROWS {

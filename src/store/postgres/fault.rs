@@ -19,7 +19,9 @@ pub(super) fn error(intent: Intent, error: Error) -> StoreError {
             Intent::Write => StoreError::OutcomeUnknown(why),
         };
     };
-    let is_email = db.constraint().is_some_and(|name| name.starts_with("users_email"));
+    let is_email = db
+        .constraint()
+        .is_some_and(|name| name.starts_with("users_email"));
     if *db.code() == SqlState::UNIQUE_VIOLATION && is_email {
         return StoreError::DuplicateEmail;
     }

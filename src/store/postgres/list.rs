@@ -107,7 +107,8 @@ impl<'a> Page<'a> {
                     return Ok(rows);
                 }
                 let merge = either(Query::MergeUp, Query::MergeDown);
-                self.read(merge, &[&start, &wanted, &offset, &min_age]).await
+                self.read(merge, &[&start, &wanted, &offset, &min_age])
+                    .await
             }
             Some(name) => {
                 let looking = either(Query::LookNameUp, Query::LookNameDown);

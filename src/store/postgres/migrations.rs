@@ -144,7 +144,10 @@ impl Work<'_> {
         }
         let client = self.connection.client();
         let sql = "SELECT version, checksum FROM schema_migrations ORDER BY version";
-        let rows = client.query(sql, &[]).await.map_err(|error| self.failure(error))?;
+        let rows = client
+            .query(sql, &[])
+            .await
+            .map_err(|error| self.failure(error))?;
         let known = self.migrations.last().map_or(0, |last| last.version);
         let found = rows.last().map_or(0, |row| row.get::<_, i64>(0));
         if found > known {
@@ -222,10 +225,14 @@ impl Work<'_> {
 
     fn extension(&self, name: &str, lacks: &str) -> Failure {
         let cure = match lacks {
-            "files" => "install PostgreSQL's contrib modules on the server (Debian has them in \
-                        postgresql-NN, others in postgresql-contrib)",
-            _ => "let a superuser run CREATE EXTENSION cube; CREATE EXTENSION earthdistance; in it \
-                  once",
+            "files" => {
+                "install PostgreSQL's contrib modules on the server (Debian has them in \
+                        postgresql-NN, others in postgresql-contrib)"
+            }
+            _ => {
+                "let a superuser run CREATE EXTENSION cube; CREATE EXTENSION earthdistance; in it \
+                  once"
+            }
         };
         Failure::Open(OpenError::Extension {
             place: self.place.to_owned(),

@@ -84,7 +84,13 @@ impl Pool {
     }
 
     async fn dial(&self) -> Result<engine::ClientStream, StoreError> {
-        let port = self.inner.config.get_ports().first().copied().unwrap_or(5432);
+        let port = self
+            .inner
+            .config
+            .get_ports()
+            .first()
+            .copied()
+            .unwrap_or(5432);
         let target = match self.inner.config.get_hosts().first() {
             Some(tokio_postgres::config::Host::Tcp(host)) => Target::Tcp {
                 host: host.clone(),

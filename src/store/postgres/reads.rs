@@ -56,7 +56,9 @@ pub(super) async fn posts(pool: &Pool, query: &PostQuery) -> Result<PostPage, St
                     } else {
                         Query::Posts
                     };
-                    connection.query(statement, &[&after, &wanted, &offset]).await?
+                    connection
+                        .query(statement, &[&after, &wanted, &offset])
+                        .await?
                 }
                 (Some(author), populate) => {
                     let statement = if populate {
@@ -65,7 +67,9 @@ pub(super) async fn posts(pool: &Pool, query: &PostQuery) -> Result<PostPage, St
                         Query::PostsOfAuthor
                     };
                     let params = [&after, &wanted, &offset, &author];
-                    connection.query(statement, &params.map(|param| param as _)).await?
+                    connection
+                        .query(statement, &params.map(|param| param as _))
+                        .await?
                 }
             };
             rows.iter()

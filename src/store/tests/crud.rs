@@ -33,10 +33,7 @@ fn a_write_that_was_answered_is_read_by_every_shard(kind: Kind) {
         assert_eq!(made.updated_at_ms, made.created_at_ms);
         assert_eq!(other.user(1).await.unwrap(), Some(made.clone()));
 
-        let replaced = store
-            .replace_user(1, person(2), ALWAYS)
-            .await
-            .unwrap();
+        let replaced = store.replace_user(1, person(2), ALWAYS).await.unwrap();
         assert_eq!(
             (replaced.version, replaced.created_at_ms),
             (2, made.created_at_ms)
@@ -66,10 +63,7 @@ fn a_write_that_was_answered_is_read_by_every_shard(kind: Kind) {
         assert_eq!(other.user(1).await.unwrap(), Some(patched.clone()));
 
         let empty = UserPatch::default();
-        assert_eq!(
-            store.update_user(1, empty, ALWAYS).await.unwrap(),
-            patched
-        );
+        assert_eq!(store.update_user(1, empty, ALWAYS).await.unwrap(), patched);
 
         store.delete_user(1, ALWAYS).await.unwrap();
         assert_eq!(other.user(1).await.unwrap(), None);
@@ -88,10 +82,7 @@ fn a_clock_set_back_does_not_make_a_row_look_older(kind: Kind) {
     fixture.on_shard(async |store| {
         store.create_user(person(1)).await.unwrap();
         fixture.sql(&format!("UPDATE users SET updated_at_ms = {later}"));
-        let user = store
-            .replace_user(1, person(2), ALWAYS)
-            .await
-            .unwrap();
+        let user = store.replace_user(1, person(2), ALWAYS).await.unwrap();
         assert_eq!(user.updated_at_ms, later);
     });
 }
@@ -285,13 +276,7 @@ fn an_export_gives_everybody_once_and_survives_writes_in_between(kind: Kind) {
         assert_eq!(ids, expected);
         assert!(store.users_by_ids(&ids).await.unwrap()[0].is_none());
         assert_eq!(
-            store
-                .export_users()
-                .next_batch()
-                .await
-                .unwrap()
-                .unwrap()[0]
-                .id,
+            store.export_users().next_batch().await.unwrap().unwrap()[0].id,
             2
         );
     });

@@ -93,11 +93,7 @@ impl Fixture {
     }
 
     /// [`on_shard`](Self::on_shard) on that engine.
-    pub(super) fn on_engine<T>(
-        &self,
-        kind: EngineKind,
-        work: impl AsyncFnOnce(&Store) -> T,
-    ) -> T {
+    pub(super) fn on_engine<T>(&self, kind: EngineKind, work: impl AsyncFnOnce(&Store) -> T) -> T {
         let options = EngineOptions {
             kind,
             ring_entries: 256,

@@ -98,10 +98,7 @@ fn deleting_everybody_does_not_make_a_first_start(kind: Kind) {
     let fixture = kind.fixture();
     fixture.on_shard(async |store| {
         store.create_user(person(1)).await.unwrap();
-        store
-            .delete_user(1, Default::default())
-            .await
-            .unwrap();
+        store.delete_user(1, Default::default()).await.unwrap();
     });
     assert!(!fixture.database.is_empty().unwrap());
     let only_posts = SeedPlan {
