@@ -2,10 +2,11 @@
 //! walks an index range in list order up to a limit is fine, what visits a
 //! whole big table or sorts it is not.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::Value;
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{Error, SimpleQueryMessage};
 
 use super::connection::Connection;
 use super::fault::read_error;
@@ -21,40 +22,70 @@ use crate::store::{PlanReport, StoreError, UserField};
 pub(super) async fn explain(connection: &Connection) -> Result<Vec<PlanReport>, StoreError> {
     // Says what is wrong with the database once, not once per statement.
     connection.set_up().await.map_err(read_error)?;
-    let big = big_tables(connection).await?;
+    let schema = Schema::read(connection).await.map_err(read_error)?;
     let mut reports = Vec::new();
     for query in Query::ALL.iter().copied() {
         let name = format!("{query:?}");
-        reports.push(report(connection, &big, name.clone(), query, Columns::ALL).await?);
+        reports.push(report(connection, &schema, name.clone(), query, Columns::ALL).await?);
         if query.has_columns() {
             let id = Columns::of(&[UserField::Id, UserField::Name, UserField::Age]);
             let name = format!("{name} (id, name, age)");
-            reports.push(report(connection, &big, name, query, id).await?);
+            reports.push(report(connection, &schema, name, query, id).await?);
         }
     }
     Ok(reports)
 }
 
-/// Tables too big to be read from end to end.
-async fn big_tables(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    // A table that was never analysed has no count: its size tells.
-    let sql = "SELECT relname::text FROM pg_class
-        WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
-        AND greatest(reltuples, pg_relation_size(oid) / 256) > $1::bigint";
-    let rows = connection
-        .client()
-        .query(sql, &[&STORE_SCAN_ROWS_MAX])
-        .await;
-    Ok(rows
-        .map_err(read_error)?
-        .iter()
-        .map(|row| row.get(0))
-        .collect())
+/// What the database says of its tables and indexes.
+struct Schema {
+    /// Tables too big to be read from end to end.
+    big: Vec<String>,
+    /// Indexes that can be used, and their tables.
+    indexes: HashMap<String, String>,
+}
+
+impl Schema {
+    async fn read(connection: &Connection) -> Result<Self, Error> {
+        let client = connection.client();
+        // A table that was never analysed has no count: its size tells.
+        let sql = "SELECT relname::text FROM pg_class
+            WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+            AND greatest(reltuples, pg_relation_size(oid) / 256) > $1::bigint";
+        let big = client.query(sql, &[&STORE_SCAN_ROWS_MAX]).await?;
+        let sql = "SELECT i.relname::text, t.relname::text
+            FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+            JOIN pg_class t ON t.oid = x.indrelid
+            WHERE i.relnamespace = current_schema()::regnamespace AND x.indisvalid";
+        let indexes = client.query(sql, &[]).await?;
+        Ok(Self {
+            big: big.iter().map(|row| row.get(0)).collect(),
+            indexes: indexes.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        })
+    }
+
+    fn is_big(&self, table: &str) -> bool {
+        self.big.iter().any(|big| big == table)
+    }
+
+    /// What it means that a plan does not use an index: a problem, or only a
+    /// note where the table is so small that another is as good.
+    fn judge_missing(&self, names: &str) -> Result<String, String> {
+        let tables = names.split('|').map(|name| self.indexes.get(name));
+        let Some(tables) = tables.collect::<Option<Vec<_>>>() else {
+            return Err(format!("there is no index {names}"));
+        };
+        if tables.iter().any(|table| self.is_big(table)) {
+            return Err(format!("does not use the index {names}"));
+        }
+        Ok(format!(
+            "note: does not use the index {names} while the table is small"
+        ))
+    }
 }
 
 async fn report(
     connection: &Connection,
-    big: &[String],
+    schema: &Schema,
     name: String,
     query: Query,
     columns: Columns,
@@ -62,7 +93,7 @@ async fn report(
     let sql = query.sql(columns);
     let (plan, problem) = match plan_of(connection, &sql).await {
         Ok(plan) => {
-            let mut judgement = Judgement::new(big, query.indexes());
+            let mut judgement = Judgement::new(schema, query.indexes());
             judgement.visit(&plan, 0, query == Query::UsersAfter);
             judgement.finish()
         }
@@ -91,7 +122,7 @@ async fn report(
 const SQL_SHOWN_CHARS_MAX: usize = 1_000;
 
 /// The plan the session keeps for a statement whatever its parameters.
-async fn plan_of(connection: &Connection, sql: &str) -> Result<Value, tokio_postgres::Error> {
+async fn plan_of(connection: &Connection, sql: &str) -> Result<Value, Error> {
     let client = connection.client();
     client
         .batch_execute(&format!("PREPARE corelane_explain AS {sql}"))
@@ -126,16 +157,16 @@ fn parameters_of(sql: &str) -> usize {
 
 /// What is found on the way through a plan.
 struct Judgement<'a> {
-    big: &'a [String],
+    schema: &'a Schema,
     missing: Vec<&'a str>,
     lines: Vec<String>,
     problem: Option<String>,
 }
 
 impl<'a> Judgement<'a> {
-    fn new(big: &'a [String], indexes: &[&'a str]) -> Self {
+    fn new(schema: &'a Schema, indexes: &[&'a str]) -> Self {
         Self {
-            big,
+            schema,
             missing: indexes.to_vec(),
             lines: Vec::new(),
             problem: None,
@@ -146,7 +177,8 @@ impl<'a> Judgement<'a> {
     fn visit(&mut self, node: &Value, depth: usize, is_bounded: bool) {
         let text = |key: &str| node[key].as_str().unwrap_or_default();
         let (kind, index, table) = (text("Node Type"), text("Index Name"), text("Relation Name"));
-        self.missing.retain(|missing| *missing != index);
+        self.missing
+            .retain(|missing| missing.split('|').all(|either| either != index));
         let mut line = format!("{:depth$}{kind}", "");
         for (word, what) in [(" using ", index), (" on ", table)] {
             if !what.is_empty() {
@@ -159,7 +191,7 @@ impl<'a> Judgement<'a> {
             }
         }
         let searches = node["Index Cond"].is_string();
-        let is_big = self.big.iter().any(|big| big == table);
+        let is_big = self.schema.is_big(table);
         match kind {
             "Seq Scan" | "Bitmap Heap Scan" if is_big => self.complain(&line),
             "Seq Scan" => line.push_str("; note: the table is small"),
@@ -194,9 +226,15 @@ impl<'a> Judgement<'a> {
         if self.lines.len() >= PLAN_LINES_MAX {
             self.lines.push("...".to_owned());
         }
-        let missing = self.missing.first();
-        let missing = missing.map(|index| format!("does not use the index {index}"));
-        (self.lines, self.problem.or(missing))
+        for missing in std::mem::take(&mut self.missing) {
+            match self.schema.judge_missing(missing) {
+                Ok(note) => self.lines.push(note),
+                Err(problem) => {
+                    self.problem.get_or_insert(problem);
+                }
+            }
+        }
+        (self.lines, self.problem)
     }
 }
 

@@ -11,7 +11,6 @@ use super::Failure;
 use super::connection::Connection;
 use super::fault::read_error;
 use crate::clock::unix_ms;
-use crate::limits::STORE_MIGRATION_LOCK_WAIT_MS;
 use crate::store::OpenError;
 
 /// One step.
@@ -41,7 +40,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
 ];
 
-/// Applies the steps the database lacks.
+/// Applies the steps the database lacks; waits for another node's at most
+/// `lock_wait_ms`.
 ///
 /// # Errors
 /// The database is a newer corelane's, another build's or another program's,
@@ -50,11 +50,13 @@ pub(super) async fn migrate(
     connection: &Connection,
     place: &str,
     migrations: &[Migration],
+    lock_wait_ms: u64,
 ) -> Result<(), Failure> {
     let work = Work {
         connection,
         place,
         migrations,
+        lock_wait_ms,
     };
     work.check_server().await?;
     // A role that may not change the schema can serve one that is complete,
@@ -82,6 +84,7 @@ struct Work<'a> {
     connection: &'a Connection,
     place: &'a str,
     migrations: &'a [Migration],
+    lock_wait_ms: u64,
 }
 
 impl Work<'_> {
@@ -173,13 +176,14 @@ impl Work<'_> {
     /// Waits until nobody else migrates.
     async fn lock(&self) -> Result<(), Failure> {
         let sql = format!(
-            "SET lock_timeout = {STORE_MIGRATION_LOCK_WAIT_MS}; SELECT pg_advisory_lock({LOCK_KEY})"
+            "SET lock_timeout = {}; SELECT pg_advisory_lock({LOCK_KEY})",
+            self.lock_wait_ms
         );
         let locked = self.connection.client().batch_execute(&sql).await;
         locked.map_err(|error| match error.code() {
             Some(&SqlState::LOCK_NOT_AVAILABLE) => OpenError::MigrationLock {
                 place: self.place.to_owned(),
-                waited_ms: STORE_MIGRATION_LOCK_WAIT_MS,
+                waited_ms: self.lock_wait_ms,
             }
             .into(),
             _ => self.failure(error),

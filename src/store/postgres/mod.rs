@@ -30,6 +30,8 @@ pub(super) use session::Session;
 use migrations::{MIGRATIONS, migrate};
 use pool::Pool;
 
+use crate::limits::STORE_MIGRATION_LOCK_WAIT_MS;
+
 use super::{OpenError, PlanReport, SeedPlan, SeedReport, StoreError, StoreOptions, StoreUrl};
 
 /// The process's side of a PostgreSQL database: what new connections need.
@@ -55,7 +57,13 @@ impl PostgresDatabase {
         let place = options.url.to_string();
         let migrated = blocking::run(async || {
             let connection = database.pool()?.exclusive().await?;
-            migrate(&connection, &place, MIGRATIONS).await
+            migrate(
+                &connection,
+                &place,
+                MIGRATIONS,
+                STORE_MIGRATION_LOCK_WAIT_MS,
+            )
+            .await
         });
         match migrated {
             Ok(()) => Ok(database),

@@ -44,7 +44,7 @@ macro_rules! catalogue {
                 match self { $(Self::$name => $sql,)* }
             }
 
-            /// Indexes its plan must use.
+            /// Indexes its plan must use; of `a|b` either.
             pub(super) fn indexes(self) -> &'static [&'static str] {
                 match self { $(Self::$name => &[$($index),*],)* }
             }
@@ -106,13 +106,13 @@ catalogue! {
                 ORDER BY id DESC LIMIT $2::bigint + $3::bigint)}
          ) merged ORDER BY id DESC LIMIT $2 OFFSET $3)) ORDER BY id DESC"
     /// `sort=id`, one name, merged from one index range per age.
-    MergeNameUp ["users_by_name_age", "users_pkey"]
+    MergeNameUp ["users_by_age_name|users_by_name_age", "users_pkey"]
         "SELECT {user} FROM users WHERE id = ANY(ARRAY(SELECT id FROM (
          {ages (SELECT id FROM users WHERE age = {age} AND $4::bigint <= {age} AND name = $5
                 AND id > $1 ORDER BY id LIMIT $2::bigint + $3::bigint)}
          ) merged ORDER BY id LIMIT $2 OFFSET $3)) ORDER BY id"
     /// `sort=-id`, one name, merged from one index range per age.
-    MergeNameDown ["users_by_name_age", "users_pkey"]
+    MergeNameDown ["users_by_age_name|users_by_name_age", "users_pkey"]
         "SELECT {user} FROM users WHERE id = ANY(ARRAY(SELECT id FROM (
          {ages (SELECT id FROM users WHERE age = {age} AND $4::bigint <= {age} AND name = $5
                 AND id < $1 ORDER BY id DESC LIMIT $2::bigint + $3::bigint)}

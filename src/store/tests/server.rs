@@ -103,8 +103,12 @@ impl TestDatabase {
 
     /// Runs SQL with psql, as the superuser; its output.
     pub(in crate::store) fn psql(&self, sql: &str) -> String {
-        let sql = sql.to_owned();
-        self.server.postgres.psql_in(&self.name, &sql)
+        self.server.postgres.psql_in(&self.name, sql)
+    }
+
+    /// Dumps it and restores that into another, as an operator would.
+    pub(in crate::store) fn dump_into(&self, other: &Self) {
+        self.server.postgres.dump_into(&self.name, &other.name);
     }
 }
 

@@ -141,6 +141,23 @@ impl Postgres {
         self.run_psql("corelane", sql)
     }
 
+    /// pg_dump of one database of the server, restored into another by psql.
+    ///
+    /// # Panics
+    /// When either says no.
+    pub fn dump_into(&self, from: &str, to: &str) {
+        let (folder, port) = (self.folder.path().display(), self.port);
+        let at = format!("-U {USER} -h {folder} -p {port}");
+        let (dump, psql) = (binary("pg_dump"), binary("psql"));
+        let file = self.folder.path().join(format!("{from}.sql"));
+        run(Command::new("sh").arg("-c").arg(format!(
+            "{} {at} {from} > {file} && {} {at} -X -q -v ON_ERROR_STOP=1 -d {to} -f {file}",
+            dump.display(),
+            psql.display(),
+            file = file.display(),
+        )));
+    }
+
     fn run_psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new(binary("psql"))
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER])
