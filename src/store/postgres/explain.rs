@@ -194,9 +194,10 @@ impl<'a> Judgement<'a> {
         let is_big = self.schema.is_big(table);
         match kind {
             "Seq Scan" | "Bitmap Heap Scan" if is_big => self.complain(&line),
-            "Seq Scan" => line.push_str("; note: the table is small"),
-            "Index Scan" | "Index Only Scan" if !searches && !is_bounded => {
-                self.complain(&line);
+            "Index Scan" | "Index Only Scan" if searches || is_bounded => {}
+            "Index Scan" | "Index Only Scan" if is_big => self.complain(&line),
+            "Seq Scan" | "Index Scan" | "Index Only Scan" => {
+                line.push_str("; note: the table is small");
             }
             "Sort" | "Incremental Sort" if !takes_few(node) => self.complain(&line),
             _ => {}

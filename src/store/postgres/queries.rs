@@ -214,7 +214,7 @@ catalogue! {
                  lat = CASE WHEN $7 THEN $5 ELSE u.lat END,
                  lon = CASE WHEN $7 THEN $6 ELSE u.lon END,
                  updated_at_ms = greatest($8, u.updated_at_ms), version = u.version + 1
-             FROM current c WHERE u.id = c.id
+             FROM current c WHERE u.id = $1 AND u.id = c.id
                  AND ($9::bigint[] IS NULL OR c.version = ANY($9))
                  AND ($10::bigint IS NULL OR c.updated_at_ms < $10)
              RETURNING u.*
@@ -227,7 +227,7 @@ catalogue! {
         "WITH current AS
          (SELECT id, version, updated_at_ms FROM users WHERE id = $1 FOR UPDATE),
          gone AS (
-             DELETE FROM users u USING current c WHERE u.id = c.id
+             DELETE FROM users u USING current c WHERE u.id = $1 AND u.id = c.id
                  AND ($2::bigint[] IS NULL OR c.version = ANY($2))
                  AND ($3::bigint IS NULL OR c.updated_at_ms < $3)
              RETURNING u.id
