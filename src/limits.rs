@@ -317,6 +317,15 @@ pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
 /// The same for a database without users. The demo data of a first start fit
 /// one, so a start that is interrupted leaves all of them or none.
 pub const STORE_SEED_FIRST_BATCH_ROWS: u64 = 200_000;
+/// Rows of one statement of PostgreSQL while seeding; over 1,000 the change
+/// feed says that everything has changed instead of naming each.
+pub const STORE_SEED_INSERT_ROWS: u64 = 2_000;
+/// How long a start waits for another node that applies migrations, or for a
+/// lock one of them needs, milliseconds.
+pub const STORE_MIGRATION_LOCK_WAIT_MS: u64 = 60_000;
+/// A PostgreSQL table with more rows must not be read from end to end by a
+/// request; `corelane explain` complains.
+pub const STORE_SCAN_ROWS_MAX: i64 = 10_000;
 
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_MEDIUM_BYTES);
 const _: () = assert!(READ_BUFFER_MEDIUM_BYTES < READ_BUFFER_LARGE_BYTES);

@@ -32,10 +32,10 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
 
 /// Looking at a store must not make one.
 fn refuse_what_is_not_there(config: &Config) -> Result<(), Failure> {
-    let StoreUrl::Sqlite { path } = &config.store.url;
-    if path.exists() {
-        return Ok(());
-    }
+    let path = match &config.store.url {
+        StoreUrl::Sqlite { path } if !path.exists() => path,
+        _ => return Ok(()),
+    };
     Err(Failure::runtime(
         format!("there is no database {}", path.display()),
         "make one with `corelane seed` or `corelane serve`, or name another with --data or --store",

@@ -36,11 +36,11 @@ pub(super) fn fill(config: &Config, database: &Database) -> Result<(), Failure> 
     let is_empty = database.is_empty().map_err(|error| {
         Failure::runtime(
             format!("the store cannot be read: {error}"),
-            "check its disk and permissions, or name another with --store sqlite:PATH",
+            "check that it can be reached and read, or name another with --store",
         )
     })?;
-    if is_empty {
-        let report = seed::fill(database, &SeedPlan::default())?;
+    // Asked again when it is filled: another process may be doing so.
+    if is_empty && let Some(report) = seed::fill_if_empty(database, &SeedPlan::default())? {
         eprintln!(
             "first start: added {} demo users and {} posts (--no-demo leaves a store empty)",
             report.users, report.posts

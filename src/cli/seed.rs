@@ -38,16 +38,29 @@ pub(super) fn run(args: &SeedArgs) -> Result<(), Failure> {
 }
 
 /// Fills a store; progress goes to stderr.
-pub(super) fn fill(database: &Database, plan: &SeedPlan) -> Result<SeedReport, Failure> {
+fn fill(database: &Database, plan: &SeedPlan) -> Result<SeedReport, Failure> {
     let mut progress = Progress::new(plan.users.saturating_add(plan.posts));
     let filled = database.seed(plan, &mut |done, _| progress.show(done));
     progress.finish();
-    filled.map_err(|error| {
-        Failure::runtime(
-            format!("the store could not be filled: {error}"),
-            cure_of(&error),
-        )
-    })
+    filled.map_err(|error| failure(&error))
+}
+
+/// [`fill`] for a store without users; `None` if it has some by now.
+pub(super) fn fill_if_empty(
+    database: &Database,
+    plan: &SeedPlan,
+) -> Result<Option<SeedReport>, Failure> {
+    let mut progress = Progress::new(plan.users.saturating_add(plan.posts));
+    let filled = database.seed_if_empty(plan, &mut |done, _| progress.show(done));
+    progress.finish();
+    filled.map_err(|error| failure(&error))
+}
+
+fn failure(error: &StoreError) -> Failure {
+    Failure::runtime(
+        format!("the store could not be filled: {error}"),
+        cure_of(error),
+    )
 }
 
 fn cure_of(error: &StoreError) -> &'static str {

@@ -107,8 +107,9 @@ impl Config {
                 *path = data_dir.join(rest);
             }
         };
-        let StoreUrl::Sqlite { path } = &mut self.store.url;
-        resolve(path);
+        if let StoreUrl::Sqlite { path } = &mut self.store.url {
+            resolve(path);
+        }
         resolve(&mut self.static_files.root);
         let policies = &mut self.api.cache_control;
         for (route, value) in route_defaults() {

@@ -6,12 +6,17 @@
 //! goes to the writer and is answered when it is durable; from then on every
 //! read on every shard sees it.
 
+mod columns;
 mod geo;
 mod model;
 mod open_error;
 mod options;
+mod postgres;
 mod seed;
 mod sqlite;
+
+#[cfg(test)]
+mod tests;
 
 pub use model::*;
 pub use open_error::OpenError;
@@ -31,6 +36,7 @@ pub struct Database {
 #[derive(Debug)]
 enum DatabaseBackend {
     Sqlite(Arc<sqlite::SqliteDatabase>),
+    Postgres(Arc<postgres::PostgresDatabase>),
 }
 
 /// What the writer has done since the start.
@@ -78,6 +84,9 @@ impl Database {
             StoreUrl::Sqlite { path } => {
                 DatabaseBackend::Sqlite(Arc::new(sqlite::SqliteDatabase::open(path, options)?))
             }
+            StoreUrl::Postgres(_) => {
+                DatabaseBackend::Postgres(Arc::new(postgres::PostgresDatabase::open(options)?))
+            }
         };
         Ok(Arc::new(Self { backend }))
     }
@@ -91,6 +100,9 @@ impl Database {
             DatabaseBackend::Sqlite(database) => {
                 StoreBackend::Sqlite(Rc::new(sqlite::Session::open(database)?))
             }
+            DatabaseBackend::Postgres(database) => {
+                StoreBackend::Postgres(Rc::new(postgres::Session::open(database)?))
+            }
         };
         Ok(Store { backend })
     }
@@ -103,6 +115,7 @@ impl Database {
     pub fn is_empty(&self) -> Result<bool, StoreError> {
         match &self.backend {
             DatabaseBackend::Sqlite(database) => database.is_empty(),
+            DatabaseBackend::Postgres(database) => database.is_empty(),
         }
     }
 
@@ -124,6 +137,27 @@ impl Database {
     ) -> Result<SeedReport, StoreError> {
         match &self.backend {
             DatabaseBackend::Sqlite(database) => database.seed(plan, progress),
+            DatabaseBackend::Postgres(database) => database.seed(plan, progress),
+        }
+    }
+
+    /// [`Self::seed`] unless a user was ever stored; then `None`. Of several
+    /// processes that start on one empty PostgreSQL database, one does it and
+    /// the others wait for that.
+    ///
+    /// # Errors
+    /// As [`Self::seed`].
+    pub fn seed_if_empty(
+        &self,
+        plan: &SeedPlan,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Option<SeedReport>, StoreError> {
+        match &self.backend {
+            DatabaseBackend::Sqlite(database) if database.is_empty()? => {
+                database.seed(plan, progress).map(Some)
+            }
+            DatabaseBackend::Sqlite(_) => Ok(None),
+            DatabaseBackend::Postgres(database) => database.seed_if_empty(plan, progress),
         }
     }
 
@@ -133,6 +167,7 @@ impl Database {
     pub fn close(&self) {
         match &self.backend {
             DatabaseBackend::Sqlite(database) => database.close(),
+            DatabaseBackend::Postgres(_) => {}
         }
     }
 
@@ -144,6 +179,7 @@ impl Database {
     pub fn explain(&self) -> Result<Vec<PlanReport>, StoreError> {
         match &self.backend {
             DatabaseBackend::Sqlite(database) => database.explain(),
+            DatabaseBackend::Postgres(database) => database.explain(),
         }
     }
 
@@ -151,6 +187,7 @@ impl Database {
     pub fn writer_stats(&self) -> WriterStats {
         match &self.backend {
             DatabaseBackend::Sqlite(database) => database.writer_stats(),
+            DatabaseBackend::Postgres(_) => WriterStats::default(),
         }
     }
 }
@@ -164,6 +201,7 @@ pub struct Store {
 #[derive(Debug, Clone)]
 enum StoreBackend {
     Sqlite(Rc<sqlite::Session>),
+    Postgres(Rc<postgres::Session>),
 }
 
 /// Reads fail with [`StoreError::Unavailable`] or [`StoreError::Failed`].
@@ -177,6 +215,7 @@ impl Store {
     pub async fn user(&self, id: i64) -> Result<Option<User>, StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.user(id),
+            StoreBackend::Postgres(session) => session.user(id).await,
         }
     }
 
@@ -191,6 +230,7 @@ impl Store {
     pub async fn users(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.users(query),
+            StoreBackend::Postgres(session) => session.users(query).await,
         }
     }
 
@@ -202,6 +242,7 @@ impl Store {
     pub async fn users_by_ids(&self, ids: &[i64]) -> Result<Vec<Option<User>>, StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.users_by_ids(ids),
+            StoreBackend::Postgres(session) => session.users_by_ids(ids).await,
         }
     }
 
@@ -223,6 +264,7 @@ impl Store {
     ) -> Result<Vec<(User, f64)>, StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.users_near(center, radius_km, limit).await,
+            StoreBackend::Postgres(session) => session.users_near(center, radius_km, limit).await,
         }
     }
 
@@ -231,6 +273,9 @@ impl Store {
         let backend = match &self.backend {
             StoreBackend::Sqlite(session) => {
                 ExportBackend::Sqlite(sqlite::SqliteExport::new(session))
+            }
+            StoreBackend::Postgres(session) => {
+                ExportBackend::Postgres(postgres::PostgresExport::new(session))
             }
         };
         UserExport { backend }
@@ -243,6 +288,7 @@ impl Store {
     pub async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.create_user(user).await,
+            StoreBackend::Postgres(session) => session.create_user(user).await,
         }
     }
 
@@ -259,6 +305,7 @@ impl Store {
     ) -> Result<User, StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.replace_user(id, user, condition).await,
+            StoreBackend::Postgres(session) => session.replace_user(id, user, condition).await,
         }
     }
 
@@ -275,6 +322,7 @@ impl Store {
     ) -> Result<User, StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.update_user(id, patch, condition).await,
+            StoreBackend::Postgres(session) => session.update_user(id, patch, condition).await,
         }
     }
 
@@ -285,6 +333,7 @@ impl Store {
     pub async fn delete_user(&self, id: i64, condition: WriteCondition) -> Result<(), StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.delete_user(id, condition).await,
+            StoreBackend::Postgres(session) => session.delete_user(id, condition).await,
         }
     }
 
@@ -295,6 +344,7 @@ impl Store {
     pub async fn post(&self, id: i64) -> Result<Option<Post>, StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.post(id),
+            StoreBackend::Postgres(session) => session.post(id).await,
         }
     }
 
@@ -306,6 +356,7 @@ impl Store {
     pub async fn posts(&self, query: &PostQuery) -> Result<PostPage, StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.posts(query),
+            StoreBackend::Postgres(session) => session.posts(query).await,
         }
     }
 
@@ -317,6 +368,7 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.ping().await,
+            StoreBackend::Postgres(session) => session.ping().await,
         }
     }
 }
@@ -336,6 +388,7 @@ pub struct UserExport {
 #[derive(Debug)]
 enum ExportBackend {
     Sqlite(sqlite::SqliteExport),
+    Postgres(postgres::PostgresExport),
 }
 
 impl UserExport {
@@ -346,6 +399,7 @@ impl UserExport {
     pub async fn next_batch(&mut self) -> Result<Option<Vec<User>>, StoreError> {
         match &mut self.backend {
             ExportBackend::Sqlite(export) => export.next_batch().await,
+            ExportBackend::Postgres(export) => export.next_batch().await,
         }
     }
 }

@@ -40,6 +40,18 @@ pub enum OpenError {
     Damaged { path: PathBuf, why: String },
     /// This process could not start a thread or open a connection.
     Other { path: PathBuf, why: String },
+    /// A PostgreSQL database with a table of another program.
+    ForeignTable { place: String, table: String },
+    /// A PostgreSQL extension is missing and cannot be made.
+    Extension {
+        place: String,
+        name: String,
+        cure: String,
+    },
+    /// Another node applies migrations and takes too long.
+    MigrationLock { place: String, waited_ms: u64 },
+    /// A PostgreSQL server that cannot be reached or used.
+    Server { place: String, why: String },
 }
 
 impl fmt::Display for OpenError {
@@ -93,6 +105,25 @@ impl fmt::Display for OpenError {
                  with `sqlite3 {0} .recover`",
                 path.display()
             ),
+            Self::ForeignTable { place, table } => write!(
+                f,
+                "the database {place} has a table {table} of another program: name another \
+                 database, or a schema of its own with the role's search_path"
+            ),
+            Self::Extension { place, name, cure } => write!(
+                f,
+                "the database {place} lacks the extension {name} and this role may not or cannot \
+                 make it: {cure}"
+            ),
+            Self::MigrationLock { place, waited_ms } => write!(
+                f,
+                "another node has held the migration lock of the database {place} for over \
+                 {waited_ms} ms: wait for it and start again, or find and end its session with \
+                 SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
+            ),
+            Self::Server { place, why } => {
+                write!(f, "the database {place} cannot be used: {why}")
+            }
             Self::Other { path, why } => {
                 write!(
                     f,

@@ -64,6 +64,8 @@ pub enum StoreUrl {
         /// The database file; `-wal` and `-shm` stand beside it.
         path: PathBuf,
     },
+    /// (stand-in) `postgres://...`
+    Postgres(String),
 }
 
 impl FromStr for StoreUrl {
@@ -83,10 +85,7 @@ impl FromStr for StoreUrl {
         match scheme.to_ascii_lowercase().as_str() {
             "sqlite" => {}
             "postgres" | "postgresql" => {
-                return refuse(
-                    "PostgreSQL is not supported by this version; \
-                     use the embedded store, as in sqlite:./data/corelane.db",
-                );
+                return Ok(Self::Postgres(text.to_owned()));
             }
             _ => return refuse("the scheme must be sqlite, as in sqlite:./data/corelane.db"),
         }
@@ -110,6 +109,10 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite { path } => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => {
+                let place = url.rsplit_once('@').map_or("", |(_, place)| place);
+                write!(f, "postgres://{place}")
+            }
         }
     }
 }
@@ -143,7 +146,6 @@ mod tests {
             ("sqlite:", "memory"),
             ("sqlite:file:x?mode=memory", "memory"),
             ("sqlite:x.db?cache=shared", "parameters"),
-            ("postgres://joe:hunter2@db/corelane", "PostgreSQL"),
             ("mysql://joe:hunter2@db/corelane", "scheme"),
             ("./data/corelane.db", "scheme"),
         ] {

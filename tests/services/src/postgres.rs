@@ -122,14 +122,46 @@ impl Postgres {
         }
     }
 
+    /// [`psql`](Self::psql) in another database of the server.
+    ///
+    /// # Panics
+    /// When psql says no.
+    pub fn psql_in(&self, database: &str, sql: &str) -> String {
+        match self.run_psql(database, sql) {
+            Ok(output) => output,
+            Err(refusal) => panic!("{sql}: {refusal}"),
+        }
+    }
+
     /// [`psql`](Self::psql), or what it complained of.
     ///
     /// # Errors
     /// psql's standard error.
     pub fn try_psql(&self, sql: &str) -> Result<String, String> {
+        self.run_psql("corelane", sql)
+    }
+
+    /// pg_dump of one database of the server, restored into another by psql.
+    ///
+    /// # Panics
+    /// When either says no.
+    pub fn dump_into(&self, from: &str, to: &str) {
+        let (folder, port) = (self.folder.path().display(), self.port);
+        let at = format!("-U {USER} -h {folder} -p {port}");
+        let (dump, psql) = (binary("pg_dump"), binary("psql"));
+        let file = self.folder.path().join(format!("{from}.sql"));
+        run(Command::new("sh").arg("-c").arg(format!(
+            "{} {at} {from} > {file} && {} {at} -X -q -v ON_ERROR_STOP=1 -d {to} -f {file}",
+            dump.display(),
+            psql.display(),
+            file = file.display(),
+        )));
+    }
+
+    fn run_psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new(binary("psql"))
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER])
-            .args(["-d", "corelane", "-p", &self.port.to_string()])
+            .args(["-d", database, "-p", &self.port.to_string()])
             .arg("-h")
             .arg(self.folder.path())
             .args(["-c", sql])

@@ -1,11 +1,8 @@
-//! The embedded store as its users see it, on a shard and a real file.
+//! What is SQLite's own: its file and its writer. What every store does is
+//! tested in `store/tests`.
 
-mod crud;
 mod faults;
-mod lists;
 mod measure;
-mod near;
-mod seed;
 mod writer;
 
 use std::future::{Future, poll_fn};
@@ -70,7 +67,9 @@ impl Fixture {
     }
 
     fn sqlite(&self) -> &SqliteDatabase {
-        let DatabaseBackend::Sqlite(database) = &self.database.backend;
+        let DatabaseBackend::Sqlite(database) = &self.database.backend else {
+            unreachable!("opened as SQLite");
+        };
         database
     }
 
@@ -79,7 +78,9 @@ impl Fixture {
         &self,
         job: fn(&rusqlite::Connection) -> rusqlite::Result<()>,
     ) -> Result<(), StoreError> {
-        let StoreBackend::Sqlite(session) = &self.store.backend;
+        let StoreBackend::Sqlite(session) = &self.store.backend else {
+            unreachable!("opened as SQLite");
+        };
         session
             .write(super::writes::Write::Test(job))
             .await

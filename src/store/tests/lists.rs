@@ -1,15 +1,22 @@
 //! Every combination of order, filters and start gives what sorting and
 //! filtering a vector gives.
 
-use std::cell::RefCell;
 use std::cmp::Reverse;
 
 use proptest::prelude::*;
 
-use super::{Fixture, shard};
+use super::{Fixture, Kind};
 use crate::limits::STORE_LIST_WALK_ROWS_MAX;
-use crate::store::{Cursor, PageStart, PartialUser, Store, StoreError, UserField, UserPage};
-use crate::store::{UserQuery, UserSort};
+use crate::store::{Cursor, PageStart, PartialUser, Store, StoreError, User, UserField};
+use crate::store::{UserPage, UserQuery, UserSort};
+
+both_stores!(
+    offsets_and_cursors_give_the_rows_of_a_sorted_vector,
+    cursors_walk_through_everybody_once,
+    a_cursor_whose_row_is_gone_or_never_was_still_has_a_place,
+    only_the_asked_columns_are_given,
+    the_cursor_of_another_order_is_refused,
+);
 
 /// Names, ages and more rows than a filtered list looks at before it merges.
 const ROWS: usize = STORE_LIST_WALK_ROWS_MAX * 3;
@@ -28,20 +35,22 @@ fn row(id: usize) -> (String, i64) {
     (name, age)
 }
 
-fn fixture() -> Fixture {
-    let fixture = Fixture::new();
-    let mut connection = rusqlite::Connection::open(fixture.path()).unwrap();
-    let transaction = connection.transaction().unwrap();
-    for id in 1..=ROWS {
+fn fixture(kind: Kind) -> Fixture {
+    let fixture = kind.fixture();
+    let users = (1..=ROWS).map(|id| {
         let (name, age) = row(id);
-        transaction
-            .execute(
-                "INSERT INTO users VALUES (?1, ?2, ?1 || '@x', ?3, NULL, NULL, 5, 6, 7)",
-                rusqlite::params![id as i64, name, age],
-            )
-            .unwrap();
-    }
-    transaction.commit().unwrap();
+        User {
+            id: id as i64,
+            name,
+            email: format!("{id}@x"),
+            age,
+            location: None,
+            created_at_ms: 5,
+            updated_at_ms: 6,
+            version: 7,
+        }
+    });
+    fixture.insert(users);
     fixture
 }
 
@@ -110,20 +119,18 @@ fn any_query() -> impl Strategy<Value = UserQuery> {
     })
 }
 
-#[test]
-fn offsets_and_cursors_give_the_rows_of_a_sorted_vector() {
-    let fixture = fixture();
-    let shard = RefCell::new(shard());
+fn offsets_and_cursors_give_the_rows_of_a_sorted_vector(kind: Kind) {
+    let fixture = fixture(kind);
     let config = ProptestConfig {
         cases: 300,
         ..ProptestConfig::default()
     };
     proptest!(config, |(query in any_query(), offset in 0_usize..1_000)| {
         let expected = expected_ids(&query);
-        shard.borrow_mut().block_on(async {
+        fixture.on_shard(async |store| {
             let limit = query.limit as usize;
             let page = UserQuery { start: PageStart::Offset(offset as u64), ..query.clone() };
-            let page = fixture.store.users(&page).await.unwrap();
+            let page = store.users(&page).await.unwrap();
             let rest = &expected[offset.min(expected.len())..];
             prop_assert_eq!(ids(&page), &rest[..limit.min(rest.len())]);
             prop_assert_eq!(page.next.is_some(), rest.len() > limit);
@@ -133,7 +140,7 @@ fn offsets_and_cursors_give_the_rows_of_a_sorted_vector() {
             for _ in 0..8 {
                 let Some(cursor) = next else { break };
                 let page = UserQuery { start: PageStart::After(cursor), ..query.clone() };
-                let page = fixture.store.users(&page).await.unwrap();
+                let page = store.users(&page).await.unwrap();
                 let until = (at + limit).min(expected.len());
                 prop_assert_eq!(ids(&page), &expected[at..until]);
                 prop_assert_eq!(page.next.is_some(), until < expected.len());
@@ -144,10 +151,9 @@ fn offsets_and_cursors_give_the_rows_of_a_sorted_vector() {
     });
 }
 
-#[test]
-fn cursors_walk_through_everybody_once() {
-    let fixture = fixture();
-    shard().block_on(async {
+fn cursors_walk_through_everybody_once(kind: Kind) {
+    let fixture = fixture(kind);
+    fixture.on_shard(async |store| {
         for (sort, min_age) in [
             (UserSort::Id, None),
             (UserSort::IdDescending, Some(80)),
@@ -163,7 +169,7 @@ fn cursors_walk_through_everybody_once() {
             let expected = expected_ids(&query);
             let mut seen = Vec::new();
             loop {
-                let page = fixture.store.users(&query).await.unwrap();
+                let page = store.users(&query).await.unwrap();
                 seen.extend(ids(&page));
                 let Some(cursor) = page.next else { break };
                 query.start = PageStart::After(cursor);
@@ -173,10 +179,9 @@ fn cursors_walk_through_everybody_once() {
     });
 }
 
-#[test]
-fn a_cursor_whose_row_is_gone_or_never_was_still_has_a_place() {
-    let fixture = fixture();
-    shard().block_on(async {
+fn a_cursor_whose_row_is_gone_or_never_was_still_has_a_place(kind: Kind) {
+    let fixture = fixture(kind);
+    fixture.on_shard(async |store| {
         let name = |text: &str| Some(text.to_owned());
         for (asked, cursor_name, age, id) in [
             (None, "Common", 30, 0),
@@ -206,17 +211,16 @@ fn a_cursor_whose_row_is_gone_or_never_was_still_has_a_place() {
                     })
                     .take(100)
                     .collect();
-                let page = fixture.store.users(&query).await.unwrap();
+                let page = store.users(&query).await.unwrap();
                 assert_eq!(ids(&page), expected, "{query:?}");
             }
         }
     });
 }
 
-#[test]
-fn only_the_asked_columns_are_given() {
-    let fixture = fixture();
-    shard().block_on(async {
+fn only_the_asked_columns_are_given(kind: Kind) {
+    let fixture = fixture(kind);
+    fixture.on_shard(async |store| {
         for sort in [UserSort::Id, UserSort::NameThenAge] {
             for min_age in [None, Some(40)] {
                 let fields = vec![UserField::Version, UserField::Location, UserField::Email];
@@ -226,7 +230,7 @@ fn only_the_asked_columns_are_given() {
                     limit: 1,
                     ..ask(sort)
                 };
-                let page = fixture.store.users(&query).await.unwrap();
+                let page = store.users(&query).await.unwrap();
                 let id = expected_ids(&query)[0];
                 let expected = PartialUser {
                     email: Some(format!("{id}@x")),
@@ -245,7 +249,7 @@ fn only_the_asked_columns_are_given() {
             limit: 1,
             ..ask(UserSort::Id)
         };
-        let page = fixture.store.users(&all).await.unwrap();
+        let page = store.users(&all).await.unwrap();
         let (name, age) = row(1);
         let expected = PartialUser {
             id: Some(1),
@@ -261,9 +265,8 @@ fn only_the_asked_columns_are_given() {
     });
 }
 
-#[test]
-fn the_cursor_of_another_order_is_refused() {
-    let fixture = fixture();
+fn the_cursor_of_another_order_is_refused(kind: Kind) {
+    let fixture = fixture(kind);
     let start = PageStart::After(Cursor {
         id: 5,
         name_age: None,
@@ -272,6 +275,6 @@ fn the_cursor_of_another_order_is_refused() {
         start,
         ..ask(UserSort::NameThenAge)
     };
-    let result = shard().block_on(fixture.store.users(&query));
+    let result = fixture.on_shard(async |store| store.users(&query).await);
     assert!(matches!(result, Err(StoreError::Failed(_))), "{result:?}");
 }

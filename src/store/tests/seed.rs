@@ -3,12 +3,18 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::{Fixture, person, shard};
+use super::{Fixture, Kind, person};
 use crate::store::{PostQuery, SeedPlan, StoreError, User};
 
+both_stores!(
+    a_first_start_is_filled_at_once_and_alike_everywhere,
+    seeding_again_adds_as_many_others,
+    deleting_everybody_does_not_make_a_first_start,
+);
+
 fn all_users(fixture: &Fixture) -> Vec<User> {
-    shard().block_on(async {
-        let mut export = fixture.store.export_users();
+    fixture.on_shard(async |store| {
+        let mut export = store.export_users();
         let mut users = Vec::new();
         while let Some(batch) = export.next_batch().await.unwrap() {
             users.extend(batch);
@@ -17,9 +23,8 @@ fn all_users(fixture: &Fixture) -> Vec<User> {
     })
 }
 
-#[test]
-fn a_first_start_is_filled_at_once_and_alike_everywhere() {
-    let (one, two) = (Fixture::new(), Fixture::new());
+fn a_first_start_is_filled_at_once_and_alike_everywhere(kind: Kind) {
+    let (one, two) = (kind.fixture(), kind.fixture());
     assert!(one.database.is_empty().unwrap());
     let start = Instant::now();
     let mut told = Vec::new();
@@ -43,8 +48,8 @@ fn a_first_start_is_filled_at_once_and_alike_everywhere() {
     assert_eq!(users, all_users(&two));
     let placed: Vec<_> = users.iter().filter_map(|user| user.location).collect();
     assert!(placed.len() > 800);
-    shard().block_on(async {
-        let near = one.store.users_near(placed[0], 50.0, 5).await.unwrap();
+    one.on_shard(async |store| {
+        let near = store.users_near(placed[0], 50.0, 5).await.unwrap();
         assert_eq!((near.len(), near[0].1), (5, 0.0));
         let ask = PostQuery {
             author_id: None,
@@ -53,7 +58,7 @@ fn a_first_start_is_filled_at_once_and_alike_everywhere() {
             offset: 0,
             limit: 20,
         };
-        let posts = one.store.posts(&ask).await.unwrap().rows;
+        let posts = store.posts(&ask).await.unwrap().rows;
         assert_eq!(posts.len(), 10);
         assert!(posts.iter().all(|post| post.author.is_some()));
         let authors: HashSet<_> = posts.iter().map(|post| post.author_id).collect();
@@ -61,16 +66,15 @@ fn a_first_start_is_filled_at_once_and_alike_everywhere() {
     });
 }
 
-#[test]
-fn seeding_again_adds_as_many_others() {
-    let fixture = Fixture::new();
+fn seeding_again_adds_as_many_others(kind: Kind) {
+    let fixture = kind.fixture();
     let plan = SeedPlan {
         users: 300,
         posts: 10,
         random_seed: 7,
     };
     // Somebody has the email that the first demo user would have got.
-    let other = Fixture::new();
+    let other = kind.fixture();
     other.database.seed(&plan, &mut |_, _| {}).unwrap();
     let mut wanted = all_users(&other).remove(1);
     wanted.email.make_ascii_uppercase();
@@ -78,7 +82,7 @@ fn seeding_again_adds_as_many_others() {
         email: wanted.email,
         ..person(1)
     };
-    shard().block_on(fixture.store.create_user(user)).unwrap();
+    fixture.on_shard(async |store| store.create_user(user).await.unwrap());
     for round in 1..=3 {
         fixture.database.seed(&plan, &mut |_, _| {}).unwrap();
         let users = all_users(&fixture);
@@ -90,16 +94,11 @@ fn seeding_again_adds_as_many_others() {
     }
 }
 
-#[test]
-fn deleting_everybody_does_not_make_a_first_start() {
-    let fixture = Fixture::new();
-    shard().block_on(async {
-        fixture.store.create_user(person(1)).await.unwrap();
-        fixture
-            .store
-            .delete_user(1, Default::default())
-            .await
-            .unwrap();
+fn deleting_everybody_does_not_make_a_first_start(kind: Kind) {
+    let fixture = kind.fixture();
+    fixture.on_shard(async |store| {
+        store.create_user(person(1)).await.unwrap();
+        store.delete_user(1, Default::default()).await.unwrap();
     });
     assert!(!fixture.database.is_empty().unwrap());
     let only_posts = SeedPlan {

@@ -1,0 +1,138 @@
+//! All users as one stream of rows on a connection of its own.
+//!
+//! The client reads a batch from the socket when it is asked for one, so a
+//! slow reader makes the server wait, with a fixed amount in flight. What is
+//! given stands as it was when the stream began; the server keeps old rows for
+//! that long. An export that is dropped cancels its statement.
+
+use std::pin::Pin;
+use std::rc::Rc;
+
+use futures_core::Stream;
+use tokio::sync::oneshot;
+use tokio_postgres::{Error, RowStream};
+
+use super::pool::{Exclusive, Pool};
+use super::queries::{Columns, Query};
+use super::rows::user_from;
+use super::session::Session;
+use crate::engine;
+use crate::limits::STORE_EXPORT_BATCH_ROWS;
+use crate::store::{StoreError, User};
+
+/// See [`crate::store::UserExport`].
+pub(in crate::store) struct PostgresExport {
+    session: Rc<Session>,
+    stream: Option<Streaming>,
+    /// The last id given; ids start at 1.
+    after_id: i64,
+    is_done: bool,
+}
+
+/// A stream under way. Dropping it tells its keeper, which ends it.
+struct Streaming {
+    rows: Pin<Box<RowStream>>,
+    done: Option<oneshot::Sender<()>>,
+}
+
+impl std::fmt::Debug for PostgresExport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresExport")
+            .field("after_id", &self.after_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PostgresExport {
+    pub(in crate::store) fn new(session: &Rc<Session>) -> Self {
+        Self {
+            session: Rc::clone(session),
+            stream: None,
+            after_id: i64::MIN,
+            is_done: false,
+        }
+    }
+
+    pub(in crate::store) async fn next_batch(&mut self) -> Result<Option<Vec<User>>, StoreError> {
+        if self.is_done {
+            return Ok(None);
+        }
+        let mut streaming = match self.stream.take() {
+            Some(streaming) => streaming,
+            None => begin(&self.session.pool, self.after_id).await?,
+        };
+        // A failure drops the stream; asking again begins another after the
+        // last id given.
+        let users = take_batch(&mut streaming.rows).await;
+        let users = users.map_err(super::fault::read_error)?;
+        if users.len() == STORE_EXPORT_BATCH_ROWS {
+            self.stream = Some(streaming);
+        } else {
+            self.is_done = true;
+            if let Some(done) = streaming.done.take() {
+                // The keeper is there as long as its shard is.
+                let _ = done.send(());
+            }
+        }
+        let Some(last) = users.last() else {
+            return Ok(None);
+        };
+        self.after_id = last.id;
+        Ok(Some(users))
+    }
+}
+
+/// Starts the statement, in a transaction because it may run for as long as
+/// its reader likes.
+async fn begin(pool: &Pool, after_id: i64) -> Result<Streaming, StoreError> {
+    let connection = pool.exclusive().await?;
+    connection
+        .set_up()
+        .await
+        .map_err(super::fault::read_error)?;
+    // From here on somebody else would find a transaction, or rows.
+    connection.spoil();
+    let begun = async {
+        let (statement, _) = connection
+            .statement(Query::UsersAfter, Columns::ALL)
+            .await?;
+        connection.client().batch_execute(BEGIN).await?;
+        connection.client().query_raw(&statement, [after_id]).await
+    };
+    let rows = Box::pin(begun.await.map_err(super::fault::read_error)?);
+    let (done, is_done) = oneshot::channel();
+    engine::spawn_local(keep(pool.clone(), connection, is_done));
+    Ok(Streaming {
+        rows,
+        done: Some(done),
+    })
+}
+
+const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = 0; \
+    SET LOCAL idle_in_transaction_session_timeout = 0";
+
+/// Holds the connection of a stream. When the stream has been read to its end
+/// the connection goes back; when it was dropped before, the server is told to
+/// stop and the connection closed.
+async fn keep(pool: Pool, connection: Exclusive, is_done: oneshot::Receiver<()>) {
+    if is_done.await.is_ok() {
+        if connection.client().batch_execute("COMMIT").await.is_ok() {
+            connection.restore();
+        }
+        return;
+    }
+    pool.cancel(connection.client().cancel_token()).await;
+}
+
+/// A batch of rows, fewer at the end; the stream is not to be asked again
+/// then.
+async fn take_batch(rows: &mut Pin<Box<RowStream>>) -> Result<Vec<User>, Error> {
+    let mut users = Vec::with_capacity(STORE_EXPORT_BATCH_ROWS);
+    while users.len() < STORE_EXPORT_BATCH_ROWS {
+        match std::future::poll_fn(|cx| rows.as_mut().poll_next(cx)).await {
+            Some(row) => users.push(user_from(&row?)?),
+            None => break,
+        }
+    }
+    Ok(users)
+}

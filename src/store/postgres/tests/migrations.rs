@@ -1,0 +1,185 @@
+//! Migrations: many nodes at once, and databases that are not ours.
+
+use std::sync::Barrier;
+
+use super::super::Failure;
+use super::super::migrations::{MIGRATIONS, Migration, migrate};
+use super::connected;
+use crate::store::tests::{Kind, TestDatabase};
+use crate::store::{Database, OpenError, StoreOptions};
+
+fn open(url: &str) -> Result<std::sync::Arc<Database>, OpenError> {
+    let options = StoreOptions {
+        url: url.parse().unwrap(),
+        ..StoreOptions::default()
+    };
+    Database::open(&options)
+}
+
+fn run(database: &TestDatabase, migrations: &[Migration]) -> Result<(), Failure> {
+    connected(&database.url(), async |connection| {
+        migrate(connection, "there", migrations, 10_000).await
+    })
+}
+
+fn refusal(database: &TestDatabase, migrations: &[Migration]) -> OpenError {
+    match run(database, migrations).unwrap_err() {
+        Failure::Open(error) => error,
+        Failure::Store(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn many_nodes_may_start_at_once() {
+    let database = TestDatabase::empty();
+    let barrier = Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                barrier.wait();
+                open(&database.url()).unwrap();
+            });
+        }
+    });
+    let applied = database.psql("SELECT string_agg(version::text, ' ') FROM schema_migrations");
+    assert_eq!(applied, "1 2 3");
+    assert_eq!(
+        database.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
+        "0"
+    );
+}
+
+#[test]
+fn a_released_migration_cannot_be_edited() {
+    let database = TestDatabase::migrated();
+    let released = database.psql("SELECT checksum FROM schema_migrations ORDER BY version");
+    // These lines never change; a new migration adds one.
+    assert_eq!(released, RELEASED);
+    let mut edited = MIGRATIONS.to_vec();
+    edited[1].sql = "CREATE TABLE posts (id bigint)";
+    let error = refusal(&database, &edited);
+    assert!(
+        matches!(error, OpenError::MigrationChanged { version: 2, .. }),
+        "{error}"
+    );
+}
+
+const RELEASED: &str = "e5fb291bc10b02b4\nb1bd2db94eb191f0\n8d7735f543ec8cd6";
+
+#[test]
+fn numbers_rise_by_one_and_a_newer_database_is_refused() {
+    for (index, migration) in MIGRATIONS.iter().enumerate() {
+        assert_eq!(migration.version, index as i64 + 1, "{}", migration.name);
+    }
+    let database = TestDatabase::migrated();
+    let error = refusal(&database, &MIGRATIONS[..1]);
+    let newer = matches!(
+        error,
+        OpenError::NewerSchema {
+            found: 3,
+            known: 1,
+            ..
+        }
+    );
+    assert!(
+        newer && error.to_string().contains("newer corelane"),
+        "{error}"
+    );
+}
+
+#[test]
+fn another_programs_tables_are_refused_and_left_alone() {
+    for (sql, named) in [
+        ("CREATE TABLE users (x text)", "users"),
+        ("CREATE VIEW posts AS SELECT 1", "posts"),
+        (
+            "CREATE TABLE schema_migrations (version varchar)",
+            "schema_migrations",
+        ),
+    ] {
+        let database = TestDatabase::empty();
+        database.psql(sql);
+        let count = "SELECT count(*) FROM pg_class";
+        let before = database.psql(count);
+        let error = refusal(&database, MIGRATIONS);
+        let table = named.to_owned();
+        let place = "there".to_owned();
+        assert_eq!(error, OpenError::ForeignTable { place, table });
+        assert_eq!(database.psql(count), before);
+    }
+    // Others' tables of other names are no matter.
+    let database = TestDatabase::empty();
+    database.psql("CREATE TABLE invoices (x text)");
+    run(&database, MIGRATIONS).unwrap();
+}
+
+#[test]
+fn a_failing_step_leaves_nothing_of_itself() {
+    let database = TestDatabase::empty();
+    let mut broken = MIGRATIONS.to_vec();
+    broken[1].sql = "CREATE TABLE half (x text); CREATE TABLE users (there already)";
+    assert!(matches!(
+        refusal(&database, &broken),
+        OpenError::Server { .. }
+    ));
+    assert_eq!(database.psql("SELECT to_regclass('half') IS NULL"), "t");
+    run(&database, MIGRATIONS).unwrap();
+}
+
+#[test]
+fn a_role_that_may_not_make_the_extension_is_told_the_cure() {
+    let database = TestDatabase::empty();
+    let role = "maker_of_nothing";
+    let made = format!(
+        "DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'p';
+         GRANT CREATE ON SCHEMA public TO {role}"
+    );
+    database.psql(&made);
+    let error = open(&database.url_as(role, "p")).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(&error, OpenError::Extension { .. }), "{error:?}");
+    assert!(
+        text.contains("superuser") && text.contains("CREATE EXTENSION cube"),
+        "{text}"
+    );
+
+    // With the extensions there, it can do the rest itself.
+    database.psql("CREATE EXTENSION cube; CREATE EXTENSION earthdistance");
+    open(&database.url_as(role, "p")).unwrap();
+    database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
+fn a_lock_that_is_not_let_go_is_told_in_time() {
+    let database = TestDatabase::empty();
+    connected(&database.url(), async |holder| {
+        let lock = "SELECT pg_advisory_lock(x'636f72656c616e65'::bigint)";
+        holder.client().batch_execute(lock).await.unwrap();
+        let waited = connected(&database.url(), async |connection| {
+            migrate(connection, "there", MIGRATIONS, 50).await
+        });
+        let error = match waited.unwrap_err() {
+            Failure::Open(error) => error,
+            Failure::Store(error) => panic!("{error}"),
+        };
+        assert!(
+            matches!(error, OpenError::MigrationLock { waited_ms: 50, .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("pg_locks"), "{error}");
+    });
+}
+
+#[test]
+fn a_dump_can_be_restored() {
+    let fixture = Kind::Postgres.fixture();
+    super::fill(fixture.server(), 10, "'n', n || '@x', 30, 1, 1");
+    let restored = TestDatabase::empty();
+    fixture.server().dump_into(&restored);
+    assert_eq!(restored.psql("SELECT count(*) FROM users"), "10");
+    assert_eq!(
+        restored.psql("SELECT to_regclass('users_by_place') IS NOT NULL"),
+        "t"
+    );
+    open(&restored.url()).unwrap();
+}

@@ -1,0 +1,143 @@
+//! Writes, each one statement and so one transaction: the row is locked, the
+//! condition checked against it as it is then, and written.
+
+use tokio_postgres::types::ToSql;
+
+use super::pool::{Intent, Pool};
+use super::queries::Query;
+use super::rows::user_from;
+use crate::clock::unix_ms;
+use crate::store::{NewUser, StoreError, User, UserPatch, WriteCondition};
+
+pub(super) async fn create_user(pool: &Pool, user: &NewUser) -> Result<User, StoreError> {
+    let NewUser {
+        name, email, age, ..
+    } = user;
+    let (lat, lon) = user.location.map(|place| (place.lat, place.lon)).unzip();
+    let now_ms = unix_ms();
+    let params: [&(dyn ToSql + Sync); 6] = [name, email, age, &lat, &lon, &now_ms];
+    let id: Option<i64> = pool
+        .shared(Intent::Write, async |connection| {
+            let row = connection.query_opt(Query::UserInsert, &params).await?;
+            row.map(|row| row.try_get(0)).transpose()
+        })
+        .await?;
+    let id = id.ok_or(StoreError::DuplicateEmail)?;
+    Ok(User {
+        id,
+        name: name.clone(),
+        email: email.clone(),
+        age: *age,
+        location: user.location,
+        created_at_ms: now_ms,
+        updated_at_ms: now_ms,
+        version: 1,
+    })
+}
+
+pub(super) async fn replace_user(
+    pool: &Pool,
+    id: i64,
+    user: NewUser,
+    condition: &WriteCondition,
+) -> Result<User, StoreError> {
+    let patch = UserPatch {
+        name: Some(user.name),
+        email: Some(user.email),
+        age: Some(user.age),
+        location: Some(user.location),
+    };
+    change(pool, id, &patch, condition).await
+}
+
+pub(super) async fn update_user(
+    pool: &Pool,
+    id: i64,
+    patch: &UserPatch,
+    condition: &WriteCondition,
+) -> Result<User, StoreError> {
+    if *patch != UserPatch::default() {
+        return change(pool, id, patch, condition).await;
+    }
+    let user = super::reads::user(pool, id).await?;
+    let user = user.ok_or(StoreError::NotFound)?;
+    let holds = match condition {
+        WriteCondition::Always => true,
+        WriteCondition::VersionIn(versions) => versions.contains(&user.version),
+        WriteCondition::NotModifiedSince(second) => user.updated_at_ms < end_ms(*second),
+    };
+    holds.then_some(user).ok_or(StoreError::ConditionFailed)
+}
+
+pub(super) async fn delete_user(
+    pool: &Pool,
+    id: i64,
+    condition: &WriteCondition,
+) -> Result<(), StoreError> {
+    let (versions, before_ms) = parameters(condition);
+    let (found, gone) = pool
+        .shared(Intent::Write, async |connection| {
+            let params: [&(dyn ToSql + Sync); 3] = [&id, &versions, &before_ms];
+            let rows = connection.query(Query::UserDelete, &params).await?;
+            match rows.first() {
+                Some(row) => Ok((row.try_get(0)?, row.try_get(1)?)),
+                None => Ok((false, false)),
+            }
+        })
+        .await?;
+    match (found, gone) {
+        (_, true) => Ok(()),
+        (true, false) => Err(StoreError::ConditionFailed),
+        (false, false) => Err(StoreError::NotFound),
+    }
+}
+
+async fn change(
+    pool: &Pool,
+    id: i64,
+    patch: &UserPatch,
+    condition: &WriteCondition,
+) -> Result<User, StoreError> {
+    let UserPatch {
+        name, email, age, ..
+    } = patch;
+    let moves = patch.location.is_some();
+    let place = patch.location.flatten();
+    let (lat, lon) = place.map(|place| (place.lat, place.lon)).unzip();
+    let now_ms = unix_ms();
+    let (versions, before_ms) = parameters(condition);
+    let params: [&(dyn ToSql + Sync); 10] = [
+        &id, name, email, age, &lat, &lon, &moves, &now_ms, &versions, &before_ms,
+    ];
+    let (changed, found) = pool
+        .shared(Intent::Write, async |connection| {
+            let rows = connection.query(Query::UserUpdate, &params).await?;
+            let Some(row) = rows.first() else {
+                return Ok((None, false));
+            };
+            let changed_id: Option<i64> = row.try_get(0)?;
+            let changed = changed_id.map(|_| user_from(row)).transpose()?;
+            Ok((changed, row.try_get("found")?))
+        })
+        .await?;
+    match (changed, found) {
+        (Some(user), _) => Ok(user),
+        (None, true) => Err(StoreError::ConditionFailed),
+        (None, false) => Err(StoreError::NotFound),
+    }
+}
+
+/// A condition as parameters: one of these versions, not written at this time
+/// or later.
+fn parameters(condition: &WriteCondition) -> (Option<&[i64]>, Option<i64>) {
+    match condition {
+        WriteCondition::Always => (None, None),
+        WriteCondition::VersionIn(versions) => (Some(versions), None),
+        WriteCondition::NotModifiedSince(second) => (None, Some(end_ms(*second))),
+    }
+}
+
+/// The first millisecond after a second of Unix time.
+fn end_ms(second: i64) -> i64 {
+    second.saturating_add(1).saturating_mul(1_000)
+}

@@ -1,0 +1,180 @@
+//! What every store does, run against each: SQLite on a file, PostgreSQL on a
+//! server of the tests' own.
+
+/// Makes two tests of each `fn name(kind: Kind)`: `name::sqlite` and
+/// `name::postgres`.
+macro_rules! both_stores {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use crate::store::tests::Kind;
+
+            #[test]
+            fn sqlite() {
+                super::$name(Kind::Sqlite);
+            }
+
+            #[test]
+            fn postgres() {
+                super::$name(Kind::Postgres);
+            }
+        }
+    )+};
+}
+
+mod crud;
+mod engines;
+mod lists;
+mod near;
+mod seed;
+mod server;
+
+pub(super) use server::TestDatabase;
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::{Database, Location, NewUser, Store, StoreOptions, StoreUrl, User};
+use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+
+/// Which store a test runs against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    /// An empty database of this kind.
+    pub(super) fn fixture(self) -> Fixture {
+        let (place, url) = match self {
+            Self::Sqlite => {
+                let folder = tempfile::tempdir().unwrap();
+                let url = StoreOptions::sqlite(folder.path().join("data/c.db")).url;
+                (Place::Folder(folder), url)
+            }
+            Self::Postgres => {
+                let database = TestDatabase::migrated();
+                let url: StoreUrl = database.url().parse().unwrap();
+                (Place::Server(database), url)
+            }
+        };
+        // Not durable: these tests do not cut the power.
+        let options = StoreOptions {
+            url,
+            durable: false,
+            ..StoreOptions::default()
+        };
+        let database = Database::open(&options).unwrap();
+        Fixture {
+            database,
+            options,
+            place,
+        }
+    }
+}
+
+/// A database of its own.
+pub(super) struct Fixture {
+    pub(super) database: Arc<Database>,
+    pub(super) options: StoreOptions,
+    place: Place,
+}
+
+enum Place {
+    Folder(#[allow(dead_code)] tempfile::TempDir),
+    Server(TestDatabase),
+}
+
+impl Fixture {
+    /// Runs `work` with a door to the database on a shard. epoll, because
+    /// locked memory may be scarce where tests run in parallel.
+    pub(super) fn on_shard<T>(&self, work: impl AsyncFnOnce(&Store) -> T) -> T {
+        self.on_engine(EngineKind::Epoll, work)
+    }
+
+    /// [`on_shard`](Self::on_shard) on that engine.
+    pub(super) fn on_engine<T>(&self, kind: EngineKind, work: impl AsyncFnOnce(&Store) -> T) -> T {
+        let options = EngineOptions {
+            kind,
+            ring_entries: 256,
+        };
+        let pool = BlockingPool::start(1).unwrap();
+        let mut runtime = Runtime::build(&options, pool).unwrap();
+        let output = runtime.block_on(async {
+            let store = self.database.connect().unwrap();
+            work(&store).await
+        });
+        runtime.shutdown();
+        output
+    }
+
+    /// Runs SQL behind the store's back.
+    pub(super) fn sql(&self, sql: &str) {
+        match (&self.place, &self.options.url) {
+            (Place::Server(database), _) => {
+                database.psql(sql);
+            }
+            (Place::Folder(_), StoreUrl::Sqlite { path }) => {
+                let connection = rusqlite::Connection::open(path).unwrap();
+                connection.execute_batch(sql).unwrap();
+            }
+            (Place::Folder(_), _) => unreachable!("a folder is SQLite's"),
+        }
+    }
+
+    /// Adds users with these ids.
+    pub(super) fn insert(&self, users: impl IntoIterator<Item = User>) {
+        let users: Vec<User> = users.into_iter().collect();
+        let identity = match self.place {
+            Place::Server(_) => "OVERRIDING SYSTEM VALUE ",
+            Place::Folder(_) => "",
+        };
+        for some in users.chunks(800) {
+            let mut sql = format!(
+                "INSERT INTO users (id, name, email, age, lat, lon, created_at_ms, updated_at_ms, \
+                 version) {identity}VALUES"
+            );
+            for (index, user) in some.iter().enumerate() {
+                let separator = if index == 0 { "" } else { "," };
+                let null = || "NULL".to_owned();
+                let (lat, lon) = user
+                    .location
+                    .map(|place| (format!("{:?}", place.lat), format!("{:?}", place.lon)))
+                    .unwrap_or_else(|| (null(), null()));
+                write!(
+                    sql,
+                    "{separator}({}, '{}', '{}', {}, {lat}, {lon}, {}, {}, {})",
+                    user.id,
+                    user.name,
+                    user.email,
+                    user.age,
+                    user.created_at_ms,
+                    user.updated_at_ms,
+                    user.version
+                )
+                .unwrap();
+            }
+            self.sql(&sql);
+        }
+    }
+
+    /// The database on the tests' server.
+    pub(super) fn server(&self) -> &TestDatabase {
+        match &self.place {
+            Place::Server(database) => database,
+            Place::Folder(_) => panic!("not PostgreSQL"),
+        }
+    }
+}
+
+fn person(number: usize) -> NewUser {
+    NewUser {
+        name: format!("Person {number}"),
+        email: format!("person{number}@example.com"),
+        age: 30,
+        location: Some(Location {
+            lat: 48.85,
+            lon: 2.35,
+        }),
+    }
+}
