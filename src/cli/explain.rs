@@ -32,7 +32,9 @@ pub(super) fn run(args: &ExplainArgs) -> Result<(), Failure> {
 
 /// Looking at a store must not make one.
 fn refuse_what_is_not_there(config: &Config) -> Result<(), Failure> {
-    let StoreUrl::Sqlite { path } = &config.store.url;
+    let StoreUrl::Sqlite { path } = &config.store.url else {
+        return Ok(());
+    };
     if path.exists() {
         return Ok(());
     }

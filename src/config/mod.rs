@@ -97,8 +97,9 @@ impl Config {
                 *path = data_dir.join(rest);
             }
         };
-        let StoreUrl::Sqlite { path } = &mut self.store.url;
-        resolve(path);
+        if let StoreUrl::Sqlite { path } = &mut self.store.url {
+            resolve(path);
+        }
         resolve(&mut self.static_files.root);
         let policies = &mut self.api.cache_control;
         for (route, value) in route_defaults() {
@@ -107,7 +108,10 @@ impl Config {
             }
         }
         self.server.admin = self.admin.options();
-        let store_waits_ms = self.store.busy_timeout_ms;
+        let store_waits_ms = match self.store.url {
+            StoreUrl::Sqlite { .. } => self.store.busy_timeout_ms,
+            StoreUrl::Postgres(_) => self.store.database.deadline_ms,
+        };
         let doubt_ms = &mut self.server.cache_doubt_ms;
         *doubt_ms = (*doubt_ms).max(store_waits_ms.saturating_add(STORE_WRITE_GRACE_MS));
         self.server.require_io_uring = insists_on_io_uring(&self.core_map);

@@ -12,6 +12,7 @@
 
 mod caches;
 mod counters;
+mod database;
 mod exposition;
 mod exposition_caches;
 mod json;
@@ -22,6 +23,7 @@ mod tally;
 
 pub use caches::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
 pub use counters::{Counters, ParseErrorCounts, TimeoutKind};
+pub use database::DatabaseSnapshot;
 pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,

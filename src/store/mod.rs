@@ -10,12 +10,14 @@ mod geo;
 mod model;
 mod open_error;
 mod options;
+mod postgres;
 mod seed;
 mod sqlite;
 
 pub use model::*;
 pub use open_error::OpenError;
-pub use options::{StoreOptions, StoreUrl};
+pub use options::{DatabaseOptions, StoreOptions, StoreUrl};
+pub use postgres::{PostgresUrl, Secret, TlsMode};
 pub use seed::{SeedPlan, SeedReport};
 
 use std::rc::Rc;
@@ -77,6 +79,9 @@ impl Database {
         let backend = match &options.url {
             StoreUrl::Sqlite { path } => {
                 DatabaseBackend::Sqlite(Arc::new(sqlite::SqliteDatabase::open(path, options)?))
+            }
+            StoreUrl::Postgres(_) => {
+                return Err(OpenError::Url("PostgreSQL is not wired yet".to_owned()));
             }
         };
         Ok(Arc::new(Self { backend }))
