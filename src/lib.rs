@@ -191,10 +191,10 @@ pub mod config;
 pub mod server;
 
 pub use app::{
-    App, AppError, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody, Response,
-    Route, ShardInfo,
+    App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
+    Response, Route, ShardInfo,
 };
-pub use caches::{Cache, Cached, Found, Lookup};
+pub use caches::{Cache, Cached, Feed, Found, Lookup};
 pub use error::Error;
 pub use server::{Server, ServerHandle};
 

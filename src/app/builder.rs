@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::background::BackgroundTask;
 use super::states::{StateBuilder, StateType};
-use super::{AppError, Door, Handler, Middleware, Route};
+use super::{AppError, Background, Door, Handler, Middleware, Route};
 use crate::Error;
 use crate::cache::CacheOptions;
+use crate::caches::Feed;
 use crate::engine::EngineKind;
 use crate::metrics::ShardIdentity;
 
@@ -34,6 +36,8 @@ pub struct App {
     pub(super) states: Vec<StateBuilder>,
     pub(super) required_states: Vec<StateType>,
     pub(super) caches: Vec<CacheOptions>,
+    pub(super) feed: Option<Feed>,
+    pub(super) background: Vec<BackgroundTask>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
@@ -142,6 +146,44 @@ impl App {
     #[must_use]
     pub fn cache(mut self, options: CacheOptions) -> Self {
         self.caches.push(options);
+        self
+    }
+
+    /// Adds the feed of changes made elsewhere, on which caches that are
+    /// [`fed`](CacheOptions::fed) rely. Whoever listens for the changes, a
+    /// [`background`](Self::background) task for example, resumes and cuts it.
+    #[must_use]
+    pub fn feed(mut self, feed: Feed) -> Self {
+        self.feed = Some(feed);
+        self
+    }
+
+    /// Runs `task` beside the requests, once per process: on the first shard,
+    /// from when it serves until it ends. It runs again when that shard is
+    /// restarted, and when it panics, which is logged, after a second.
+    ///
+    /// ```
+    /// use corelane::{App, Background, engine};
+    ///
+    /// async fn tidy_up(shard: Background) {
+    ///     while !shard.is_draining() {
+    ///         engine::sleep(std::time::Duration::from_secs(60)).await;
+    ///         let _ = shard.cache("reports").flush().await;
+    ///     }
+    /// }
+    ///
+    /// let app = App::new()
+    ///     .cache(corelane::cache::CacheOptions::new("reports"))
+    ///     .background(tidy_up);
+    /// ```
+    #[must_use]
+    pub fn background<F, Fut>(mut self, task: F) -> Self
+    where
+        F: Fn(Background) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        self.background
+            .push(Arc::new(move |shard| Box::pin(task(shard))));
         self
     }
 
@@ -345,6 +387,8 @@ impl App {
         self.states.extend(inner.states);
         self.required_states.extend(inner.required_states);
         self.caches.extend(inner.caches);
+        self.feed = self.feed.take().or(inner.feed);
+        self.background.extend(inner.background);
         self.faults.extend(inner.faults);
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::builder::App;
 use super::compiled::{CompiledApp, Entry, RouteEntry};
 use super::states::States;
-use super::{AppError, Door, Middleware, ShardInfo};
+use super::{AppError, BackgroundTask, Door, Middleware, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
+use crate::caches::Feed;
 use crate::metrics::RouteName;
 use crate::router::Router;
 
@@ -78,6 +79,19 @@ impl App {
     /// Every cache of this app and of those in it.
     pub(crate) fn caches(&self) -> &[CacheOptions] {
         &self.caches
+    }
+
+    /// The feed of changes made elsewhere, if there is one.
+    pub(crate) fn change_feed(&self) -> Option<&Feed> {
+        self.feed.as_ref()
+    }
+
+    /// What runs beside the requests of a shard: on the first one everything.
+    pub(crate) fn background_tasks_of(&self, shard: usize) -> Vec<BackgroundTask> {
+        match shard {
+            0 => self.background.clone(),
+            _ => Vec::new(),
+        }
     }
 
     fn check_caches(&self) -> Result<(), AppError> {

@@ -8,6 +8,7 @@
 //! requests, and `handlers`, which are written on it like any user's code.
 
 mod app_error;
+mod background;
 mod body;
 mod builder;
 mod cache_line;
@@ -24,6 +25,7 @@ mod shard_context;
 mod states;
 
 pub use app_error::AppError;
+pub use background::Background;
 pub use body::{Body, RequestBody};
 pub use builder::{App, ShardInfo};
 pub use conditions::{ConditionFields, precondition_failed};
@@ -33,6 +35,7 @@ pub use prepared::{PreparedResponse, SharedResponse};
 pub use response::Response;
 pub use route::Route;
 
+pub(crate) use background::{BackgroundTask, start as start_background};
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
 pub(crate) use compiled::{CompiledApp, Unrouted};
 pub(crate) use ctx::RequestParts;

@@ -76,6 +76,10 @@ pub struct CacheOptions {
     pub tags: Vec<String>,
     /// Tags that every write through this cache invalidates. Default none.
     pub invalidates: Vec<String>,
+    /// Whether its values may be changed by others, whose changes the app's
+    /// [`Feed`](crate::Feed) tells: while it is cut nothing is fresh. Default
+    /// false.
+    pub fed: bool,
 }
 
 impl CacheOptions {
@@ -92,6 +96,7 @@ impl CacheOptions {
             coherence: Coherence::Strict,
             tags: Vec::new(),
             invalidates: Vec::new(),
+            fed: false,
         }
     }
 
@@ -155,6 +160,13 @@ impl CacheOptions {
     #[must_use]
     pub fn invalidates<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         self.invalidates = tags.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets [`fed`](Self::fed).
+    #[must_use]
+    pub fn fed(mut self, fed: bool) -> Self {
+        self.fed = fed;
         self
     }
 

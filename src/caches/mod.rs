@@ -8,6 +8,7 @@
 //! the copy.
 
 mod cached;
+mod feed;
 mod handle;
 mod message;
 mod part;
@@ -20,6 +21,7 @@ mod waits;
 mod write;
 
 pub use cached::{Cached, Found, Lookup};
+pub use feed::Feed;
 pub use handle::Cache;
 pub(crate) use message::CacheMessage;
 pub(crate) use stats::Inherited;
@@ -53,6 +55,8 @@ pub(crate) struct CachePlan {
     pub(crate) hasher: KeyHasher,
     /// How long a write without a clear outcome may still happen.
     pub(crate) doubt_ms: u64,
+    /// Of changes made elsewhere, if the app has one.
+    pub(crate) feed: Option<Feed>,
     /// Zero of the time scale that all shards share.
     pub(crate) origin: Instant,
 }
@@ -157,10 +161,32 @@ impl Caches {
         self.plan.origin.elapsed().as_millis() as Millis
     }
 
+    /// Of changes made elsewhere, if the app has one.
+    pub(crate) fn feed(&self) -> Option<&Feed> {
+        self.plan.feed.as_ref()
+    }
+
+    /// The era of the change feed as far as it concerns a cache.
+    fn era(&self, cache: u16) -> u64 {
+        match &self.plan.feed {
+            Some(feed) if self.options(cache).is_some_and(|o| o.fed) => feed.era(),
+            _ => 0,
+        }
+    }
+
+    /// Tells homes and holders, which look at nothing themselves.
+    fn enter_era(&self, inner: &mut Inner) {
+        if let Some(feed) = &self.plan.feed {
+            let era = feed.era();
+            inner.parts.iter_mut().for_each(|part| part.enter_era(era));
+        }
+    }
+
     /// Ends waits that have taken too long. Once a second or so.
     pub(crate) fn sweep(&self) {
         let now_ms = self.now_ms();
         let mut inner = self.inner.borrow_mut();
+        self.enter_era(&mut inner);
         for cache in 0..inner.parts.len() {
             inner.parts[cache]
                 .holder

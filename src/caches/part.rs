@@ -14,6 +14,8 @@ pub(super) type PartHome = Home<CacheKey, Payload, Error, DirectoryShelf>;
 
 pub(super) struct Part {
     me: usize,
+    /// Its values are good only while the change feed runs.
+    is_fed: bool,
     pub(super) holder: PartHolder,
     pub(super) home: PartHome,
 }
@@ -41,8 +43,17 @@ impl Part {
         };
         Self {
             me,
+            is_fed: options.fed,
             holder: Holder::new(me, shards, peers.clone(), copies),
             home: Home::new(me, peers.clone(), restarts, directory, doubt_ms, now_ms),
+        }
+    }
+
+    /// Tells both in which era of the change feed this is.
+    pub(super) fn enter_era(&mut self, era: u64) {
+        if self.is_fed {
+            self.holder.set_era(era);
+            self.home.set_era(era);
         }
     }
 
@@ -52,8 +63,17 @@ impl Part {
     /// not see hits drops what is read most, and the copies with it. (With one
     /// shard and memory for a fifth of the keys that cost 10 of 57 points of
     /// hit ratio.) Other shards' hits stay unseen; their misses are not.
-    pub(super) fn hit(&self, key: KeyRef<'_>, now_ms: Millis) -> Option<(Hit, &Rc<Item>)> {
+    pub(super) fn hit(
+        &self,
+        key: KeyRef<'_>,
+        era: u64,
+        now_ms: Millis,
+    ) -> Option<(Hit, &Rc<Item>)> {
         let copy = self.holder.shelf().map.find(key)?;
+        // The holder may have been told of the era a turn ago.
+        if copy.kept.replica.freshness.era != era {
+            return None;
+        }
         let hit = self.holder.judge(&copy.kept, now_ms)?;
         // About 50 ns, spared as long as everything fits.
         if copy.kept.home() == self.me && self.home.counters().evictions > 0 {
@@ -200,7 +220,7 @@ mod tests {
         let mut hits = 0;
         for _ in 0..READS {
             let id = IDS.powf(random.f64()) as u64;
-            match part.hit(key(id).as_ref(), 0) {
+            match part.hit(key(id).as_ref(), 0, 0) {
                 Some(_) => hits += 1,
                 None => load(&mut part, id),
             }

@@ -126,13 +126,15 @@ impl Cache {
         let guard = LoadGuard::new(&self.caches, self.number, id);
         // Whatever was written outside of the server after this moment may be
         // missed, so the time to live counts from here.
-        let now_ms = self.caches.now_ms();
+        let (now_ms, era) = (self.caches.now_ms(), self.caches.era(self.number));
         match load().await {
             Ok(value) => {
-                let freshness = freshness_of(self.options(), &value, now_ms);
+                let freshness = freshness_of(self.options(), &value, now_ms, era);
                 let replica = Replica { value, freshness };
                 let item = Rc::new(Item::new(replica.clone()));
-                let keeps = freshness.is_fresh(now_ms) && self.caches.keeps(self.number, id);
+                let era = self.caches.era(self.number);
+                let keeps =
+                    freshness.seen_in(era).is_fresh(now_ms) && self.caches.keeps(self.number, id);
                 guard.finish(Outcome::Value(replica));
                 let lookup = match keeps {
                     true => Lookup::Loaded,
@@ -205,7 +207,7 @@ impl Caches {
     pub(super) fn hit(&self, cache: u16, key: KeyRef<'_>) -> Option<(Hit, Rc<Item>)> {
         let inner = self.inner.borrow();
         let part = &inner.parts[usize::from(cache)];
-        let (hit, item) = part.hit(key, self.now_ms())?;
+        let (hit, item) = part.hit(key, self.era(cache), self.now_ms())?;
         Some((hit, item.clone()))
     }
 
@@ -222,8 +224,14 @@ impl Caches {
     }
 }
 
-/// Until when a value loaded at `now_ms` is good.
-pub(super) fn freshness_of(options: &CacheOptions, value: &Payload, now_ms: Millis) -> Freshness {
+/// Until when a value is good whose load began at `now_ms`, in this era of the
+/// change feed.
+pub(super) fn freshness_of(
+    options: &CacheOptions,
+    value: &Payload,
+    now_ms: Millis,
+    era: u64,
+) -> Freshness {
     let ttl_ms = match value {
         Payload::Value { .. } => options.ttl_ms,
         Payload::Nothing => options.negative_ttl_ms,
@@ -236,6 +244,7 @@ pub(super) fn freshness_of(options: &CacheOptions, value: &Payload, now_ms: Mill
         fresh_until_ms,
         stale_until_ms: longer(options.stale_while_revalidate_ms),
         error_until_ms: longer(options.stale_if_error_ms),
+        era,
     }
 }
 

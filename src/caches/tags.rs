@@ -75,7 +75,7 @@ impl Caches {
     fn token_here(&self, tag: &str) -> Option<u64> {
         let key = self.plan.hasher.key(TAGS, tag.as_bytes());
         let inner = self.inner.borrow();
-        let (_, item) = inner.parts[usize::from(TAGS)].hit(key, self.now_ms())?;
+        let (_, item) = inner.parts[usize::from(TAGS)].hit(key, 0, self.now_ms())?;
         token_of(item.payload())
     }
 

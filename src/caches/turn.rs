@@ -110,6 +110,7 @@ impl Caches {
 
     /// Takes what has come and works through it.
     fn receive(&self, inner: &mut Inner, takes_requests: bool) -> Left {
+        self.enter_era(inner);
         let mut inbox = std::mem::take(&mut inner.inbox);
         let left = inner.endpoint.receive(&mut inbox, takes_requests);
         let now_ms = self.now_ms();
@@ -268,6 +269,7 @@ impl Caches {
         let now_ms = self.now_ms();
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
+        self.enter_era(inner);
         call(&mut inner.parts[usize::from(cache)].holder);
         self.carry_on(inner, cache);
         self.take_own(inner, now_ms);

@@ -8,7 +8,7 @@ use super::cached::{Cached, Item, Lookup};
 use super::read::too_busy;
 use super::{Cache, Caches, TAGS};
 use crate::Error;
-use crate::cache::{CacheKey, CacheValue};
+use crate::cache::{CacheKey, CacheValue, Coherence};
 use crate::coherence::{Answer, Freshness, Hit};
 use crate::mesh::Message;
 
@@ -84,6 +84,31 @@ impl Cache {
         Ok(deleted)
     }
 
+    /// Forgets keys that have been changed elsewhere, all at once. When it
+    /// returns no shard serves what was cached before; it does not fail but
+    /// waits, for the successor of a shard that has died for example. Keys are
+    /// not looked up among those kept with tags.
+    pub async fn forget(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+        if self.options().is_off() {
+            return;
+        }
+        let caches = &self.caches;
+        let mut asked = Vec::new();
+        for key in keys {
+            let key = caches.plan.hasher.key(self.number, key.as_ref()).to_key();
+            let wait = caches.start_calling_in(self.number, &key);
+            asked.push((wait, key));
+        }
+        for (wait, key) in asked {
+            caches.see_called_in(wait, self.number, &key).await;
+            if self.options().coherence == Coherence::Off {
+                for home in (0..caches.shards).filter(|home| *home != caches.me) {
+                    let _ = caches.purge_at(home, self.number, &key).await;
+                }
+            }
+        }
+    }
+
     /// The value if it is cached, and forgets it everywhere. Of several who
     /// take at once, one gets it.
     ///
@@ -139,7 +164,10 @@ impl Cache {
             return Ok(false);
         };
         let home = self.caches.home_of(self.number, &key);
-        let freshness = Freshness::until(self.caches.now_ms().saturating_add(ttl_ms));
+        let freshness = Freshness {
+            era: self.caches.era(self.number),
+            ..Freshness::until(self.caches.now_ms().saturating_add(ttl_ms))
+        };
         let asked = self.caches.insist(self.number, |holder, wait, now_ms| {
             holder.touch(key.clone(), home, freshness, wait, now_ms);
         });
@@ -230,7 +258,9 @@ impl Caches {
             return Vec::new();
         };
         let entries = part.home.shelf().map.iter();
-        let fresh = entries.filter(|(_, entry)| entry.replica.freshness.is_fresh(now_ms));
+        let era = self.era(cache);
+        let fresh =
+            entries.filter(|(_, entry)| entry.replica.freshness.seen_in(era).is_fresh(now_ms));
         fresh.map(|(key, _)| key.clone()).collect()
     }
 }

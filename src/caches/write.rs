@@ -136,6 +136,7 @@ impl Cache {
         let outcome = run_to_end(async move {
             guard.begin();
             let now_ms = cache.caches.now_ms();
+            let era = cache.caches.era(cache.number);
             let result = write().await;
             let value = match &result {
                 Ok((_, value)) => value.clone(),
@@ -145,7 +146,7 @@ impl Cache {
             };
             cache.purge_renamed(&keys).await;
             let replica = value.map(|value| Replica {
-                freshness: freshness_of(cache.options(), &value, now_ms),
+                freshness: freshness_of(cache.options(), &value, now_ms, era),
                 value,
             });
             guard.finish(&WriteOutcome::Done(replica));
@@ -267,7 +268,7 @@ impl Caches {
     }
 
     /// Forgets a key here, and asks for the same on all shards.
-    fn start_calling_in(self: &Rc<Self>, cache: u16, key: &CacheKey) -> Option<Wait> {
+    pub(super) fn start_calling_in(self: &Rc<Self>, cache: u16, key: &CacheKey) -> Option<Wait> {
         let home = self.home_of(cache, key);
         self.with_holder(cache, |holder| holder.forget(key));
         self.start_asking(cache, |holder, wait, now_ms| {
@@ -276,7 +277,12 @@ impl Caches {
     }
 
     /// Waits until that is done; asks again as often as need be.
-    async fn see_called_in(self: &Rc<Self>, wait: Option<Wait>, cache: u16, key: &CacheKey) {
+    pub(super) async fn see_called_in(
+        self: &Rc<Self>,
+        wait: Option<Wait>,
+        cache: u16,
+        key: &CacheKey,
+    ) {
         let answer = match wait {
             Some(wait) => wait.await,
             None => Answer::TimedOut,

@@ -29,6 +29,9 @@ pub struct Freshness {
     /// Before this it may be served when loading it anew fails (RFC 5861
     /// section 4).
     pub error_until_ms: Millis,
+    /// In which era of the change feed its load began; 0 without one. Eras in
+    /// which changes made elsewhere are told are even.
+    pub era: u64,
 }
 
 impl Freshness {
@@ -38,6 +41,22 @@ impl Freshness {
             fresh_until_ms: until_ms,
             stale_until_ms: until_ms,
             error_until_ms: until_ms,
+            era: 0,
+        }
+    }
+
+    /// What it is worth in this era. A value of another era, or of one in which
+    /// nobody tells of changes, may have been changed elsewhere: as long as it
+    /// would have been fresh it only stands in for a load that fails.
+    pub fn seen_in(&self, era: u64) -> Self {
+        if self.era == era && era.is_multiple_of(2) {
+            return *self;
+        }
+        Self {
+            fresh_until_ms: 0,
+            stale_until_ms: 0,
+            error_until_ms: self.error_until_ms.max(self.fresh_until_ms),
+            era: self.era,
         }
     }
 

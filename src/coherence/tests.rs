@@ -320,3 +320,52 @@ fn late_words_change_nothing() {
     assert_eq!(world.look_up(2, KEY), Some((Hit::Fresh, 7)));
     assert!(world.is_quiet());
 }
+
+#[test]
+fn copies_of_another_era_are_not_served_and_stand_in_on_error() {
+    let mut world = World::new(2);
+    let enter = |world: &mut World, era| {
+        for shard in &mut world.shards {
+            shard.holder.set_era(era);
+            shard.home.set_era(era);
+        }
+    };
+    let load_in = |world: &mut World, wait, era, outcome: Option<u32>| {
+        world.read(1, KEY, wait);
+        world.deliver_all();
+        let load = lead(world.answer(1, wait));
+        let outcome = match outcome {
+            Some(value) => {
+                let mut replica = replica(value);
+                replica.freshness.era = era;
+                Outcome::Value(replica)
+            }
+            None => Outcome::Failed("away"),
+        };
+        world.shards[1].holder.finish_load(load, outcome);
+        world.deliver_all();
+    };
+    enter(&mut world, 2);
+    load_in(&mut world, WaitId(1), 2, Some(7));
+    assert!(world.shards[1].holder.look_up(&KEY, 10).is_some());
+    // Cut: the copy is there, and is no answer any more.
+    enter(&mut world, 3);
+    assert_eq!(world.shards[1].holder.look_up(&KEY, 10), None);
+    load_in(&mut world, WaitId(2), 3, Some(8));
+    assert_eq!(world.shards[1].holder.look_up(&KEY, 10), None);
+    // Running again: what was loaded during the cut is not good either.
+    enter(&mut world, 4);
+    world.read(1, KEY, WaitId(3));
+    world.deliver_all();
+    let Some(Answer::Lead { load, stale, .. }) = world.answer(1, WaitId(3)) else {
+        panic!("a load to lead");
+    };
+    assert_eq!(stale.map(|replica| replica.value), Some(8));
+    world.shards[1]
+        .holder
+        .finish_load(load, Outcome::Failed("away"));
+    world.deliver_all();
+    load_in(&mut world, WaitId(4), 4, Some(9));
+    let found = world.shards[1].holder.look_up(&KEY, 10);
+    assert_eq!(found.map(|(_, replica)| replica.value), Some(9));
+}

@@ -85,12 +85,14 @@ impl Runtime {
         }
     }
 
-    /// Frees the runtime after its own operations have ended. Every task that
-    /// reads, writes or accepts must have ended before.
+    /// Frees the runtime after its own operations have ended, connections that
+    /// were made with [`connect`] among them. Every other task that reads,
+    /// writes or accepts must have ended before.
     pub fn shutdown(mut self) {
         let port = self.port.clone();
         self.block_on(async move {
             port.close();
+            dial::close_clients();
             // Operations that were cancelled complete within a moment.
             sleep(SETTLE).await;
         });
@@ -101,6 +103,7 @@ impl Runtime {
     /// the buffers of unfinished operations before that would let the kernel
     /// write into freed memory.
     pub fn abandon(self) {
+        dial::close_clients();
         std::mem::forget(self);
     }
 }

@@ -161,6 +161,7 @@ impl Server {
         };
         let started = Instant::now();
         let caches = self.app.caches().into();
+        let feed = self.app.change_feed().cloned();
         let lane_messages = match self.options.lane_messages {
             Some(messages) => messages.max(1),
             None => lane_messages_for(count),
@@ -179,6 +180,7 @@ impl Server {
                 mesh: mesh.clone(),
                 hasher: KeyHasher::new(random_seed()),
                 doubt_ms,
+                feed,
                 origin: started,
             },
             mesh,

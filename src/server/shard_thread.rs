@@ -77,6 +77,10 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
             last: None,
         },
     };
+    if let (ShardEvent::Died { shard: 0, .. }, Some(feed)) = (&event, &plan.caches.feed) {
+        // Whoever listened for changes was on it, and may not have been dropped.
+        feed.cut();
+    }
     plan.mesh.detach(shard);
     // Only now: nothing of it answers a request any more.
     plan.caches.fabric.detach(shard);

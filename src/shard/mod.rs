@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::app::{App, ShardContext, ShardInfo};
+use crate::app::{self, App, BackgroundTask, ShardContext, ShardInfo};
 use crate::caches::{CachePlan, Caches, Inherited};
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
@@ -92,6 +92,8 @@ pub(crate) struct Shard {
     inbox: Inbox,
     log: Option<RefCell<ShardLog>>,
     errors: ErrorLog,
+    /// What runs beside the requests; of the first shard.
+    background: Vec<BackgroundTask>,
     spin: Rc<spin::Spin>,
     accept_trouble: trouble::Trouble,
 }
@@ -136,6 +138,7 @@ impl Shard {
             inherited.unwrap_or_default(),
         );
         caches.look_when_woken();
+        let background = start.app.background_tasks_of(index);
         let context = ShardContext {
             app,
             states,
@@ -163,6 +166,7 @@ impl Shard {
             inbox,
             log: start.log.map(RefCell::new),
             errors: start.errors,
+            background,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
             accept_trouble: trouble::Trouble::default(),
         }))
@@ -181,6 +185,7 @@ impl Shard {
             let caches = self.context.caches.clone();
             engine::spawn_local(spin::spin_while_busy(self.spin.clone(), caches));
         }
+        app::start_background(&self.background, &self.context, &self.errors);
         self.obey_until(Order::Drain).await;
         self.drain().await
     }

@@ -322,6 +322,7 @@ impl<R: Rules> World<R> {
             fresh_until_ms,
             stale_until_ms: fresh_until_ms + self.climate.stale_ms,
             error_until_ms: fresh_until_ms + self.climate.error_ms,
+            era: 0,
         }
     }
 

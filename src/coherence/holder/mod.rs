@@ -142,6 +142,8 @@ pub struct Holder<K: Ord, V, E, S, R = Sound> {
     shelf: S,
     /// By home: raised when everything from there is void.
     epochs: Vec<u32>,
+    /// Of the change feed; see [`Freshness::era`](super::Freshness::era).
+    era: u64,
     reads: BTreeMap<Ticket, ReadGroup<K>>,
     /// Where who asks for a key now can join.
     open: BTreeMap<K, Joinable>,
@@ -244,6 +246,7 @@ where
             alive,
             shelf,
             epochs: vec![0; shards],
+            era: 0,
             reads: BTreeMap::new(),
             open: BTreeMap::new(),
             loads: BTreeMap::new(),
@@ -270,13 +273,18 @@ where
         &self.shelf
     }
 
+    /// From now on copies of another era of the change feed are not fresh.
+    pub fn set_era(&mut self, era: u64) {
+        self.era = era;
+    }
+
     /// Whether a copy may be served at `now_ms`, which must not be before the
     /// request came.
     pub fn judge(&self, kept: &Kept<V>, now_ms: Millis) -> Option<Hit> {
         if kept.epoch != self.epochs[kept.home] {
             return None;
         }
-        let freshness = &kept.replica.freshness;
+        let freshness = kept.replica.freshness.seen_in(self.era);
         if freshness.is_fresh(now_ms) {
             return Some(Hit::Fresh);
         }

@@ -49,6 +49,8 @@ pub struct Home<K: Ord, V, E, S, R = Sound> {
     doubts: BTreeMap<K, Millis>,
     flush: Option<Flush<K>>,
     next_lease: u64,
+    /// Of the change feed; see [`Freshness::era`](super::Freshness::era).
+    era: u64,
     output: VecDeque<(usize, FromHome<K, V, E>)>,
     evicted: Vec<(K, Idle<V>)>,
     counters: HomeCounters,
@@ -124,6 +126,7 @@ where
             doubts: BTreeMap::new(),
             flush: None,
             next_lease: u64::from(incarnation) * LEASES_PER_INCARNATION,
+            era: 0,
             output: VecDeque::new(),
             evicted: Vec::new(),
             counters: HomeCounters::default(),
@@ -144,6 +147,20 @@ where
     /// What is cached and not under way.
     pub fn shelf(&self) -> &S {
         &self.idle
+    }
+
+    /// From now on values of another era of the change feed are not fresh.
+    pub fn set_era(&mut self, era: u64) {
+        self.era = era;
+    }
+
+    fn is_fresh(&self, replica: &Replica<V>, now_ms: Millis) -> bool {
+        replica.freshness.seen_in(self.era).is_fresh(now_ms)
+    }
+
+    fn is_usable_on_error(&self, replica: &Replica<V>, now_ms: Millis) -> bool {
+        let freshness = replica.freshness.seen_in(self.era);
+        freshness.is_usable_on_error(now_ms)
     }
 
     /// Keys under way.

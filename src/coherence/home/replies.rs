@@ -2,7 +2,7 @@
 
 use super::{Asker, FromHome, Home, Idle, Lease, Phase, Rules, ShardSet, Shelf, WriteMode};
 use crate::clock::Millis;
-use crate::coherence::{Outcome, Release, Source, ToHome};
+use crate::coherence::{Freshness, Outcome, Release, Source, ToHome};
 
 impl<K, V, E, S, R> Home<K, V, E, S, R>
 where
@@ -63,8 +63,8 @@ where
             Outcome::Failed(error) => self.load_failed(key, prior, waiters, &error, now_ms),
             Outcome::Refused(error) => {
                 let prior = prior.map(|mut entry| {
-                    let freshness = &mut entry.replica.freshness;
-                    freshness.error_until_ms = freshness.fresh_until_ms;
+                    // It was asked for, so it is not fresh any more.
+                    entry.replica.freshness = Freshness::until(0);
                     entry
                 });
                 self.load_failed(key, prior, waiters, &error, now_ms);
@@ -105,7 +105,7 @@ where
         now_ms: Millis,
     ) {
         if let Some(entry) = prior {
-            if entry.replica.freshness.is_usable_on_error(now_ms) {
+            if self.is_usable_on_error(&entry.replica, now_ms) {
                 return self.keep_loaded(key, entry, &waiters, Source::StaleOnError, now_ms);
             }
             if !entry.holders.is_empty() {
@@ -132,7 +132,7 @@ where
             return self.start_load(key, next, waiters, prior, now_ms);
         }
         if let Some(entry) = prior
-            && (!entry.holders.is_empty() || entry.replica.freshness.is_usable_on_error(now_ms))
+            && (!entry.holders.is_empty() || self.is_usable_on_error(&entry.replica, now_ms))
         {
             self.keep(key, entry, now_ms);
         }

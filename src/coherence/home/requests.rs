@@ -59,9 +59,10 @@ where
             return;
         }
         let (from, _) = asker;
+        let era = self.era;
         let usable = |entry: &Idle<V>| match refresh {
-            true => entry.replica.freshness.is_fresh(now_ms),
-            false => entry.replica.freshness.is_usable(now_ms),
+            true => entry.replica.freshness.seen_in(era).is_fresh(now_ms),
+            false => entry.replica.freshness.seen_in(era).is_usable(now_ms),
         };
         if let Some(entry) = self.idle.find(&key)
             && usable(entry)
@@ -90,7 +91,7 @@ where
         let lease = self.new_lease();
         self.counters.loads += 1;
         let stale = prior.as_ref().map(|entry| &entry.replica);
-        let stale = stale.filter(|replica| replica.freshness.is_usable_on_error(now_ms));
+        let stale = stale.filter(|replica| self.is_usable_on_error(replica, now_ms));
         let stale = stale.cloned();
         self.loads.insert(lease, key.clone());
         let phase = Phase::Loading {
@@ -121,7 +122,7 @@ where
             return busy.queue.push_back((from, Request::Peek { key, ticket }));
         }
         let found = self.idle.find(key).map(|entry| entry.replica.clone());
-        let fresh = found.filter(|replica| replica.freshness.is_fresh(now_ms));
+        let fresh = found.filter(|replica| self.is_fresh(replica, now_ms));
         let Some(replica) = fresh else {
             return self.reply(from, FromHome::Absent { ticket });
         };
@@ -181,7 +182,7 @@ where
             Some(entry) => (Some(entry.replica), entry.holders),
             None => (None, ShardSet::new()),
         };
-        let replica = replica.filter(|replica| replica.freshness.is_fresh(now_ms));
+        let replica = replica.filter(|replica| self.is_fresh(replica, now_ms));
         let then = match (request, replica) {
             (
                 Request::Touch {

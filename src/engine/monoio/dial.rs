@@ -2,6 +2,7 @@
 //! tokio's `AsyncRead` and `AsyncWrite` for the protocol libraries that want
 //! them. No tokio runtime is involved.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -15,7 +16,7 @@ use monoio::net::{TcpStream as ReactorStream, UnixStream as ReactorUnixStream};
 use send_wrapper::SendWrapper;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::tcp::TcpStream;
+use super::tcp::{StreamCloser, TcpStream};
 use crate::engine::unblock;
 use crate::limits::{CLIENT_READ_BUFFER_BYTES, CLIENT_WRITE_BUFFER_BYTES};
 
@@ -115,11 +116,29 @@ struct Inner {
     writing: Option<Writing>,
 }
 
+thread_local! {
+    /// Of this shard's connections, those that have ended not all taken out.
+    static CLIENTS: RefCell<Vec<StreamCloser>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Ends every connection that this thread has made, so that no operation on
+/// them stays in flight.
+pub(super) fn close_clients() {
+    for client in CLIENTS.take() {
+        client.shutdown();
+    }
+}
+
 impl ClientStream {
     fn new(stream: ReactorStream) -> Self {
+        let stream = TcpStream::new(stream);
+        CLIENTS.with_borrow_mut(|clients| {
+            clients.retain(StreamCloser::is_open);
+            clients.push(stream.closer());
+        });
         Self {
             inner: SendWrapper::new(Inner {
-                stream: Rc::new(TcpStream::new(stream)),
+                stream: Rc::new(stream),
                 input: Vec::new(),
                 taken: 0,
                 reading: None,
@@ -183,6 +202,8 @@ impl Inner {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let reading = self.reading.get_or_insert_with(|| {
             let mut buffer = std::mem::take(&mut self.input);
+            // What is polled again before it is done finds nothing to take.
+            self.taken = 0;
             buffer.clear();
             buffer.reserve(CLIENT_READ_BUFFER_BYTES);
             let stream = self.stream.clone();

@@ -154,6 +154,11 @@ impl StreamCloser {
         self.shut(rustix::net::Shutdown::Both);
     }
 
+    /// Whether the stream is still there.
+    pub(super) fn is_open(&self) -> bool {
+        self.link.fd.get().is_some()
+    }
+
     /// Lets a pending read end, after what has already arrived; writing goes
     /// on.
     pub fn shutdown_read(&self) {

@@ -13,6 +13,7 @@ mod ageing;
 mod bounds;
 mod checker;
 mod deaths;
+mod fed;
 mod history;
 mod hostile;
 mod linear;

@@ -1,0 +1,91 @@
+//! Whether somebody tells of changes that are made elsewhere: by other nodes,
+//! or by hand in the database.
+//!
+//! Time is cut into eras. Each loss of the feed ends one, each return begins
+//! another; a value counts as fresh only in the era in which its load began. So
+//! nothing loaded before a cut, or during it, outlives it, and no shard needs
+//! to be told: all of them look at one number.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The state of an app's change feed; clones share it. It is cut until
+/// [`resume`](Self::resume) is called.
+///
+/// Whoever listens for changes calls `resume` when it is sure to hear of every
+/// change from now on, and [`cut`](Self::cut) when it may have missed one.
+/// Caches that are [`fed`](crate::cache::CacheOptions::fed) keep nothing fresh
+/// in between; what they had stands in for loads that fail, for as long as it
+/// would have been fresh.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    /// Even while it runs.
+    era: Arc<AtomicU64>,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Feed {
+    /// A feed that is cut.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            era: Arc::new(AtomicU64::new(1)),
+        }
+    }
+
+    /// Every change from now on will be told; whether it was cut until now.
+    pub fn resume(&self) -> bool {
+        self.step(true)
+    }
+
+    /// A change may have been missed; whether it ran until now.
+    pub fn cut(&self) -> bool {
+        self.step(false)
+    }
+
+    /// Whether changes are told.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.era().is_multiple_of(2)
+    }
+
+    /// How often it was cut while it ran.
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        (self.era() - 1) / 2
+    }
+
+    pub(super) fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    fn step(&self, from_cut: bool) -> bool {
+        let next = |era: u64| (era.is_multiple_of(2) != from_cut).then_some(era + 1);
+        let stepped = self
+            .era
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        stepped.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cut_and_each_return_counts_once() {
+        let feed = Feed::new();
+        assert!(!feed.is_running() && !feed.cut());
+        assert!(feed.resume() && !feed.resume() && feed.is_running());
+        assert_eq!(feed.cuts(), 0);
+        assert!(feed.clone().cut() && !feed.cut());
+        assert_eq!((feed.cuts(), feed.is_running()), (1, false));
+        assert!(feed.resume());
+        assert_eq!(feed.cuts(), 1);
+    }
+}
