@@ -23,6 +23,8 @@ pub(super) struct Line {
     is_cut: Cell<bool>,
     /// It was cut on purpose, not because it failed.
     is_unwanted: Cell<bool>,
+    /// The server has said something.
+    is_greeted: Cell<bool>,
     driver: RefCell<Option<Waker>>,
     end: RefCell<End>,
     on_end: RefCell<Vec<Box<dyn FnOnce()>>>,
@@ -42,6 +44,7 @@ impl Line {
             stream: RefCell::new(Some(stream)),
             is_cut: Cell::new(false),
             is_unwanted: Cell::new(false),
+            is_greeted: Cell::new(false),
             driver: RefCell::new(None),
             end: RefCell::default(),
             on_end: RefCell::default(),
@@ -169,7 +172,16 @@ impl AsyncRead for LineStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.with(|stream| stream.poll_read(cx, buffer))
+        self.0.with(|mut stream| {
+            // The library does not flush its question for TLS before it waits
+            // for the answer.
+            if !self.0.is_greeted.get() {
+                let _ = stream.as_mut().poll_flush(cx)?;
+            }
+            let read = stream.poll_read(cx, buffer);
+            self.0.is_greeted.set(self.0.is_greeted.get() || read.is_ready());
+            read
+        })
     }
 }
 
