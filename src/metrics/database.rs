@@ -1,7 +1,10 @@
 //! What the connections to a database server have counted.
 
+use serde::Serialize;
+
 /// Connections of the process to its database server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DatabaseSnapshot {
     /// Connections the process may have.
     pub connections_max: u64,

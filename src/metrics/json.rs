@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    CacheSnapshot, Counters, MeshCounters, ProcessSnapshot, ProcessStats, ShardTotals, StatusClass,
-    Tally, TimeoutKind,
+    CacheSnapshot, Counters, DatabaseSnapshot, MeshCounters, ProcessSnapshot, ProcessStats,
+    ShardTotals, StatusClass, Tally, TimeoutKind,
 };
 
 /// The whole document.
@@ -34,6 +34,9 @@ pub struct MetricsView {
     pub missing_shards: Vec<usize>,
     /// What the kernel says.
     pub process: ProcessView,
+    /// Connections to a database server, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseSnapshot>,
 }
 
 /// A set of requests.
@@ -194,6 +197,7 @@ impl From<&ProcessSnapshot> for MetricsView {
             shards: snapshot.shards.iter().map(ShardView::from).collect(),
             missing_shards: snapshot.missing_shards.clone(),
             process: ProcessView::from(&snapshot.process),
+            database: snapshot.database,
         }
     }
 }

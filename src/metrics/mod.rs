@@ -15,6 +15,7 @@ mod counters;
 mod database;
 mod exposition;
 mod exposition_caches;
+mod exposition_database;
 mod json;
 mod latency;
 mod shard_metrics;

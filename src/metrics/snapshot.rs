@@ -1,7 +1,9 @@
 //! What leaves a shard, and how the shards' parts become one whole.
 
 use super::caches::add_caches;
-use super::{CacheSnapshot, Counters, MeshCounters, RouteName, ShardIdentity, Tally};
+use super::{
+    CacheSnapshot, Counters, DatabaseSnapshot, MeshCounters, RouteName, ShardIdentity, Tally,
+};
 
 /// Everything one shard has counted, at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +46,8 @@ pub struct ProcessSnapshot {
     pub missing_shards: Vec<usize>,
     /// What the kernel knows of the process.
     pub process: ProcessStats,
+    /// Connections to a database server, where there is one.
+    pub database: Option<DatabaseSnapshot>,
 }
 
 /// One shard's share.
@@ -109,6 +113,7 @@ impl ProcessSnapshot {
             caches: Vec::new(),
             missing_shards: Vec::new(),
             process,
+            database: None,
         }
     }
 

@@ -233,7 +233,12 @@ mod tests {
         let plan = |configured, shards, pool_min| SERVER.plan(configured, shards, pool_min);
         assert_eq!(plan(9, 8, 1).unwrap().connections_max(), 9);
         let error = plan(8, 8, 1).unwrap_err().to_string();
-        for part in ["8 shards", "need 9", "connections_max is 8", "at most 7 shards"] {
+        for part in [
+            "8 shards",
+            "need 9",
+            "connections_max is 8",
+            "at most 7 shards",
+        ] {
             assert!(error.contains(part), "{part}: {error}");
         }
         assert!(plan(17, 8, 2).is_ok() && plan(16, 8, 2).is_err());

@@ -63,7 +63,9 @@ impl Dialer {
             config.dbname(database);
         }
         let name = url.application_name.as_deref().unwrap_or("corelane");
-        config.application_name(name).options(session(options, origin));
+        config
+            .application_name(name)
+            .options(session(options, origin));
         let mode = url.effective_tls();
         config.ssl_mode(match mode {
             TlsMode::Disable => SslMode::Disable,
@@ -141,7 +143,8 @@ impl Dialer {
     fn handshake(
         &self,
         tls: &MakeRustlsConnect,
-    ) -> Result<impl TlsConnect<LineStream, Stream: Send + Unpin + 'static> + use<>, DialError> {
+    ) -> Result<impl TlsConnect<LineStream, Stream: Send + Unpin + 'static> + use<>, DialError>
+    {
         let host = match &self.target {
             Target::Tcp { host, .. } => host.as_str(),
             Target::Unix(_) => "",

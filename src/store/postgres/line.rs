@@ -105,7 +105,10 @@ impl Line {
                 return Poll::Ready(None);
             }
             let mut waker = self.driver.borrow_mut();
-            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            if !waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
+            {
                 *waker = Some(cx.waker().clone());
             }
             drop(waker);
@@ -179,7 +182,9 @@ impl AsyncRead for LineStream {
                 let _ = stream.as_mut().poll_flush(cx)?;
             }
             let read = stream.poll_read(cx, buffer);
-            self.0.is_greeted.set(self.0.is_greeted.get() || read.is_ready());
+            self.0
+                .is_greeted
+                .set(self.0.is_greeted.get() || read.is_ready());
             read
         })
     }

@@ -66,7 +66,9 @@ impl Stats {
     /// The pool is gone; what it counted stays counted.
     pub(super) fn leave(&self, stats: &Arc<PoolStats>) {
         let mut pools = self.pools();
-        pools.living.retain(|other| !other.ptr_eq(&Arc::downgrade(stats)));
+        pools
+            .living
+            .retain(|other| !other.ptr_eq(&Arc::downgrade(stats)));
         let counted = stats.snapshot();
         pools.past.add(&DatabaseSnapshot {
             open: 0,

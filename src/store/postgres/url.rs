@@ -184,7 +184,12 @@ impl Parts {
             Some(port) => port.parse().map_err(|_| "the port is a number to 65535")?,
             None => PORT,
         };
-        let texts = [&self.user, &self.password, &self.database, &self.application_name];
+        let texts = [
+            &self.user,
+            &self.password,
+            &self.database,
+            &self.application_name,
+        ];
         if host.contains('\0') || texts.into_iter().flatten().any(|text| text.contains('\0')) {
             return Err("it must not hold a zero byte".to_owned());
         }
@@ -216,7 +221,9 @@ fn tls_mode(word: &str) -> Result<TlsMode, String> {
         "require" => TlsMode::Require,
         "verify-ca" => TlsMode::VerifyCa,
         "verify-full" => TlsMode::VerifyFull,
-        _ => return Err("sslmode is disable, prefer, require, verify-ca or verify-full".to_owned()),
+        _ => {
+            return Err("sslmode is disable, prefer, require, verify-ca or verify-full".to_owned());
+        }
     })
 }
 
@@ -318,7 +325,10 @@ mod tests {
         assert_eq!(url.application_name.as_deref(), Some("a b"));
         assert_eq!(url.connect_timeout_ms, Some(3_000));
         let bare = parse("//db");
-        assert_eq!((bare.user, bare.password, bare.database), (None, None, None));
+        assert_eq!(
+            (bare.user, bare.password, bare.database),
+            (None, None, None)
+        );
     }
 
     #[test]
@@ -344,13 +354,20 @@ mod tests {
             assert_eq!(url.password.as_ref().unwrap().reveal(), "hunter2");
             let shown = format!("{url} {url:?} {url:#?}");
             assert!(!shown.contains("hunter2"), "{shown}");
-            assert!(shown.starts_with("postgres://joe:***@db:5432/x "), "{shown}");
+            assert!(
+                shown.starts_with("postgres://joe:***@db:5432/x "),
+                "{shown}"
+            );
         }
     }
 
     #[test]
     fn what_is_shown_leads_to_the_same_place() {
-        for text in ["//a%20b@[::1]:5/x%2Fy?sslmode=require", "//%2Frun%2Fp:99/x", "//db"] {
+        for text in [
+            "//a%20b@[::1]:5/x%2Fy?sslmode=require",
+            "//%2Frun%2Fp:99/x",
+            "//db",
+        ] {
             let url = parse(text);
             let shown = url.to_string();
             let again = parse(shown.strip_prefix("postgres:").unwrap());

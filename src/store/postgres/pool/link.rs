@@ -136,7 +136,11 @@ impl Ticket {
             if call.is_expired {
                 return Poll::Ready(Err(Expired));
             }
-            if !call.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            if !call
+                .waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
+            {
                 call.waker = Some(cx.waker().clone());
             }
             Poll::Pending

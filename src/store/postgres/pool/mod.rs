@@ -291,7 +291,10 @@ impl Inner {
 
     fn count_of(&self, state: State) -> usize {
         let links = self.links.borrow();
-        links.iter().filter(|link| link.state.get() == state).count()
+        links
+            .iter()
+            .filter(|link| link.state.get() == state)
+            .count()
     }
 
     /// Starts making connections until `wanted` are being made, as far as

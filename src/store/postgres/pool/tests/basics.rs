@@ -166,7 +166,16 @@ fn who_wants_one_alone_gets_it_although_others_never_rest() {
         pool.exclusive().await.map(drop).unwrap();
         stop.set(true);
         let inner = std::rc::Rc::downgrade(&pool.inner);
-        until(|| inner.upgrade().unwrap().links.borrow().iter().all(|l| l.is_idle())).await;
+        until(|| {
+            inner
+                .upgrade()
+                .unwrap()
+                .links
+                .borrow()
+                .iter()
+                .all(|l| l.is_idle())
+        })
+        .await;
         closed(pool).await;
     });
 }
@@ -220,7 +229,11 @@ fn connections_over_a_unix_socket_and_with_tls_work() {
             (verified("verify-full"), "t"),
         ] {
             let pool = Pool::new(&server(&url, options()));
-            assert_eq!(ask(&pool, encrypted).await.as_deref(), Ok(is_encrypted), "{url}");
+            assert_eq!(
+                ask(&pool, encrypted).await.as_deref(),
+                Ok(is_encrypted),
+                "{url}"
+            );
             closed(pool).await;
         }
     });
@@ -239,15 +252,29 @@ fn a_certificate_that_is_not_trusted_or_for_another_host_is_refused() {
     let foreign = other.certificate().display().to_string();
     let url = postgres.url();
     // It is for `localhost` and 127.0.0.1, and this leads there too.
-    let elsewhere = url.replace("127.0.0.1", "127.0.0.2").replace("127.0.0.2", "[::ffff:127.0.0.1]");
+    let elsewhere = url
+        .replace("127.0.0.1", "127.0.0.2")
+        .replace("127.0.0.2", "[::ffff:127.0.0.1]");
     on_both(async || {
         for (url, works) in [
             (format!("{url}?sslmode=verify-full&sslrootcert={own}"), true),
-            (format!("{url}?sslmode=verify-full&sslrootcert={foreign}"), false),
-            (format!("{url}?sslmode=verify-ca&sslrootcert={foreign}"), false),
+            (
+                format!("{url}?sslmode=verify-full&sslrootcert={foreign}"),
+                false,
+            ),
+            (
+                format!("{url}?sslmode=verify-ca&sslrootcert={foreign}"),
+                false,
+            ),
             (format!("{url}?sslmode=verify-ca&sslrootcert=system"), false),
-            (format!("{elsewhere}?sslmode=verify-ca&sslrootcert={own}"), true),
-            (format!("{elsewhere}?sslmode=verify-full&sslrootcert={own}"), false),
+            (
+                format!("{elsewhere}?sslmode=verify-ca&sslrootcert={own}"),
+                true,
+            ),
+            (
+                format!("{elsewhere}?sslmode=verify-full&sslrootcert={own}"),
+                false,
+            ),
         ] {
             let pool = Pool::new(&server(&url, options()));
             let outcome = pool.ping().await;
@@ -262,7 +289,10 @@ fn a_server_without_tls_is_taken_only_where_that_is_allowed() {
     let postgres = Postgres::start();
     on_both(async || {
         for (mode, works) in [("disable", true), ("prefer", true), ("require", false)] {
-            let pool = Pool::new(&server(&format!("{}?sslmode={mode}", postgres.url()), options()));
+            let pool = Pool::new(&server(
+                &format!("{}?sslmode={mode}", postgres.url()),
+                options(),
+            ));
             let outcome = pool.ping().await;
             assert_eq!(outcome.is_ok(), works, "{mode}: {outcome:?}");
             closed(pool).await;
