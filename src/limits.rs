@@ -326,6 +326,34 @@ pub const STORE_MIGRATION_LOCK_WAIT_MS: u64 = 60_000;
 /// A PostgreSQL table with more rows must not be read from end to end by a
 /// request; `corelane explain` complains.
 pub const STORE_SCAN_ROWS_MAX: i64 = 10_000;
+/// Calls of one shard that wait for a connection to PostgreSQL. Over it: 503
+/// with Retry-After.
+pub const DATABASE_WAITERS_MAX: usize = 4_096;
+/// Connections left to others (psql, backups, another node's start) when
+/// `database.connections_max` is taken from the server.
+pub const DATABASE_RESERVE_CONNECTIONS: u32 = 5;
+/// Connections of a process that belong to no shard: the one that listens for
+/// changes.
+pub const DATABASE_FEED_CONNECTIONS: u32 = 1;
+/// How long asking PostgreSQL to cancel a statement may take.
+pub const DATABASE_CANCEL_TIMEOUT_MS: u64 = 1_000;
+/// How long a connection has to become free after its statement was cancelled,
+/// or after its user left it; then it is cut.
+pub const DATABASE_SETTLE_MS: u64 = 500;
+/// How long a closed connection is waited for until the server has closed it
+/// too; as long it counts against the budget.
+pub const DATABASE_GOODBYE_MS: u64 = 2_000;
+/// First pause before connecting to a server that could not be reached.
+pub const DATABASE_RECONNECT_FIRST_MS: u64 = 50;
+/// Longest pause of that kind: how late a server that is back is noticed.
+pub const DATABASE_RECONNECT_MAX_MS: u64 = 1_000;
+/// How often a pool looks at its deadlines while calls are in flight, and at
+/// what it owes other shards.
+pub const DATABASE_SWEEP_MS: u64 = 50;
+/// The same while calls wait for a connection.
+pub const DATABASE_SWEEP_HUNGRY_MS: u64 = 10;
+/// The same while nothing is asked.
+pub const DATABASE_SWEEP_IDLE_MS: u64 = 500;
 
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_MEDIUM_BYTES);
 const _: () = assert!(READ_BUFFER_MEDIUM_BYTES < READ_BUFFER_LARGE_BYTES);
@@ -334,6 +362,10 @@ const _: () = assert!(
     "a default head fits one large buffer"
 );
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
+const _: () = assert!(DATABASE_RECONNECT_FIRST_MS < DATABASE_RECONNECT_MAX_MS);
+const _: () = assert!(
+    DATABASE_SWEEP_HUNGRY_MS <= DATABASE_SWEEP_MS && DATABASE_SWEEP_MS <= DATABASE_SWEEP_IDLE_MS
+);
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
 const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);

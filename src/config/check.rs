@@ -7,6 +7,54 @@ use super::load::Loading;
 pub(super) fn check(loading: &mut Loading) {
     restart_delays(loading);
     admin_listener(loading);
+    database_times(loading);
+    pool_sizes(loading);
+}
+
+/// Each of these is meant to end before the next.
+fn database_times(loading: &mut Loading) {
+    let options = &loading.config.store.database;
+    let (deadline, checkout) = (options.deadline_ms, options.checkout_timeout_ms);
+    let statement = options.statement_timeout_ms;
+    if statement >= deadline {
+        loading.refuse(
+            later_of(
+                loading,
+                "database.statement_timeout_ms",
+                "database.deadline_ms",
+            ),
+            format!(
+                "database.statement_timeout_ms is {statement}, not below database.deadline_ms, \
+                 {deadline}"
+            ),
+            format!("give database.deadline_ms more than {statement}"),
+        );
+    }
+    if checkout > deadline {
+        loading.refuse(
+            later_of(
+                loading,
+                "database.checkout_timeout_ms",
+                "database.deadline_ms",
+            ),
+            format!(
+                "database.checkout_timeout_ms is {checkout}, over database.deadline_ms, {deadline}"
+            ),
+            format!("give database.deadline_ms at least {checkout}"),
+        );
+    }
+}
+
+fn pool_sizes(loading: &mut Loading) {
+    let options = &loading.config.store.database;
+    let (min, max) = (options.pool_min, options.pool_max);
+    if min > max {
+        loading.refuse(
+            later_of(loading, "database.pool_min", "database.pool_max"),
+            format!("database.pool_min is {min}, over database.pool_max, {max}"),
+            format!("give database.pool_max at least {min}"),
+        );
+    }
 }
 
 fn admin_listener(loading: &mut Loading) {

@@ -20,7 +20,7 @@ pub struct Sources {
     /// `--config`; without it `CORELANE_CONFIG`, without that no file.
     pub file: Option<PathBuf>,
     /// Variables; those that do not start with `CORELANE_` are ignored, but for
-    /// a few that platforms set, such as `REDIS_URL`.
+    /// two that platforms set, `DATABASE_URL` and `REDIS_URL`.
     pub environment: Vec<(OsString, OsString)>,
     /// Flags without dashes, and their values.
     pub flags: Vec<(&'static str, String)>,
@@ -126,9 +126,9 @@ pub(crate) const CONFIG_FLAG: &str = "config";
 /// The flag and top-level key that name a core map file.
 pub(crate) const CORE_MAP_FLAG: &str = "core-map";
 
-/// Variables without our prefix that platforms set for a service, and the knob
-/// each stands in for when nothing else gives it.
-const CONVENTIONAL: &[(&str, &str)] = &[("REDIS_URL", "redis.url")];
+/// Variables without our prefix by which platforms give the addresses of
+/// services, and the knob each stands in for when nothing else gives it.
+const CONVENTIONAL: &[(&str, &str)] = &[("DATABASE_URL", "store.url"), ("REDIS_URL", "redis.url")];
 
 /// Variables of corelane by name.
 pub(super) type Environment = BTreeMap<String, String>;
@@ -246,18 +246,31 @@ impl Loading {
         }
     }
 
+    /// What platforms give stands behind every way of ours to say it, mistaken
+    /// ones included.
     fn apply_conventional(&mut self, sources: &Sources) {
         for (variable, knob) in CONVENTIONAL {
             let mut given = sources.environment.iter();
-            let given = given.find(|(name, _)| name == variable);
+            let given = given.find(|(name, value)| name == variable && !value.is_empty());
             let (Some((_, value)), Some(knob)) = (given, knobs::find(knob)) else {
                 continue;
             };
-            if self.origin(knob.name) == Origin::Default {
-                let origin = Origin::Environment {
-                    variable: (*variable).to_owned(),
-                };
-                self.apply_text(knob, &value.to_string_lossy(), origin);
+            let mut flags = sources.flags.iter();
+            let is_given = self.origins.contains_key(knob.name)
+                || flags.any(|(flag, _)| knob.flag == Some(*flag));
+            if is_given {
+                continue;
+            }
+            let origin = Origin::Environment {
+                variable: (*variable).to_owned(),
+            };
+            match value.to_str() {
+                Some(text) => self.apply_text(knob, text, origin),
+                None => self.refuse(
+                    origin,
+                    "is not UTF-8".to_owned(),
+                    format!("write it in UTF-8, or give {}", knob.name),
+                ),
             }
         }
     }

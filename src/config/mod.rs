@@ -119,7 +119,10 @@ impl Config {
         }
         self.rate_limit.resolve();
         self.server.admin = self.admin.options();
-        let store_waits_ms = self.store.busy_timeout_ms;
+        let store_waits_ms = match self.store.url {
+            StoreUrl::Sqlite { .. } => self.store.busy_timeout_ms,
+            StoreUrl::Postgres(_) => self.store.database.deadline_ms,
+        };
         let doubt_ms = &mut self.server.cache_doubt_ms;
         *doubt_ms = (*doubt_ms).max(store_waits_ms.saturating_add(STORE_WRITE_GRACE_MS));
         self.server.require_io_uring = insists_on_io_uring(&self.core_map);

@@ -1,6 +1,7 @@
 //! Whole configurations: who wins, and what reaches the options.
 
 mod annotated;
+mod database;
 mod mistakes;
 
 use std::path::Path;

@@ -15,6 +15,7 @@ use prometheus::proto::{
 };
 
 use super::exposition_caches::{cache_families, mesh_families};
+use super::exposition_database::database_families;
 use super::exposition_redis::{bridge_families, redis_families};
 use super::limiter::limiter_families;
 use super::{Counters, ProcessSnapshot, RouteName, ShardTotals, StatusClass, Tally, TimeoutKind};
@@ -38,6 +39,9 @@ pub fn prometheus_text(snapshot: &ProcessSnapshot) -> String {
     shard_families(snapshot, &mut families);
     connection_families(&snapshot.shards, &mut families);
     trouble_families(&snapshot.shards, &mut families);
+    if let Some(database) = &snapshot.database {
+        database_families(database, &mut families);
+    }
     process_families(snapshot, &mut families);
     // The encoder refuses a family without samples.
     families.retain(|family| !family.get_metric().is_empty());

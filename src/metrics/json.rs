@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    BridgeView, CacheSnapshot, Counters, MeshCounters, ProcessSnapshot, ProcessStats,
-    RateLimitsView, RedisView, ShardTotals, StatusClass, Tally, TimeoutKind,
+    BridgeView, CacheSnapshot, Counters, DatabaseSnapshot, MeshCounters, ProcessSnapshot,
+    ProcessStats, RateLimitsView, RedisView, ShardTotals, StatusClass, Tally, TimeoutKind,
 };
 
 /// The whole document.
@@ -41,6 +41,9 @@ pub struct MetricsView {
     pub missing_shards: Vec<usize>,
     /// What the kernel says.
     pub process: ProcessView,
+    /// Connections to a database server, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseSnapshot>,
 }
 
 /// A set of requests.
@@ -204,6 +207,7 @@ impl From<&ProcessSnapshot> for MetricsView {
             shards: snapshot.shards.iter().map(ShardView::from).collect(),
             missing_shards: snapshot.missing_shards.clone(),
             process: ProcessView::from(&snapshot.process),
+            database: snapshot.database,
         }
     }
 }

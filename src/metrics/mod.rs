@@ -12,8 +12,10 @@
 
 mod caches;
 mod counters;
+mod database;
 mod exposition;
 mod exposition_caches;
+mod exposition_database;
 mod exposition_redis;
 mod json;
 mod json_redis;
@@ -26,6 +28,7 @@ mod tally;
 
 pub use caches::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
 pub use counters::{Counters, ParseErrorCounts, TimeoutKind};
+pub use database::DatabaseSnapshot;
 pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,

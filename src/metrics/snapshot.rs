@@ -2,8 +2,8 @@
 
 use super::caches::add_caches;
 use super::{
-    BridgeCounters, CacheSnapshot, Counters, LimiterSnapshot, MeshCounters, RedisCounters,
-    RouteName, ShardIdentity, Tally,
+    BridgeCounters, CacheSnapshot, Counters, DatabaseSnapshot, LimiterSnapshot, MeshCounters,
+    RedisCounters, RouteName, ShardIdentity, Tally,
 };
 
 /// Everything one shard has counted, at one moment.
@@ -57,6 +57,8 @@ pub struct ProcessSnapshot {
     pub missing_shards: Vec<usize>,
     /// What the kernel knows of the process.
     pub process: ProcessStats,
+    /// Connections to a database server, where there is one.
+    pub database: Option<DatabaseSnapshot>,
 }
 
 /// One shard's share.
@@ -125,6 +127,7 @@ impl ProcessSnapshot {
             bridge: BridgeCounters::default(),
             missing_shards: Vec::new(),
             process,
+            database: None,
         }
     }
 

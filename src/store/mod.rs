@@ -20,11 +20,14 @@ mod tests;
 
 pub use model::*;
 pub use open_error::OpenError;
-pub use options::{StoreOptions, StoreUrl};
+pub use options::{DatabaseOptions, StoreOptions, StoreUrl};
+pub use postgres::{PostgresUrl, Secret, TlsMode};
 pub use seed::{SeedPlan, SeedReport};
 
 use std::rc::Rc;
 use std::sync::Arc;
+
+use crate::metrics::DatabaseSnapshot;
 
 /// The database of this process: it applies migrations, owns the writer and
 /// hands out a [`Store`] per shard.
@@ -84,8 +87,9 @@ impl Database {
             StoreUrl::Sqlite { path } => {
                 DatabaseBackend::Sqlite(Arc::new(sqlite::SqliteDatabase::open(path, options)?))
             }
-            StoreUrl::Postgres(_) => {
-                DatabaseBackend::Postgres(Arc::new(postgres::PostgresDatabase::open(options)?))
+            StoreUrl::Postgres(url) => {
+                let database = postgres::PostgresDatabase::open(url, options)?;
+                DatabaseBackend::Postgres(Arc::new(database))
             }
         };
         Ok(Arc::new(Self { backend }))
@@ -357,6 +361,15 @@ impl Store {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.posts(query),
             StoreBackend::Postgres(session) => session.posts(query).await,
+        }
+    }
+
+    /// The process's connections to its database server; `None` for the
+    /// embedded database, which has none.
+    pub fn connections(&self) -> Option<DatabaseSnapshot> {
+        match &self.backend {
+            StoreBackend::Sqlite(_) => None,
+            StoreBackend::Postgres(session) => Some(session.connections()),
         }
     }
 

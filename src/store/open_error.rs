@@ -52,6 +52,26 @@ pub enum OpenError {
     MigrationLock { place: String, waited_ms: u64 },
     /// A PostgreSQL server that cannot be reached or used.
     Server { place: String, why: String },
+    /// The certificates for TLS to PostgreSQL cannot be used.
+    Tls(String),
+    /// PostgreSQL cannot be reached, or says nothing that makes sense.
+    Unreachable { place: String, why: String },
+    /// PostgreSQL does not let us in.
+    Login { place: String, why: String },
+    /// PostgreSQL has no connection left (53300).
+    ServerFull { place: String, why: String },
+    /// The connections that are allowed do not suffice for the shards.
+    ConnectionsMax {
+        /// What is allowed, all in all.
+        allowed: u32,
+        /// What is needed at least.
+        needed: u32,
+        shards: u32,
+        /// `database.pool_min`.
+        pool_min: u32,
+        /// Whether `allowed` was worked out from the server's settings.
+        from_server: bool,
+    },
 }
 
 impl fmt::Display for OpenError {
@@ -131,6 +151,23 @@ impl fmt::Display for OpenError {
                     path.display()
                 )
             }
+            Self::Tls(why) => write!(
+                f,
+                "TLS to PostgreSQL: {why}: name a file of PEM certificates with sslrootcert= in \
+                 the store's address, or install ca-certificates"
+            ),
+            Self::Unreachable { place, why } => write!(
+                f,
+                "PostgreSQL at {place} cannot be reached: {why}: start it, or name another with \
+                 --store postgres://USER@HOST/DATABASE; `pg_isready` tells whether it takes \
+                 connections"
+            ),
+            Self::Login { place, why } => write!(
+                f,
+                "PostgreSQL at {place} does not let corelane in: {why}: check user, password and \
+                 database of the store's address, and pg_hba.conf; `createdb` makes a database"
+            ),
+            Self::ServerFull { .. } | Self::ConnectionsMax { .. } => self.fmt_connections(f),
         }
     }
 }
@@ -150,6 +187,41 @@ impl OpenError {
             "cannot make or open the database {path} ({why}): name a file in a folder that \
              can be made, with --data DIR or --store sqlite:PATH"
         )
+    }
+
+    fn fmt_connections(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ServerFull { place, why } => write!(
+                f,
+                "PostgreSQL at {place} has no connection left: {why}: raise its max_connections, \
+                 close what others hold (pg_stat_activity), or lower database.connections_max of \
+                 the other nodes"
+            ),
+            Self::ConnectionsMax {
+                allowed,
+                needed,
+                shards,
+                pool_min,
+                from_server,
+            } => {
+                let source = match from_server {
+                    true => "what PostgreSQL's max_connections leaves",
+                    false => "database.connections_max",
+                };
+                write!(
+                    f,
+                    "{shards} shards with database.pool_min {pool_min} and the connection that \
+                     listens for changes need {needed} connections to PostgreSQL, but {source} \
+                     is {allowed}: run at most {} shards, lower database.pool_min, or raise {}",
+                    allowed.saturating_sub(1) / (*pool_min).max(1),
+                    match from_server {
+                        true => "max_connections in postgresql.conf",
+                        false => "database.connections_max",
+                    }
+                )
+            }
+            _ => Ok(()),
+        }
     }
 
     fn fmt_other_file(&self, f: &mut fmt::Formatter<'_>, path: Display<'_>) -> fmt::Result {

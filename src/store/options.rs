@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::OpenError;
+use super::postgres::PostgresUrl;
 
 /// Everything an operator may change about the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +25,79 @@ pub struct StoreOptions {
     /// mapping off, which a disk that reports read errors may call for: such
     /// an error in a mapped page ends the process.
     pub mmap_mib: u64,
+    /// How many shards will connect. Default 1; the server says it.
+    pub shards: u32,
     /// Whether a write is on stable storage before it is answered
     /// (`synchronous=FULL`). Default true. Without it a power cut, not a
-    /// crash of corelane, can lose the last acknowledged writes.
+    /// crash of corelane, can lose the last acknowledged writes. With
+    /// PostgreSQL false is `synchronous_commit=off`, where a crash of the
+    /// server can lose them too.
     pub durable: bool,
+    /// Connections to PostgreSQL; the embedded database has no use for them.
+    pub database: DatabaseOptions,
+}
+
+/// Connections to PostgreSQL: how many, how long each lives, and how long a
+/// request waits. `connections_max` is for the process, the others are for
+/// each shard, which has a pool of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseOptions {
+    /// Connections of the whole process, the one that listens for changes
+    /// included. Default 0: what the server allows
+    /// (`max_connections` less what is reserved for superusers) less
+    /// [`crate::limits::DATABASE_RESERVE_CONNECTIONS`].
+    pub connections_max: u32,
+    /// Connections a shard keeps open while it has nothing to do. Default 1.
+    pub pool_min: u32,
+    /// Connections a shard may have. Default 8.
+    pub pool_max: u32,
+    /// Statements sent over one connection before the first is answered.
+    /// Default 16. When all connections of the shard have that many, another
+    /// is opened, or callers wait.
+    pub in_flight_per_connection_max: u32,
+    /// A connection over `pool_min` that had nothing to do for this long is
+    /// closed, milliseconds. Default 60,000.
+    pub idle_timeout_ms: u64,
+    /// How long making a connection may take, login included, milliseconds.
+    /// Default 3,000.
+    pub connect_timeout_ms: u64,
+    /// How long a request waits for a connection, milliseconds. Default 2,000.
+    pub checkout_timeout_ms: u64,
+    /// A connection is replaced when it is about this old (a tenth less at
+    /// most, so that not all are at once), milliseconds. Default 1,800,000.
+    pub max_lifetime_ms: u64,
+    /// A connection that had nothing to do for this long is asked whether it
+    /// still answers, milliseconds. Default 10,000.
+    pub health_check_ms: u64,
+    /// When a request to the database is given up, waiting for a connection
+    /// included, milliseconds. Default 5,000.
+    pub deadline_ms: u64,
+    /// When the server gives up a statement (`statement_timeout`),
+    /// milliseconds. Default 4,000; below `deadline_ms`, so that the server
+    /// ends it and says so.
+    pub statement_timeout_ms: u64,
+    /// When the server ends a transaction in which nothing happens,
+    /// milliseconds. Default 10,000.
+    pub idle_in_transaction_timeout_ms: u64,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        Self {
+            connections_max: 0,
+            pool_min: 1,
+            pool_max: 8,
+            in_flight_per_connection_max: 16,
+            idle_timeout_ms: 60_000,
+            connect_timeout_ms: 3_000,
+            checkout_timeout_ms: 2_000,
+            max_lifetime_ms: 1_800_000,
+            health_check_ms: 10_000,
+            deadline_ms: 5_000,
+            statement_timeout_ms: 4_000,
+            idle_in_transaction_timeout_ms: 10_000,
+        }
+    }
 }
 
 impl Default for StoreOptions {
@@ -39,7 +109,9 @@ impl Default for StoreOptions {
             busy_timeout_ms: 5_000,
             cache_kib: 8_192,
             mmap_mib: 1_024,
+            shards: 1,
             durable: true,
+            database: DatabaseOptions::default(),
         }
     }
 }
@@ -64,15 +136,16 @@ pub enum StoreUrl {
         /// The database file; `-wal` and `-shm` stand beside it.
         path: PathBuf,
     },
-    /// (stand-in) `postgres://...`
-    Postgres(String),
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`: a PostgreSQL server.
+    Postgres(PostgresUrl),
 }
 
 impl FromStr for StoreUrl {
     type Err = OpenError;
 
     /// Parses `sqlite:./data/corelane.db`, `sqlite:/var/lib/corelane.db` or
-    /// the same with `sqlite://`.
+    /// the same with `sqlite://`; `postgres://joe@db.example/corelane` or the
+    /// same with `postgresql://`.
     ///
     /// # Errors
     /// [`OpenError::Url`] says what would be valid; it never repeats the
@@ -85,9 +158,15 @@ impl FromStr for StoreUrl {
         match scheme.to_ascii_lowercase().as_str() {
             "sqlite" => {}
             "postgres" | "postgresql" => {
-                return Ok(Self::Postgres(text.to_owned()));
+                let url = PostgresUrl::parse(rest).map_err(OpenError::Url)?;
+                return Ok(Self::Postgres(url));
             }
-            _ => return refuse("the scheme must be sqlite, as in sqlite:./data/corelane.db"),
+            _ => {
+                return refuse(
+                    "the scheme must be sqlite or postgres, as in sqlite:./data/corelane.db \
+                     or postgres://user@host/database",
+                );
+            }
         }
         let path = rest.strip_prefix("//").unwrap_or(rest);
         if path.is_empty() || path.starts_with(":memory:") || path.contains("mode=memory") {
@@ -109,10 +188,7 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite { path } => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(url) => {
-                let place = url.rsplit_once('@').map_or("", |(_, place)| place);
-                write!(f, "postgres://{place}")
-            }
+            Self::Postgres(url) => url.fmt(f),
         }
     }
 }
@@ -146,13 +222,14 @@ mod tests {
             ("sqlite:", "memory"),
             ("sqlite:file:x?mode=memory", "memory"),
             ("sqlite:x.db?cache=shared", "parameters"),
+            ("postgres://joe:hunter2@db:x/corelane", "port"),
             ("mysql://joe:hunter2@db/corelane", "scheme"),
             ("./data/corelane.db", "scheme"),
         ] {
             let message = text.parse::<StoreUrl>().unwrap_err().to_string();
             assert!(message.contains(word), "{text}: {message}");
             assert!(
-                message.contains("sqlite:") || word == "parameters",
+                message.contains("sqlite:") || ["parameters", "port"].contains(&word),
                 "{text}: {message}"
             );
             assert!(!message.contains("hunter2"), "{message}");

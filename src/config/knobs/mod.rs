@@ -5,6 +5,7 @@ mod admin;
 mod api;
 mod cache;
 mod core_map;
+mod database;
 mod http;
 mod rate_limit;
 mod redis;
@@ -60,6 +61,11 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "store",
         about: "The database behind the API.",
         knobs: store::KNOBS,
+    },
+    Section {
+        name: "database",
+        about: database::ABOUT,
+        knobs: database::KNOBS,
     },
     Section {
         name: "cache",

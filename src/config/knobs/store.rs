@@ -11,18 +11,27 @@ pub(super) const KNOBS: &[Knob] = &[
     Knob {
         name: "store.url",
         flag: Some("store"),
-        valid: Valid::Says("an address such as \"sqlite:/var/lib/corelane/corelane.db\""),
+        valid: Valid::Says(
+            "an address such as \"sqlite:/var/lib/corelane/corelane.db\" or \"postgres://user@host/database\"",
+        ),
         what: "Where the data is. \"sqlite:PATH\" is a database file in this process, made if it is not\n\
-               there; {data} stands for server.data.",
-        cost: "-wal and -shm files stand beside it.",
-        change: "to keep the database on another disk. It must be a local one, not NFS.",
+               there; {data} stands for server.data. \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\" is a\n\
+               PostgreSQL server, ?host=/run/postgresql its Unix socket. For TLS add ?sslmode=verify-full\n\
+               and, if it is not one of the system's, &sslrootcert=FILE. DATABASE_URL in the environment\n\
+               is used where nothing else names a store; it keeps a password out of files.",
+        cost: "-wal and -shm files stand beside a database file. Over PostgreSQL every read that no cache\n\
+               answers is a round trip. sslmode=require and prefer, the default, encrypt without asking\n\
+               who answers, as with libpq.",
+        change: "to keep the database on another disk, a local one, not NFS; to PostgreSQL when several\n\
+               nodes or programs share the data.",
         ..turns!(store.url)
     },
     Knob {
         name: "store.busy_timeout_ms",
         unit: "milliseconds",
         valid: Valid::Range(0, 600_000),
-        what: "How long a write waits for another process that holds the database (a backup, a shell).",
+        what: "How long a write waits for another process that holds the database file (a backup, a\n\
+               shell). Not for PostgreSQL.",
         cost: "writes queue meanwhile; reads go on.",
         change: "up when such processes hold it for long.",
         ..turns!(store.busy_timeout_ms)
@@ -31,7 +40,7 @@ pub(super) const KNOBS: &[Knob] = &[
         name: "store.cache_kib",
         unit: "KiB",
         valid: Valid::Range(64, 16_777_216),
-        what: "Page cache of each connection: one per shard, one for the writer.",
+        what: "Page cache of each connection: one per shard, one for the writer. Not for PostgreSQL.",
         cost: "that much memory times shards plus one, once warm.",
         change: "up when the busy part of the data is larger and mmap_mib is 0.",
         ..turns!(store.cache_kib)
@@ -40,7 +49,8 @@ pub(super) const KNOBS: &[Knob] = &[
         name: "store.mmap_mib",
         unit: "MiB",
         valid: Valid::Range(0, 16_777_216),
-        what: "How much of the file each connection may map into memory. 0 turns mapping off.",
+        what: "How much of the file each connection may map into memory. 0 turns mapping off.\n\
+               Not for PostgreSQL.",
         cost: "address space; the pages are the kernel's and shared by all shards. A read error of\n\
                the disk in a mapped page ends the process.",
         change: "up to the size of the database; 0 on a disk that reports errors.",
@@ -51,7 +61,8 @@ pub(super) const KNOBS: &[Knob] = &[
         valid: Valid::Says("true or false"),
         what: "Whether a write is on stable storage before it is answered.",
         cost: "true: an fsync per group of writes. false: a power cut can lose the last answered\n\
-               writes; a crash of corelane cannot.",
+               writes; a crash of corelane cannot. With PostgreSQL false is synchronous_commit=off, and\n\
+               a crash of the server can lose them too.",
         change: "false for data that can be made again.",
         ..turns!(store.durable)
     },

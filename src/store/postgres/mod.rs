@@ -6,10 +6,13 @@
 //! `migrations/0003_changes.sql`.
 
 mod blocking;
+mod budget;
 mod connection;
+mod dial;
 mod explain;
 mod export;
 mod fault;
+mod line;
 mod list;
 mod migrations;
 mod near;
@@ -18,7 +21,11 @@ mod queries;
 mod reads;
 mod rows;
 mod seeding;
+mod server;
 mod session;
+mod stats;
+mod tls;
+mod url;
 mod writes;
 
 #[cfg(test)]
@@ -26,59 +33,63 @@ mod tests;
 
 pub(super) use export::PostgresExport;
 pub(super) use session::Session;
+pub use url::{PostgresUrl, Secret, TlsMode};
 
+use std::sync::Arc;
+
+use budget::{Budget, ServerLimits};
+use connection::Connection;
+use dial::{DialError, Dialed, Dialer};
 use migrations::{MIGRATIONS, migrate};
 use pool::Pool;
+use server::Server;
 
+use crate::error_log::ErrorLog;
+use crate::ids::random_seed;
 use crate::limits::STORE_MIGRATION_LOCK_WAIT_MS;
+use crate::metrics::DatabaseSnapshot;
 
-use super::{OpenError, PlanReport, SeedPlan, SeedReport, StoreError, StoreOptions, StoreUrl};
+use super::{OpenError, PlanReport, SeedPlan, SeedReport, StoreError, StoreOptions};
 
 /// The process's side of a PostgreSQL database: what new connections need.
 pub(super) struct PostgresDatabase {
-    options: StoreOptions,
+    server: Arc<Server>,
+    place: String,
 }
 
 impl std::fmt::Debug for PostgresDatabase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PostgresDatabase({})", self.options.url)
+        write!(f, "PostgresDatabase({})", self.place)
     }
 }
 
 impl PostgresDatabase {
-    /// Connects once, to apply migrations. Blocks the caller.
+    /// Connects once, to apply migrations and to ask how many connections
+    /// there may be. Blocks the caller.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub(super) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
-        let database = Self {
-            options: options.clone(),
+    pub(super) fn open(url: &PostgresUrl, options: &StoreOptions) -> Result<Self, OpenError> {
+        let place = url.to_string();
+        let origin = format!("{:016x}", random_seed());
+        let dialer = Dialer::new(url, options, &origin)?;
+        let budget = match blocking::run(async || prepare(&dialer, &place, options).await) {
+            Ok(budget) => budget,
+            Err(Failure::Open(error)) => return Err(error),
+            Err(Failure::Store(error)) => {
+                let why = error.to_string();
+                return Err(OpenError::Server { place, why });
+            }
         };
-        let place = options.url.to_string();
-        let migrated = blocking::run(async || {
-            let connection = database.pool()?.exclusive().await?;
-            migrate(
-                &connection,
-                &place,
-                MIGRATIONS,
-                STORE_MIGRATION_LOCK_WAIT_MS,
-            )
-            .await
-        });
-        match migrated {
-            Ok(()) => Ok(database),
-            Err(Failure::Open(error)) => Err(error),
-            Err(Failure::Store(error)) => Err(OpenError::Server {
-                place,
-                why: error.to_string(),
-            }),
-        }
+        let errors = ErrorLog::start().ok();
+        let server = Server::new(dialer, options.database.clone(), budget, errors);
+        Ok(Self { server, place })
     }
 
     /// See [`super::Database::is_empty`]. Blocks the caller.
     pub(super) fn is_empty(&self) -> Result<bool, StoreError> {
         blocking::run(async || {
-            let connection = self.pool()?.exclusive().await?;
+            let connection = self.chore().await?;
             let last_id = seeding::last_user_id(&connection).await;
             Ok(last_id.map_err(fault::read_error)? == 0)
         })
@@ -112,7 +123,7 @@ impl PostgresDatabase {
         let total = plan.users.saturating_add(plan.posts);
         blocking::run_telling(
             async |tell| {
-                let connection = self.pool()?.exclusive().await?;
+                let connection = self.chore().await?;
                 seeding::seed(&connection, plan, only_if_empty, &tell).await
             },
             &mut |done| progress(done, total),
@@ -122,19 +133,59 @@ impl PostgresDatabase {
     /// See [`super::Database::explain`]. Blocks the caller.
     pub(super) fn explain(&self) -> Result<Vec<PlanReport>, StoreError> {
         blocking::run(async || {
-            let connection = self.pool()?.exclusive().await?;
+            let connection = self.chore().await?;
             explain::explain(&connection).await
         })
     }
 
     /// Connections for the shard that calls this.
-    fn pool(&self) -> Result<Pool, StoreError> {
-        match &self.options.url {
-            StoreUrl::Postgres(url) => Pool::new(url),
-            StoreUrl::Sqlite { .. } => Err(StoreError::Failed("not PostgreSQL".to_owned())),
-        }
+    pub(super) fn pool(&self) -> Pool {
+        Pool::new(&self.server)
+    }
+
+    /// The numbers of all pools.
+    pub(super) fn connections(&self) -> DatabaseSnapshot {
+        self.server.snapshot()
+    }
+
+    /// A connection for what takes its time.
+    async fn chore(&self) -> Result<Connection, StoreError> {
+        let dialed = self.server.dialer.dial().await;
+        let dialed = dialed.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let connection = unhurried(dialed).await;
+        connection.map_err(fault::read_error)
     }
 }
+
+/// Applies migrations; how many connections this process may have.
+async fn prepare(
+    dialer: &Dialer,
+    place: &str,
+    options: &StoreOptions,
+) -> Result<Arc<Budget>, Failure> {
+    let refused = |error: DialError| Failure::Open(error.into_open_error(dialer.target()));
+    let dialed = dialer.dial().await.map_err(refused)?;
+    let connection = unhurried(dialed).await.map_err(fault::read_error)?;
+    let lock_wait_ms = STORE_MIGRATION_LOCK_WAIT_MS;
+    migrate(&connection, place, MIGRATIONS, lock_wait_ms).await?;
+    let limits = ServerLimits::ask(connection.client()).await;
+    let limits = limits.map_err(fault::read_error)?.ok_or_else(|| {
+        StoreError::Failed("the server does not say how many connections it takes".to_owned())
+    })?;
+    let database = &options.database;
+    let plan = limits.plan(database.connections_max, options.shards, database.pool_min);
+    plan.map_err(Failure::Open)
+}
+
+/// A connection whose statements may take long: the session's timeouts are for
+/// requests.
+async fn unhurried(dialed: Dialed) -> Result<Connection, tokio_postgres::Error> {
+    let connection = Connection::new(dialed.client);
+    connection.client().batch_execute(UNHURRIED).await?;
+    Ok(connection)
+}
+
+const UNHURRIED: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
 
 /// Why opening failed.
 #[derive(Debug)]

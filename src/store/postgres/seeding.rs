@@ -11,8 +11,7 @@ use std::time::Instant;
 use tokio_postgres::Error;
 
 use super::connection::Connection;
-use super::fault;
-use super::pool::Intent;
+use super::fault::write_error;
 use crate::limits::{STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS, STORE_SEED_INSERT_ROWS};
 use crate::store::seed::DemoRows;
 use crate::store::{SeedPlan, SeedReport, StoreError};
@@ -200,10 +199,6 @@ struct UserColumns {
     lats: Vec<Option<f64>>,
     lons: Vec<Option<f64>>,
     moments: Vec<i64>,
-}
-
-fn write_error(error: Error) -> StoreError {
-    fault::error(Intent::Write, error)
 }
 
 const INSERT_USERS: &str = "

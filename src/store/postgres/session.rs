@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::pool::Pool;
 use super::{PostgresDatabase, list, near, reads, writes};
+use crate::metrics::DatabaseSnapshot;
 use crate::store::{Location, NewUser, Post, PostPage, PostQuery, StoreError, User, UserPage};
 use crate::store::{UserPatch, UserQuery, WriteCondition};
 
 /// A shard's connections; see [`crate::store::Store`], which it stands behind.
 pub(in crate::store) struct Session {
+    database: Arc<PostgresDatabase>,
     pub(super) pool: Pool,
 }
 
@@ -22,7 +24,8 @@ impl Session {
     /// On the shard that will use it.
     pub(in crate::store) fn open(database: &Arc<PostgresDatabase>) -> Result<Self, StoreError> {
         Ok(Self {
-            pool: database.pool()?,
+            database: database.clone(),
+            pool: database.pool(),
         })
     }
 
@@ -89,6 +92,10 @@ impl Session {
     }
 
     pub(in crate::store) async fn ping(&self) -> Result<(), StoreError> {
-        reads::ping(&self.pool).await
+        self.pool.ping().await
+    }
+
+    pub(in crate::store) fn connections(&self) -> DatabaseSnapshot {
+        self.database.connections()
     }
 }

@@ -8,19 +8,22 @@ mod plans;
 
 use super::PostgresDatabase;
 use super::connection::Connection;
-use super::{StoreError, blocking};
+use super::dial::Dialer;
+use super::{StoreError, blocking, unhurried};
 use crate::store::tests::{Fixture, TestDatabase};
-use crate::store::{DatabaseBackend, StoreOptions};
+use crate::store::{DatabaseBackend, StoreOptions, StoreUrl};
 
 /// Runs `work` with a connection of its own to that database.
 fn connected<T: Send>(url: &str, work: impl AsyncFnOnce(&Connection) -> T + Send) -> T {
-    let options = StoreOptions {
-        url: url.parse().unwrap(),
-        ..StoreOptions::default()
-    };
-    let database = PostgresDatabase { options };
+    let options = StoreOptions::default();
+    let url = url.parse().unwrap();
     let done: Result<T, StoreError> = blocking::run(async || {
-        let connection = database.pool()?.exclusive().await?;
+        let StoreUrl::Postgres(url) = &url else {
+            panic!("not PostgreSQL")
+        };
+        let dialer = Dialer::new(url, &options, "test").unwrap();
+        let dialed = dialer.dial().await.unwrap();
+        let connection = unhurried(dialed).await.unwrap();
         Ok(work(&connection).await)
     });
     done.unwrap()

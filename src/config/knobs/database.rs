@@ -1,0 +1,130 @@
+//! Section `[database]`: connections to PostgreSQL.
+
+use crate::config::knob::{Knob, Valid, turns};
+
+pub(super) const ABOUT: &str =
+    "Connections to PostgreSQL; nothing here matters to the embedded database.";
+
+pub(super) const KNOBS: &[Knob] = &[
+    Knob {
+        name: "database.connections_max",
+        valid: Valid::Range(0, CONNECTIONS_MAX),
+        what: "Connections of the whole process, all shards and the one that listens for changes\n\
+               together. Never exceeded, also not while connections are replaced. Each shard has an\n\
+               equal share and borrows what others do not use. 0 takes what the server has: its\n\
+               max_connections less what is reserved for superusers and a few for others.",
+        cost: "a process of the server for each, 5 to 10 MB there.",
+        change: "with several nodes on one server: to each node's part of its max_connections.",
+        ..turns!(store.database.connections_max)
+    },
+    Knob {
+        name: "database.pool_min",
+        unit: "connections per shard",
+        valid: Valid::Range(0, CONNECTIONS_MAX),
+        what: "Connections a shard keeps open while it has nothing to do.",
+        cost: "that many times shards at the server, always.",
+        change: "up when the first requests after a quiet time must not wait for a login.",
+        ..turns!(store.database.pool_min)
+    },
+    Knob {
+        name: "database.pool_max",
+        unit: "connections per shard",
+        valid: Valid::Range(1, CONNECTIONS_MAX),
+        what: "Connections a shard may have. One of them is always left for short requests; exports\n\
+               and transactions have the others.",
+        cost: "more statements compete at the server.",
+        change: "up when statements are slow and the server has idle cores; two or three times its\n\
+               cores, over all shards and nodes, are plenty.",
+        ..turns!(store.database.pool_max)
+    },
+    Knob {
+        name: "database.in_flight_per_connection_max",
+        unit: "statements",
+        valid: Valid::Range(1, 1_024),
+        what: "Statements sent over one connection before the first is answered. When all connections\n\
+               of a shard have that many, another is opened, or requests wait in line.",
+        cost: "a slow statement holds up those behind it on the same connection.",
+        change: "down to 1 or 2 when some statements are slow; up when all are quick and many.",
+        ..turns!(store.database.in_flight_per_connection_max)
+    },
+    Knob {
+        name: "database.idle_timeout_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(1_000, DAY_MS),
+        what: "A connection over pool_min that had nothing to do for this long is closed.",
+        cost: "connections that are kept for nothing; when short, logins at each burst.",
+        change: "rarely.",
+        ..turns!(store.database.idle_timeout_ms)
+    },
+    Knob {
+        name: "database.connect_timeout_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(10, 600_000),
+        what: "How long making a connection may take, login included. connect_timeout= in the store's\n\
+               address overrides it.",
+        cost: "how late it is noticed that nobody answers there.",
+        change: "up when the server is far away.",
+        ..turns!(store.database.connect_timeout_ms)
+    },
+    Knob {
+        name: "database.checkout_timeout_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(10, 600_000),
+        what: "How long a request waits in line for a connection. Over it: 503 with Retry-After.",
+        cost: "requests that wait for nothing while the server is overloaded.",
+        change: "down to shed load early. It must not be over deadline_ms.",
+        ..turns!(store.database.checkout_timeout_ms)
+    },
+    Knob {
+        name: "database.max_lifetime_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(1_000, DAY_MS),
+        what: "A connection is replaced when it is this old, or up to a tenth earlier, so that memory\n\
+               it has gathered at the server is freed and a changed address of the server is seen.",
+        cost: "a login for each.",
+        change: "down behind a balancer whose servers come and go.",
+        ..turns!(store.database.max_lifetime_ms)
+    },
+    Knob {
+        name: "database.health_check_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(100, DAY_MS),
+        what: "A connection that had nothing to do for this long is asked whether it still answers.",
+        cost: "an empty statement that often, per idle connection.",
+        change: "below the time after which a firewall forgets idle connections.",
+        ..turns!(store.database.health_check_ms)
+    },
+    Knob {
+        name: "database.deadline_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(10, 600_000),
+        what: "When a request to the database is given up, the wait for a connection included. The\n\
+               statement is cancelled; a write is then answered as of unknown outcome.",
+        cost: "how long clients wait while the server hangs.",
+        change: "with statement_timeout_ms, which must be below it.",
+        ..turns!(store.database.deadline_ms)
+    },
+    Knob {
+        name: "database.statement_timeout_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(1, 600_000),
+        what: "When the server gives up a statement. It is below deadline_ms, so that the server\n\
+               itself says that nothing was done.",
+        cost: "as deadline_ms.",
+        change: "with deadline_ms. An export reads in batches, each of which counts anew.",
+        ..turns!(store.database.statement_timeout_ms)
+    },
+    Knob {
+        name: "database.idle_in_transaction_timeout_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(1, DAY_MS),
+        what: "When the server ends a transaction in which nothing happens, with its locks.",
+        cost: "an export whose client does not read for so long is cut.",
+        change: "up for slow clients of exports.",
+        ..turns!(store.database.idle_in_transaction_timeout_ms)
+    },
+];
+
+/// PostgreSQL's own bound of `max_connections`.
+const CONNECTIONS_MAX: u64 = 262_143;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;

@@ -1,0 +1,314 @@
+//! How many connections to PostgreSQL the process may have, and which shard
+//! may have another.
+//!
+//! Every connection holds a [`Permit`] from before its socket is opened until
+//! the server has closed it, so there are never more than allowed. Each shard
+//! has an equal share; what one does not use another may borrow. A shard below
+//! its share that finds nothing left is hungry: until it is fed, shards above
+//! their share give connections back and get no more.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::limits::{DATABASE_FEED_CONNECTIONS, DATABASE_RESERVE_CONNECTIONS};
+use crate::store::OpenError;
+
+/// The process's connections. Counters only; no shard waits for another here.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// For shards; the connection that listens for changes is not in it.
+    shared_max: u32,
+    open: AtomicU32,
+    members: AtomicU32,
+    hungry: AtomicU32,
+}
+
+/// What the server says of its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ServerLimits {
+    /// `max_connections`, or less where the role or the database has its own.
+    pub(super) connections_max: u32,
+    /// Kept for superusers and for `pg_use_reserved_connections`.
+    pub(super) reserved: u32,
+}
+
+/// Reads [`ServerLimits`]: one row of two numbers.
+pub(super) const SERVER_LIMITS_SQL: &str = "\
+    SELECT least(current_setting('max_connections')::int, \
+                 (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user), \
+                 (SELECT nullif(datconnlimit, -1) FROM pg_database \
+                  WHERE datname = current_database())), \
+           current_setting('superuser_reserved_connections')::int \
+           + coalesce(current_setting('reserved_connections', true)::int, 0)";
+
+impl ServerLimits {
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// As any query; `Ok(None)` when the answer is not what was asked for.
+    pub(super) async fn ask(
+        client: &tokio_postgres::Client,
+    ) -> Result<Option<Self>, tokio_postgres::Error> {
+        let answer = client.simple_query(SERVER_LIMITS_SQL).await?;
+        Ok(answer.iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(Self {
+                connections_max: row.get(0)?.parse().ok()?,
+                reserved: row.get(1)?.parse().ok()?,
+            }),
+            _ => None,
+        }))
+    }
+
+    /// What the process may have: `configured`, or for 0 what the server
+    /// leaves less a few for others. Never more than the server gives.
+    pub(super) fn allowed(self, configured: u32) -> u32 {
+        let given = self.connections_max.saturating_sub(self.reserved);
+        match configured {
+            0 => given.saturating_sub(DATABASE_RESERVE_CONNECTIONS),
+            configured => configured.min(given),
+        }
+    }
+
+    /// The budget of a process with that many shards.
+    ///
+    /// # Errors
+    /// [`OpenError::ConnectionsMax`] when not every shard can have `pool_min`
+    /// connections, and one at least.
+    pub(super) fn plan(
+        self,
+        configured: u32,
+        shards: u32,
+        pool_min: u32,
+    ) -> Result<Arc<Budget>, OpenError> {
+        let allowed = self.allowed(configured);
+        let needed = shards
+            .saturating_mul(pool_min.max(1))
+            .saturating_add(DATABASE_FEED_CONNECTIONS);
+        if allowed < needed {
+            return Err(OpenError::ConnectionsMax {
+                allowed,
+                needed,
+                shards,
+                pool_min,
+                from_server: configured == 0 || configured > allowed,
+            });
+        }
+        Ok(Budget::new(allowed))
+    }
+}
+
+impl Budget {
+    /// `connections_max` for the whole process, the feed's included.
+    pub(super) fn new(connections_max: u32) -> Arc<Self> {
+        Arc::new(Self {
+            shared_max: connections_max.saturating_sub(DATABASE_FEED_CONNECTIONS),
+            open: AtomicU32::new(0),
+            members: AtomicU32::new(0),
+            hungry: AtomicU32::new(0),
+        })
+    }
+
+    /// A shard's place at the table, for as long as it is held.
+    pub(super) fn join(self: &Arc<Self>) -> Seat {
+        self.members.fetch_add(1, Ordering::Relaxed);
+        Seat {
+            budget: self.clone(),
+            own: Rc::default(),
+            is_hungry: Cell::new(false),
+        }
+    }
+
+    /// Connections that count now.
+    pub(super) fn open(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// All of it, the feed's included.
+    pub(super) fn connections_max(&self) -> u32 {
+        self.shared_max + DATABASE_FEED_CONNECTIONS
+    }
+}
+
+/// One shard's part in the budget.
+#[derive(Debug)]
+pub(super) struct Seat {
+    budget: Arc<Budget>,
+    own: Rc<Cell<u32>>,
+    is_hungry: Cell<bool>,
+}
+
+impl Seat {
+    /// Leave to have one more connection.
+    pub(super) fn take(&self) -> Option<Permit> {
+        let is_below = self.own.get() < self.share();
+        if !is_below && self.budget.hungry.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let most = self.budget.shared_max;
+        let more = |open| (open < most).then_some(open + 1);
+        let open = &self.budget.open;
+        let taken = open.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more);
+        if taken.is_err() {
+            self.set_hungry(is_below);
+            return None;
+        }
+        self.set_hungry(false);
+        self.own.set(self.own.get() + 1);
+        Some(Permit {
+            budget: self.budget.clone(),
+            own: self.own.clone(),
+        })
+    }
+
+    /// Whether another shard needs what this one has over its share.
+    pub(super) fn owes(&self) -> bool {
+        self.own.get() > self.share() && self.budget.hungry.load(Ordering::Relaxed) > 0
+    }
+
+    /// Connections over its share.
+    pub(super) fn borrowed(&self) -> u32 {
+        self.own.get().saturating_sub(self.share())
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn is_fed(&self) {
+        self.set_hungry(false);
+    }
+
+    fn share(&self) -> u32 {
+        let members = self.budget.members.load(Ordering::Relaxed).max(1);
+        (self.budget.shared_max / members).max(1)
+    }
+
+    fn set_hungry(&self, is_hungry: bool) {
+        match (self.is_hungry.replace(is_hungry), is_hungry) {
+            (false, true) => drop(self.budget.hungry.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.budget.hungry.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.set_hungry(false);
+        self.budget.members.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Leave to have one connection; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    budget: Arc<Budget>,
+    own: Rc<Cell<u32>>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.own.set(self.own.get() - 1);
+        self.budget.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: ServerLimits = ServerLimits {
+        connections_max: 100,
+        reserved: 3,
+    };
+
+    #[test]
+    fn the_server_is_not_asked_for_more_than_it_has() {
+        assert_eq!(SERVER.allowed(0), 92);
+        assert_eq!(SERVER.allowed(40), 40);
+        assert_eq!(SERVER.allowed(1_000), 97);
+    }
+
+    #[test]
+    fn a_plan_that_cannot_fit_says_the_numbers() {
+        let plan = |configured, shards, pool_min| SERVER.plan(configured, shards, pool_min);
+        assert_eq!(plan(9, 8, 1).unwrap().connections_max(), 9);
+        let error = plan(8, 8, 1).unwrap_err().to_string();
+        for part in [
+            "8 shards",
+            "need 9",
+            "connections_max is 8",
+            "at most 7 shards",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert!(plan(17, 8, 2).is_ok() && plan(16, 8, 2).is_err());
+        // No shard can do with none.
+        assert!(plan(9, 8, 0).is_ok() && plan(8, 8, 0).is_err());
+        let error = plan(0, 92, 1).unwrap_err().to_string();
+        assert!(error.contains("max_connections leaves is 92"), "{error}");
+    }
+
+    #[test]
+    fn what_one_shard_does_not_use_another_borrows() {
+        let budget = Budget::new(5);
+        let (busy, idle) = (budget.join(), budget.join());
+        let held: Vec<_> = std::iter::from_fn(|| busy.take()).collect();
+        assert_eq!((held.len(), busy.borrowed()), (4, 2));
+        assert!(!busy.owes(), "nobody is hungry");
+        assert!(idle.take().is_none());
+        assert!(busy.owes());
+    }
+
+    #[test]
+    fn the_hungry_one_gets_what_is_given_back_and_the_borrower_does_not() {
+        let budget = Budget::new(5);
+        let (busy, poor) = (budget.join(), budget.join());
+        let mut held: Vec<_> = std::iter::from_fn(|| busy.take()).collect();
+        assert!(poor.take().is_none());
+        held.pop();
+        assert!(busy.take().is_none(), "it is for the hungry one");
+        let first = poor.take();
+        assert!(first.is_some() && !busy.owes());
+        assert!(poor.take().is_none() && busy.owes());
+        poor.is_fed();
+        assert!(!busy.owes());
+    }
+
+    #[test]
+    fn a_shard_that_is_gone_leaves_its_share_to_the_others() {
+        let budget = Budget::new(5);
+        let (one, other) = (budget.join(), budget.join());
+        let held: Vec<_> = std::iter::from_fn(|| one.take()).collect();
+        assert!(other.take().is_none() && one.owes());
+        drop(other);
+        assert!(!one.owes() && one.borrowed() == 0);
+        drop(held);
+        let held: Vec<_> = std::iter::from_fn(|| one.take()).collect();
+        assert_eq!(held.len(), 4);
+    }
+
+    #[test]
+    fn many_threads_never_take_more_than_there_is() {
+        let budget = Budget::new(7);
+        let most = AtomicU32::new(0);
+        let now = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let seat = budget.join();
+                    for _ in 0..20_000 {
+                        if let Some(permit) = seat.take() {
+                            let open = now.fetch_add(1, Ordering::SeqCst) + 1;
+                            most.fetch_max(open, Ordering::SeqCst);
+                            now.fetch_sub(1, Ordering::SeqCst);
+                            drop(permit);
+                        }
+                    }
+                });
+            }
+        });
+        assert!((1..=6).contains(&most.into_inner()));
+        assert_eq!(budget.open.load(Ordering::SeqCst), 0);
+        assert_eq!(budget.hungry.load(Ordering::SeqCst), 0);
+    }
+}

@@ -1,0 +1,160 @@
+//! One connection of a pool and the calls on it.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use tokio_postgres::CancelToken;
+
+use super::Inner;
+use crate::store::postgres::connection::Connection;
+use crate::store::postgres::dial::Dialed;
+use crate::store::postgres::line::Line;
+
+/// What a connection is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Short calls of anybody.
+    Shared,
+    /// No new calls: a caller who wants one alone gets it when it is idle.
+    Promised,
+    /// One caller's alone, or being looked at after they left it.
+    Exclusive,
+    /// A call on it passed its deadline; it has a moment to show that it
+    /// answers.
+    Suspect,
+    /// No new calls: it is closed when it is idle.
+    Leaving,
+}
+
+/// One connection. It is closed when the last hold on it is dropped.
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    pub(super) line: Rc<Line>,
+    pub(super) cancel: CancelToken,
+    pub(super) state: Cell<State>,
+    pub(super) retire_at: Instant,
+    /// When it last became idle.
+    pub(super) idle_since: Cell<Instant>,
+    /// When it last showed that it answers.
+    pub(super) well_at: Cell<Instant>,
+    /// A statement on it was cancelled; what runs next may have been hit.
+    pub(super) was_cancelled: Cell<bool>,
+    calls: RefCell<Slab<Call>>,
+}
+
+struct Call {
+    deadline: Instant,
+    is_expired: bool,
+    waker: Option<Waker>,
+}
+
+/// The deadline of a call has passed.
+pub(super) struct Expired;
+
+impl Link {
+    pub(super) fn new(dialed: Dialed, max_lifetime: Duration) -> Self {
+        let now = Instant::now();
+        // A tenth of jitter, so that not all connections are made anew at once.
+        let lifetime = max_lifetime.mul_f64(0.9 + 0.1 * fastrand::f64());
+        Self {
+            cancel: dialed.client.cancel_token(),
+            connection: Connection::new(dialed.client),
+            line: dialed.line,
+            state: Cell::new(State::Shared),
+            retire_at: now + lifetime,
+            idle_since: Cell::new(now),
+            well_at: Cell::new(now),
+            was_cancelled: Cell::new(false),
+            calls: RefCell::new(Slab::new()),
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.calls.borrow().len()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls.borrow().is_empty()
+    }
+
+    /// Whether calls may be put on it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.state.get() == State::Shared && !self.line.is_over()
+    }
+
+    /// Lets calls whose deadline has passed know; how many.
+    pub(super) fn expire(&self, now: Instant) -> usize {
+        let mut expired = 0;
+        for (_, call) in self.calls.borrow_mut().iter_mut() {
+            if call.deadline <= now && !call.is_expired {
+                call.is_expired = true;
+                expired += 1;
+                if let Some(waker) = call.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+        expired
+    }
+}
+
+/// A place among the calls on a connection.
+pub(super) struct Ticket {
+    pub(super) link: Rc<Link>,
+    pool: Rc<Inner>,
+    key: usize,
+}
+
+impl Ticket {
+    pub(super) fn new(pool: &Rc<Inner>, link: &Rc<Link>, deadline: Instant) -> Self {
+        let key = link.calls.borrow_mut().insert(Call {
+            deadline,
+            is_expired: false,
+            waker: None,
+        });
+        Self {
+            link: link.clone(),
+            pool: pool.clone(),
+            key,
+        }
+    }
+
+    /// Runs the call until it is done or the sweep says that its deadline has
+    /// passed.
+    pub(super) async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, Expired> {
+        let mut work = std::pin::pin!(work);
+        poll_fn(|cx| {
+            if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(outcome));
+            }
+            let mut calls = self.link.calls.borrow_mut();
+            let call = &mut calls[self.key];
+            if call.is_expired {
+                return Poll::Ready(Err(Expired));
+            }
+            if !call
+                .waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
+            {
+                call.waker = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut calls = self.link.calls.borrow_mut();
+        calls.remove(self.key);
+        let is_idle = calls.is_empty();
+        drop(calls);
+        self.pool.call_ended(&self.link, is_idle);
+    }
+}

@@ -1,0 +1,472 @@
+//! The connections of one shard.
+//!
+//! Short calls share connections: each takes some statements at once, another
+//! connection is opened when all are full and the process may have one more,
+//! else callers wait in line. Transactions and long row streams take one
+//! alone. A call costs a look at the connections, a place in a slab and a
+//! reading of the clock; deadlines, idle times and health are the sweep's.
+//!
+//! Every call ends by its deadline. A read whose connection broke before is
+//! tried once more; a write never is. While the server is known to be down
+//! calls fail at once and one task looks for it.
+
+mod exclusive;
+mod link;
+mod queue;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(super) use super::fault::Intent;
+pub(super) use exclusive::Exclusive;
+use link::{Expired, Link, State, Ticket};
+use queue::{Queue, Want};
+
+use super::budget::{Permit, Seat};
+use super::connection::Connection;
+use super::dial::{DialError, Dialed};
+use super::fault;
+use super::server::Server;
+use super::stats::{PoolStats, count, level};
+use crate::backoff::Backoff;
+use crate::engine::{self, LocalEvent};
+use crate::limits::{DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS, DATABASE_SETTLE_MS};
+use crate::store::StoreError;
+
+/// One shard's connections. Cheap to clone; never leaves its shard.
+#[derive(Clone)]
+pub(super) struct Pool {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    server: Arc<Server>,
+    seat: Seat,
+    stats: Arc<PoolStats>,
+    links: RefCell<Vec<Rc<Link>>>,
+    queue: RefCell<Queue>,
+    /// Connections whose callers have left, and whether they failed them.
+    returned: RefCell<Vec<(Rc<Link>, bool)>>,
+    /// Connections being made.
+    dialing: Cell<usize>,
+    /// Why the server cannot be reached, while that is so.
+    outage: RefCell<Option<String>>,
+    backoff: RefCell<Backoff>,
+    /// No connection is tried before.
+    retry_at: Cell<Option<Instant>>,
+    /// Ends the sweep's long sleep when there is something to look after.
+    stirred: LocalEvent,
+    is_asleep: Cell<bool>,
+    /// Calls that got a connection; told to the statistics by the sweep.
+    calls: Cell<u64>,
+    /// Where the reconnecting clock starts.
+    born: Instant,
+}
+
+impl Pool {
+    /// The pool of the shard that calls this. Opens `pool_min` connections by
+    /// and by; a server that is down is no error here.
+    ///
+    /// # Panics
+    /// When called on a thread that runs no [`engine::Runtime`].
+    pub(super) fn new(server: &Arc<Server>) -> Self {
+        let backoff = Backoff::new(
+            DATABASE_RECONNECT_FIRST_MS,
+            DATABASE_RECONNECT_MAX_MS,
+            DATABASE_RECONNECT_MAX_MS,
+        );
+        let inner = Rc::new(Inner {
+            seat: server.budget.join(),
+            stats: server.stats.join(),
+            server: server.clone(),
+            links: RefCell::default(),
+            queue: RefCell::default(),
+            returned: RefCell::default(),
+            dialing: Cell::new(0),
+            outage: RefCell::default(),
+            backoff: RefCell::new(backoff.with_seed(fastrand::u64(..))),
+            retry_at: Cell::new(None),
+            stirred: LocalEvent::default(),
+            is_asleep: Cell::new(false),
+            calls: Cell::new(0),
+            born: Instant::now(),
+        });
+        engine::spawn_local(sweep::run(Rc::downgrade(&inner)));
+        Self { inner }
+    }
+
+    /// Runs short work on a shared connection, at most until the deadline.
+    /// Statements of others are in flight on it at the same time: no
+    /// transactions, nothing that is streamed slowly.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when too many wait or none became free in time,
+    /// [`StoreError::Unavailable`], for a write whose answer was lost
+    /// [`StoreError::OutcomeUnknown`], and what [`fault`] makes of an answer.
+    pub(super) async fn shared<T>(
+        &self,
+        intent: Intent,
+        work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        let deadline = Instant::now() + self.inner.deadline();
+        let mut may_retry = intent == Intent::Read;
+        loop {
+            let ticket = self.inner.checkout(Want::Place, deadline).await?;
+            let link = ticket.link.clone();
+            let outcome = ticket.run(work(&link.connection)).await;
+            drop(ticket);
+            let error = match outcome {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => error,
+                Err(Expired) => return Err(self.inner.expired(&link, intent)),
+            };
+            let verdict = fault::judge(&error, intent);
+            if verdict.is_broken {
+                link.line.cut();
+            }
+            let is_bystander = verdict.is_cancelled && link.was_cancelled.get();
+            if !may_retry || !(verdict.is_broken || is_bystander) {
+                return Err(verdict.error);
+            }
+            may_retry = false;
+            count(&self.inner.stats.retries);
+        }
+    }
+
+    /// A connection of one's own, for transactions and row streams. It goes
+    /// back when dropped, or is closed if it is broken or was left inside a
+    /// transaction. A shard with more than one connection always keeps one
+    /// for short calls.
+    ///
+    /// # Errors
+    /// As [`shared`](Self::shared), with nothing done.
+    pub(super) async fn exclusive(&self) -> Result<Exclusive, StoreError> {
+        let deadline = Instant::now() + self.inner.deadline();
+        let ticket = self.inner.checkout(Want::Alone, deadline).await?;
+        Ok(Exclusive::new(&self.inner, ticket))
+    }
+
+    /// Whether the server answers; while it is known to be down, at once.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        let ask = async |connection: &Connection| connection.client().simple_query("").await;
+        self.shared(Intent::Read, ask).await.map(drop)
+    }
+}
+
+impl Pool {
+    /// Asks the server to stop what that connection does. Nothing tells
+    /// whether it did.
+    pub(super) async fn cancel(&self, token: tokio_postgres::CancelToken) {
+        count(&self.inner.stats.cancels);
+        self.inner.server.dialer.cancel(token).await;
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.server.stats.leave(&self.stats);
+    }
+}
+
+impl Inner {
+    fn deadline(&self) -> Duration {
+        Duration::from_millis(self.server.options.deadline_ms)
+    }
+
+    fn in_flight_max(&self) -> usize {
+        self.server.options.in_flight_per_connection_max as usize
+    }
+
+    /// A place on a connection, at once if there is one.
+    async fn checkout(
+        self: &Rc<Self>,
+        want: Want,
+        deadline: Instant,
+    ) -> Result<Ticket, StoreError> {
+        if want == Want::Place && self.queue.borrow().len(want) == 0 {
+            if let Some(link) = self.place() {
+                return Ok(self.ticket(&link, deadline));
+            }
+        }
+        if let Some(why) = &*self.outage.borrow() {
+            return Err(StoreError::Unavailable(why.clone()));
+        }
+        let patience = Duration::from_millis(self.server.options.checkout_timeout_ms);
+        let give_up_at = deadline.min(Instant::now() + patience);
+        let joined = self.queue.borrow_mut().join(want, give_up_at, deadline);
+        let Some(waiting) = joined else {
+            count(&self.stats.refused);
+            return Err(StoreError::Busy);
+        };
+        self.dispatch();
+        self.stir();
+        waiting.outcome().await
+    }
+
+    fn ticket(self: &Rc<Self>, link: &Rc<Link>, deadline: Instant) -> Ticket {
+        self.calls.set(self.calls.get() + 1);
+        self.stir();
+        Ticket::new(self, link, deadline)
+    }
+
+    fn stir(&self) {
+        if self.is_asleep.replace(false) {
+            self.stirred.notify();
+        }
+    }
+
+    /// The shared connection with the fewest calls, if it has room.
+    fn place(&self) -> Option<Rc<Link>> {
+        let links = self.links.borrow();
+        let shared = links.iter().filter(|link| link.is_shared());
+        let link = shared.min_by_key(|link| link.in_flight())?;
+        (link.in_flight() < self.in_flight_max()).then(|| link.clone())
+    }
+
+    /// Serves who waits as far as there are connections, and asks for more.
+    fn dispatch(self: &Rc<Self>) {
+        self.serve_waiting();
+        let queue = self.queue.borrow();
+        let (places, alone) = (queue.len(Want::Place), queue.len(Want::Alone));
+        drop(queue);
+        self.grow(places.div_ceil(self.in_flight_max()) + alone);
+        if alone > 0 {
+            self.promise();
+        }
+    }
+
+    /// Starts no task: it runs in destructors too.
+    fn serve_waiting(self: &Rc<Self>) {
+        while let Some((want, waiter, link)) = self.next_match() {
+            self.queue.borrow_mut().pop(want);
+            if want == Want::Alone {
+                link.state.set(State::Exclusive);
+            }
+            waiter.serve(Ok(self.ticket(&link, waiter.deadline)));
+        }
+    }
+
+    fn next_match(&self) -> Option<(Want, Rc<queue::Waiter>, Rc<Link>)> {
+        let mut queue = self.queue.borrow_mut();
+        if let Some(waiter) = queue.first(Want::Alone)
+            && let Some(link) = self.idle_for_one()
+        {
+            return Some((Want::Alone, waiter, link));
+        }
+        let waiter = queue.first(Want::Place)?;
+        Some((Want::Place, waiter, self.place()?))
+    }
+
+    /// A connection for one caller alone, if so many may be.
+    fn idle_for_one(&self) -> Option<Rc<Link>> {
+        if !self.may_be_alone() {
+            return None;
+        }
+        let links = self.links.borrow();
+        let fits = |link: &&Rc<Link>| {
+            matches!(link.state.get(), State::Shared | State::Promised)
+                && link.is_idle()
+                && !link.line.is_over()
+        };
+        let promised = |link: &&Rc<Link>| link.state.get() == State::Promised;
+        let found = links.iter().filter(fits).find(promised);
+        found.or_else(|| links.iter().find(fits)).cloned()
+    }
+
+    fn may_be_alone(&self) -> bool {
+        let most = (self.server.options.pool_max as usize).saturating_sub(1);
+        self.count_of(State::Exclusive) < most.max(1)
+    }
+
+    /// When no more connections can be had, one that is shared is kept from
+    /// new calls until it is idle.
+    fn promise(&self) {
+        if self.dialing.get() > 0 || !self.may_be_alone() || self.count_of(State::Promised) > 0 {
+            return;
+        }
+        let links = self.links.borrow();
+        let shared = links.iter().filter(|link| link.is_shared());
+        if let Some(link) = shared.min_by_key(|link| link.in_flight()) {
+            link.state.set(State::Promised);
+        }
+    }
+
+    fn count_of(&self, state: State) -> usize {
+        let links = self.links.borrow();
+        links
+            .iter()
+            .filter(|link| link.state.get() == state)
+            .count()
+    }
+
+    /// Starts making connections until `wanted` are being made, as far as
+    /// pool, budget and server allow.
+    fn grow(self: &Rc<Self>, wanted: usize) {
+        let most = self.server.options.pool_max as usize;
+        while self.dialing.get() < wanted
+            && self.links.borrow().len() + self.dialing.get() < most
+            && self.outage.borrow().is_none()
+            && self.retry_at.get().is_none_or(|at| at <= Instant::now())
+        {
+            let Some(permit) = self.seat.take() else {
+                return;
+            };
+            self.dial(permit);
+        }
+    }
+
+    fn dial(self: &Rc<Self>, permit: Permit) {
+        self.dialing.set(self.dialing.get() + 1);
+        let (pool, server) = (Rc::downgrade(self), self.server.clone());
+        engine::spawn_local(async move {
+            let outcome = server.dialer.dial().await;
+            if let Ok(dialed) = &outcome {
+                dialed.line.when_closed(move || drop(permit));
+            } else {
+                drop(permit);
+            }
+            let Some(pool) = pool.upgrade() else { return };
+            pool.dialing.set(pool.dialing.get() - 1);
+            match outcome {
+                Ok(dialed) => pool.admit(dialed),
+                Err(error) => pool.dial_failed(&error),
+            }
+        });
+    }
+
+    fn admit(self: &Rc<Self>, dialed: Dialed) {
+        count(&self.stats.connects);
+        self.backoff.borrow_mut().reset();
+        self.retry_at.set(None);
+        self.come_up();
+        let lifetime = Duration::from_millis(self.server.options.max_lifetime_ms);
+        let link = Rc::new(Link::new(dialed, lifetime));
+        let (pool, weak) = (Rc::downgrade(self), Rc::downgrade(&link));
+        link.line.when_over(move || lost(&pool, &weak));
+        if link.line.is_over() {
+            return;
+        }
+        self.links.borrow_mut().push(link);
+        self.dispatch();
+    }
+
+    fn come_up(&self) {
+        if self.outage.take().is_some() {
+            level(&self.stats.is_down, 0);
+            self.server.tell_up();
+        }
+    }
+
+    fn dial_failed(self: &Rc<Self>, error: &DialError) {
+        count(&self.stats.connect_failures);
+        let now_ms = self.born.elapsed().as_millis() as u64;
+        let delay_ms = self.backoff.borrow_mut().next_delay_ms(now_ms);
+        self.retry_at
+            .set(Some(Instant::now() + Duration::from_millis(delay_ms)));
+        // While others still answer, those who wait may get one of them.
+        if !self.has_usable() {
+            self.go_down(error.to_string());
+        }
+    }
+
+    fn has_usable(&self) -> bool {
+        let usable = |link: &Rc<Link>| link.state.get() != State::Suspect && !link.line.is_over();
+        self.links.borrow().iter().any(usable)
+    }
+
+    /// From now on calls fail at once, until the sweep has found the server.
+    fn go_down(self: &Rc<Self>, why: String) {
+        if self.outage.replace(Some(why.clone())).is_none() {
+            count(&self.stats.outages);
+            level(&self.stats.is_down, 1);
+            self.server.tell_down(&why);
+        }
+        let waiting = self.queue.borrow_mut().take_all();
+        for waiter in waiting {
+            waiter.serve(Err(StoreError::Unavailable(why.clone())));
+        }
+        self.stir();
+    }
+
+    /// A call has given its place back.
+    fn call_ended(self: &Rc<Self>, link: &Rc<Link>, is_idle: bool) {
+        if is_idle {
+            let now = Instant::now();
+            link.idle_since.set(now);
+            link.well_at.set(now);
+            if link.state.get() == State::Leaving {
+                self.remove(link);
+                self.stirred.notify();
+            }
+        }
+        if !self.queue.borrow().is_empty() {
+            self.serve_waiting();
+        }
+    }
+
+    /// A call on the connection passed its deadline.
+    fn expired(self: &Rc<Self>, link: &Rc<Link>, intent: Intent) -> StoreError {
+        count(&self.stats.deadlines);
+        let state = link.state.get();
+        if matches!(state, State::Shared | State::Promised | State::Leaving) {
+            link.state.set(State::Suspect);
+            link.was_cancelled.set(true);
+            let (pool, link) = (self.clone(), link.clone());
+            engine::spawn_local(async move { pool.settle(&link, state).await });
+        }
+        let why = format!("no answer within {} ms", self.server.options.deadline_ms);
+        // The server itself ends a statement before: it is the server, or the
+        // way to it, that does not answer.
+        if !self.has_usable() {
+            self.go_down(why.clone());
+        }
+        fault::lost(intent, why)
+    }
+
+    /// Has the server cancel what it does, and takes the connection back if it
+    /// is free soon; else whoever still waits on it is told that it is gone.
+    async fn settle(self: &Rc<Self>, link: &Rc<Link>, state: State) {
+        count(&self.stats.cancels);
+        self.server.dialer.cancel(link.cancel.clone()).await;
+        let answer = link.connection.client().simple_query("");
+        let patience = Duration::from_millis(DATABASE_SETTLE_MS);
+        if !matches!(engine::timeout(patience, answer).await, Ok(Ok(_))) {
+            link.line.cut();
+            return;
+        }
+        link.was_cancelled.set(false);
+        self.come_up();
+        link.state.set(match state {
+            State::Leaving => State::Leaving,
+            _ => State::Shared,
+        });
+        self.call_ended(link, link.is_idle());
+    }
+
+    /// Takes a connection out; it says goodbye when nobody holds it any more.
+    fn remove(&self, link: &Rc<Link>) {
+        let mut links = self.links.borrow_mut();
+        links.retain(|other| !Rc::ptr_eq(other, link));
+    }
+}
+
+/// The connection has ended, whoever ended it.
+fn lost(pool: &Weak<Inner>, link: &Weak<Link>) {
+    let Some(pool) = pool.upgrade() else { return };
+    if let Some(link) = link.upgrade() {
+        pool.remove(&link);
+        if link.line.reason().is_some() {
+            count(&pool.stats.connections_lost);
+        }
+    }
+    pool.stir();
+    pool.dispatch();
+}

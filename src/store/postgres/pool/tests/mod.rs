@@ -1,0 +1,131 @@
+//! Pools against real PostgreSQL servers, on both engines.
+
+mod basics;
+mod faults;
+mod lending;
+mod links;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use services::Postgres;
+
+use super::Pool;
+use crate::engine::{self, BlockingPool, EngineKind, EngineOptions, Runtime};
+use crate::store::postgres::budget::Budget;
+use crate::store::postgres::connection::Connection;
+use crate::store::postgres::dial::Dialer;
+use crate::store::postgres::fault::Intent;
+use crate::store::postgres::server::Server;
+use crate::store::{DatabaseOptions, StoreError, StoreOptions, StoreUrl};
+
+/// Runs a test on a shard of each engine.
+fn on_both<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    for kind in [EngineKind::IoUring, EngineKind::Epoll] {
+        on(kind, &test);
+    }
+}
+
+fn on<F: Future<Output = ()>>(kind: EngineKind, test: impl Fn() -> F) {
+    let options = EngineOptions {
+        kind,
+        ring_entries: 256,
+    };
+    let mut shard = Runtime::build(&options, BlockingPool::start(2).unwrap()).unwrap();
+    let whole = async {
+        let outcome = engine::timeout(Duration::from_secs(60), test()).await;
+        outcome.unwrap_or_else(|_| panic!("{kind:?}: the test hangs"));
+    };
+    shard.block_on(whole);
+    shard.abandon();
+}
+
+/// Small numbers, so that tests are quick.
+fn options() -> DatabaseOptions {
+    DatabaseOptions {
+        connections_max: 0,
+        pool_min: 1,
+        pool_max: 4,
+        in_flight_per_connection_max: 4,
+        idle_timeout_ms: 60_000,
+        connect_timeout_ms: 1_000,
+        checkout_timeout_ms: 1_000,
+        max_lifetime_ms: 60_000,
+        health_check_ms: 60_000,
+        deadline_ms: 1_500,
+        statement_timeout_ms: 1_200,
+        idle_in_transaction_timeout_ms: 10_000,
+    }
+}
+
+fn server(url: &str, options: DatabaseOptions) -> Arc<Server> {
+    server_of(url, options, Budget::new(20)).unwrap()
+}
+
+fn server_of(
+    url: &str,
+    options: DatabaseOptions,
+    budget: Arc<Budget>,
+) -> Result<Arc<Server>, crate::store::OpenError> {
+    let StoreUrl::Postgres(url) = url.parse()? else {
+        panic!("not an address of PostgreSQL");
+    };
+    let store = StoreOptions {
+        url: StoreUrl::Postgres(url.clone()),
+        database: options.clone(),
+        ..StoreOptions::default()
+    };
+    let dialer = Dialer::new(&url, &store, "0123abcd")?;
+    Ok(Server::new(dialer, options, budget, None))
+}
+
+/// Drops a pool and waits until none of its connections is left.
+async fn closed(pool: Pool) {
+    let server = pool.inner.server.clone();
+    drop(pool);
+    until(|| server.budget.open() == 0).await;
+}
+
+/// Waits for a condition; the test's own time limit ends the wait.
+async fn until(mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it never holds");
+        engine::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Runs a statement without rows that matter.
+async fn run(pool: &Pool, intent: Intent, sql: &str) -> Result<(), StoreError> {
+    let work = async |connection: &Connection| connection.client().batch_execute(sql).await;
+    pool.shared(intent, work).await
+}
+
+/// The first field of the first row.
+async fn ask(pool: &Pool, sql: &str) -> Result<String, StoreError> {
+    let work = async |connection: &Connection| first_field(connection, sql).await;
+    pool.shared(Intent::Read, work).await
+}
+
+async fn first_field(connection: &Connection, sql: &str) -> Result<String, tokio_postgres::Error> {
+    let messages = connection.client().simple_query(sql).await?;
+    let field = messages.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    Ok(field.unwrap_or_default())
+}
+
+/// How many statements like this one the server runs now.
+fn running(postgres: &Postgres, like: &str) -> u32 {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE state = 'active' AND query LIKE '{like}' AND pid <> pg_backend_pid()"
+    );
+    postgres.psql(&sql).parse().unwrap()
+}
+
+fn is_unavailable<T>(outcome: &Result<T, StoreError>) -> bool {
+    matches!(outcome, Err(StoreError::Unavailable(_)))
+}
