@@ -326,6 +326,14 @@ pub const STORE_MIGRATION_LOCK_WAIT_MS: u64 = 60_000;
 /// A PostgreSQL table with more rows must not be read from end to end by a
 /// request; `corelane explain` complains.
 pub const STORE_SCAN_ROWS_MAX: i64 = 10_000;
+/// How often the connection that listens for changes is asked for a sign of
+/// life, and how long it has: after both a silent loss is noticed.
+pub const DATABASE_FEED_HEARTBEAT_MS: u64 = 1_000;
+/// See [`DATABASE_FEED_HEARTBEAT_MS`].
+pub const DATABASE_FEED_TIMEOUT_MS: u64 = 2_000;
+/// Notifications that wait to be worked through. Over it: everything counts as
+/// changed.
+pub const DATABASE_FEED_NOTIFICATIONS_MAX: usize = 4_096;
 /// Calls of one shard that wait for a connection to PostgreSQL. Over it: 503
 /// with Retry-After.
 pub const DATABASE_WAITERS_MAX: usize = 4_096;

@@ -19,8 +19,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// would have been fresh.
 #[derive(Debug, Clone)]
 pub struct Feed {
+    state: Arc<FeedState>,
+}
+
+#[derive(Debug)]
+struct FeedState {
     /// Even while it runs.
-    era: Arc<AtomicU64>,
+    era: AtomicU64,
+    changes: AtomicU64,
 }
 
 impl Default for Feed {
@@ -34,7 +40,10 @@ impl Feed {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            era: Arc::new(AtomicU64::new(1)),
+            state: Arc::new(FeedState {
+                era: AtomicU64::new(1),
+                changes: AtomicU64::new(0),
+            }),
         }
     }
 
@@ -60,15 +69,26 @@ impl Feed {
         (self.era() - 1) / 2
     }
 
+    /// Counts changes that were told, for the metrics.
+    pub fn note(&self, changes: usize) {
+        let changes = changes as u64;
+        self.state.changes.fetch_add(changes, Ordering::Relaxed);
+    }
+
+    /// Changes that were told.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.state.changes.load(Ordering::Relaxed)
+    }
+
     pub(super) fn era(&self) -> u64 {
-        self.era.load(Ordering::Acquire)
+        self.state.era.load(Ordering::Acquire)
     }
 
     fn step(&self, from_cut: bool) -> bool {
         let next = |era: u64| (era.is_multiple_of(2) != from_cut).then_some(era + 1);
-        let stepped = self
-            .era
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        let era = &self.state.era;
+        let stepped = era.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
         stepped.is_ok()
     }
 }

@@ -17,7 +17,8 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = settings::load(&args.settings.sources())?;
     let placement = place(&loaded)?;
     app::check(&loaded)?;
-    let config = loaded.config;
+    let mut config = loaded.config;
+    config.store.shards = u32::try_from(placement.shards.len()).unwrap_or(u32::MAX);
     if args.check {
         return report_check(&config, &placement);
     }

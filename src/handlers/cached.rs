@@ -67,6 +67,7 @@ impl ApiCacheOptions {
             .stale_while_revalidate_ms(self.stale_while_revalidate_ms)
             .stale_if_error_ms(self.stale_if_error_ms)
             .coherence(self.coherence)
+            .fed(true)
             .bytes_max(bytes_max)
     }
 

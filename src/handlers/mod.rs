@@ -18,6 +18,7 @@ pub mod users;
 
 pub mod cache_control;
 pub mod cached;
+mod changes;
 pub mod conditional;
 pub mod cursor;
 pub mod json;
@@ -32,9 +33,9 @@ use std::sync::Arc;
 use cache_control::{CacheControl, CacheControlError};
 use health::HealthOptions;
 
-use crate::App;
 use crate::cache::CacheOptionsError;
 use crate::store::Database;
+use crate::{App, Feed};
 
 /// What an operator may say about the shipped application.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,7 +59,11 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptio
     // Checked here, where the operator sees it; built on each shard.
     check(&options)?;
     let configured = options.cache_control;
-    let app = cached::install(App::new(), &options.cache)
+    let app = match database.tells_changes() {
+        true => App::new().feed(Feed::new()).background(changes::follow),
+        false => App::new(),
+    };
+    let app = cached::install(app, &options.cache)
         .state(move |_| {
             let database = database.clone();
             async move { database.connect().map_err(store_fault::store_fault) }

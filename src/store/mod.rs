@@ -6,6 +6,7 @@
 //! goes to the writer and is answered when it is durable; from then on every
 //! read on every shard sees it.
 
+mod changes;
 mod columns;
 mod geo;
 mod model;
@@ -18,6 +19,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
+pub use changes::{Change, ChangeEvent, ChangedRow, ChangedRows, ChangedTable};
 pub use model::*;
 pub use open_error::OpenError;
 pub use options::{DatabaseOptions, StoreOptions, StoreUrl};
@@ -184,6 +186,14 @@ impl Database {
         match &self.backend {
             DatabaseBackend::Sqlite(database) => database.explain(),
             DatabaseBackend::Postgres(database) => database.explain(),
+        }
+    }
+
+    /// Whether it tells of changes that others make; see [`Store::changes`].
+    pub fn tells_changes(&self) -> bool {
+        match &self.backend {
+            DatabaseBackend::Sqlite(_) => false,
+            DatabaseBackend::Postgres(_) => true,
         }
     }
 
@@ -364,6 +374,18 @@ impl Store {
         }
     }
 
+    /// A listener for changes made by others, over a connection of its own;
+    /// one of them per process is enough. `None` for the embedded database,
+    /// which tells of none.
+    pub fn changes(&self) -> Option<ChangeListener> {
+        match &self.backend {
+            StoreBackend::Sqlite(_) => None,
+            StoreBackend::Postgres(session) => Some(ChangeListener {
+                backend: session.listener(),
+            }),
+        }
+    }
+
     /// The process's connections to its database server; `None` for the
     /// embedded database, which has none.
     pub fn connections(&self) -> Option<DatabaseSnapshot> {
@@ -383,6 +405,20 @@ impl Store {
             StoreBackend::Sqlite(session) => session.ping().await,
             StoreBackend::Postgres(session) => session.ping().await,
         }
+    }
+}
+
+/// Hears what others change in the database, until it is dropped.
+#[derive(Debug)]
+pub struct ChangeListener {
+    backend: postgres::Listener,
+}
+
+impl ChangeListener {
+    /// The next thing there is to know; waits for it, for ever if need be. May
+    /// be dropped and asked again.
+    pub async fn next(&mut self) -> ChangeEvent {
+        self.backend.next().await
     }
 }
 

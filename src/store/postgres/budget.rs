@@ -7,7 +7,7 @@
 //! its share that finds nothing left is hungry: until it is fed, shards above
 //! their share give connections back and get no more.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -113,14 +113,25 @@ impl Budget {
     /// A shard's place at the table, for as long as it is held.
     pub(super) fn join(self: &Arc<Self>) -> Seat {
         self.members.fetch_add(1, Ordering::Relaxed);
+        let (own, is_hungry) = (Rc::default(), Rc::default());
+        SEATS.with_borrow_mut(|seats| {
+            // Those given up are of no more use here.
+            seats.retain(|seat| Rc::strong_count(&seat.is_hungry) > 1);
+            seats.push(Abandoned {
+                budget: self.clone(),
+                own: Rc::clone(&own),
+                is_hungry: Rc::clone(&is_hungry),
+            });
+        });
         Seat {
             budget: self.clone(),
-            own: Rc::default(),
-            is_hungry: Cell::new(false),
+            own,
+            is_hungry,
         }
     }
 
     /// Connections that count now.
+    #[cfg(test)]
     pub(super) fn open(&self) -> u32 {
         self.open.load(Ordering::Relaxed)
     }
@@ -136,7 +147,36 @@ impl Budget {
 pub(super) struct Seat {
     budget: Arc<Budget>,
     own: Rc<Cell<u32>>,
-    is_hungry: Cell<bool>,
+    is_hungry: Rc<Cell<bool>>,
+}
+
+thread_local! {
+    /// The seats that were taken on this thread, until it ends.
+    static SEATS: RefCell<Vec<Abandoned>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a seat holds when its thread ends. A shard that dies with operations
+/// in flight leaves its reactor, and with it pool and permits, undropped; its
+/// connections have been shut by then.
+struct Abandoned {
+    budget: Arc<Budget>,
+    own: Rc<Cell<u32>>,
+    is_hungry: Rc<Cell<bool>>,
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        // The other one is the seat's; without it the seat was given up.
+        if Rc::strong_count(&self.is_hungry) == 1 {
+            return;
+        }
+        let budget = &self.budget;
+        budget.open.fetch_sub(self.own.take(), Ordering::AcqRel);
+        budget.members.fetch_sub(1, Ordering::Relaxed);
+        if self.is_hungry.take() {
+            budget.hungry.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Seat {
@@ -226,6 +266,26 @@ mod tests {
         assert_eq!(SERVER.allowed(0), 92);
         assert_eq!(SERVER.allowed(40), 40);
         assert_eq!(SERVER.allowed(1_000), 97);
+    }
+
+    #[test]
+    fn what_a_dead_thread_held_is_free_again() {
+        let budget = Budget::new(4);
+        let dying = budget.clone();
+        let dies = std::thread::spawn(move || {
+            let seat = dying.join();
+            let permits = [seat.take(), seat.take(), seat.take()];
+            assert!(permits.iter().all(Option::is_some) && seat.take().is_none());
+            std::mem::forget((seat, permits));
+        });
+        dies.join().unwrap();
+        assert_eq!(budget.open(), 0);
+        let seat = budget.join();
+        let permits = [seat.take(), seat.take(), seat.take()];
+        assert!(permits.iter().all(Option::is_some));
+        drop((permits, seat));
+        assert_eq!(budget.members.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.hungry.load(Ordering::Relaxed), 0);
     }
 
     #[test]

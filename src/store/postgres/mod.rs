@@ -12,6 +12,7 @@ mod dial;
 mod explain;
 mod export;
 mod fault;
+mod feed;
 mod line;
 mod list;
 mod migrations;
@@ -32,6 +33,7 @@ mod writes;
 mod tests;
 
 pub(super) use export::PostgresExport;
+pub(super) use feed::Listener;
 pub(super) use session::Session;
 pub use url::{PostgresUrl, Secret, TlsMode};
 
@@ -44,9 +46,12 @@ use migrations::{MIGRATIONS, migrate};
 use pool::Pool;
 use server::Server;
 
+use crate::backoff::Backoff;
 use crate::error_log::ErrorLog;
 use crate::ids::random_seed;
-use crate::limits::STORE_MIGRATION_LOCK_WAIT_MS;
+use crate::limits::{
+    DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS, STORE_MIGRATION_LOCK_WAIT_MS,
+};
 use crate::metrics::DatabaseSnapshot;
 
 use super::{OpenError, PlanReport, SeedPlan, SeedReport, StoreError, StoreOptions};
@@ -55,6 +60,8 @@ use super::{OpenError, PlanReport, SeedPlan, SeedReport, StoreError, StoreOption
 pub(super) struct PostgresDatabase {
     server: Arc<Server>,
     place: String,
+    /// What the triggers are told writes of this process are.
+    origin: String,
 }
 
 impl std::fmt::Debug for PostgresDatabase {
@@ -83,7 +90,11 @@ impl PostgresDatabase {
         };
         let errors = ErrorLog::start().ok();
         let server = Server::new(dialer, options.database.clone(), budget, errors);
-        Ok(Self { server, place })
+        Ok(Self {
+            server,
+            place,
+            origin,
+        })
     }
 
     /// See [`super::Database::is_empty`]. Blocks the caller.
@@ -139,8 +150,19 @@ impl PostgresDatabase {
     }
 
     /// Connections for the shard that calls this.
-    pub(super) fn pool(&self) -> Pool {
+    fn pool(&self) -> Pool {
         Pool::new(&self.server)
+    }
+
+    /// Hears what others change; on the shard that calls this.
+    fn listener(&self) -> Listener {
+        let backoff = Backoff::new(
+            DATABASE_RECONNECT_FIRST_MS,
+            DATABASE_RECONNECT_MAX_MS,
+            DATABASE_RECONNECT_MAX_MS,
+        );
+        let backoff = backoff.with_seed(random_seed());
+        Listener::new(self.server.dialer.clone(), self.origin.clone(), backoff)
     }
 
     /// The numbers of all pools.

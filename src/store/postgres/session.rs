@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::feed::Listener;
 use super::pool::Pool;
 use super::{PostgresDatabase, list, near, reads, writes};
 use crate::metrics::DatabaseSnapshot;
@@ -93,6 +94,10 @@ impl Session {
 
     pub(in crate::store) async fn ping(&self) -> Result<(), StoreError> {
         self.pool.ping().await
+    }
+
+    pub(in crate::store) fn listener(&self) -> Listener {
+        self.database.listener()
     }
 
     pub(in crate::store) fn connections(&self) -> DatabaseSnapshot {

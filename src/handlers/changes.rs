@@ -1,0 +1,80 @@
+//! Keeps the API's caches right when others write: other nodes, or somebody
+//! with a shell on the database. One task per process listens; what it hears
+//! goes to the homes of the keys.
+//!
+//! A change is seen here some moment after it was committed elsewhere. When
+//! the connection over which changes are told is lost, everything cached so far
+//! counts as stale until it is back, see [`Feed`](crate::Feed).
+
+use std::collections::BTreeSet;
+
+use super::cached::{POSTS_TAG, USERS_CACHE, USERS_TAG};
+use crate::store::{Change, ChangeEvent, ChangedRows, ChangedTable, Store};
+use crate::{Background, Cache, Feed};
+
+/// The task.
+pub(super) async fn follow(shard: Background) {
+    let (Some(store), Some(feed)) = (shard.state::<Store>(), shard.feed().cloned()) else {
+        return;
+    };
+    let Some(mut changes) = store.changes() else {
+        return;
+    };
+    // However this task ends, nobody listens then.
+    let _cut = CutOnDrop(feed.clone());
+    let users = shard.cache(USERS_CACHE);
+    loop {
+        match changes.next().await {
+            ChangeEvent::Running => {
+                if feed.resume() && feed.cuts() > 0 {
+                    shard.log("changes made elsewhere are told again; the caches work again");
+                }
+            }
+            ChangeEvent::Lost(why) => {
+                feed.cut();
+                shard.log(format!(
+                    "changes made elsewhere are not told now ({why}): nothing cached counts as \
+                     fresh until they are"
+                ));
+            }
+            ChangeEvent::Changed(changes) => apply(&shard, &users, &feed, &changes).await,
+        }
+    }
+}
+
+/// Forgets what depends on changed rows.
+async fn apply(shard: &Background, users: &Cache, feed: &Feed, changes: &[Change]) {
+    feed.note(changes.len());
+    let mut ids = Vec::new();
+    let mut tags = BTreeSet::new();
+    for change in changes {
+        match (change.table, &change.rows) {
+            (_, ChangedRows::Any) => return forget_everything(feed),
+            (ChangedTable::Users, ChangedRows::These(rows)) => {
+                tags.insert(USERS_TAG);
+                ids.extend(rows.iter().map(|row| row.id.to_string()));
+            }
+            (ChangedTable::Posts, ChangedRows::These(_)) => drop(tags.insert(POSTS_TAG)),
+        }
+    }
+    users.forget(ids).await;
+    for tag in tags {
+        if shard.invalidate_tag(tag).await.is_err() {
+            return forget_everything(feed);
+        }
+    }
+}
+
+/// A new era: no message has to reach anybody for it.
+fn forget_everything(feed: &Feed) {
+    feed.cut();
+    feed.resume();
+}
+
+struct CutOnDrop(Feed);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}

@@ -1,0 +1,143 @@
+//! Changes that others have made in the database: other nodes, or somebody
+//! with a shell. What the database tells of them, and how it is read.
+//!
+//! The text of a notification is `ORIGIN TABLE KEYS`: who wrote, which table,
+//! and `ID:VERSION` of each row with commas between them, `x` for the version
+//! of a deleted row, or `*` for more rows than are worth naming.
+
+/// What a listener for changes hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeEvent {
+    /// From now on every change is told.
+    Running,
+    /// Changes have been committed elsewhere.
+    Changed(Vec<Change>),
+    /// The connection is gone, and why: changes may have been missed. It is
+    /// being made anew.
+    Lost(String),
+}
+
+/// Rows of one table that were written in one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Where.
+    pub table: ChangedTable,
+    /// Which.
+    pub rows: ChangedRows,
+}
+
+/// A table whose changes are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum ChangedTable {
+    Users,
+    Posts,
+}
+
+/// Which rows of a table were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangedRows {
+    /// These, by id.
+    These(Vec<ChangedRow>),
+    /// Any of them.
+    Any,
+}
+
+/// A row as it was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedRow {
+    /// Its primary key.
+    pub id: i64,
+    /// The version it has now; `None` when it was deleted.
+    pub version: Option<i64>,
+}
+
+/// A change of all there is.
+pub(super) fn everything() -> Vec<Change> {
+    let any = |table| Change {
+        table,
+        rows: ChangedRows::Any,
+    };
+    vec![any(ChangedTable::Users), any(ChangedTable::Posts)]
+}
+
+/// Reads a notification, unless it is of `own_origin`. What cannot be read is
+/// taken for a change of everything: it was told for a reason.
+pub(super) fn parse(payload: &str, own_origin: &str) -> Option<Vec<Change>> {
+    let mut parts = payload.splitn(3, ' ');
+    let (origin, table, rows) = (parts.next(), parts.next(), parts.next());
+    if origin == Some(own_origin) {
+        return None;
+    }
+    let table = match table {
+        Some("users") => ChangedTable::Users,
+        Some("posts") => ChangedTable::Posts,
+        _ => return Some(everything()),
+    };
+    let rows = rows.and_then(|rows| rows.split(',').map(parse_row).collect());
+    let rows = rows.map_or(ChangedRows::Any, ChangedRows::These);
+    Some(vec![Change { table, rows }])
+}
+
+fn parse_row(text: &str) -> Option<ChangedRow> {
+    let (id, version) = text.split_once(':')?;
+    let version = match version {
+        "x" => None,
+        version => Some(version.parse().ok()?),
+    };
+    Some(ChangedRow {
+        id: id.parse().ok()?,
+        version,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: i64, version: Option<i64>) -> ChangedRow {
+        ChangedRow { id, version }
+    }
+
+    #[test]
+    fn rows_are_read_and_own_ones_left_out() {
+        let rows = |payload| match parse(payload, "me")?.as_slice() {
+            [change] => Some((change.table, change.rows.clone())),
+            other => panic!("{other:?}"),
+        };
+        let these = |rows: &[ChangedRow]| ChangedRows::These(rows.to_vec());
+        assert_eq!(
+            rows("you users 7:3,8:x"),
+            Some((ChangedTable::Users, these(&[row(7, Some(3)), row(8, None)])))
+        );
+        assert_eq!(
+            rows("- posts 1:0"),
+            Some((ChangedTable::Posts, these(&[row(1, Some(0))])))
+        );
+        assert_eq!(
+            rows("you users *"),
+            Some((ChangedTable::Users, ChangedRows::Any))
+        );
+        assert_eq!(rows("me users 7:3"), None);
+        assert_eq!(rows("me users *"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_change_of_everything() {
+        for payload in ["", "x", "you", "you cats 1:1", "  "] {
+            let changes = parse(payload, "me").unwrap();
+            assert_eq!(changes.len(), 2, "{payload:?}");
+            assert!(changes.iter().all(|change| change.rows == ChangedRows::Any));
+        }
+        for payload in [
+            "you users ",
+            "you users 7",
+            "you users 7:y",
+            "you users 7:1,",
+        ] {
+            let changes = parse(payload, "me").unwrap();
+            assert_eq!(changes.len(), 1, "{payload:?}");
+            assert_eq!(changes[0].rows, ChangedRows::Any, "{payload:?}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Listening for what others commit, over a connection of its own, one per
+//! process. It is asked for a sign of life every
+//! [`DATABASE_FEED_HEARTBEAT_MS`](crate::limits::DATABASE_FEED_HEARTBEAT_MS),
+//! so that a connection that has silently died is noticed, and made anew with
+//! growing pauses.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Notification;
+
+use super::dial::{Dialed, Dialer, describe};
+use crate::backoff::Backoff;
+use crate::engine::{self, LocalEvent};
+use crate::limits::{
+    DATABASE_FEED_HEARTBEAT_MS, DATABASE_FEED_NOTIFICATIONS_MAX, DATABASE_FEED_TIMEOUT_MS,
+};
+use crate::store::changes::{self, Change, ChangeEvent};
+
+/// Hears what others change. Made on the shard that listens.
+pub(in crate::store) struct Listener {
+    dialer: Dialer,
+    origin: String,
+    backoff: Backoff,
+    /// Where the clock of the back-off starts.
+    born: Instant,
+    connection: Option<Dialed>,
+    heard: Rc<Heard>,
+    /// A loss was told, and no return since.
+    is_lost: bool,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener").finish_non_exhaustive()
+    }
+}
+
+/// What has come and was not taken yet.
+#[derive(Default)]
+struct Heard {
+    payloads: RefCell<VecDeque<String>>,
+    /// More came than could be kept.
+    has_overflowed: Cell<bool>,
+    rung: LocalEvent,
+}
+
+impl Listener {
+    /// `origin` is what this process's own writes are told with.
+    pub(super) fn new(dialer: Dialer, origin: String, backoff: Backoff) -> Self {
+        Self {
+            dialer,
+            origin,
+            backoff,
+            born: Instant::now(),
+            connection: None,
+            heard: Rc::default(),
+            is_lost: false,
+        }
+    }
+
+    /// The next thing there is to know. Ends never; may be dropped.
+    pub(in crate::store) async fn next(&mut self) -> ChangeEvent {
+        loop {
+            let Some(connection) = &self.connection else {
+                match self.listen().await {
+                    Ok(connection) => {
+                        self.connection = Some(connection);
+                        self.backoff.reset();
+                        self.is_lost = false;
+                        return ChangeEvent::Running;
+                    }
+                    Err(why) => {
+                        if !std::mem::replace(&mut self.is_lost, true) {
+                            return ChangeEvent::Lost(why);
+                        }
+                        let now_ms = self.born.elapsed().as_millis() as u64;
+                        let pause_ms = self.backoff.next_delay_ms(now_ms);
+                        engine::sleep(Duration::from_millis(pause_ms)).await;
+                        continue;
+                    }
+                }
+            };
+            if let Some(changes) = self.heard.take(&self.origin) {
+                if changes.is_empty() {
+                    continue;
+                }
+                return ChangeEvent::Changed(changes);
+            }
+            if connection.line.is_over() {
+                let why = connection.line.reason();
+                self.connection = None;
+                self.is_lost = true;
+                return ChangeEvent::Lost(why.unwrap_or_else(|| "the server closed it".to_owned()));
+            }
+            let pause = Duration::from_millis(DATABASE_FEED_HEARTBEAT_MS);
+            if engine::timeout(pause, self.heard.rung.wait())
+                .await
+                .is_err()
+            {
+                ask_for_life(connection).await;
+            }
+        }
+    }
+
+    /// Connects and listens; what is heard from now on is kept.
+    async fn listen(&self) -> Result<Dialed, String> {
+        self.heard.clear();
+        let (heard, ended) = (self.heard.clone(), self.heard.clone());
+        let dialed = self
+            .dialer
+            .dial_and_hear(move |told| heard.put(&told))
+            .await;
+        let dialed = dialed.map_err(|error| error.to_string())?;
+        dialed.line.when_over(move || ended.rung.notify());
+        let patience = Duration::from_millis(DATABASE_FEED_TIMEOUT_MS);
+        let listening = dialed.client.batch_execute(LISTEN);
+        match engine::timeout(patience, listening).await {
+            Ok(Ok(())) => Ok(dialed),
+            Ok(Err(error)) => {
+                dialed.line.cut();
+                Err(describe(&error))
+            }
+            Err(_) => {
+                dialed.line.cut();
+                Err("the server did not answer in time".to_owned())
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.line.close();
+        }
+    }
+}
+
+/// A connection that does not answer is cut.
+async fn ask_for_life(connection: &Dialed) {
+    let patience = Duration::from_millis(DATABASE_FEED_TIMEOUT_MS);
+    let answered = engine::timeout(patience, connection.client.batch_execute("")).await;
+    if !matches!(answered, Ok(Ok(()))) {
+        connection.line.cut();
+    }
+}
+
+/// The channel of the triggers in `migrations`.
+const LISTEN: &str = "LISTEN corelane_changes";
+
+impl Heard {
+    fn put(&self, told: &Notification) {
+        let mut payloads = self.payloads.borrow_mut();
+        if payloads.len() < DATABASE_FEED_NOTIFICATIONS_MAX {
+            payloads.push_back(told.payload().to_owned());
+        } else {
+            self.has_overflowed.set(true);
+        }
+        drop(payloads);
+        self.rung.notify();
+    }
+
+    /// All that has come, without what is our own; `None` if nothing has.
+    fn take(&self, own_origin: &str) -> Option<Vec<Change>> {
+        let payloads = self.payloads.take();
+        if self.has_overflowed.take() {
+            return Some(changes::everything());
+        }
+        if payloads.is_empty() {
+            return None;
+        }
+        let told = payloads.iter();
+        let told = told.filter_map(|payload| changes::parse(payload, own_origin));
+        Some(told.flatten().collect())
+    }
+
+    fn clear(&self) {
+        self.payloads.take();
+        self.has_overflowed.set(false);
+    }
+}
