@@ -23,6 +23,7 @@ use crate::harness::{As, Client, Engine, InProcess};
 
 both_engines!(
     four_shards_together_let_through_exactly_the_limit,
+    lanes_that_are_always_full_do_not_change_the_count,
     time_brings_the_quota_back,
     every_answer_says_how_the_client_stands,
     one_request_too_many_is_429_with_retry_after,
@@ -30,6 +31,7 @@ both_engines!(
     every_kind_of_request_counts,
     limits_without_a_name_count_apart_and_clones_together,
     a_client_whose_home_is_gone_is_let_through_and_counted,
+    a_home_that_comes_back_counts_again,
     a_client_whose_home_is_busy_is_let_through_in_time,
     a_full_table_forgets_the_client_seen_longest_ago,
 );
@@ -164,6 +166,15 @@ fn four_shards_together_let_through_exactly_the_limit(engine: Engine) {
     let numbers = read_numbers(&server);
     assert_eq!((numbers.allowed, numbers.denied), (600, 16 * 20 * 6 - 600));
     assert_eq!((numbers.unjudged, numbers.keys), (0, 6));
+}
+
+fn lanes_that_are_always_full_do_not_change_the_count(engine: Engine) {
+    let server = InProcess::start_shards(engine, 4, app(limit(40, HOUR)), |options| {
+        options.lane_messages = Some(1);
+    });
+    let (through, _) = ask_from_all_sides(&server, 16, 5, &["a", "b", "c", "d"]);
+    assert_eq!(through, [40; 4]);
+    assert_eq!(read_numbers(&server).unjudged, 0);
 }
 
 fn time_brings_the_quota_back(engine: Engine) {
@@ -343,6 +354,21 @@ fn a_client_whose_home_is_gone_is_let_through_and_counted(engine: Engine) {
         took < Duration::from_secs(3),
         "a dead shard is not waited for: {took:?}"
     );
+}
+
+fn a_home_that_comes_back_counts_again(engine: Engine) {
+    let server = InProcess::start(engine, app(limit(3, HOUR)));
+    let mut client = connect_to(&server, 0);
+    let mut witness = connect_to(&server, 1);
+    server.handle().crash_shard(1);
+    witness.expect_gone();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    for name in names() {
+        // Let through while nobody counts, then three more at most.
+        while ask(&mut client, &name).status == 200 {
+            assert!(Instant::now() < deadline, "{name:?} is never counted");
+        }
+    }
 }
 
 fn a_client_whose_home_is_busy_is_let_through_in_time(engine: Engine) {
