@@ -113,7 +113,7 @@ impl Shard {
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
         let died = start.inherited.as_deref();
-        let redis = Redis::start(start.redis, start.info.index, died).await;
+        let redis = Redis::start(start.redis, died).await;
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
