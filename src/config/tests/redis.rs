@@ -43,6 +43,12 @@ fn an_address_that_cannot_be_used_is_refused_without_being_repeated() {
 }
 
 #[test]
+fn a_first_delay_over_the_longest_is_refused() {
+    let errors = Case::new("[redis]\nreconnect_delay_ms = 3000\n").errors();
+    assert!(errors.contains("at least 3000"), "{errors}");
+}
+
+#[test]
 fn nothing_that_is_printed_has_the_password() {
     let case = Case::new("").variable("CORELANE_REDIS", "redis://u:s3cret@h:7/1");
     let loaded = case.load();
