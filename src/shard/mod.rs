@@ -112,25 +112,23 @@ impl Shard {
         let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
+        let mut plan = start.resources;
+        let redis = plan.start_redis().await;
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
         let inbox = start.mesh.attach(start.info.index);
-        let Resources {
-            metrics,
-            caches,
-            limiter,
-            redis,
-        } = Resources::attach(start.resources, &start.info, &start.app).await;
+        // Last: from here on other shards count on this one.
+        let resources = Resources::attach(plan, redis, &start.info, &start.app);
         let context = ShardContext {
             app,
             states,
-            caches,
-            limiter,
-            redis,
+            caches: resources.caches,
+            limiter: resources.limiter,
+            redis: resources.redis,
             bridge: start.bridge,
             clock: ShardClock::new(),
-            metrics: RefCell::new(metrics),
+            metrics: RefCell::new(resources.metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
             mesh: start.mesh,
             trusted_proxies: start.trusted_proxies,

@@ -27,25 +27,32 @@ pub(super) struct Resources {
     pub(super) redis: Option<Redis>,
 }
 
+impl ResourcesPlan {
+    /// Waits for one attempt to connect: nobody counts on the shard yet.
+    pub(super) async fn start_redis(&mut self) -> Option<Redis> {
+        Redis::start(self.redis.take(), self.inherited.as_deref()).await
+    }
+}
+
 impl Resources {
     /// From here on other shards count on this one: the last step before it
     /// serves.
-    pub(super) async fn attach(plan: ResourcesPlan, info: &ShardInfo, app: &App) -> Self {
+    pub(super) fn attach(
+        plan: ResourcesPlan,
+        redis: Option<Redis>,
+        info: &ShardInfo,
+        app: &App,
+    ) -> Self {
         let names = app.route_names();
         let died = plan.inherited;
         let metrics = match &died {
             Some(died) => ShardMetrics::resume(names, died),
             None => ShardMetrics::new(names),
         };
-        let redis_before = died.as_ref().and_then(|died| died.redis);
         let died = died.map(|died| (died.caches, died.mesh, died.limits));
         let (caches, mesh, limits) = died.unwrap_or_default();
         let inherited = Inherited { caches, mesh };
         let (index, count) = (info.index, info.count);
-        let redis = match plan.redis {
-            Some(plan) => Some(Redis::start(plan, index, redis_before).await),
-            None => None,
-        };
         let desk = Desk::new(plan.limiter.options.keys_max);
         let caches = Caches::attach(
             plan.caches,
