@@ -58,7 +58,8 @@ fn trace(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("client_ip");
     let trusted = TrustedProxies::parse(["private"]).expect("networks");
     let peer = "10.0.0.1".parse().expect("an address");
-    let lines: [(&str, &[&[u8]], &[&[u8]]); 3] = [
+    type Lines = &'static [&'static [u8]];
+    let lines: [(&str, Lines, Lines); 3] = [
         ("no_fields", &[], &[]),
         ("x_forwarded_for", &[], &[b"192.0.2.7, 10.0.0.2"]),
         (
