@@ -33,7 +33,7 @@ async fn status_line(host: String, port: u16) -> io::Result<String> {
     Ok(text.lines().next().unwrap_or("").to_owned())
 }
 
-/// The shard serves others while this waits; a client that leaves ends it.
+/// The shard serves others while this waits.
 async fn fetch(ctx: Ctx) -> Result<Response, Error> {
     let (host, port): (String, u16) = (ctx.param("host")?, ctx.param("port")?);
     let fetched = ctx

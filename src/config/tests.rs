@@ -3,6 +3,7 @@
 mod annotated;
 mod database;
 mod mistakes;
+mod redis;
 
 use std::path::Path;
 

@@ -53,11 +53,10 @@ impl Redis {
     /// in the background. Counts on from a shard that died.
     pub(crate) async fn start(
         plan: Option<Arc<RedisPlan>>,
-        shard: usize,
         died: Option<&ShardSnapshot>,
     ) -> Option<Self> {
         let inherited = died.and_then(|died| died.redis).unwrap_or_default();
-        let link = Link::start(plan?, shard, inherited).await;
+        let link = Link::start(plan?, inherited).await;
         Some(Self { link })
     }
 

@@ -20,6 +20,7 @@ use super::RedisPlan;
 use super::pending::Pending;
 use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
+use crate::ids::random_seed;
 use crate::limits::{REDIS_CLOSE_TIMEOUT_MS, REDIS_UNSENT_MAX};
 use crate::metrics::RedisCounters;
 
@@ -60,11 +61,7 @@ type Driver = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Link {
     /// Makes the first attempt, then goes on in the background.
-    pub(super) async fn start(
-        plan: Arc<RedisPlan>,
-        shard: usize,
-        inherited: RedisCounters,
-    ) -> Rc<Self> {
+    pub(super) async fn start(plan: Arc<RedisPlan>, inherited: RedisCounters) -> Rc<Self> {
         let link = Rc::new(Self {
             plan,
             pending: Pending::default(),
@@ -83,7 +80,7 @@ impl Link {
         let deadline = Duration::from_millis(link.plan.options.deadline_ms);
         engine::spawn_local(async move { turning.pending.turn(deadline).await });
         let tried = Rc::new(LocalEvent::default());
-        engine::spawn_local(link.clone().keep(shard, tried.clone()));
+        engine::spawn_local(link.clone().keep(tried.clone()));
         tried.wait().await;
         link
     }
@@ -157,10 +154,11 @@ impl Link {
     }
 
     /// The one task that makes connections.
-    async fn keep(self: Rc<Self>, shard: usize, tried: Rc<LocalEvent>) {
+    async fn keep(self: Rc<Self>, tried: Rc<LocalEvent>) {
         let options = &self.plan.options;
         let (first_ms, most_ms) = (options.reconnect_delay_ms, options.reconnect_delay_max_ms);
-        let mut backoff = Backoff::new(first_ms, most_ms, CALM_MS).with_seed(shard as u64 + 1);
+        // Neither shards nor nodes march in step.
+        let mut backoff = Backoff::new(first_ms, most_ms, CALM_MS).with_seed(random_seed());
         let begun = Instant::now();
         while self.order.get() != Order::End {
             let Some(connected) = self.unless_ended(self.connect()).await else {
@@ -171,7 +169,7 @@ impl Link {
                     self.go_up(connection);
                     tried.notify();
                     self.drive(driver).await;
-                    if self.is_up() {
+                    if self.is_up() && self.order.get() != Order::End {
                         self.go_down("the connection was lost".to_owned());
                     }
                 }

@@ -18,7 +18,7 @@ use crate::log_sink::AccessLogSink;
 use crate::mesh::Mesh;
 use crate::metrics::ShardSnapshot;
 use crate::redis::RedisPlan;
-use crate::shard::{AdminStart, Shard, ShardStart};
+use crate::shard::{AdminStart, ResourcesPlan, Shard, ShardStart};
 use crate::topology::{ShardSlot, pin_current_thread};
 
 /// What all shards of a server have in common.
@@ -192,13 +192,15 @@ impl ShardPlan {
             trusted_proxies: self.options.trusted_proxies.clone(),
             server_started: self.server_started,
             mesh: self.mesh.clone(),
-            caches: self.caches.clone(),
-            limiter: self.limiter.clone(),
+            resources: ResourcesPlan {
+                caches: self.caches.clone(),
+                limiter: self.limiter.clone(),
+                redis: self.redis.clone(),
+                inherited: incarnation.inherited,
+            },
             log: self.sink.as_ref().map(AccessLogSink::shard_log),
             errors: self.errors.clone(),
             bridge,
-            redis: self.redis.clone(),
-            inherited: incarnation.inherited,
         }
     }
 }

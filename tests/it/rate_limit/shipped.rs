@@ -36,7 +36,8 @@ fn passwords_cannot_be_guessed_fast_out_of_the_box(engine: Engine) {
         refused.must_have("ratelimit-policy"),
         "\"POST /api/session\";q=10;w=60"
     );
-    assert_eq!(refused.must_have("retry-after"), "6");
+    let wait_s: u64 = refused.must_have("retry-after").parse().expect("seconds");
+    assert!((1..=6).contains(&wait_s), "{wait_s}");
 }
 
 fn nothing_else_is_limited_out_of_the_box(engine: Engine) {

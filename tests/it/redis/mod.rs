@@ -24,6 +24,7 @@ both_engines!(
     a_handler_sets_and_reads_on_every_shard,
     a_thousand_commands_at_once_each_get_their_own_answer,
     a_unix_socket_and_a_database_of_its_own_do_as_well,
+    a_server_that_has_ended_has_left,
 );
 
 /// An app with this Redis, and handlers for the tests.
@@ -163,4 +164,18 @@ fn a_unix_socket_and_a_database_of_its_own_do_as_well(engine: Engine) {
     assert_eq!(client.get("/set/name/Ada").expect(200).text(), "OK");
     assert_eq!(redis.cli(&["-n", "3", "GET", "name"]), "Ada");
     assert_eq!(redis.cli(&["GET", "name"]), "");
+}
+
+fn a_server_that_has_ended_has_left(engine: Engine) {
+    let redis = Redis::start();
+    let clients = || redis.cli(&["CLIENT", "LIST"]).lines().count();
+    let server = InProcess::start(engine, app(RedisOptions::new(redis.url())));
+    assert_eq!(clients(), 3, "one for each shard, and redis-cli's own");
+    let begun = Instant::now();
+    assert!(server.finish().drained);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{begun:?}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while clients() != 1 {
+        assert!(Instant::now() < deadline, "{} clients", clients());
+    }
 }
