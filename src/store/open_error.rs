@@ -105,6 +105,25 @@ impl fmt::Display for OpenError {
                  with `sqlite3 {0} .recover`",
                 path.display()
             ),
+            Self::ForeignTable { .. }
+            | Self::Extension { .. }
+            | Self::MigrationLock { .. }
+            | Self::Server { .. } => self.fmt_server(f),
+            Self::Other { path, why } => {
+                write!(
+                    f,
+                    "the database {} could not be opened: {why}",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl OpenError {
+    /// What is wrong with a PostgreSQL database.
+    fn fmt_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::ForeignTable { place, table } => write!(
                 f,
                 "the database {place} has a table {table} of another program: name another \
@@ -124,18 +143,10 @@ impl fmt::Display for OpenError {
             Self::Server { place, why } => {
                 write!(f, "the database {place} cannot be used: {why}")
             }
-            Self::Other { path, why } => {
-                write!(
-                    f,
-                    "the database {} could not be opened: {why}",
-                    path.display()
-                )
-            }
+            _ => Ok(()),
         }
     }
-}
 
-impl OpenError {
     fn fmt_place(&self, f: &mut fmt::Formatter<'_>, path: Display<'_>, why: &str) -> fmt::Result {
         if matches!(self, Self::Permission { .. }) {
             return write!(

@@ -27,10 +27,24 @@ pub(super) struct Pool {
 struct Inner {
     config: Config,
     shared: RefCell<Option<Rc<Connection>>>,
+    idle: RefCell<Vec<Rc<Connection>>>,
 }
 
 pub(super) struct Exclusive {
-    connection: Connection,
+    connection: Rc<Connection>,
+    pool: Pool,
+}
+
+impl Drop for Exclusive {
+    fn drop(&mut self) {
+        if !self.connection.is_spoiled() {
+            self.pool
+                .inner
+                .idle
+                .borrow_mut()
+                .push(self.connection.clone());
+        }
+    }
 }
 
 impl Deref for Exclusive {
@@ -45,9 +59,13 @@ impl Pool {
     pub(super) fn new(url: &str) -> Result<Self, StoreError> {
         let config = url.parse::<Config>();
         let config = config.map_err(|error| StoreError::Failed(error.to_string()))?;
-        let shared = RefCell::default();
+        let (shared, idle) = Default::default();
         Ok(Self {
-            inner: Rc::new(Inner { config, shared }),
+            inner: Rc::new(Inner {
+                config,
+                shared,
+                idle,
+            }),
         })
     }
 
@@ -72,8 +90,13 @@ impl Pool {
     }
 
     pub(super) async fn exclusive(&self) -> Result<Exclusive, StoreError> {
-        let connection = self.connect().await?;
-        Ok(Exclusive { connection })
+        let idle = self.inner.idle.borrow_mut().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => Rc::new(self.connect().await?),
+        };
+        let pool = self.clone();
+        Ok(Exclusive { connection, pool })
     }
 
     /// Tells the server to stop what that connection does.
