@@ -1,10 +1,12 @@
 //! The database behind the API: one process-wide [`Database`] (migrations, the
-//! writer), one [`Store`] per shard (its own reading connection).
+//! writer), one [`Store`] per shard (its own connections). Both stores give the
+//! same answers; `store/tests` run against each.
 //!
-//! A read runs on the shard, synchronously, and is short: whatever could be
-//! long is cut into pieces with [`yield_now`](crate::engine::yield_now) between them. A write
-//! goes to the writer and is answered when it is durable; from then on every
-//! read on every shard sees it.
+//! SQLite: a read runs on the shard, synchronously, and is short: whatever
+//! could be long is cut into pieces with [`yield_now`](crate::engine::yield_now)
+//! between them. A write goes to the writer and is answered when it is durable.
+//! PostgreSQL: each is a statement on the shard's own reactor. Once a write is
+//! answered every read on every shard sees it.
 
 mod changes;
 mod columns;
@@ -76,11 +78,13 @@ impl PlanReport {
 }
 
 impl Database {
-    /// Opens the database, making its folder and file where they are missing,
-    /// applies migrations and starts the writer.
+    /// Opens the database and applies migrations. Blocks the caller.
     ///
-    /// Several processes may open the same file: each sees the others' writes,
-    /// and a write waits `busy_timeout_ms` for another process's.
+    /// SQLite: makes the folder and file where they are missing and starts the
+    /// writer. Several processes may open the same file: each sees the others'
+    /// writes, and a write waits `busy_timeout_ms` for another process's.
+    /// PostgreSQL: of nodes that start at once one migrates and the others wait
+    /// [`crate::limits::STORE_MIGRATION_LOCK_WAIT_MS`] for it.
     ///
     /// # Errors
     /// [`OpenError`] says what to do about it.
@@ -97,7 +101,7 @@ impl Database {
         Ok(Arc::new(Self { backend }))
     }
 
-    /// A reading connection for the shard that calls this.
+    /// Connections for the shard that calls this; none leaves it.
     ///
     /// # Errors
     /// The database cannot be opened any more, or descriptors ran out.
@@ -167,9 +171,9 @@ impl Database {
         }
     }
 
-    /// Commits the writes that wait and ends the writer. Later writes get
-    /// [`StoreError::Unavailable`]; reads go on. Blocks the caller; calling it
-    /// again does nothing.
+    /// SQLite: commits the writes that wait and ends the writer. Later writes
+    /// get [`StoreError::Unavailable`]; reads go on. Blocks the caller; calling
+    /// it again does nothing. PostgreSQL has no writer to end.
     pub fn close(&self) {
         match &self.backend {
             DatabaseBackend::Sqlite(database) => database.close(),
@@ -197,7 +201,7 @@ impl Database {
         }
     }
 
-    /// What the writer has done.
+    /// What the writer has done; nothing for PostgreSQL, which has none.
     pub fn writer_stats(&self) -> WriterStats {
         match &self.backend {
             DatabaseBackend::Sqlite(database) => database.writer_stats(),
@@ -266,7 +270,7 @@ impl Store {
     /// Exact, also across the antimeridian and at the poles; the cost does not
     /// grow with the radius. Two bounds apply to data crowded beyond reason:
     /// [`crate::limits::STORE_NEAR_CROWD_ROWS_MAX`] users within metres of
-    /// each other, and [`crate::limits::STORE_NEAR_ROWS_MAX`] in all.
+    /// each other, and (SQLite) [`crate::limits::STORE_NEAR_ROWS_MAX`] in all.
     ///
     /// # Errors
     /// The database could not be read.
@@ -395,8 +399,8 @@ impl Store {
         }
     }
 
-    /// Reads from the database on this shard and asks the writer for a sign of
-    /// life; it comes after the commit under way.
+    /// Reads from the database on this shard; SQLite's writer is asked for a
+    /// sign of life too, which comes after the commit under way.
     ///
     /// # Errors
     /// One of them cannot work.
@@ -422,13 +426,19 @@ impl ChangeListener {
     }
 }
 
-/// All users by ascending id, batch by batch.
+/// All users by ascending id, batch by batch, of
+/// [`crate::limits::STORE_EXPORT_BATCH_ROWS`] each, as fast as they are asked
+/// for. Nobody is given twice.
 ///
-/// Each batch of [`crate::limits::STORE_EXPORT_BATCH_ROWS`] is read at its own
-/// moment; nothing is held between batches, so an export may take hours and
-/// costs writers nothing. A user who exists throughout is given exactly once,
-/// as they stood when their batch was read; one created meanwhile is given;
-/// one deleted before their batch is not. Nobody is given twice.
+/// SQLite: each batch is read at its own moment; nothing is held between
+/// batches, so an export may take hours and costs writers nothing. A user who
+/// exists throughout is given exactly once, as they stood when their batch was
+/// read; one created meanwhile is given; one deleted before their batch is not.
+///
+/// PostgreSQL: a stream on a connection of its own. It gives the users as they
+/// all stood when it began; meanwhile the server cannot remove old versions of
+/// rows, in any table, so an export of hours costs disk. Dropping it before its
+/// end cancels the statement and closes the connection.
 #[derive(Debug)]
 pub struct UserExport {
     backend: ExportBackend,
@@ -444,7 +454,8 @@ impl UserExport {
     /// The next users, never an empty batch; `None` at the end, and ever after.
     ///
     /// # Errors
-    /// The database could not be read; asking again tries the same batch.
+    /// The database could not be read; asking again tries the same batch, for
+    /// PostgreSQL by a new stream, which shows the users as they stand then.
     pub async fn next_batch(&mut self) -> Result<Option<Vec<User>>, StoreError> {
         match &mut self.backend {
             ExportBackend::Sqlite(export) => export.next_batch().await,

@@ -125,6 +125,30 @@ impl fmt::Display for OpenError {
                  with `sqlite3 {0} .recover`",
                 path.display()
             ),
+            Self::ForeignTable { .. }
+            | Self::Extension { .. }
+            | Self::MigrationLock { .. }
+            | Self::Server { .. }
+            | Self::Tls(_)
+            | Self::Unreachable { .. }
+            | Self::Login { .. }
+            | Self::ServerFull { .. }
+            | Self::ConnectionsMax { .. } => self.fmt_server(f),
+            Self::Other { path, why } => {
+                write!(
+                    f,
+                    "the database {} could not be opened: {why}",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl OpenError {
+    /// What is wrong with a PostgreSQL database.
+    fn fmt_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::ForeignTable { place, table } => write!(
                 f,
                 "the database {place} has a table {table} of another program: name another \
@@ -144,13 +168,6 @@ impl fmt::Display for OpenError {
             Self::Server { place, why } => {
                 write!(f, "the database {place} cannot be used: {why}")
             }
-            Self::Other { path, why } => {
-                write!(
-                    f,
-                    "the database {} could not be opened: {why}",
-                    path.display()
-                )
-            }
             Self::Tls(why) => write!(
                 f,
                 "TLS to PostgreSQL: {why}: name a file of PEM certificates with sslrootcert= in \
@@ -168,11 +185,10 @@ impl fmt::Display for OpenError {
                  database of the store's address, and pg_hba.conf; `createdb` makes a database"
             ),
             Self::ServerFull { .. } | Self::ConnectionsMax { .. } => self.fmt_connections(f),
+            _ => Ok(()),
         }
     }
-}
 
-impl OpenError {
     fn fmt_place(&self, f: &mut fmt::Formatter<'_>, path: Display<'_>, why: &str) -> fmt::Result {
         if matches!(self, Self::Permission { .. }) {
             return write!(

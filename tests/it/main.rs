@@ -22,6 +22,7 @@ mod metrics;
 mod middleware;
 mod panics;
 mod pipelining;
+mod postgres_api;
 mod posts;
 mod prepared;
 mod proxies;

@@ -115,3 +115,5 @@ impl Connection {
         self.statements.borrow().get(&(query, columns)).cloned()
     }
 }
+
+const _: () = assert!(Query::ALL.len() < STORE_STATEMENTS_MAX);

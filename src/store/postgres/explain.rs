@@ -230,9 +230,8 @@ impl<'a> Judgement<'a> {
         for missing in std::mem::take(&mut self.missing) {
             match self.schema.judge_missing(missing) {
                 Ok(note) => self.lines.push(note),
-                Err(problem) => {
-                    self.problem.get_or_insert(problem);
-                }
+                // The cause of what else is wrong.
+                Err(problem) => self.problem = Some(problem),
             }
         }
         (self.lines, self.problem)

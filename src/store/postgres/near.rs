@@ -20,8 +20,7 @@ pub(super) async fn users_near(
     limit: u32,
 ) -> Result<Vec<(User, f64)>, StoreError> {
     let limit = limit as usize;
-    // Not a number is no radius.
-    if limit == 0 || !(radius_km >= 0.0) {
+    if limit == 0 || radius_km < 0.0 || radius_km.is_nan() {
         return Ok(Vec::new());
     }
     let rows_most = limit + STORE_NEAR_CROWD_ROWS_MAX;

@@ -46,29 +46,13 @@ pub(super) enum Kind {
 impl Kind {
     /// An empty database of this kind.
     pub(super) fn fixture(self) -> Fixture {
-        let (place, url) = match self {
+        match self {
             Self::Sqlite => {
                 let folder = tempfile::tempdir().unwrap();
                 let url = StoreOptions::sqlite(folder.path().join("data/c.db")).url;
-                (Place::Folder(folder), url)
+                Fixture::open(Place::Folder(folder), url)
             }
-            Self::Postgres => {
-                let database = TestDatabase::migrated();
-                let url: StoreUrl = database.url().parse().unwrap();
-                (Place::Server(database), url)
-            }
-        };
-        // Not durable: these tests do not cut the power.
-        let options = StoreOptions {
-            url,
-            durable: false,
-            ..StoreOptions::default()
-        };
-        let database = Database::open(&options).unwrap();
-        Fixture {
-            database,
-            options,
-            place,
+            Self::Postgres => Fixture::on(TestDatabase::migrated()),
         }
     }
 }
@@ -86,6 +70,27 @@ enum Place {
 }
 
 impl Fixture {
+    /// Over a database of the tests' server.
+    pub(super) fn on(database: TestDatabase) -> Self {
+        let url = database.url().parse().unwrap();
+        Self::open(Place::Server(database), url)
+    }
+
+    fn open(place: Place, url: StoreUrl) -> Self {
+        // Not durable: these tests do not cut the power.
+        let options = StoreOptions {
+            url,
+            durable: false,
+            ..StoreOptions::default()
+        };
+        let database = Database::open(&options).unwrap();
+        Self {
+            database,
+            options,
+            place,
+        }
+    }
+
     /// Runs `work` with a door to the database on a shard. epoll, because
     /// locked memory may be scarce where tests run in parallel.
     pub(super) fn on_shard<T>(&self, work: impl AsyncFnOnce(&Store) -> T) -> T {

@@ -1,6 +1,7 @@
 //! One PostgreSQL server for all tests that run at the same time, and a
 //! database of its own for each.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -12,6 +13,8 @@ use crate::store::{Database, StoreOptions};
 /// The server; it ends with the last test that uses it.
 pub(in crate::store) struct SharedServer {
     postgres: Postgres,
+    /// Databases to copy that tests have made.
+    templates: Mutex<HashSet<&'static str>>,
     /// The kernel ends the server with the thread that started it, which must
     /// not be a test's: that one ends when this is dropped.
     _starter: Sender<()>,
@@ -52,6 +55,7 @@ impl SharedServer {
         });
         Self {
             postgres: server.recv().expect("PostgreSQL starts"),
+            templates: Mutex::default(),
             _starter: starter,
         }
     }
@@ -78,6 +82,23 @@ impl TestDatabase {
     /// One with nothing in it.
     pub(in crate::store) fn empty() -> Self {
         Self::copy_of("template0")
+    }
+
+    /// A copy of the database `name`, which whoever comes first makes from a
+    /// migrated one.
+    pub(in crate::store) fn filled(name: &'static str, fill: impl FnOnce(&Self)) -> Self {
+        let server = SharedServer::join();
+        let templates = server.templates.lock();
+        let mut templates = templates.unwrap_or_else(PoisonError::into_inner);
+        if templates.insert(name) {
+            let new = Self::migrated();
+            fill(&new);
+            server
+                .postgres
+                .psql(&format!("CREATE DATABASE {name} TEMPLATE {}", new.name));
+        }
+        drop(templates);
+        Self::copy_of(name)
     }
 
     fn copy_of(template: &str) -> Self {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::connection::Connection;
 use super::super::queries::{Columns, Query};
 use super::{connected, fill, postgres};
-use crate::store::tests::{Fixture, Kind};
+use crate::store::tests::{Fixture, Kind, TestDatabase};
 use crate::store::{PageStart, UserField, UserQuery, UserSort};
 
 const USERS: u64 = 200_000;
@@ -18,14 +18,15 @@ const COLUMNS: &str = "
     (n * 7919 % 18001) / 100.0 - 90, (n * 104729 % 36001) / 100.0 - 180";
 
 fn big() -> Fixture {
-    let fixture = Kind::Postgres.fixture();
-    fill(fixture.server(), USERS, COLUMNS);
-    fixture.server().psql(
-        "ALTER TABLE posts DISABLE TRIGGER USER;
-         INSERT INTO posts (author_id, title, body, created_at_ms)
-         SELECT 1 + n % 1000, 't', 'b', 5 FROM generate_series(1, 100000) AS n",
-    );
-    fixture
+    Fixture::on(TestDatabase::filled("big", |database| {
+        fill(database, USERS, COLUMNS);
+        database.psql(
+            "ALTER TABLE posts DISABLE TRIGGER USER;
+             INSERT INTO posts (author_id, title, body, created_at_ms)
+             SELECT 1 + n % 1000, 't', 'b', 5 FROM generate_series(1, 100000) AS n;
+             ALTER TABLE posts ENABLE TRIGGER USER",
+        );
+    }))
 }
 
 /// What a plan touched: blocks of 8 KiB, and how often a row left its table
