@@ -23,6 +23,8 @@ pub use seed::{SeedPlan, SeedReport};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::metrics::DatabaseSnapshot;
+
 /// The database of this process: it applies migrations, owns the writer and
 /// hands out a [`Store`] per shard.
 #[derive(Debug)]
@@ -311,6 +313,14 @@ impl Store {
     pub async fn posts(&self, query: &PostQuery) -> Result<PostPage, StoreError> {
         match &self.backend {
             StoreBackend::Sqlite(session) => session.posts(query),
+        }
+    }
+
+    /// The process's connections to its database server; `None` for the
+    /// embedded database, which has none.
+    pub fn connections(&self) -> Option<DatabaseSnapshot> {
+        match &self.backend {
+            StoreBackend::Sqlite(_) => None,
         }
     }
 

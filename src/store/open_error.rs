@@ -120,23 +120,11 @@ impl fmt::Display for OpenError {
                     path.display()
                 )
             }
-            Self::Tls(why) => write!(
-                f,
-                "TLS to PostgreSQL: {why}: name a file of PEM certificates with sslrootcert= in \
-                 the store's address, or install ca-certificates"
-            ),
-            Self::Unreachable { place, why } => write!(
-                f,
-                "PostgreSQL at {place} cannot be reached: {why}: start it, or name another with \
-                 --store postgres://USER@HOST/DATABASE; `pg_isready` tells whether it takes \
-                 connections"
-            ),
-            Self::Login { place, why } => write!(
-                f,
-                "PostgreSQL at {place} does not let corelane in: {why}: check user, password and \
-                 database of the store's address, and pg_hba.conf; `createdb` makes a database"
-            ),
-            Self::ServerFull { .. } | Self::ConnectionsMax { .. } => self.fmt_connections(f),
+            Self::Tls(_)
+            | Self::Unreachable { .. }
+            | Self::Login { .. }
+            | Self::ServerFull { .. }
+            | Self::ConnectionsMax { .. } => self.fmt_server(f),
         }
     }
 }
@@ -158,8 +146,24 @@ impl OpenError {
         )
     }
 
-    fn fmt_connections(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Tls(why) => write!(
+                f,
+                "TLS to PostgreSQL: {why}: name a file of PEM certificates with sslrootcert= in \
+                 the store's address, or install ca-certificates"
+            ),
+            Self::Unreachable { place, why } => write!(
+                f,
+                "PostgreSQL at {place} cannot be reached: {why}: start it, or name another with \
+                 --store postgres://USER@HOST/DATABASE; `pg_isready` tells whether it takes \
+                 connections"
+            ),
+            Self::Login { place, why } => write!(
+                f,
+                "PostgreSQL at {place} does not let corelane in: {why}: check user, password and \
+                 database of the store's address, and pg_hba.conf; `createdb` makes a database"
+            ),
             Self::ServerFull { place, why } => write!(
                 f,
                 "PostgreSQL at {place} has no connection left: {why}: raise its max_connections, \

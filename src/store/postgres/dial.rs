@@ -266,6 +266,13 @@ impl DialError {
             _ => None,
         };
         let why = self.to_string();
+        if why.starts_with("error performing TLS handshake") {
+            return OpenError::Tls(format!("{place}: {why}"));
+        }
+        // What the library calls a missing password.
+        if why.starts_with("invalid configuration") {
+            return OpenError::Login { place, why };
+        }
         match code {
             Some(SqlState::TOO_MANY_CONNECTIONS) => OpenError::ServerFull { place, why },
             Some(

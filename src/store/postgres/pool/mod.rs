@@ -181,10 +181,9 @@ impl Inner {
         want: Want,
         deadline: Instant,
     ) -> Result<Ticket, StoreError> {
-        if want == Want::Place && self.queue.borrow().len(want) == 0 {
-            if let Some(link) = self.place() {
-                return Ok(self.ticket(&link, deadline));
-            }
+        let is_open = want == Want::Place && self.queue.borrow().len(want) == 0;
+        if is_open && let Some(link) = self.place() {
+            return Ok(self.ticket(&link, deadline));
         }
         if let Some(why) = &*self.outage.borrow() {
             return Err(StoreError::Unavailable(why.clone()));
@@ -228,8 +227,9 @@ impl Inner {
         let (places, alone) = (queue.len(Want::Place), queue.len(Want::Alone));
         drop(queue);
         self.grow(places.div_ceil(self.in_flight_max()) + alone);
-        if alone > 0 {
-            self.promise();
+        match alone {
+            0 => self.release_promises(),
+            _ => self.promise(),
         }
     }
 
@@ -286,6 +286,15 @@ impl Inner {
         let shared = links.iter().filter(|link| link.is_shared());
         if let Some(link) = shared.min_by_key(|link| link.in_flight()) {
             link.state.set(State::Promised);
+        }
+    }
+
+    /// Who was promised a connection has left the line.
+    fn release_promises(&self) {
+        for link in self.links.borrow().iter() {
+            if link.state.get() == State::Promised {
+                link.state.set(State::Shared);
+            }
         }
     }
 
@@ -391,7 +400,10 @@ impl Inner {
         if is_idle {
             let now = Instant::now();
             link.idle_since.set(now);
-            link.well_at.set(now);
+            // Who left before the answer has not seen that it answers.
+            if link.was_answered.take() {
+                link.well_at.set(now);
+            }
             if link.state.get() == State::Leaving {
                 self.remove(link);
                 self.stirred.notify();
