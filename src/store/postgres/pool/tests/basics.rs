@@ -199,7 +199,7 @@ fn a_connection_kept_for_one_who_has_left_is_everybodys_again() {
         pool.ping().await.unwrap();
         let slow = ask(&pool, "SELECT 1 FROM pg_sleep(0.3)");
         let hasty = async {
-            until(|| running(&postgres, "%pg_sleep(0.3)%") == 1).await;
+            under_way(&pool).await;
             let wait = Duration::from_millis(50);
             assert!(engine::timeout(wait, pool.exclusive()).await.is_err());
             ask(&pool, "SELECT 2").await
@@ -223,7 +223,7 @@ fn a_waiting_line_has_an_end_in_time() {
         let pool = Pool::new(&server(&postgres.url(), narrow));
         let slow = ask(&pool, "SELECT 1 FROM pg_sleep(0.6)");
         let late = async {
-            until(|| running(&postgres, "%pg_sleep(0.6)%") == 1).await;
+            under_way(&pool).await;
             let start = Instant::now();
             let outcome = ask(&pool, "SELECT 2").await;
             (outcome, start.elapsed())

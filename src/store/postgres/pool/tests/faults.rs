@@ -128,7 +128,7 @@ fn a_read_whose_connection_is_reset_is_asked_again_and_a_write_is_not() {
         pool.ping().await.unwrap();
         let read = ask(&pool, "SELECT 7 FROM pg_sleep(0.3)");
         let cut = async {
-            until(|| running(&postgres, "%pg_sleep(0.3)%") == 1).await;
+            under_way(&pool).await;
             proxy.reset();
         };
         let (read, ()) = futures_util::future::join(read, cut).await;
@@ -141,7 +141,7 @@ fn a_read_whose_connection_is_reset_is_asked_again_and_a_write_is_not() {
             "SELECT pg_sleep(0.31); INSERT INTO t VALUES (1)",
         );
         let cut = async {
-            until(|| running(&postgres, "%pg_sleep(0.31)%") == 1).await;
+            under_way(&pool).await;
             proxy.reset();
         };
         let (write, ()) = futures_util::future::join(write, cut).await;
@@ -371,20 +371,25 @@ fn answers_that_say_no_are_told_apart() {
 fn an_administrator_who_ends_a_connection_is_no_outage() {
     let postgres = Postgres::start();
     on_both(async || {
-        let pool = Pool::new(&server(&postgres.url(), options()));
+        let patient = DatabaseOptions {
+            deadline_ms: 10_000,
+            statement_timeout_ms: 9_000,
+            ..options()
+        };
+        let pool = Pool::new(&server(&postgres.url(), patient));
         pool.ping().await.unwrap();
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE application_name = 'corelane'";
-        let read = ask(&pool, "SELECT 7 FROM pg_sleep(0.3)");
+        let read = ask(&pool, "SELECT 7 FROM pg_sleep(1)");
         let ending = async {
-            until(|| running(&postgres, "%pg_sleep(0.3)%") == 1).await;
+            under_way(&pool).await;
             postgres.psql(end);
         };
         let (read, ()) = futures_util::future::join(read, ending).await;
         assert_eq!(read.as_deref(), Ok("7"));
-        let write = run(&pool, Intent::Write, "SELECT pg_sleep(0.32)");
+        let write = run(&pool, Intent::Write, "SELECT pg_sleep(8)");
         let ending = async {
-            until(|| running(&postgres, "%pg_sleep(0.32)%") == 1).await;
+            under_way(&pool).await;
             postgres.psql(end);
         };
         let (write, ()) = futures_util::future::join(write, ending).await;

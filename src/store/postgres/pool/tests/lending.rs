@@ -39,20 +39,19 @@ fn a_busy_shard_borrows_and_gives_back_when_the_other_is_hungry() {
             3,
             "its two and one of the other's"
         );
-        // Both at once: each must come to its share.
-        let (seen, done) = (std::cell::Cell::new(0), std::cell::Cell::new(false));
-        let watching = async {
+        // The one goes on and on; the other must come to its share.
+        let done = std::cell::Cell::new(false);
+        let going_on = async {
             while !done.get() {
-                seen.set(seen.get().max(other.inner.links.borrow().len()));
-                engine::sleep(Duration::from_millis(1)).await;
+                load(&one, 12).await;
             }
         };
-        let loading = async {
-            futures_util::future::join(load(&one, 60), load(&other, 60)).await;
+        let coming = async {
+            let share = async { until(|| other.inner.links.borrow().len() >= 2).await };
+            futures_util::future::join(share, load(&other, 60)).await;
             done.set(true);
         };
-        futures_util::future::join(watching, loading).await;
-        assert_eq!(seen.get(), 2);
+        futures_util::future::join(going_on, coming).await;
         drop(one);
         closed(other).await;
     });
@@ -61,12 +60,10 @@ fn a_busy_shard_borrows_and_gives_back_when_the_other_is_hungry() {
 #[test]
 fn the_server_never_sees_more_connections_than_allowed() {
     // One more would be refused and counted as a failure to connect.
-    let postgres = Postgres::start_with(PostgresOptions {
-        connections_max: SHARED + 1,
-        settings: vec!["superuser_reserved_connections=1".to_owned()],
-        ..PostgresOptions::default()
-    });
-    postgres.psql("CREATE ROLE app LOGIN PASSWORD 'secret'");
+    let postgres = Postgres::start();
+    postgres.psql(&format!(
+        "CREATE ROLE app LOGIN PASSWORD 'secret' CONNECTION LIMIT {SHARED}"
+    ));
     let url = postgres.url().replace("//postgres:", "//app:");
     on_both(async || {
         let restless = DatabaseOptions {
