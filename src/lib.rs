@@ -10,10 +10,10 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches
-//! floor 2  machine    topology  engine  log_sink  error_log  process_stats
+//! floor 3  resources  store  mesh  caches  limiter  redis
+//! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
-//!                     backoff coherence cache
+//!                     backoff coherence cache rate_limit
 //! floor 0  ground     error limits clock ids
 //! ```
 //!
@@ -166,10 +166,12 @@ pub mod cache;
 pub mod coherence;
 pub mod http1;
 pub mod metrics;
+pub mod rate_limit;
 pub mod router;
 pub mod semantics;
 pub mod static_path;
 
+pub mod bridge;
 pub mod engine;
 pub(crate) mod error_log;
 pub mod log_sink;
@@ -179,7 +181,9 @@ pub mod topology;
 // Public for `benches/micro.rs`, which measures the lanes; not part of the API.
 #[doc(hidden)]
 pub(crate) mod caches;
+pub mod limiter;
 pub mod mesh;
+pub mod redis;
 pub mod store;
 
 pub mod app;
@@ -191,9 +195,10 @@ pub mod config;
 pub mod server;
 
 pub use app::{
-    App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
-    Response, Route, ShardInfo,
+    App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RateLimit,
+    RateLimitKey, RateRules, RequestBody, Response, Route, ShardInfo,
 };
+pub use bridge::Bridge;
 pub use caches::{Cache, Cached, Feed, Found, Lookup};
 pub use error::Error;
 pub use server::{Server, ServerHandle};

@@ -11,12 +11,13 @@ use http::Method;
 
 use super::background::BackgroundTask;
 use super::states::{StateBuilder, StateType};
-use super::{AppError, Background, Door, Handler, Middleware, Route};
+use super::{AppError, Background, Door, Handler, Middleware, RateRules, Route};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::engine::EngineKind;
 use crate::metrics::ShardIdentity;
+use crate::redis::RedisOptions;
 
 /// Routes, per-shard state and middleware.
 ///
@@ -38,8 +39,10 @@ pub struct App {
     pub(super) caches: Vec<CacheOptions>,
     pub(super) feed: Option<Feed>,
     pub(super) background: Vec<BackgroundTask>,
+    pub(super) redis: Option<RedisOptions>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
+    pub(super) rate_rules: RateRules,
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
     pub(super) admin: Option<Vec<Arc<dyn Middleware>>>,
     /// What was found wrong while building, told by `check`.
@@ -187,6 +190,20 @@ impl App {
         self
     }
 
+    /// Gives the app a Redis, which handlers reach with
+    /// [`Ctx::redis`](super::Ctx::redis): one connection on every shard. The
+    /// server starts and works without it, and connects when it can. Options
+    /// without a URL are no Redis.
+    #[must_use]
+    pub fn redis(mut self, options: RedisOptions) -> Self {
+        match &self.redis {
+            Some(_) => self.faults.push(AppError::RedisTwice),
+            None if options.url.is_empty() => {}
+            None => self.redis = Some(options),
+        }
+        self
+    }
+
     /// Declares that handlers of this app ask for state of type `S`: without
     /// it the server does not start, instead of failing their first request.
     ///
@@ -212,6 +229,17 @@ impl App {
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.middleware.push(Arc::new(middleware));
+        self
+    }
+
+    /// Limits by method and path how often each client may ask, inside this
+    /// app's middleware and around that of routes, and also what has no route.
+    /// Paths are whole, whichever app brings the rules; an admin app's count
+    /// for nothing. A limit of one route or group can be its middleware:
+    /// [`RateLimit`](super::RateLimit).
+    #[must_use]
+    pub fn rate_limits(mut self, rules: RateRules) -> Self {
+        self.rate_rules.extend(rules);
         self
     }
 
@@ -303,6 +331,7 @@ impl App {
             let prefix = prefix.to_owned();
             self.faults.push(AppError::Nest { prefix, reason });
         }
+        self.rate_rules.extend(inner.rate_rules.clone());
         self.take_in(inner, |route| {
             route.pattern = match route.pattern.as_str() {
                 "/" => prefix.to_owned(),
@@ -389,6 +418,10 @@ impl App {
         self.caches.extend(inner.caches);
         self.feed = self.feed.take().or(inner.feed);
         self.background.extend(inner.background);
+        if self.redis.is_some() && inner.redis.is_some() {
+            self.faults.push(AppError::RedisTwice);
+        }
+        self.redis = self.redis.take().or(inner.redis);
         self.faults.extend(inner.faults);
     }
 }

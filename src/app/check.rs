@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::builder::App;
 use super::compiled::{CompiledApp, Entry, RouteEntry};
 use super::states::States;
-use super::{AppError, BackgroundTask, Door, Middleware, ShardInfo};
+use super::{AppError, BackgroundTask, Door, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::metrics::RouteName;
+use crate::redis::RedisOptions;
 use crate::router::Router;
 
 impl App {
@@ -30,21 +31,30 @@ impl App {
         }
         self.check_states()?;
         self.check_caches()?;
+        if let Some(redis) = &self.redis {
+            redis.url.check().map_err(AppError::Redis)?;
+        }
         let routes = self.routes.iter().map(|route| RouteEntry {
             pattern: route.pattern.as_str().into(),
             handler: route.handler.clone(),
             middleware: self
                 .middleware_of(route.door)
                 .iter()
-                .chain(&route.middleware)
                 .cloned()
+                .chain(self.rules_before(route))
+                .chain(route.middleware.iter().cloned())
                 .collect(),
             body_bytes_max: route.body_bytes_max,
         });
         Ok(CompiledApp {
             public: Entry {
                 router: self.router_of(Door::Public)?,
-                middleware: self.middleware.iter().cloned().collect(),
+                middleware: self
+                    .middleware
+                    .iter()
+                    .cloned()
+                    .chain(self.rate_rules.middleware_for(None, None))
+                    .collect(),
                 fallback: self.fallback.clone(),
             },
             admin: Entry {
@@ -54,6 +64,18 @@ impl App {
             },
             routes: routes.collect(),
         })
+    }
+
+    /// The rate limits that requests of this route may meet; nothing stands
+    /// before a route that no rule fits.
+    fn rules_before(&self, route: &Route) -> Option<Arc<dyn Middleware>> {
+        match route.door {
+            Door::Public => {
+                let (method, pattern) = (&route.method, route.pattern.as_str());
+                self.rate_rules.middleware_for(Some(method), Some(pattern))
+            }
+            Door::Admin => None,
+        }
     }
 
     /// The routes of one door, by their index among all.
@@ -92,6 +114,11 @@ impl App {
             0 => self.background.clone(),
             _ => Vec::new(),
         }
+    }
+
+    /// The Redis of this app, if it has one.
+    pub(crate) fn redis_options(&self) -> Option<&RedisOptions> {
+        self.redis.as_ref()
     }
 
     fn check_caches(&self) -> Result<(), AppError> {

@@ -2,8 +2,9 @@
 
 use std::any::{Any, type_name};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::str::FromStr;
 
@@ -12,11 +13,15 @@ use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::{RequestBody, ShardContext, ShardInfo};
+use crate::bridge::Bridge;
 use crate::caches::Cache;
 use crate::error::FieldError;
 use crate::http1::RequestHead;
+use crate::limiter::Limiter;
 use crate::metrics::ProcessSnapshot;
+use crate::redis::Redis;
 use crate::router::Params;
+use crate::semantics::{Client, ForwardingFields, TrustedProxies, trace_client};
 use crate::{Error, clock};
 
 /// One request and the shard it is on. Owned by its handler; what it borrows
@@ -36,8 +41,28 @@ pub(crate) struct RequestParts {
     pub(crate) route: Option<usize>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) request_id: String,
+    /// Once asked for.
+    pub(crate) client: Cell<Option<Client>>,
     /// What middleware leaves for the handler; a scan finds it.
     pub(crate) attachments: Vec<Box<dyn Any>>,
+}
+
+impl RequestParts {
+    /// Who sent it; found once.
+    pub(crate) fn client(&self, trusted: &TrustedProxies) -> Option<Client> {
+        let peer = self.peer?;
+        if let Some(client) = self.client.get() {
+            return Some(client);
+        }
+        let fields = ForwardingFields {
+            forwarded: self.head.header_all("forwarded"),
+            x_forwarded_for: self.head.header_all("x-forwarded-for"),
+            x_forwarded_proto: self.head.header_all("x-forwarded-proto"),
+        };
+        let client = trace_client(peer.ip(), trusted, fields);
+        self.client.set(Some(client));
+        Some(client)
+    }
 }
 
 impl Ctx {
@@ -266,6 +291,63 @@ impl Ctx {
         self.shard.caches.invalidate_tag(tag).await
     }
 
+    /// The app's Redis, from this shard; `None` when
+    /// [`App::redis`](super::App::redis) gave it none. That it is there does
+    /// not mean that the server answers.
+    pub fn redis(&self) -> Option<Redis> {
+        self.shard.redis.clone()
+    }
+
+    /// Runs a future on the process's tokio runtime, for libraries that need
+    /// one: timers, sockets and tasks of tokio work in it. Make them inside, in
+    /// an `async` block: tokio's timers panic when they are made elsewhere.
+    /// Dropping what this returns aborts it. See [`Bridge::run`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use corelane::{App, Ctx, Error, Response, Server};
+    ///
+    /// async fn nap(ctx: Ctx) -> Result<Response, Error> {
+    ///     let slept = ctx
+    ///         .tokio(async {
+    ///             let begun = tokio::time::Instant::now();
+    ///             tokio::time::sleep(Duration::from_millis(5)).await;
+    ///             begun.elapsed()
+    ///         })
+    ///         .await?;
+    ///     Ok(Response::text(format!("{} ms\n", slept.as_millis())))
+    /// }
+    ///
+    /// let app = App::new().get("/nap", nap);
+    /// # let server = Server::new(app).listen(([127, 0, 0, 1], 0)).shards(1).unpinned().start()?;
+    /// # use std::io::{Read, Write};
+    /// # let mut stream = std::net::TcpStream::connect(server.local_addr())?;
+    /// # stream.write_all(b"GET /nap HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")?;
+    /// # let mut answer = String::new();
+    /// # stream.read_to_string(&mut answer)?;
+    /// # assert!(answer.ends_with(" ms\n"), "{answer}");
+    /// # server.drain();
+    /// # server.wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// 503 with `Retry-After` when too many tasks are there, 500 when the
+    /// future panics.
+    pub async fn tokio<T, F>(&self, future: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        Ok(self.shard.bridge.run(future).await?)
+    }
+
+    /// The way to the tokio runtime, for state that needs it without a request.
+    pub fn bridge(&self) -> Bridge {
+        self.shard.bridge.clone()
+    }
+
     /// Leaves a value for whatever runs after this middleware; one of the same
     /// type is replaced.
     pub fn attach<T: 'static>(&mut self, value: T) {
@@ -286,6 +368,28 @@ impl Ctx {
     /// proxy's.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.parts().peer
+    }
+
+    /// The address of the client: the peer or, where that is one of
+    /// [`ServerOptions::trusted_proxies`](crate::server::ServerOptions::trusted_proxies),
+    /// the last address before them in `Forwarded` (RFC 7239) or, without it, in
+    /// `X-Forwarded-For`. An IPv4 client of an IPv6 socket has its IPv4 address.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.client().map(|client| client.ip)
+    }
+
+    /// Whether the client spoke TLS, as a trusted proxy says (`proto=https` of
+    /// `Forwarded`, or `X-Forwarded-Proto`); this server itself speaks none.
+    pub fn is_secure(&self) -> bool {
+        self.client().is_some_and(|client| client.is_secure)
+    }
+
+    fn client(&self) -> Option<Client> {
+        self.parts().client(&self.shard.trusted_proxies)
+    }
+
+    pub(super) fn limiter(&self) -> &Limiter {
+        &self.shard.limiter
     }
 
     /// The request's id: the client's if it sent a good `X-Request-Id`, else

@@ -9,13 +9,17 @@ use std::time::{Duration, Instant};
 
 use super::states::States;
 use super::{CompiledApp, RequestParts, ShardInfo};
+use crate::bridge::Bridge;
 use crate::caches::Caches;
 use crate::clock::ShardClock;
 use crate::engine;
 use crate::ids::RequestIds;
+use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
 use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::redis::Redis;
+use crate::semantics::TrustedProxies;
 
 /// Everything a request may reach.
 pub(crate) struct ShardContext {
@@ -23,10 +27,14 @@ pub(crate) struct ShardContext {
     pub(crate) app: CompiledApp,
     pub(crate) states: States,
     pub(crate) caches: Rc<Caches>,
+    pub(crate) limiter: Limiter,
+    pub(crate) redis: Option<Redis>,
+    pub(crate) bridge: Bridge,
     pub(crate) clock: ShardClock,
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
     pub(crate) mesh: Arc<Mesh>,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
     pub(crate) draining: Cell<bool>,
     /// Boxed because requests own theirs boxed: moving one moves a pointer.
@@ -50,6 +58,7 @@ impl ShardContext {
         if spare.len() < SPARE_PARTS_MAX {
             parts.head.clear();
             parts.request_id.clear();
+            parts.client.set(None);
             spare.push(parts);
         }
     }
@@ -59,6 +68,8 @@ impl ShardContext {
         let mut snapshot = self.metrics.borrow().snapshot(&self.info.identity());
         snapshot.caches = self.caches.snapshot();
         snapshot.mesh = self.caches.mesh_snapshot();
+        snapshot.limits = self.limiter.snapshot();
+        snapshot.redis = self.redis.as_ref().map(Redis::counters);
         snapshot
     }
 
@@ -74,6 +85,7 @@ impl ShardContext {
             }
         }
         let mut process = ProcessSnapshot::empty(crate::process_stats::read(self.server_started));
+        process.bridge = self.bridge.counters();
         process.add(self.snapshot());
         let deadline = Instant::now() + Duration::from_millis(METRICS_GATHER_TIMEOUT_MS);
         for (shard, receiver) in waiting {

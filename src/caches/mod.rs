@@ -38,6 +38,7 @@ use crate::clock::Millis;
 use crate::coherence::{Request, ShardSet};
 use crate::engine::LocalEvent;
 use crate::ids::random_seed;
+use crate::limiter::Desk;
 use crate::limits::{CACHE_TAGS_BYTES, CACHE_WAIT_MS};
 use crate::mesh::{Endpoint, Event, Fabric, Mesh};
 use crate::metrics::CacheCounters;
@@ -80,6 +81,8 @@ pub(crate) struct Caches {
     /// By cache.
     counters: Vec<RefCell<CacheCounters>>,
     inherited: Inherited,
+    /// Gets what the lanes bring for the limiter.
+    desk: Rc<Desk>,
 }
 
 struct Inner {
@@ -100,10 +103,10 @@ impl Caches {
     /// Joins shard `me` of `shards` to the others. On the shard's own thread.
     pub(crate) fn attach(
         plan: CachePlan,
-        me: usize,
-        shards: usize,
+        (me, shards): (usize, usize),
         restarts: u32,
         inherited: Inherited,
+        desk: Rc<Desk>,
     ) -> Rc<Self> {
         let mut endpoint = plan.fabric.attach(me);
         let mut inbox = VecDeque::new();
@@ -137,6 +140,7 @@ impl Caches {
             tokens: Cell::new(random_seed()),
             counters,
             inherited,
+            desk,
             plan,
         });
         this.greet(&peers);

@@ -19,8 +19,8 @@ use crate::topology::{self, Machine, Placement};
 pub struct Sources {
     /// `--config`; without it `CORELANE_CONFIG`, without that no file.
     pub file: Option<PathBuf>,
-    /// Variables; those that do not start with `CORELANE_` are ignored, but
-    /// for `DATABASE_URL`.
+    /// Variables; those that do not start with `CORELANE_` are ignored, but for
+    /// a few that platforms set: `DATABASE_URL`, `REDIS_URL`.
     pub environment: Vec<(OsString, OsString)>,
     /// Flags without dashes, and their values.
     pub flags: Vec<(&'static str, String)>,
@@ -116,7 +116,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     );
     loading.apply_environment(&environment);
     loading.apply_flags(&sources.flags);
-    loading.apply_database_url(sources);
+    loading.apply_conventional(sources);
     check::check(&mut loading);
     loading.finish(file)
 }
@@ -126,9 +126,9 @@ pub(crate) const CONFIG_FLAG: &str = "config";
 /// The flag and top-level key that name a core map file.
 pub(crate) const CORE_MAP_FLAG: &str = "core-map";
 
-/// Names a store where no flag, variable or file of ours does.
-const DATABASE_URL: &str = "DATABASE_URL";
-const STORE_KNOB: &str = "store.url";
+/// Variables without our prefix that platforms set for a service, and the knob
+/// each stands in for when nothing else gives it.
+const CONVENTIONAL: &[(&str, &str)] = &[("DATABASE_URL", "store.url"), ("REDIS_URL", "redis.url")];
 
 /// Variables of corelane by name.
 pub(super) type Environment = BTreeMap<String, String>;
@@ -246,26 +246,19 @@ impl Loading {
         }
     }
 
-    /// The name that platforms give the address of a database by. It stands
-    /// behind every way of ours to name a store, mistaken ones included.
-    fn apply_database_url(&mut self, sources: &Sources) {
-        let is_named = self.origins.contains_key(STORE_KNOB)
-            || sources.flags.iter().any(|(flag, _)| *flag == "store");
-        let mut variables = sources.environment.iter();
-        let given = variables.find(|(name, value)| name == DATABASE_URL && !value.is_empty());
-        let (Some((_, value)), false) = (given, is_named) else {
-            return;
-        };
-        let origin = Origin::Environment {
-            variable: DATABASE_URL.to_owned(),
-        };
-        match (value.to_str(), knobs::find(STORE_KNOB)) {
-            (Some(text), Some(knob)) => self.apply_text(knob, text, origin),
-            _ => self.refuse(
-                origin,
-                "is not UTF-8".to_owned(),
-                "write it in UTF-8, or name the store with --store".to_owned(),
-            ),
+    fn apply_conventional(&mut self, sources: &Sources) {
+        for (variable, knob) in CONVENTIONAL {
+            let mut given = sources.environment.iter();
+            let given = given.find(|(name, value)| name == variable && !value.is_empty());
+            let (Some((_, value)), Some(knob)) = (given, knobs::find(knob)) else {
+                continue;
+            };
+            if self.origin(knob.name) == Origin::Default {
+                let origin = Origin::Environment {
+                    variable: (*variable).to_owned(),
+                };
+                self.apply_text(knob, &value.to_string_lossy(), origin);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ mod file;
 mod knob;
 mod knobs;
 mod load;
+mod rate_limit;
 mod value;
 
 #[cfg(test)]
@@ -31,11 +32,13 @@ pub use error::{ConfigError, ConfigErrors, Origin};
 pub use knob::{Knob, Valid};
 pub use knobs::all as knobs;
 pub use load::{Loaded, Sources, load};
+pub use rate_limit::{RateLimitOptions, RuleTexts};
 
 pub(crate) use load::CORE_MAP_FLAG;
 
 use crate::handlers::static_files::StaticOptions;
 use crate::handlers::{ApiOptions, default_cache_control};
+use crate::redis::RedisOptions;
 use crate::server::ServerOptions;
 use crate::store::{StoreOptions, StoreUrl};
 use crate::topology::{CoreMapOptions, CoreSelection, EngineKind};
@@ -55,8 +58,13 @@ pub struct Config {
     pub core_map: CoreMapOptions,
     /// The database behind the API.
     pub store: StoreOptions,
+    /// Redis, if the application has one.
+    pub redis: RedisOptions,
     /// Files served under `/static/`.
     pub static_files: StaticOptions,
+    /// How often each client may ask; what it takes to count them is in
+    /// `server`.
+    pub rate_limit: RateLimitOptions,
     /// One line per request.
     pub access_log: AccessLogOptions,
     /// The users and posts API and the health endpoints.
@@ -74,10 +82,12 @@ impl Default for Config {
             admin: AdminListener::default(),
             core_map: CoreMapOptions::default(),
             store: StoreOptions::sqlite(in_data("corelane.db")),
+            redis: RedisOptions::default(),
             static_files: StaticOptions {
                 root: in_data("static"),
                 ..StaticOptions::default()
             },
+            rate_limit: RateLimitOptions::default(),
             access_log: AccessLogOptions::default(),
             api: ApiOptions {
                 cache_control: route_defaults().collect(),
@@ -107,6 +117,7 @@ impl Config {
                 policies.push((route, value));
             }
         }
+        self.rate_limit.resolve();
         self.server.admin = self.admin.options();
         let store_waits_ms = match self.store.url {
             StoreUrl::Sqlite { .. } => self.store.busy_timeout_ms,

@@ -16,8 +16,12 @@ mod database;
 mod exposition;
 mod exposition_caches;
 mod exposition_database;
+mod exposition_redis;
 mod json;
+mod json_redis;
 mod latency;
+mod limiter;
+mod redis;
 mod shard_metrics;
 mod snapshot;
 mod tally;
@@ -29,7 +33,10 @@ pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
 };
+pub use json_redis::{BridgeView, RedisView};
 pub use latency::Latency;
+pub use limiter::{LimiterSnapshot, RateLimitsView, RuleCounters, RuleSnapshot};
+pub use redis::{BridgeCounters, RedisCounters};
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};
 pub use tally::{StatusClass, Tally};

@@ -2,7 +2,8 @@
 
 use super::caches::add_caches;
 use super::{
-    CacheSnapshot, Counters, DatabaseSnapshot, MeshCounters, RouteName, ShardIdentity, Tally,
+    BridgeCounters, CacheSnapshot, Counters, DatabaseSnapshot, LimiterSnapshot, MeshCounters,
+    RedisCounters, RouteName, ShardIdentity, Tally,
 };
 
 /// Everything one shard has counted, at one moment.
@@ -18,6 +19,10 @@ pub struct ShardSnapshot {
     pub caches: Vec<CacheSnapshot>,
     /// Its messages to other shards and from them.
     pub mesh: MeshCounters,
+    /// Its share of the rate limits.
+    pub limits: LimiterSnapshot,
+    /// Its dealings with Redis, if the app has one.
+    pub redis: Option<RedisCounters>,
 }
 
 /// The requests of one route.
@@ -42,6 +47,12 @@ pub struct ProcessSnapshot {
     pub shards: Vec<ShardTotals>,
     /// The shards' shares of every cache added up.
     pub caches: Vec<CacheSnapshot>,
+    /// The shards' shares of the rate limits added up.
+    pub limits: LimiterSnapshot,
+    /// All shards' dealings with Redis, if the app has one.
+    pub redis: Option<RedisCounters>,
+    /// The tokio bridge.
+    pub bridge: BridgeCounters,
     /// Shards that did not answer in time; nothing of them is in the sums.
     pub missing_shards: Vec<usize>,
     /// What the kernel knows of the process.
@@ -111,6 +122,9 @@ impl ProcessSnapshot {
             routes: Vec::new(),
             shards: Vec::new(),
             caches: Vec::new(),
+            limits: LimiterSnapshot::default(),
+            redis: None,
+            bridge: BridgeCounters::default(),
             missing_shards: Vec::new(),
             process,
             database: None,
@@ -135,6 +149,10 @@ impl ProcessSnapshot {
         self.total.add(&total);
         self.counters.add(&shard.counters);
         add_caches(&mut self.caches, &shard.caches);
+        self.limits.add(&shard.limits);
+        if let Some(redis) = &shard.redis {
+            self.redis.get_or_insert_default().add(redis);
+        }
         let index = shard.identity.shard;
         let place = self
             .shards

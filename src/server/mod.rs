@@ -26,14 +26,17 @@ pub use signals::{ShutdownSignals, run_until_signal};
 pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
 
 use crate::access_log::LogFormat;
-use crate::app::App;
+use crate::app::{App, AppError};
+use crate::bridge::Bridge;
 use crate::cache::KeyHasher;
 use crate::caches::CachePlan;
 use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::error_log::ErrorLog;
 use crate::ids::{boot_id, random_seed};
+use crate::limiter::LimiterPlan;
 use crate::log_sink::{AccessLogSink, LogTarget};
 use crate::mesh::{Fabric, Mesh, lane_messages_for};
+use crate::redis::RedisPlan;
 use crate::topology::{
     CoreMapOptions, CoreSelection, Machine, Placement, confine_current_thread, place,
 };
@@ -149,7 +152,16 @@ impl Server {
             None => default_placement(self.cores)?,
         };
         let cpus = self.pin.then_some(placement.housekeeping.as_slice());
-        let Background { pool, sink, errors } = Background::start(&self.options, self.log, cpus)?;
+        let background = Background::start(&self.options, self.log, cpus)?;
+        let Background {
+            pool,
+            sink,
+            errors,
+            bridge,
+        } = background;
+        let redis = self.app.redis_options().cloned().unwrap_or_default();
+        let redis = RedisPlan::new(redis, bridge.clone(), errors.clone());
+        let redis = redis.map_err(|error| StartError::App(AppError::Redis(error)))?;
         let engines = choose_engines(&placement, &self.options, &pool)?;
         let count = placement.shards.len();
         let listeners = Listeners::bind(&self.options, count)?;
@@ -160,13 +172,12 @@ impl Server {
             RequestIdMode::Off => false,
         };
         let started = Instant::now();
-        let caches = self.app.caches().into();
-        let feed = self.app.change_feed().cloned();
-        let lane_messages = match self.options.lane_messages {
-            Some(messages) => messages.max(1),
-            None => lane_messages_for(count),
+        let caches = cache_plan(&self.app, &self.options, &mesh, started);
+        let limiter = LimiterPlan {
+            options: self.options.rate_limit.clone(),
+            seed: random_seed(),
+            origin: started,
         };
-        let doubt_ms = self.options.cache_doubt_ms;
         let plan = ShardPlan {
             app: Arc::new(self.app),
             options: self.options,
@@ -174,20 +185,15 @@ impl Server {
             request_id_always: always,
             boot_id: boot_id(),
             server_started: started,
-            caches: CachePlan {
-                options: caches,
-                fabric: Fabric::new(count, lane_messages),
-                mesh: mesh.clone(),
-                hasher: KeyHasher::new(random_seed()),
-                doubt_ms,
-                feed,
-                origin: started,
-            },
+            caches,
+            limiter,
             mesh,
             pool,
             pin: self.pin,
             sink,
             errors,
+            bridge,
+            redis,
         };
         Supervisor::start(plan, placement, engines, listeners)
     }
@@ -200,6 +206,23 @@ impl Server {
     pub fn run(self) -> Result<ExitReport, StartError> {
         let signals = ShutdownSignals::install().map_err(StartError::Thread)?;
         Ok(signals.run(self.start()?))
+    }
+}
+
+fn cache_plan(app: &App, options: &ServerOptions, mesh: &Arc<Mesh>, origin: Instant) -> CachePlan {
+    let shards = mesh.shards();
+    let lane_messages = match options.lane_messages {
+        Some(messages) => messages.max(1),
+        None => lane_messages_for(shards),
+    };
+    CachePlan {
+        options: app.caches().into(),
+        fabric: Fabric::new(shards, lane_messages),
+        mesh: mesh.clone(),
+        hasher: KeyHasher::new(random_seed()),
+        doubt_ms: options.cache_doubt_ms,
+        feed: app.change_feed().cloned(),
+        origin,
     }
 }
 
@@ -273,6 +296,7 @@ struct Background {
     pool: BlockingPool,
     sink: Option<AccessLogSink>,
     errors: ErrorLog,
+    bridge: Bridge,
 }
 
 impl Background {
@@ -294,6 +318,7 @@ impl Background {
                 pool: BlockingPool::start(options.blocking_threads).map_err(StartError::Thread)?,
                 sink: log.transpose()?,
                 errors: ErrorLog::start().map_err(StartError::Thread)?,
+                bridge: Bridge::start().map_err(StartError::Thread)?,
             })
         };
         std::thread::scope(|scope| {

@@ -9,12 +9,15 @@ use std::time::Instant;
 use super::listeners::ShardListeners;
 use super::{RequestIdMode, ServerOptions};
 use crate::app::{App, ShardInfo};
+use crate::bridge::Bridge;
 use crate::caches::CachePlan;
 use crate::engine::{BlockingPool, EngineOptions, Runtime, panic_text};
 use crate::error_log::ErrorLog;
+use crate::limiter::LimiterPlan;
 use crate::log_sink::AccessLogSink;
 use crate::mesh::Mesh;
 use crate::metrics::ShardSnapshot;
+use crate::redis::RedisPlan;
 use crate::shard::{AdminStart, Shard, ShardStart};
 use crate::topology::{ShardSlot, pin_current_thread};
 
@@ -29,10 +32,13 @@ pub(super) struct ShardPlan {
     pub(super) server_started: Instant,
     pub(super) mesh: Arc<Mesh>,
     pub(super) caches: CachePlan,
+    pub(super) limiter: LimiterPlan,
     pub(super) pool: BlockingPool,
     pub(super) pin: bool,
     pub(super) sink: Option<AccessLogSink>,
     pub(super) errors: ErrorLog,
+    pub(super) bridge: Bridge,
+    pub(super) redis: Option<Arc<RedisPlan>>,
 }
 
 /// What one incarnation of a shard is started with.
@@ -69,7 +75,9 @@ pub(super) enum ShardEvent {
 /// Body of the thread.
 pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(ShardEvent)) {
     let shard = incarnation.slot.index;
-    let event = match catch_unwind(AssertUnwindSafe(|| live(plan, incarnation, &tell))) {
+    let bridge = plan.bridge.for_shard();
+    let life = || live(plan, incarnation, bridge.clone(), &tell);
+    let event = match catch_unwind(AssertUnwindSafe(life)) {
         Ok(event) => event,
         Err(payload) => ShardEvent::Died {
             shard,
@@ -81,13 +89,19 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
         // Whoever listened for changes was on it, and may not have been dropped.
         feed.cut();
     }
+    bridge.abort_all();
     plan.mesh.detach(shard);
     // Only now: nothing of it answers a request any more.
     plan.caches.fabric.detach(shard);
     tell(event);
 }
 
-fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) -> ShardEvent {
+fn live(
+    plan: &ShardPlan,
+    incarnation: Incarnation,
+    bridge: Bridge,
+    tell: &impl Fn(ShardEvent),
+) -> ShardEvent {
     let index = incarnation.slot.index;
     let failed = |message: String| ShardEvent::Failed {
         shard: index,
@@ -102,7 +116,7 @@ fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) 
         Ok(runtime) => runtime,
         Err(error) => return failed(error.to_string()),
     };
-    let start = plan.shard_start(incarnation);
+    let start = plan.shard_start(incarnation, bridge);
     let shard = match runtime.block_on(Shard::build(start)) {
         Ok(shard) => shard,
         Err(error) => return failed(error.to_string()),
@@ -122,7 +136,10 @@ fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) 
             let reason = panic_text(&*payload);
             // Its connections end now; their buffers must not outlive them.
             let cut = catch_unwind(AssertUnwindSafe(|| {
-                runtime.block_on(shard.cut_connections());
+                runtime.block_on(async {
+                    shard.leave_redis().await;
+                    shard.cut_connections().await;
+                });
             }));
             let last = cut.is_ok().then(|| Box::new(shard.snapshot()));
             ShardEvent::Died {
@@ -148,7 +165,7 @@ fn end(runtime: Runtime, shard: Rc<Shard>) {
 }
 
 impl ShardPlan {
-    fn shard_start(&self, incarnation: Incarnation) -> ShardStart {
+    fn shard_start(&self, incarnation: Incarnation, bridge: Bridge) -> ShardStart {
         let token = self
             .options
             .admin
@@ -172,11 +189,15 @@ impl ShardPlan {
             boot_id: self.boot_id,
             spin_us: incarnation.slot.spin_us,
             drain_timeout_ms: self.options.drain_timeout_ms,
+            trusted_proxies: self.options.trusted_proxies.clone(),
             server_started: self.server_started,
             mesh: self.mesh.clone(),
             caches: self.caches.clone(),
+            limiter: self.limiter.clone(),
             log: self.sink.as_ref().map(AccessLogSink::shard_log),
             errors: self.errors.clone(),
+            bridge,
+            redis: self.redis.clone(),
             inherited: incarnation.inherited,
         }
     }

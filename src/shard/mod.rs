@@ -27,15 +27,19 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::app::{self, App, BackgroundTask, ShardContext, ShardInfo};
+use crate::bridge::Bridge;
 use crate::caches::{CachePlan, Caches, Inherited};
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
+use crate::limiter::{Desk, Limiter, LimiterPlan};
 use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::{ShardMetrics, ShardSnapshot};
+use crate::redis::{Redis, RedisPlan};
+use crate::semantics::TrustedProxies;
 use crate::{Error, http1};
 
 pub(crate) use entrance::AdminStart;
@@ -58,11 +62,15 @@ pub(crate) struct ShardStart {
     pub(crate) boot_id: u32,
     pub(crate) spin_us: u32,
     pub(crate) drain_timeout_ms: u64,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) log: Option<ShardLog>,
     pub(crate) errors: ErrorLog,
     pub(crate) caches: CachePlan,
+    pub(crate) limiter: LimiterPlan,
+    pub(crate) redis: Option<Arc<RedisPlan>>,
+    pub(crate) bridge: Bridge,
     /// The numbers of a predecessor that died.
     pub(crate) inherited: Option<Box<ShardSnapshot>>,
 }
@@ -103,56 +111,17 @@ impl Shard {
     ///
     /// # Errors
     /// When a listener cannot be registered or a state cannot be built.
-    pub(crate) async fn build(start: ShardStart) -> Result<Rc<Self>, Error> {
+    pub(crate) async fn build(mut start: ShardStart) -> Result<Rc<Self>, Error> {
+        let inbox_rung = Rc::new(LocalEvent::default());
+        let rung = inbox_rung.clone();
+        ShardWaker::on_wake(move || rung.notify());
+        let (context, inbox) = build_context(&mut start).await?;
         let connections_max = start.limits.connections_per_shard_max;
         let public = Entrance::public(start.listener, connections_max)?;
         let admin = start.admin.map(Entrance::admin).transpose()?;
         let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
-        let app = start.app.compile().map_err(Error::internal)?;
-        let states = start.app.build_states(&start.info).await?;
-        let inbox_rung = Rc::new(LocalEvent::default());
-        let rung = inbox_rung.clone();
-        ShardWaker::on_wake(move || rung.notify());
-        let inbox = start.mesh.attach(start.info.index);
-        let names = start.app.route_names();
-        let metrics = match &start.inherited {
-            Some(died) => ShardMetrics::resume(names, died),
-            None => ShardMetrics::new(names),
-        };
-        let inherited = start.inherited.map(|died| Inherited {
-            caches: died.caches,
-            mesh: died.mesh,
-        });
-        let ShardInfo {
-            index,
-            count,
-            restarts,
-            ..
-        } = start.info;
-        // Last: from here on other shards count on this one.
-        let caches = Caches::attach(
-            start.caches,
-            index,
-            count,
-            restarts,
-            inherited.unwrap_or_default(),
-        );
-        caches.look_when_woken();
-        let background = start.app.background_tasks_of(index);
-        let context = ShardContext {
-            app,
-            states,
-            caches,
-            clock: ShardClock::new(),
-            metrics: RefCell::new(metrics),
-            request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
-            mesh: start.mesh,
-            server_started: start.server_started,
-            draining: Cell::new(false),
-            spare_parts: RefCell::default(),
-            info: start.info,
-        };
         Ok(Rc::new(Self {
+            background: start.app.background_tasks_of(context.info.index),
             context: Rc::new(context),
             head_limits: http1::HeadLimits::from(&start.limits),
             limits: start.limits,
@@ -166,7 +135,6 @@ impl Shard {
             inbox,
             log: start.log.map(RefCell::new),
             errors: start.errors,
-            background,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
             accept_trouble: trouble::Trouble::default(),
         }))
@@ -195,6 +163,14 @@ impl Shard {
     pub(crate) async fn serve_peers(self: Rc<Self>) {
         let patience = Duration::from_millis(self.drain_timeout_ms + DRAIN_OVERDUE_MS);
         let _ = engine::timeout(patience, self.obey_until(Order::End)).await;
+        self.leave_redis().await;
+    }
+
+    /// Ends the connection to Redis, if there is one.
+    pub(crate) async fn leave_redis(&self) {
+        if let Some(redis) = &self.context.redis {
+            redis.close().await;
+        }
     }
 
     /// Answers what is asked from outside of the shard, until it is this.
@@ -226,4 +202,60 @@ impl Shard {
     pub(crate) fn snapshot(&self) -> ShardSnapshot {
         self.context.snapshot()
     }
+}
+
+/// What the shard's requests see, and its inbox.
+///
+/// # Errors
+/// When a state cannot be built.
+async fn build_context(start: &mut ShardStart) -> Result<(ShardContext, Inbox), Error> {
+    let info = start.info.clone();
+    let app = start.app.compile().map_err(Error::internal)?;
+    let states = start.app.build_states(&info).await?;
+    let died = start.inherited.take();
+    let redis = Redis::start(start.redis.take(), info.index, died.as_deref()).await;
+    let inbox = start.mesh.attach(info.index);
+    let names = start.app.route_names();
+    let metrics = match &died {
+        Some(died) => ShardMetrics::resume(names, died),
+        None => ShardMetrics::new(names),
+    };
+    let died = died.map(|died| (died.caches, died.mesh, died.limits));
+    let (caches, mesh, limits) = died.unwrap_or_default();
+    let desk = Desk::new(start.limiter.options.keys_max);
+    // Last: from here on other shards count on this one.
+    let caches = Caches::attach(
+        start.caches.clone(),
+        (info.index, info.count),
+        info.restarts,
+        Inherited { caches, mesh },
+        desk.clone(),
+    );
+    caches.look_when_woken();
+    let limiter = Limiter::new(
+        start.limiter.clone(),
+        (info.index, info.count),
+        desk,
+        caches.clone(),
+        redis.clone(),
+        limits,
+    );
+    let context = ShardContext {
+        app,
+        states,
+        caches,
+        limiter,
+        redis,
+        bridge: start.bridge.clone(),
+        clock: ShardClock::new(),
+        metrics: RefCell::new(metrics),
+        request_ids: RequestIds::new(start.boot_id, info.index, info.restarts),
+        mesh: start.mesh.clone(),
+        trusted_proxies: start.trusted_proxies.clone(),
+        server_started: start.server_started,
+        draining: Cell::new(false),
+        spare_parts: RefCell::default(),
+        info,
+    };
+    Ok((context, inbox))
 }

@@ -7,6 +7,8 @@ mod cache;
 mod core_map;
 mod database;
 mod http;
+mod rate_limit;
+mod redis;
 mod server;
 mod static_files;
 mod store;
@@ -71,9 +73,19 @@ pub(super) const SECTIONS: &[Section] = &[
         knobs: cache::KNOBS,
     },
     Section {
+        name: "redis",
+        about: "Redis, which all nodes of an application have in common.",
+        knobs: redis::KNOBS,
+    },
+    Section {
         name: "static",
         about: "Files served under /static/.",
         knobs: static_files::KNOBS,
+    },
+    Section {
+        name: "rate_limit",
+        about: "How often each client may ask.",
+        knobs: rate_limit::KNOBS,
     },
     Section {
         name: "access_log",
