@@ -254,6 +254,11 @@ impl Ctx {
         }
     }
 
+    /// The same, or `None` when the app has no state of that type.
+    pub fn find_state<S: 'static>(&self) -> Option<Rc<S>> {
+        self.shard.states.find::<S>()
+    }
+
     /// The cache of this name, the same from every shard.
     ///
     /// # Panics

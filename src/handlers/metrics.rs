@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::metrics::{MetricsView, PROMETHEUS_CONTENT_TYPE, prometheus_text};
 use crate::semantics::{best_media_type, media_type_quality};
+use crate::store::Store;
 use crate::{Ctx, Error, Response};
 
 /// Answers `GET /metrics`.
@@ -21,7 +22,10 @@ pub async fn metrics(ctx: Ctx) -> Result<Response, Error> {
         Some(format) => format,
         None => negotiated_format(accept(&ctx).as_deref()),
     };
-    let snapshot = ctx.metrics().await;
+    let mut snapshot = ctx.metrics().await;
+    if let Some(store) = ctx.find_state::<Store>() {
+        snapshot.database = store.connections();
+    }
     let mut response = match format {
         Format::Json => Response::json(&MetricsView::from(&snapshot))?,
         Format::Prometheus => {

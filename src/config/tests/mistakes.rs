@@ -88,7 +88,8 @@ fn values_that_do_not_fit_are_refused_with_their_line_and_what_would() {
         (
             "[store]\nurl = \"mysql://joe:hunter2@db\"\n",
             "server.toml:2: store.url is not an address corelane can use\n  \
-             cure: the scheme must be sqlite, as in sqlite:./data/corelane.db",
+             cure: the scheme must be sqlite or postgres, as in sqlite:./data/corelane.db or \
+             postgres://user@host/database",
         ),
         (
             "[static.cache_control]\n\"*\" = \"no-cache\"\n\"*.js\" = 60\n",

@@ -252,12 +252,6 @@ impl DialError {
         }
     }
 
-    /// Whether the server has no room for another connection.
-    pub(super) fn is_full(&self) -> bool {
-        matches!(self, Self::Postgres(error)
-            if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS))
-    }
-
     /// As a reason not to start, with its cure.
     pub(super) fn into_open_error(self, target: &Target) -> OpenError {
         let place = target.to_string();
@@ -266,6 +260,13 @@ impl DialError {
             _ => None,
         };
         let why = self.to_string();
+        if why.starts_with("error performing TLS handshake") {
+            return OpenError::Tls(format!("{place}: {why}"));
+        }
+        // What the library calls a missing password.
+        if why.starts_with("invalid configuration") {
+            return OpenError::Login { place, why };
+        }
         match code {
             Some(SqlState::TOO_MANY_CONNECTIONS) => OpenError::ServerFull { place, why },
             Some(

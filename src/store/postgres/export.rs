@@ -12,7 +12,8 @@ use futures_core::Stream;
 use tokio::sync::oneshot;
 use tokio_postgres::{Error, RowStream};
 
-use super::pool::{Exclusive, Pool};
+use super::connection::Connection;
+use super::pool::{Exclusive, Intent, Pool};
 use super::queries::{Columns, Query};
 use super::rows::user_from;
 use super::session::Session;
@@ -63,7 +64,11 @@ impl PostgresExport {
         };
         // A failure drops the stream; asking again begins another after the
         // last id given.
-        let users = take_batch(&mut streaming.rows).await;
+        let batch = take_batch(&mut streaming.rows);
+        let Ok(users) = engine::timeout(self.session.pool.deadline(), batch).await else {
+            let why = "no row of the export came in time".to_owned();
+            return Err(StoreError::Unavailable(why));
+        };
         let users = users.map_err(super::fault::read_error)?;
         if users.len() == STORE_EXPORT_BATCH_ROWS {
             self.stream = Some(streaming);
@@ -85,23 +90,19 @@ impl PostgresExport {
 /// Starts the statement, in a transaction because it may run for as long as
 /// its reader likes.
 async fn begin(pool: &Pool, after_id: i64) -> Result<Streaming, StoreError> {
-    let connection = pool.exclusive().await?;
-    connection
-        .set_up()
-        .await
-        .map_err(super::fault::read_error)?;
+    let mut connection = pool.exclusive().await?;
     // From here on somebody else would find a transaction, or rows.
     connection.spoil();
-    let begun = async {
+    let begun = connection.run(Intent::Read, async |connection| {
         let (statement, _) = connection
             .statement(Query::UsersAfter, Columns::ALL)
             .await?;
         connection.client().batch_execute(BEGIN).await?;
         connection.client().query_raw(&statement, [after_id]).await
-    };
-    let rows = Box::pin(begun.await.map_err(super::fault::read_error)?);
+    });
+    let rows = Box::pin(begun.await?);
     let (done, is_done) = oneshot::channel();
-    engine::spawn_local(keep(pool.clone(), connection, is_done));
+    engine::spawn_local(keep(connection, is_done));
     Ok(Streaming {
         rows,
         done: Some(done),
@@ -114,14 +115,14 @@ const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = 0; \
 /// Holds the connection of a stream. When the stream has been read to its end
 /// the connection goes back; when it was dropped before, the server is told to
 /// stop and the connection closed.
-async fn keep(pool: Pool, connection: Exclusive, is_done: oneshot::Receiver<()>) {
-    if is_done.await.is_ok() {
-        if connection.client().batch_execute("COMMIT").await.is_ok() {
-            connection.restore();
-        }
-        return;
+async fn keep(mut connection: Exclusive, is_done: oneshot::Receiver<()>) {
+    if is_done.await.is_err() {
+        return connection.give_up();
     }
-    pool.cancel(connection.client().cancel_token()).await;
+    let commit = async |connection: &Connection| connection.client().batch_execute("COMMIT").await;
+    if connection.run(Intent::Read, commit).await.is_ok() {
+        connection.restore();
+    }
 }
 
 /// A batch of rows, fewer at the end; the stream is not to be asked again

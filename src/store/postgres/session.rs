@@ -93,7 +93,7 @@ impl Session {
     }
 
     pub(in crate::store) async fn ping(&self) -> Result<(), StoreError> {
-        self.pool.ping().await
+        reads::ping(&self.pool).await
     }
 
     pub(in crate::store) fn listener(&self) -> Listener {

@@ -58,6 +58,14 @@ impl Exclusive {
     }
 }
 
+impl Exclusive {
+    /// Has the server cancel what it does on it, and closes it: for an export
+    /// whose client has left.
+    pub(in crate::store::postgres) fn give_up(mut self) {
+        self.is_suspect = true;
+    }
+}
+
 impl Deref for Exclusive {
     type Target = Connection;
 

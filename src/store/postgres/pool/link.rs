@@ -41,6 +41,8 @@ pub(super) struct Link {
     pub(super) idle_since: Cell<Instant>,
     /// When it last showed that it answers.
     pub(super) well_at: Cell<Instant>,
+    /// A call on it was answered since it was last idle.
+    pub(super) was_answered: Cell<bool>,
     /// A statement on it was cancelled; what runs next may have been hit.
     pub(super) was_cancelled: Cell<bool>,
     calls: RefCell<Slab<Call>>,
@@ -68,6 +70,7 @@ impl Link {
             retire_at: now + lifetime,
             idle_since: Cell::new(now),
             well_at: Cell::new(now),
+            was_answered: Cell::new(false),
             was_cancelled: Cell::new(false),
             calls: RefCell::new(Slab::new()),
         }
@@ -129,6 +132,7 @@ impl Ticket {
         let mut work = std::pin::pin!(work);
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
+                self.link.was_answered.set(true);
                 return Poll::Ready(Ok(outcome));
             }
             let mut calls = self.link.calls.borrow_mut();

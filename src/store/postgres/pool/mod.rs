@@ -151,22 +151,19 @@ impl Pool {
         Ok(Exclusive::new(&self.inner, ticket))
     }
 
+    /// When a call is given up, counted from its start.
+    pub(super) fn deadline(&self) -> Duration {
+        self.inner.deadline()
+    }
+
     /// Whether the server answers; while it is known to be down, at once.
     ///
     /// # Errors
     /// It does not.
+    #[cfg(test)]
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         let ask = async |connection: &Connection| connection.client().simple_query("").await;
         self.shared(Intent::Read, ask).await.map(drop)
-    }
-}
-
-impl Pool {
-    /// Asks the server to stop what that connection does. Nothing tells
-    /// whether it did.
-    pub(super) async fn cancel(&self, token: tokio_postgres::CancelToken) {
-        count(&self.inner.stats.cancels);
-        self.inner.server.dialer.cancel(token).await;
     }
 }
 
@@ -191,10 +188,9 @@ impl Inner {
         want: Want,
         deadline: Instant,
     ) -> Result<Ticket, StoreError> {
-        if want == Want::Place && self.queue.borrow().len(want) == 0 {
-            if let Some(link) = self.place() {
-                return Ok(self.ticket(&link, deadline));
-            }
+        let is_open = want == Want::Place && self.queue.borrow().len(want) == 0;
+        if is_open && let Some(link) = self.place() {
+            return Ok(self.ticket(&link, deadline));
         }
         if let Some(why) = &*self.outage.borrow() {
             return Err(StoreError::Unavailable(why.clone()));
@@ -238,8 +234,9 @@ impl Inner {
         let (places, alone) = (queue.len(Want::Place), queue.len(Want::Alone));
         drop(queue);
         self.grow(places.div_ceil(self.in_flight_max()) + alone);
-        if alone > 0 {
-            self.promise();
+        match alone {
+            0 => self.release_promises(),
+            _ => self.promise(),
         }
     }
 
@@ -296,6 +293,15 @@ impl Inner {
         let shared = links.iter().filter(|link| link.is_shared());
         if let Some(link) = shared.min_by_key(|link| link.in_flight()) {
             link.state.set(State::Promised);
+        }
+    }
+
+    /// Who was promised a connection has left the line.
+    fn release_promises(&self) {
+        for link in self.links.borrow().iter() {
+            if link.state.get() == State::Promised {
+                link.state.set(State::Shared);
+            }
         }
     }
 
@@ -401,7 +407,10 @@ impl Inner {
         if is_idle {
             let now = Instant::now();
             link.idle_since.set(now);
-            link.well_at.set(now);
+            // Who left before the answer has not seen that it answers.
+            if link.was_answered.take() {
+                link.well_at.set(now);
+            }
             if link.state.get() == State::Leaving {
                 self.remove(link);
                 self.stirred.notify();

@@ -37,6 +37,7 @@ impl Inner {
         self.look_after(now);
         if self.queue.borrow().is_empty() {
             self.seat.is_fed();
+            self.release_promises();
         } else {
             self.dispatch();
         }

@@ -114,11 +114,18 @@ fn rows_that_nobody_reads_any_more_end_their_connection() {
     let postgres = Postgres::start();
     on_both(async || {
         let pool = Pool::new(&server(&postgres.url(), options()));
-        let own = pool.exclusive().await.unwrap();
-        let sql = "SELECT repeat('x', 1000) FROM generate_series(1, 100000000)";
-        let rows = own.client().query_raw(sql, Vec::<String>::new()).await;
-        drop((rows.unwrap(), own));
-        until(|| running(&postgres, "%generate_series%") == 0).await;
+        for is_told in [false, true] {
+            let own = pool.exclusive().await.unwrap();
+            let sql = "SELECT repeat('x', 1000) FROM generate_series(1, 100000000)";
+            let rows = own.client().query_raw(sql, Vec::<String>::new()).await;
+            let rows = rows.unwrap();
+            match is_told {
+                true => own.give_up(),
+                false => drop(own),
+            }
+            drop(rows);
+            until(|| running(&postgres, "%generate_series%") == 0).await;
+        }
         assert_eq!(ask(&pool, "SELECT 1").await.unwrap(), "1");
         closed(pool).await;
     });
@@ -181,6 +188,29 @@ fn who_wants_one_alone_gets_it_although_others_never_rest() {
 }
 
 #[test]
+fn a_connection_kept_for_one_who_has_left_is_everybodys_again() {
+    let postgres = Postgres::start();
+    on_both(async || {
+        let few = DatabaseOptions {
+            pool_max: 1,
+            ..options()
+        };
+        let pool = Pool::new(&server(&postgres.url(), few));
+        pool.ping().await.unwrap();
+        let slow = ask(&pool, "SELECT 1 FROM pg_sleep(0.3)");
+        let hasty = async {
+            under_way(&pool).await;
+            let wait = Duration::from_millis(50);
+            assert!(engine::timeout(wait, pool.exclusive()).await.is_err());
+            ask(&pool, "SELECT 2").await
+        };
+        let (slow, next) = futures_util::future::join(slow, hasty).await;
+        assert_eq!((slow.as_deref(), next.as_deref()), (Ok("1"), Ok("2")));
+        closed(pool).await;
+    });
+}
+
+#[test]
 fn a_waiting_line_has_an_end_in_time() {
     let postgres = Postgres::start();
     on_both(async || {
@@ -193,7 +223,7 @@ fn a_waiting_line_has_an_end_in_time() {
         let pool = Pool::new(&server(&postgres.url(), narrow));
         let slow = ask(&pool, "SELECT 1 FROM pg_sleep(0.6)");
         let late = async {
-            until(|| running(&postgres, "%pg_sleep(0.6)%") == 1).await;
+            under_way(&pool).await;
             let start = Instant::now();
             let outcome = ask(&pool, "SELECT 2").await;
             (outcome, start.elapsed())

@@ -117,6 +117,12 @@ async fn first_field(connection: &Connection, sql: &str) -> Result<String, tokio
     Ok(field.unwrap_or_default())
 }
 
+/// Waits until a call is under way, without asking the server: psql takes its
+/// time on a busy machine.
+async fn under_way(pool: &Pool) {
+    until(|| pool.inner.links.borrow().iter().any(|link| !link.is_idle())).await;
+}
+
 /// How many statements like this one the server runs now.
 fn running(postgres: &Postgres, like: &str) -> u32 {
     let sql = format!(
