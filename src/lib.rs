@@ -13,7 +13,7 @@
 //! floor 3  resources  store  mesh  caches
 //! floor 2  machine    topology  engine  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
-//!                     backoff coherence cache
+//!                     backoff coherence cache session password
 //! floor 0  ground     error limits clock ids
 //! ```
 //!
@@ -166,8 +166,10 @@ pub mod cache;
 pub mod coherence;
 pub mod http1;
 pub mod metrics;
+pub mod password;
 pub mod router;
 pub mod semantics;
+pub mod session;
 pub mod static_path;
 
 pub mod engine;
