@@ -7,16 +7,18 @@
 //! read on every shard sees it.
 
 mod geo;
+mod logins;
 mod model;
 mod open_error;
 mod options;
 mod seed;
 mod sqlite;
 
+pub use logins::Login;
 pub use model::*;
 pub use open_error::OpenError;
 pub use options::{StoreOptions, StoreUrl};
-pub use seed::{SeedPlan, SeedReport};
+pub use seed::{DEMO_PASSWORD, SeedPlan, SeedReport};
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -106,7 +108,8 @@ impl Database {
         }
     }
 
-    /// Adds `plan.users` users and `plan.posts` posts to what is there.
+    /// Adds `plan.users` users and `plan.posts` posts to what is there. All the
+    /// users have the password [`DEMO_PASSWORD`].
     /// Blocks the caller; `progress` is told rows done and rows in all.
     ///
     /// The rows follow from `plan.random_seed` and the rows that were there

@@ -3,6 +3,7 @@
 mod crud;
 mod faults;
 mod lists;
+mod logins;
 mod measure;
 mod near;
 mod seed;
