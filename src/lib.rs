@@ -13,7 +13,7 @@
 //! floor 3  resources  store  mesh  caches
 //! floor 2  machine    topology  engine  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
-//!                     backoff coherence cache session password
+//!                     backoff coherence cache rate_limit session password
 //! floor 0  ground     error limits clock ids
 //! ```
 //!
@@ -167,6 +167,7 @@ pub mod coherence;
 pub mod http1;
 pub mod metrics;
 pub mod password;
+pub mod rate_limit;
 pub mod router;
 pub mod semantics;
 pub mod session;

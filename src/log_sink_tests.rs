@@ -12,6 +12,7 @@ fn log(shard: &mut ShardLog, target: &str) {
     shard.log(&AccessEntry {
         unix_ms: 0,
         peer: "192.0.2.1",
+        client: None,
         method: b"GET",
         target: target.as_bytes(),
         version: "HTTP/1.1",

@@ -18,7 +18,8 @@ use timestamp::SecondCache;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// The Combined Log Format of Apache and nginx, then
-    /// `duration_us=… request_id=… shard=…`.
+    /// `duration_us=… request_id=… shard=…`, and `client=…` behind a trusted
+    /// proxy.
     Text,
     /// One JSON object per line.
     Json,
@@ -31,6 +32,8 @@ pub struct AccessEntry<'a> {
     pub unix_ms: i64,
     /// Address of the peer; empty when unknown.
     pub peer: &'a str,
+    /// Address of the client where it is not the peer: behind a trusted proxy.
+    pub client: Option<&'a str>,
     /// The method; empty when the request line could not be read.
     pub method: &'a [u8],
     /// The target as sent; empty when the request line could not be read.
@@ -106,6 +109,10 @@ impl LineEncoder {
         text_word(entry.request_id.as_bytes(), out);
         out.extend_from_slice(b" shard=");
         integer(entry.shard as u64, out);
+        if let Some(client) = entry.client {
+            out.extend_from_slice(b" client=");
+            text_word(client.as_bytes(), out);
+        }
         out.push(b'\n');
     }
 
@@ -126,6 +133,7 @@ impl LineEncoder {
         json_integer("duration_us", entry.duration_us, out);
         json_integer("shard", entry.shard as u64, out);
         let optional = [
+            ("client", entry.client.map(str::as_bytes)),
             (
                 "request_id",
                 Some(entry.request_id.as_bytes()).filter(|id| !id.is_empty()),
@@ -181,6 +189,7 @@ mod tests {
     const ENTRY: AccessEntry<'static> = AccessEntry {
         unix_ms: 784_111_777_042,
         peer: "192.0.2.7",
+        client: None,
         method: b"GET",
         target: b"/api/users?limit=2",
         version: "HTTP/1.1",
@@ -217,6 +226,19 @@ mod tests {
              \"response_bytes\":512,\"duration_us\":153,\"shard\":3,\"request_id\":\"0a0b03-1f\",\
              \"user_agent\":\"curl/8.5\"}\n"
         );
+    }
+
+    #[test]
+    fn the_client_behind_a_proxy_stands_at_the_end() {
+        let entry = AccessEntry {
+            client: Some("2001:db8::1"),
+            ..ENTRY
+        };
+        let text = line(LogFormat::Text, &entry);
+        assert!(text.starts_with("192.0.2.7 - - ["), "{text}");
+        assert!(text.ends_with(" shard=3 client=2001:db8::1\n"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&line(LogFormat::Json, &entry)).unwrap();
+        assert_eq!(json["client"], "2001:db8::1");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::any::{Any, type_name};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::str::FromStr;
 
@@ -17,6 +18,7 @@ use crate::error::FieldError;
 use crate::http1::RequestHead;
 use crate::metrics::ProcessSnapshot;
 use crate::router::Params;
+use crate::semantics::{Client, ForwardingFields, TrustedProxies, trace_client};
 use crate::{Error, clock};
 
 /// One request and the shard it is on. Owned by its handler; what it borrows
@@ -36,8 +38,28 @@ pub(crate) struct RequestParts {
     pub(crate) route: Option<usize>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) request_id: String,
+    /// Once asked for.
+    pub(crate) client: Cell<Option<Client>>,
     /// What middleware leaves for the handler; a scan finds it.
     pub(crate) attachments: Vec<Box<dyn Any>>,
+}
+
+impl RequestParts {
+    /// Who sent it; found once.
+    pub(crate) fn client(&self, trusted: &TrustedProxies) -> Option<Client> {
+        let peer = self.peer?;
+        if let Some(client) = self.client.get() {
+            return Some(client);
+        }
+        let fields = ForwardingFields {
+            forwarded: self.head.header_all("forwarded"),
+            x_forwarded_for: self.head.header_all("x-forwarded-for"),
+            x_forwarded_proto: self.head.header_all("x-forwarded-proto"),
+        };
+        let client = trace_client(peer.ip(), trusted, fields);
+        self.client.set(Some(client));
+        Some(client)
+    }
 }
 
 impl Ctx {
@@ -281,6 +303,24 @@ impl Ctx {
     /// proxy's.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.parts().peer
+    }
+
+    /// The address of the client: the peer or, where that is one of
+    /// [`ServerOptions::trusted_proxies`](crate::server::ServerOptions::trusted_proxies),
+    /// the last address before them in `Forwarded` (RFC 7239) or, without it, in
+    /// `X-Forwarded-For`. An IPv4 client of an IPv6 socket has its IPv4 address.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.client().map(|client| client.ip)
+    }
+
+    /// Whether the client spoke TLS, as a trusted proxy says (`proto=https` of
+    /// `Forwarded`, or `X-Forwarded-Proto`); this server itself speaks none.
+    pub fn is_secure(&self) -> bool {
+        self.client().is_some_and(|client| client.is_secure)
+    }
+
+    fn client(&self) -> Option<Client> {
+        self.parts().client(&self.shard.trusted_proxies)
     }
 
     /// The request's id: the client's if it sent a good `X-Request-Id`, else

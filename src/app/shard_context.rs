@@ -16,6 +16,7 @@ use crate::ids::RequestIds;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
 use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::semantics::TrustedProxies;
 
 /// Everything a request may reach.
 pub(crate) struct ShardContext {
@@ -27,6 +28,7 @@ pub(crate) struct ShardContext {
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
     pub(crate) mesh: Arc<Mesh>,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
     pub(crate) draining: Cell<bool>,
     /// Boxed because requests own theirs boxed: moving one moves a pointer.
@@ -50,6 +52,7 @@ impl ShardContext {
         if spare.len() < SPARE_PARTS_MAX {
             parts.head.clear();
             parts.request_id.clear();
+            parts.client.set(None);
             spare.push(parts);
         }
     }

@@ -1,6 +1,6 @@
 //! What HTTP requests and representations mean, apart from any bytes on the
 //! wire: entity tags, conditional requests, ranges, content negotiation
-//! (RFC 9110 sections 8.8, 12, 13 and 14).
+//! (RFC 9110 sections 8.8, 12, 13 and 14), and who sent them (RFC 7239).
 //!
 //! Stands between a handler that knows a representation's validators and the
 //! response it may then send. Sans-IO: field values and numbers in, verdicts
@@ -10,6 +10,7 @@
 mod conditional;
 mod date;
 mod etag;
+mod forwarded;
 mod multipart;
 mod negotiate;
 mod range;
@@ -17,6 +18,7 @@ mod range;
 pub use conditional::{Conditions, Validators, Verdict, evaluate, join_lines};
 pub use date::{format_http_date, parse_http_date};
 pub use etag::{ETag, InvalidETag, TagList, TagRef};
+pub use forwarded::{Client, ForwardingFields, InvalidProxy, TrustedProxies, trace_client};
 pub use multipart::ByterangesBody;
 pub use negotiate::{
     Coding, CodingSet, Quality, best_media_type, media_type_quality, preferred_coding,

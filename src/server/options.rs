@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::AdminOptions;
 use crate::limits::{CACHE_DOUBT_MS, HttpLimits};
+use crate::semantics::TrustedProxies;
 
 /// Options of a [`super::Server`].
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,9 @@ pub struct ServerOptions {
     pub http: HttpLimits,
     /// When responses carry `X-Request-Id`.
     pub request_id: RequestIdMode,
+    /// Proxies whose word is taken on where a request comes from; without
+    /// them the peer is the client. See [`Ctx::client_ip`](crate::Ctx::client_ip).
+    pub trusted_proxies: TrustedProxies,
     /// How long a drain may take before connections are cut, milliseconds.
     pub drain_timeout_ms: u64,
     /// Refuse to start when io_uring is refused, instead of falling back to
@@ -50,6 +54,7 @@ impl Default for ServerOptions {
             admin: None,
             http: HttpLimits::default(),
             request_id: RequestIdMode::Auto,
+            trusted_proxies: TrustedProxies::none(),
             drain_timeout_ms: 10_000,
             require_io_uring: false,
             blocking_threads: 2,

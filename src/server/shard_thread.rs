@@ -168,6 +168,7 @@ impl ShardPlan {
             boot_id: self.boot_id,
             spin_us: incarnation.slot.spin_us,
             drain_timeout_ms: self.options.drain_timeout_ms,
+            trusted_proxies: self.options.trusted_proxies.clone(),
             server_started: self.server_started,
             mesh: self.mesh.clone(),
             caches: self.caches.clone(),

@@ -36,6 +36,7 @@ use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::{ShardMetrics, ShardSnapshot};
+use crate::semantics::TrustedProxies;
 use crate::{Error, http1};
 
 pub(crate) use entrance::AdminStart;
@@ -58,6 +59,7 @@ pub(crate) struct ShardStart {
     pub(crate) boot_id: u32,
     pub(crate) spin_us: u32,
     pub(crate) drain_timeout_ms: u64,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) log: Option<ShardLog>,
@@ -144,6 +146,7 @@ impl Shard {
             metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
             mesh: start.mesh,
+            trusted_proxies: start.trusted_proxies,
             server_started: start.server_started,
             draining: Cell::new(false),
             spare_parts: RefCell::default(),

@@ -1,6 +1,6 @@
 //! What is counted and logged of a request.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use http::StatusCode;
@@ -24,6 +24,8 @@ pub(super) struct Record {
 
 struct LoggedRequest {
     peer: SocketAddr,
+    /// Where it is not the peer.
+    client: Option<IpAddr>,
     method: Vec<u8>,
     target: Vec<u8>,
     version: &'static str,
@@ -40,7 +42,12 @@ impl Shard {
                 .route
                 .map_or(RouteIndex::UNMATCHED, |index| RouteIndex(index as u32)),
             request_bytes: request_bytes as u64,
-            logged: logged.map(|(_, peer)| Box::new(LoggedRequest::of(&parts.head, peer))),
+            logged: logged.map(|(_, peer)| {
+                let client = parts.client(&self.context.trusted_proxies);
+                let client = client.map(|client| client.ip);
+                let client = client.filter(|ip| *ip != peer.ip().to_canonical());
+                Box::new(LoggedRequest::of(&parts.head, peer, client))
+            }),
         }
     }
 
@@ -49,6 +56,7 @@ impl Shard {
         let logged = self.log.as_ref().map(|_| {
             Box::new(LoggedRequest {
                 peer,
+                client: None,
                 method: Vec::new(),
                 target: Vec::new(),
                 version: "",
@@ -88,9 +96,11 @@ impl Shard {
         let (Some(log), Some(logged)) = (&self.log, record.logged) else {
             return;
         };
+        let client = logged.client.map(|ip| ip.to_string());
         log.borrow_mut().log(&AccessEntry {
             unix_ms: unix_ms(),
             peer: &logged.peer.ip().to_string(),
+            client: client.as_deref(),
             method: &logged.method,
             target: &logged.target,
             version: logged.version,
@@ -106,9 +116,10 @@ impl Shard {
 }
 
 impl LoggedRequest {
-    fn of(head: &RequestHead, peer: SocketAddr) -> Self {
+    fn of(head: &RequestHead, peer: SocketAddr, client: Option<IpAddr>) -> Self {
         Self {
             peer,
+            client,
             method: head.method().as_str().into(),
             target: head.target().into(),
             version: match head.version() {

@@ -1,7 +1,11 @@
 //! Section `[server]`: the process.
 
-use crate::config::knob::{Knob, Valid, turns};
-use crate::config::value::words;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::config::knob::{Knob, Refusal, Valid, turns};
+use crate::config::value::{KnobValue, not_valid, quote, read_string, refuse, words, wrong_type};
+use crate::semantics::TrustedProxies;
 use crate::server::RequestIdMode;
 
 words!(RequestIdMode {
@@ -53,6 +57,20 @@ pub(super) const KNOBS: &[Knob] = &[
         ..turns!(server.request_id)
     },
     Knob {
+        name: "server.trusted_proxies",
+        unit: "",
+        valid: Valid::Says(
+            "a list of addresses, networks, \"loopback\" and \"private\", such as\n\
+                            [\"10.0.0.0/8\", \"2001:db8::1\"]",
+        ),
+        what: "Proxies whose Forwarded (RFC 7239) or X-Forwarded-For and X-Forwarded-Proto say who the\n\
+               client is. From anybody else these fields are ignored.",
+        cost: "a proxy named here that passes on what its clients send lets them choose their address.",
+        change: "behind nginx or a load balancer: its addresses. It must set one of the fields itself, and\n\
+                 nobody else may reach this server from there.",
+        ..turns!(server.trusted_proxies)
+    },
+    Knob {
         name: "server.drain_timeout_ms",
         unit: "milliseconds",
         valid: Valid::Range(0, 3_600_000),
@@ -89,3 +107,24 @@ pub(super) const KNOBS: &[Knob] = &[
         ..turns!(server.restart_delay_max_ms)
     },
 ];
+
+/// A list of texts.
+impl KnobValue for TrustedProxies {
+    fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
+        let DeValue::Array(items) = value.get_ref() else {
+            return Err(wrong_type(value));
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            let text = read_string(item)?;
+            Self::parse([text]).map_err(|error| refuse(item, format!("has {error}")))?;
+            texts.push(text);
+        }
+        Self::parse(texts).map_err(|_| not_valid(value))
+    }
+
+    fn show(&self) -> String {
+        let quoted: Vec<_> = self.texts().map(quote).collect();
+        format!("[{}]", quoted.join(", "))
+    }
+}
