@@ -10,7 +10,7 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches
+//! floor 3  resources  store  mesh  caches  sessions
 //! floor 2  machine    topology  engine  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff coherence cache rate_limit session password
@@ -183,6 +183,7 @@ pub mod topology;
 #[doc(hidden)]
 pub(crate) mod caches;
 pub mod mesh;
+pub mod sessions;
 pub mod store;
 
 pub mod app;
@@ -200,6 +201,7 @@ pub use app::{
 pub use caches::{Cache, Cached, Found, Lookup};
 pub use error::Error;
 pub use server::{Server, ServerHandle};
+pub use sessions::{BegunSession, Session};
 
 /// The README's example, compiled and run like every other one.
 #[cfg(doctest)]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::cache::CacheOptionsError;
 use crate::router::RouteError;
+use crate::session::SessionOptionsError;
 
 /// What [`App::check`](super::App::check) found; each message names the cure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,10 @@ pub enum AppError {
         /// The name.
         name: String,
     },
+    /// The options of sessions cannot be used.
+    Sessions(SessionOptionsError),
+    /// Sessions are given twice.
+    SessionsTwice,
     /// A state was declared as required and is not there.
     StateMissing {
         /// The type.
@@ -57,6 +62,8 @@ impl fmt::Display for AppError {
                 f,
                 "two caches have the name {name:?}: give one of them another"
             ),
+            Self::Sessions(error) => error.fmt(f),
+            Self::SessionsTwice => f.write_str("an app has one kind of session: give it once"),
             Self::StateMissing { type_name } => write!(
                 f,
                 "there is no state of the type {type_name}: add it with `App::state`"

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::sessions::{SessionPlan, UserCheck};
 use super::states::{StateBuilder, StateType};
 use super::{AppError, Door, Handler, Middleware, Route};
 use crate::Error;
@@ -34,6 +35,8 @@ pub struct App {
     pub(super) states: Vec<StateBuilder>,
     pub(super) required_states: Vec<StateType>,
     pub(super) caches: Vec<CacheOptions>,
+    pub(super) sessions: Option<SessionPlan>,
+    pub(super) session_users: Option<UserCheck>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
@@ -345,6 +348,11 @@ impl App {
         self.states.extend(inner.states);
         self.required_states.extend(inner.required_states);
         self.caches.extend(inner.caches);
+        if self.sessions.is_some() && inner.sessions.is_some() {
+            self.faults.push(AppError::SessionsTwice);
+        }
+        self.sessions = self.sessions.take().or(inner.sessions);
+        self.session_users = self.session_users.take().or(inner.session_users);
         self.faults.extend(inner.faults);
     }
 }

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use super::builder::App;
 use super::compiled::{CompiledApp, Entry, RouteEntry};
-use super::states::States;
-use super::{AppError, Door, Middleware, ShardInfo};
+use super::sessions::guard;
+use super::states::{StateType, States};
+use super::{AppError, Door, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::metrics::RouteName;
 use crate::router::Router;
+use crate::session::is_safe_method;
+use crate::sessions::Sessions;
+use crate::store::Store;
 
 impl App {
     /// Checks what [`Server::start`](crate::Server::start) would refuse, for a
@@ -33,17 +37,23 @@ impl App {
             pattern: route.pattern.as_str().into(),
             handler: route.handler.clone(),
             middleware: self
-                .middleware_of(route.door)
+                .guard_of(route)
                 .iter()
+                .chain(self.middleware_of(route.door))
                 .chain(&route.middleware)
                 .cloned()
                 .collect(),
             body_bytes_max: route.body_bytes_max,
         });
+        let fallback_guard = self.fallback.as_ref().and(self.guard());
         Ok(CompiledApp {
             public: Entry {
                 router: self.router_of(Door::Public)?,
-                middleware: self.middleware.iter().cloned().collect(),
+                middleware: fallback_guard
+                    .iter()
+                    .chain(&self.middleware)
+                    .cloned()
+                    .collect(),
                 fallback: self.fallback.clone(),
             },
             admin: Entry {
@@ -52,6 +62,11 @@ impl App {
                 fallback: None,
             },
             routes: routes.collect(),
+            sessions: self
+                .sessions
+                .as_ref()
+                .map(|plan| Sessions::new(plan.options.clone(), plan.passwords.clone())),
+            session_users: self.session_users.clone(),
         })
     }
 
@@ -73,6 +88,18 @@ impl App {
             Door::Public => &self.middleware,
             Door::Admin => &[],
         }
+    }
+
+    /// Guards a route of the public door that may change something.
+    fn guard_of(&self, route: &Route) -> Option<Arc<dyn Middleware>> {
+        let is_guarded = route.door == Door::Public && !is_safe_method(&route.method);
+        self.guard().filter(|_| is_guarded)
+    }
+
+    /// The guard against other sites' pages, where there are sessions.
+    fn guard(&self) -> Option<Arc<dyn Middleware>> {
+        let guard: Arc<dyn Middleware> = Arc::new(guard);
+        self.sessions.is_some().then_some(guard)
     }
 
     /// Every cache of this app and of those in it.
@@ -102,7 +129,9 @@ impl App {
                 return Err(AppError::StateTwice { type_name });
             }
         }
-        for required in &self.required_states {
+        // Without Redis sessions are kept in the store.
+        let store = self.sessions.as_ref().map(|_| StateType::of::<Store>());
+        for required in self.required_states.iter().chain(&store) {
             let type_name = required.name;
             if !self.states.iter().any(|state| state.of.id == required.id) {
                 return Err(AppError::StateMissing { type_name });

@@ -14,6 +14,7 @@ mod caches;
 mod counters;
 mod exposition;
 mod exposition_caches;
+mod exposition_sessions;
 mod json;
 mod latency;
 mod shard_metrics;
@@ -21,7 +22,7 @@ mod snapshot;
 mod tally;
 
 pub use caches::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
-pub use counters::{Counters, ParseErrorCounts, TimeoutKind};
+pub use counters::{Counters, ParseErrorCounts, SessionCounters, TimeoutKind};
 pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
