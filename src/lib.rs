@@ -10,8 +10,8 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches  sessions
-//! floor 2  machine    topology  engine  log_sink  error_log  process_stats
+//! floor 3  resources  store  mesh  caches  redis  sessions
+//! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff coherence cache rate_limit session password
 //! floor 0  ground     error limits clock ids
@@ -173,6 +173,7 @@ pub mod semantics;
 pub mod session;
 pub mod static_path;
 
+pub mod bridge;
 pub mod engine;
 pub(crate) mod error_log;
 pub mod log_sink;
@@ -183,6 +184,7 @@ pub mod topology;
 #[doc(hidden)]
 pub(crate) mod caches;
 pub mod mesh;
+pub mod redis;
 pub mod sessions;
 pub mod store;
 
@@ -198,6 +200,7 @@ pub use app::{
     App, AppError, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody, Response,
     Route, ShardInfo,
 };
+pub use bridge::Bridge;
 pub use caches::{Cache, Cached, Found, Lookup};
 pub use error::Error;
 pub use server::{Server, ServerHandle};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::cache::CacheOptionsError;
+use crate::redis::RedisUrlError;
 use crate::router::RouteError;
 use crate::session::SessionOptionsError;
 
@@ -40,6 +41,10 @@ pub enum AppError {
     Sessions(SessionOptionsError),
     /// Sessions are given twice.
     SessionsTwice,
+    /// The Redis of the app has an address that cannot be used.
+    Redis(RedisUrlError),
+    /// Two Redis servers are given.
+    RedisTwice,
     /// A state was declared as required and is not there.
     StateMissing {
         /// The type.
@@ -64,6 +69,8 @@ impl fmt::Display for AppError {
             ),
             Self::Sessions(error) => error.fmt(f),
             Self::SessionsTwice => f.write_str("an app has one kind of session: give it once"),
+            Self::Redis(error) => write!(f, "the address of Redis: {error}"),
+            Self::RedisTwice => f.write_str("an app has one Redis: give it once"),
             Self::StateMissing { type_name } => write!(
                 f,
                 "there is no state of the type {type_name}: add it with `App::state`"

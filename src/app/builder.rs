@@ -16,6 +16,7 @@ use crate::Error;
 use crate::cache::CacheOptions;
 use crate::engine::EngineKind;
 use crate::metrics::ShardIdentity;
+use crate::redis::RedisOptions;
 
 /// Routes, per-shard state and middleware.
 ///
@@ -37,6 +38,7 @@ pub struct App {
     pub(super) caches: Vec<CacheOptions>,
     pub(super) sessions: Option<SessionPlan>,
     pub(super) session_users: Option<UserCheck>,
+    pub(super) redis: Option<RedisOptions>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
@@ -145,6 +147,20 @@ impl App {
     #[must_use]
     pub fn cache(mut self, options: CacheOptions) -> Self {
         self.caches.push(options);
+        self
+    }
+
+    /// Gives the app a Redis, which handlers reach with
+    /// [`Ctx::redis`](super::Ctx::redis): one connection on every shard. The
+    /// server starts and works without it, and connects when it can. Options
+    /// without a URL are no Redis.
+    #[must_use]
+    pub fn redis(mut self, options: RedisOptions) -> Self {
+        match &self.redis {
+            Some(_) => self.faults.push(AppError::RedisTwice),
+            None if options.url.is_empty() => {}
+            None => self.redis = Some(options),
+        }
         self
     }
 
@@ -353,6 +369,10 @@ impl App {
         }
         self.sessions = self.sessions.take().or(inner.sessions);
         self.session_users = self.session_users.take().or(inner.session_users);
+        if self.redis.is_some() && inner.redis.is_some() {
+            self.faults.push(AppError::RedisTwice);
+        }
+        self.redis = self.redis.take().or(inner.redis);
         self.faults.extend(inner.faults);
     }
 }

@@ -10,6 +10,7 @@ use super::{AppError, Door, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::metrics::RouteName;
+use crate::redis::RedisOptions;
 use crate::router::Router;
 use crate::session::is_safe_method;
 use crate::sessions::Sessions;
@@ -33,6 +34,9 @@ impl App {
         }
         self.check_states()?;
         self.check_caches()?;
+        if let Some(redis) = &self.redis {
+            redis.url.check().map_err(AppError::Redis)?;
+        }
         let routes = self.routes.iter().map(|route| RouteEntry {
             pattern: route.pattern.as_str().into(),
             handler: route.handler.clone(),
@@ -107,6 +111,11 @@ impl App {
         &self.caches
     }
 
+    /// The Redis of this app, if it has one.
+    pub(crate) fn redis_options(&self) -> Option<&RedisOptions> {
+        self.redis.as_ref()
+    }
+
     fn check_caches(&self) -> Result<(), AppError> {
         for (index, options) in self.caches.iter().enumerate() {
             options.check().map_err(AppError::Cache)?;
@@ -130,7 +139,8 @@ impl App {
             }
         }
         // Without Redis sessions are kept in the store.
-        let store = self.sessions.as_ref().map(|_| StateType::of::<Store>());
+        let sessions = self.sessions.as_ref().filter(|_| self.redis.is_none());
+        let store = sessions.map(|_| StateType::of::<Store>());
         for required in self.required_states.iter().chain(&store) {
             let type_name = required.name;
             if !self.states.iter().any(|state| state.of.id == required.id) {

@@ -266,7 +266,10 @@ impl Ctx {
     }
 
     fn session_shelf(&self) -> Shelf {
-        Shelf::Store(self.state::<Store>())
+        match self.redis() {
+            Some(redis) => Shelf::Redis(redis),
+            None => Shelf::Store(self.state::<Store>()),
+        }
     }
 
     fn sessions(&self) -> &Sessions {

@@ -15,6 +15,7 @@ use prometheus::proto::{
 };
 
 use super::exposition_caches::{cache_families, mesh_families};
+use super::exposition_sessions::session_families;
 use super::{Counters, ProcessSnapshot, RouteName, ShardTotals, StatusClass, Tally, TimeoutKind};
 
 /// `Content-Type` of [`prometheus_text`].
@@ -28,6 +29,7 @@ pub fn prometheus_text(snapshot: &ProcessSnapshot) -> String {
         cache_families(&snapshot.caches, &mut families);
     }
     mesh_families(&snapshot.shards, &mut families);
+    session_families(&snapshot.shards, &mut families);
     shard_families(snapshot, &mut families);
     connection_families(&snapshot.shards, &mut families);
     trouble_families(&snapshot.shards, &mut families);

@@ -17,6 +17,7 @@ mod exposition_caches;
 mod exposition_sessions;
 mod json;
 mod latency;
+mod redis;
 mod shard_metrics;
 mod snapshot;
 mod tally;
@@ -28,6 +29,7 @@ pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
 };
 pub use latency::Latency;
+pub use redis::{BridgeCounters, RedisCounters};
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};
 pub use tally::{StatusClass, Tally};

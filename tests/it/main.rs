@@ -24,6 +24,7 @@ mod pipelining;
 mod posts;
 mod prepared;
 mod proxies;
+mod redis;
 mod routing;
 mod shard_death;
 mod signals;
