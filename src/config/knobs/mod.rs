@@ -7,6 +7,7 @@ mod cache;
 mod core_map;
 mod http;
 mod server;
+mod session;
 mod static_files;
 mod store;
 
@@ -63,6 +64,11 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "cache",
         about: "The cache of the API's answers, which all shards have together.",
         knobs: cache::KNOBS,
+    },
+    Section {
+        name: "session",
+        about: "Logins and sessions, kept in Redis or, without one, in the store.",
+        knobs: session::KNOBS,
     },
     Section {
         name: "static",
