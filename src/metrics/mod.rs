@@ -14,8 +14,10 @@ mod caches;
 mod counters;
 mod exposition;
 mod exposition_caches;
+mod exposition_redis;
 mod exposition_sessions;
 mod json;
+mod json_redis;
 mod latency;
 mod redis;
 mod shard_metrics;
@@ -28,6 +30,7 @@ pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
 };
+pub use json_redis::{BridgeView, RedisView};
 pub use latency::Latency;
 pub use redis::{BridgeCounters, RedisCounters};
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
