@@ -26,6 +26,7 @@ mod prepared;
 mod proxies;
 mod redis;
 mod routing;
+mod session;
 mod shard_death;
 mod signals;
 mod smuggling;
