@@ -10,7 +10,7 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches  redis  sessions
+//! floor 3  resources  store  mesh  caches  limiter  redis  sessions
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff coherence cache rate_limit session password
@@ -183,6 +183,7 @@ pub mod topology;
 // Public for `benches/micro.rs`, which measures the lanes; not part of the API.
 #[doc(hidden)]
 pub(crate) mod caches;
+pub mod limiter;
 pub mod mesh;
 pub mod redis;
 pub mod sessions;
@@ -197,8 +198,8 @@ pub mod config;
 pub mod server;
 
 pub use app::{
-    App, AppError, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody, Response,
-    Route, ShardInfo,
+    App, AppError, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RateLimit, RateLimitKey,
+    RateRules, RequestBody, Response, Route, ShardInfo,
 };
 pub use bridge::Bridge;
 pub use caches::{Cache, Cached, Found, Lookup};

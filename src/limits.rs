@@ -186,6 +186,22 @@ pub const CACHE_TURNS_IN_A_ROW_MAX: u32 = 4;
 /// Memory of the tags' tokens, for each shard, bytes: a few thousand tags. More
 /// push each other out, which invalidates what depends on them.
 pub const CACHE_TAGS_BYTES: u64 = 1024 * KIB as u64;
+/// Keys of rate limits that one shard remembers. Over it: the one used longest
+/// ago is forgotten, and its client has a whole burst again.
+pub const LIMITER_KEYS_MAX: usize = 65_536;
+/// Keys looked at in a sweep, which forgets those whose quota is whole.
+pub const LIMITER_SWEEP_KEYS: usize = 8_192;
+/// Requests of one shard that wait for another's verdict. Over it: let through,
+/// counted.
+pub const LIMITER_WAITS_MAX: usize = 65_536;
+/// How long a request waits for the verdict of another shard. Then: let
+/// through, counted.
+pub const LIMITER_ANSWER_MS: u64 = 100;
+/// Refusals of other shards and of Redis that a shard remembers, so as not to
+/// ask again before they end. Over it: it asks.
+pub const LIMITER_REFUSALS_MAX: usize = 8_192;
+/// Bytes of a rate limit's name.
+pub const LIMITER_NAME_BYTES_MAX: usize = 64;
 /// Jobs waiting for the blocking pool, process-wide. Full: 503.
 pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
 /// Tasks on the tokio bridge, process-wide. Full: 503 with Retry-After.

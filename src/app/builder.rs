@@ -11,7 +11,7 @@ use http::Method;
 
 use super::sessions::{SessionPlan, UserCheck};
 use super::states::{StateBuilder, StateType};
-use super::{AppError, Door, Handler, Middleware, Route};
+use super::{AppError, Door, Handler, Middleware, RateRules, Route};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::engine::EngineKind;
@@ -41,6 +41,7 @@ pub struct App {
     pub(super) redis: Option<RedisOptions>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
+    pub(super) rate_rules: RateRules,
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
     pub(super) admin: Option<Vec<Arc<dyn Middleware>>>,
     /// What was found wrong while building, told by `check`.
@@ -192,6 +193,17 @@ impl App {
         self
     }
 
+    /// Limits by method and path how often each client may ask, inside this
+    /// app's middleware and around that of routes, and also what has no route.
+    /// Paths are whole, whichever app brings the rules; an admin app's count
+    /// for nothing. A limit of one route or group can be its middleware:
+    /// [`RateLimit`](super::RateLimit).
+    #[must_use]
+    pub fn rate_limits(mut self, rules: RateRules) -> Self {
+        self.rate_rules.extend(rules);
+        self
+    }
+
     /// Answers paths that no pattern fits, instead of 404. A path with routes
     /// for other methods is still answered 405.
     ///
@@ -280,6 +292,7 @@ impl App {
             let prefix = prefix.to_owned();
             self.faults.push(AppError::Nest { prefix, reason });
         }
+        self.rate_rules.extend(inner.rate_rules.clone());
         self.take_in(inner, |route| {
             route.pattern = match route.pattern.as_str() {
                 "/" => prefix.to_owned(),

@@ -42,10 +42,10 @@ impl App {
             handler: route.handler.clone(),
             middleware: self
                 .guard_of(route)
-                .iter()
-                .chain(self.middleware_of(route.door))
-                .chain(&route.middleware)
-                .cloned()
+                .into_iter()
+                .chain(self.middleware_of(route.door).iter().cloned())
+                .chain(self.rules_before(route))
+                .chain(route.middleware.iter().cloned())
                 .collect(),
             body_bytes_max: route.body_bytes_max,
         });
@@ -54,9 +54,9 @@ impl App {
             public: Entry {
                 router: self.router_of(Door::Public)?,
                 middleware: fallback_guard
-                    .iter()
-                    .chain(&self.middleware)
-                    .cloned()
+                    .into_iter()
+                    .chain(self.middleware.iter().cloned())
+                    .chain(self.rate_rules.middleware_for(None, None))
                     .collect(),
                 fallback: self.fallback.clone(),
             },
@@ -72,6 +72,18 @@ impl App {
                 .map(|plan| Sessions::new(plan.options.clone(), plan.passwords.clone())),
             session_users: self.session_users.clone(),
         })
+    }
+
+    /// The rate limits that requests of this route may meet; nothing stands
+    /// before a route that no rule fits.
+    fn rules_before(&self, route: &Route) -> Option<Arc<dyn Middleware>> {
+        match route.door {
+            Door::Public => {
+                let (method, pattern) = (&route.method, route.pattern.as_str());
+                self.rate_rules.middleware_for(Some(method), Some(pattern))
+            }
+            Door::Admin => None,
+        }
     }
 
     /// The routes of one door, by their index among all.

@@ -17,6 +17,7 @@ use crate::bridge::Bridge;
 use crate::caches::Cache;
 use crate::error::FieldError;
 use crate::http1::RequestHead;
+use crate::limiter::Limiter;
 use crate::metrics::{ProcessSnapshot, ShardMetrics};
 use crate::redis::Redis;
 use crate::router::Params;
@@ -387,6 +388,10 @@ impl Ctx {
 
     fn client(&self) -> Option<Client> {
         self.parts().client(&self.shard.trusted_proxies)
+    }
+
+    pub(super) fn limiter(&self) -> &Limiter {
+        &self.shard.limiter
     }
 
     /// The request's id: the client's if it sent a good `X-Request-Id`, else

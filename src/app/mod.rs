@@ -18,6 +18,7 @@ mod ctx;
 mod door;
 mod handler;
 mod prepared;
+pub mod rate_limit;
 mod response;
 mod route;
 mod sessions;
@@ -31,6 +32,7 @@ pub use conditions::{ConditionFields, precondition_failed};
 pub use ctx::Ctx;
 pub use handler::{Handler, Middleware, Next};
 pub use prepared::{PreparedResponse, SharedResponse};
+pub use rate_limit::{RateLimit, RateLimitKey, RateRules};
 pub use response::Response;
 pub use route::Route;
 

@@ -14,6 +14,7 @@ use crate::caches::Caches;
 use crate::clock::ShardClock;
 use crate::engine;
 use crate::ids::RequestIds;
+use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
 use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
@@ -26,6 +27,7 @@ pub(crate) struct ShardContext {
     pub(crate) app: CompiledApp,
     pub(crate) states: States,
     pub(crate) caches: Rc<Caches>,
+    pub(crate) limiter: Limiter,
     pub(crate) redis: Option<Redis>,
     pub(crate) bridge: Bridge,
     pub(crate) clock: ShardClock,
@@ -66,6 +68,7 @@ impl ShardContext {
         let mut snapshot = self.metrics.borrow().snapshot(&self.info.identity());
         snapshot.caches = self.caches.snapshot();
         snapshot.mesh = self.caches.mesh_snapshot();
+        snapshot.limits = self.limiter.snapshot();
         snapshot.redis = self.redis.as_ref().map(Redis::counters);
         snapshot
     }

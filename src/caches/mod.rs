@@ -36,6 +36,7 @@ use crate::clock::Millis;
 use crate::coherence::{Request, ShardSet};
 use crate::engine::LocalEvent;
 use crate::ids::random_seed;
+use crate::limiter::Desk;
 use crate::limits::{CACHE_TAGS_BYTES, CACHE_WAIT_MS};
 use crate::mesh::{Endpoint, Event, Fabric, Mesh};
 use crate::metrics::CacheCounters;
@@ -76,6 +77,8 @@ pub(crate) struct Caches {
     /// By cache.
     counters: Vec<RefCell<CacheCounters>>,
     inherited: Inherited,
+    /// Gets what the lanes bring for the limiter.
+    desk: Rc<Desk>,
 }
 
 struct Inner {
@@ -100,6 +103,7 @@ impl Caches {
         shards: usize,
         restarts: u32,
         inherited: Inherited,
+        desk: Rc<Desk>,
     ) -> Rc<Self> {
         let mut endpoint = plan.fabric.attach(me);
         let mut inbox = VecDeque::new();
@@ -133,6 +137,7 @@ impl Caches {
             tokens: Cell::new(random_seed()),
             counters,
             inherited,
+            desk,
             plan,
         });
         this.greet(&peers);

@@ -20,6 +20,7 @@ use crate::coherence::{
     Answer, HolderOutput, LoadId, Outcome, ShardSet, WaitId, WriteId, WriteOutcome,
 };
 use crate::engine::{self, ShardWaker};
+use crate::limiter::LimitMessage;
 use crate::limits::{CACHE_REPLIES_WAITING_MAX, CACHE_TURNS_IN_A_ROW_MAX};
 use crate::mesh::{Event, Left, Refused};
 
@@ -133,6 +134,7 @@ impl Caches {
                 self.settle_inner(inner, now_ms);
             }
             Event::PeerDown(peer) => {
+                self.desk.peer_down(peer);
                 for part in &mut inner.parts {
                     part.holder.peer_down(peer, now_ms);
                     part.home.peer_down(peer, now_ms);
@@ -158,6 +160,10 @@ impl Caches {
     /// Gives a message to whom it is for, and carries on what they say.
     fn take(&self, inner: &mut Inner, from: usize, message: CacheMessage, now_ms: Millis) {
         let CacheMessage { cache, body } = message;
+        let body = match body {
+            Body::Limit(message) => return self.take_limit(inner, from, message),
+            body => body,
+        };
         let Some(part) = inner.parts.get_mut(usize::from(cache)) else {
             return;
         };
@@ -175,8 +181,27 @@ impl Caches {
                 }
             }
             Body::FromHome(message) => part.holder.on_message(from, message, now_ms),
+            Body::Limit(_) => {}
         }
         self.carry_on(inner, cache);
+    }
+
+    fn take_limit(&self, inner: &mut Inner, from: usize, message: LimitMessage) {
+        let now_ns = self.plan.origin.elapsed().as_nanos() as u64;
+        if let Some(answer) = self.desk.take(message, now_ns) {
+            inner.endpoint.send_reply(from, CacheMessage::limit(answer));
+        }
+    }
+
+    /// Asks another shard's limiter; false when that cannot be.
+    pub(crate) fn ask_limit(&self, home: usize, ask: LimitMessage) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let sent = inner.endpoint.send_request(home, CacheMessage::limit(ask));
+        // At once: a turn later costs the other side as much.
+        inner.endpoint.flush();
+        drop(inner);
+        self.rung.notify();
+        sent.is_ok()
     }
 
     /// Own requests that waited for the own home.

@@ -16,8 +16,12 @@ use crate::{App, Error, handlers};
 pub(super) fn build(config: &Config, database: Arc<Database>) -> Result<App, Failure> {
     let app = handlers::app(config.api.clone(), database)
         .map_err(|error| Failure::with_cure_inside("the API cannot be built", error))?;
+    let limits = config.rate_limit.rules();
+    let limits = limits
+        .map_err(|error| Failure::with_cure_inside("the rate limits cannot be used", error))?;
     let options = config.static_files.clone();
     Ok(app
+        .rate_limits(limits)
         .state(move |_| {
             let options = options.clone();
             async move { StaticFiles::new(options).map_err(Error::from) }

@@ -17,6 +17,7 @@ mod file;
 mod knob;
 mod knobs;
 mod load;
+mod rate_limit;
 mod value;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use error::{ConfigError, ConfigErrors, Origin};
 pub use knob::{Knob, Valid};
 pub use knobs::all as knobs;
 pub use load::{Loaded, Sources, load};
+pub use rate_limit::{RateLimitOptions, RuleTexts};
 
 pub(crate) use load::CORE_MAP_FLAG;
 
@@ -60,6 +62,9 @@ pub struct Config {
     pub redis: RedisOptions,
     /// Files served under `/static/`.
     pub static_files: StaticOptions,
+    /// How often each client may ask; what it takes to count them is in
+    /// `server`.
+    pub rate_limit: RateLimitOptions,
     /// One line per request.
     pub access_log: AccessLogOptions,
     /// The users and posts API and the health endpoints.
@@ -82,6 +87,7 @@ impl Default for Config {
                 root: in_data("static"),
                 ..StaticOptions::default()
             },
+            rate_limit: RateLimitOptions::default(),
             access_log: AccessLogOptions::default(),
             api: ApiOptions {
                 cache_control: route_defaults().collect(),
@@ -110,6 +116,7 @@ impl Config {
                 policies.push((route, value));
             }
         }
+        self.rate_limit.resolve();
         self.server.admin = self.admin.options();
         let store_waits_ms = self.store.busy_timeout_ms;
         let doubt_ms = &mut self.server.cache_doubt_ms;

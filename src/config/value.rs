@@ -62,7 +62,7 @@ macro_rules! whole_number {
         }
     )*};
 }
-whole_number!(u32, u64, usize);
+whole_number!(u8, u32, u64, usize);
 
 fn read_integer(value: &Spanned<DeValue<'_>>, valid: &Valid) -> Result<u64, Refusal> {
     let DeValue::Integer(integer) = value.get_ref() else {

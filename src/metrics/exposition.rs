@@ -17,6 +17,7 @@ use prometheus::proto::{
 use super::exposition_caches::{cache_families, mesh_families};
 use super::exposition_redis::{bridge_families, redis_families};
 use super::exposition_sessions::session_families;
+use super::limiter::limiter_families;
 use super::{Counters, ProcessSnapshot, RouteName, ShardTotals, StatusClass, Tally, TimeoutKind};
 
 /// `Content-Type` of [`prometheus_text`].
@@ -28,6 +29,7 @@ pub fn prometheus_text(snapshot: &ProcessSnapshot) -> String {
     if snapshot.missing_shards.is_empty() {
         route_families(snapshot, &mut families);
         cache_families(&snapshot.caches, &mut families);
+        limiter_families(&snapshot.limits, &mut families);
     }
     if let (Some(redis), []) = (&snapshot.redis, &*snapshot.missing_shards) {
         redis_families(redis, &mut families);

@@ -19,6 +19,7 @@ mod exposition_sessions;
 mod json;
 mod json_redis;
 mod latency;
+mod limiter;
 mod redis;
 mod shard_metrics;
 mod snapshot;
@@ -32,6 +33,7 @@ pub use json::{
 };
 pub use json_redis::{BridgeView, RedisView};
 pub use latency::Latency;
+pub use limiter::{LimiterSnapshot, RuleCounters, RuleSnapshot};
 pub use redis::{BridgeCounters, RedisCounters};
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Counters, MeshCounters, RouteSnapshot, ShardSnapshot, Tally, TimeoutKind};
+use super::{
+    Counters, LimiterSnapshot, MeshCounters, RouteSnapshot, ShardSnapshot, Tally, TimeoutKind,
+};
 
 /// What one shard has counted. Lives on its shard's thread; leaves it only as
 /// a [`ShardSnapshot`].
@@ -118,6 +120,7 @@ impl ShardMetrics {
                 .collect(),
             caches: Vec::new(),
             mesh: MeshCounters::default(),
+            limits: LimiterSnapshot::default(),
             redis: None,
         }
     }

@@ -2,8 +2,8 @@
 
 use super::caches::add_caches;
 use super::{
-    BridgeCounters, CacheSnapshot, Counters, MeshCounters, RedisCounters, RouteName, ShardIdentity,
-    Tally,
+    BridgeCounters, CacheSnapshot, Counters, LimiterSnapshot, MeshCounters, RedisCounters,
+    RouteName, ShardIdentity, Tally,
 };
 
 /// Everything one shard has counted, at one moment.
@@ -19,6 +19,8 @@ pub struct ShardSnapshot {
     pub caches: Vec<CacheSnapshot>,
     /// Its messages to other shards and from them.
     pub mesh: MeshCounters,
+    /// Its share of the rate limits.
+    pub limits: LimiterSnapshot,
     /// Its dealings with Redis, if the app has one.
     pub redis: Option<RedisCounters>,
 }
@@ -45,6 +47,8 @@ pub struct ProcessSnapshot {
     pub shards: Vec<ShardTotals>,
     /// The shards' shares of every cache added up.
     pub caches: Vec<CacheSnapshot>,
+    /// The shards' shares of the rate limits added up.
+    pub limits: LimiterSnapshot,
     /// All shards' dealings with Redis, if the app has one.
     pub redis: Option<RedisCounters>,
     /// The tokio bridge.
@@ -116,6 +120,7 @@ impl ProcessSnapshot {
             routes: Vec::new(),
             shards: Vec::new(),
             caches: Vec::new(),
+            limits: LimiterSnapshot::default(),
             redis: None,
             bridge: BridgeCounters::default(),
             missing_shards: Vec::new(),
@@ -141,6 +146,7 @@ impl ProcessSnapshot {
         self.total.add(&total);
         self.counters.add(&shard.counters);
         add_caches(&mut self.caches, &shard.caches);
+        self.limits.add(&shard.limits);
         if let Some(redis) = &shard.redis {
             self.redis.get_or_insert_default().add(redis);
         }

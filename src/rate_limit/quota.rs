@@ -61,7 +61,8 @@ impl Quota {
         Ok(Self {
             limit,
             burst: limit,
-            window_ns: window.as_nanos() as u64,
+            // Whole microseconds, which other stores count in.
+            window_ns: window.as_micros() as u64 * 1_000,
         })
     }
 

@@ -33,6 +33,7 @@ use crate::caches::CachePlan;
 use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::error_log::ErrorLog;
 use crate::ids::{boot_id, random_seed};
+use crate::limiter::LimiterPlan;
 use crate::log_sink::{AccessLogSink, LogTarget};
 use crate::mesh::{Fabric, Mesh, lane_messages_for};
 use crate::redis::RedisPlan;
@@ -177,6 +178,11 @@ impl Server {
             None => lane_messages_for(count),
         };
         let doubt_ms = self.options.cache_doubt_ms;
+        let limiter = LimiterPlan {
+            options: self.options.rate_limit.clone(),
+            seed: random_seed(),
+            origin: started,
+        };
         let plan = ShardPlan {
             app: Arc::new(self.app),
             options: self.options,
@@ -192,6 +198,7 @@ impl Server {
                 doubt_ms,
                 origin: started,
             },
+            limiter,
             mesh,
             pool,
             pin: self.pin,

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use super::AdminOptions;
+use crate::limiter::LimiterOptions;
 use crate::limits::{CACHE_DOUBT_MS, HttpLimits};
 use crate::semantics::TrustedProxies;
 
@@ -23,6 +24,8 @@ pub struct ServerOptions {
     /// Proxies whose word is taken on where a request comes from; without
     /// them the peer is the client. See [`Ctx::client_ip`](crate::Ctx::client_ip).
     pub trusted_proxies: TrustedProxies,
+    /// What rate limits remember of clients.
+    pub rate_limit: LimiterOptions,
     /// How long a drain may take before connections are cut, milliseconds.
     pub drain_timeout_ms: u64,
     /// Refuse to start when io_uring is refused, instead of falling back to
@@ -55,6 +58,7 @@ impl Default for ServerOptions {
             http: HttpLimits::default(),
             request_id: RequestIdMode::Auto,
             trusted_proxies: TrustedProxies::none(),
+            rate_limit: LimiterOptions::default(),
             drain_timeout_ms: 10_000,
             require_io_uring: false,
             blocking_threads: 2,

@@ -13,6 +13,7 @@ use crate::bridge::Bridge;
 use crate::caches::CachePlan;
 use crate::engine::{BlockingPool, EngineOptions, Runtime, panic_text};
 use crate::error_log::ErrorLog;
+use crate::limiter::LimiterPlan;
 use crate::log_sink::AccessLogSink;
 use crate::mesh::Mesh;
 use crate::metrics::ShardSnapshot;
@@ -31,6 +32,7 @@ pub(super) struct ShardPlan {
     pub(super) server_started: Instant,
     pub(super) mesh: Arc<Mesh>,
     pub(super) caches: CachePlan,
+    pub(super) limiter: LimiterPlan,
     pub(super) pool: BlockingPool,
     pub(super) pin: bool,
     pub(super) sink: Option<AccessLogSink>,
@@ -179,6 +181,7 @@ impl ShardPlan {
             server_started: self.server_started,
             mesh: self.mesh.clone(),
             caches: self.caches.clone(),
+            limiter: self.limiter.clone(),
             log: self.sink.as_ref().map(AccessLogSink::shard_log),
             errors: self.errors.clone(),
             bridge: self.bridge.clone(),

@@ -33,6 +33,7 @@ use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
+use crate::limiter::{Desk, Limiter, LimiterPlan};
 use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
@@ -67,6 +68,7 @@ pub(crate) struct ShardStart {
     pub(crate) log: Option<ShardLog>,
     pub(crate) errors: ErrorLog,
     pub(crate) caches: CachePlan,
+    pub(crate) limiter: LimiterPlan,
     pub(crate) redis: Option<Arc<RedisPlan>>,
     pub(crate) bridge: Bridge,
     /// The numbers of a predecessor that died.
@@ -123,18 +125,19 @@ impl Shard {
             Some(died) => ShardMetrics::resume(names, died),
             None => ShardMetrics::new(names),
         };
-        let died = start.inherited.as_ref();
-        let redis_before = died.and_then(|died| died.redis);
-        let inherited = start.inherited.map(|died| Inherited {
-            caches: died.caches,
-            mesh: died.mesh,
-        });
+        let redis_before = start.inherited.as_ref().and_then(|died| died.redis);
+        let died = start
+            .inherited
+            .map(|died| (died.caches, died.mesh, died.limits));
+        let (caches, mesh, limits) = died.unwrap_or_default();
+        let inherited = Inherited { caches, mesh };
         let ShardInfo {
             index,
             count,
             restarts,
             ..
         } = start.info;
+        let desk = Desk::new(start.limiter.options.keys_max);
         let redis = match start.redis {
             Some(plan) => Some(Redis::start(plan, index, redis_before).await),
             None => None,
@@ -145,13 +148,23 @@ impl Shard {
             index,
             count,
             restarts,
-            inherited.unwrap_or_default(),
+            inherited,
+            desk.clone(),
         );
         caches.look_when_woken();
+        let limiter = Limiter::new(
+            start.limiter,
+            (index, count),
+            desk,
+            caches.clone(),
+            redis.clone(),
+            limits,
+        );
         let context = ShardContext {
             app,
             states,
             caches,
+            limiter,
             redis,
             bridge: start.bridge,
             clock: ShardClock::new(),

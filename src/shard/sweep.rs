@@ -31,6 +31,7 @@ impl Shard {
         self.context.clock.refresh_date();
         self.end_expired();
         self.context.caches.sweep();
+        self.context.limiter.sweep();
         if let Some(log) = &self.log {
             let mut log = log.borrow_mut();
             log.flush();

@@ -24,6 +24,7 @@ mod pipelining;
 mod posts;
 mod prepared;
 mod proxies;
+mod rate_limit;
 mod redis;
 mod routing;
 mod session;

@@ -6,6 +6,7 @@ mod api;
 mod cache;
 mod core_map;
 mod http;
+mod rate_limit;
 mod redis;
 mod server;
 mod session;
@@ -80,6 +81,11 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "static",
         about: "Files served under /static/.",
         knobs: static_files::KNOBS,
+    },
+    Section {
+        name: "rate_limit",
+        about: "How often each client may ask.",
+        knobs: rate_limit::KNOBS,
     },
     Section {
         name: "access_log",

@@ -1,0 +1,130 @@
+//! How a client stands with every limit it has met, and how it is told:
+//! `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-09),
+//! and 429 (RFC 6585 section 4).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use crate::limiter::LimiterRule;
+use crate::rate_limit::{Quota, Verdict};
+use crate::{Ctx, Error, Response};
+
+/// The limits a request has met so far, from the outermost on. Attached to its
+/// context, so that inner ones find it.
+#[derive(Clone, Default)]
+pub(super) struct Standings(Rc<RefCell<Met>>);
+
+#[derive(Default)]
+struct Met {
+    /// Of all limits, in order.
+    policies: String,
+    /// Of the limit that leaves least.
+    tightest: Option<(Rc<str>, Verdict)>,
+}
+
+impl Standings {
+    /// Those of a request, and whether they begin here.
+    pub(super) fn of(ctx: &mut Ctx) -> (Self, bool) {
+        if let Some(standings) = ctx.attached::<Self>() {
+            return (standings.clone(), false);
+        }
+        let standings = Self::default();
+        ctx.attach(standings.clone());
+        (standings, true)
+    }
+
+    pub(super) fn add(&self, policy: &str, rule: &LimiterRule, verdict: Verdict) {
+        let mut met = self.0.borrow_mut();
+        if !met.policies.is_empty() {
+            met.policies.push_str(", ");
+        }
+        met.policies.push_str(policy);
+        let leaves = |verdict: &Verdict| {
+            let wait_ns = u64::MAX - verdict.retry_after_ns.max(verdict.reset_ns);
+            (verdict.is_allowed, verdict.remaining, wait_ns)
+        };
+        let is_tighter = match &met.tightest {
+            Some((_, tightest)) => leaves(&verdict) < leaves(tightest),
+            None => true,
+        };
+        if is_tighter {
+            met.tightest = Some((quoted(&rule.name).into(), verdict));
+        }
+    }
+
+    /// Adds the fields to an answer, where the standings began.
+    pub(super) fn tell_if(
+        &self,
+        is_outermost: bool,
+        outcome: Result<Response, Error>,
+    ) -> Result<Response, Error> {
+        match is_outermost {
+            true => self.tell(outcome),
+            false => outcome,
+        }
+    }
+
+    fn tell(&self, outcome: Result<Response, Error>) -> Result<Response, Error> {
+        let mut met = self.0.borrow_mut();
+        let Some((name, verdict)) = met.tightest.take() else {
+            return outcome;
+        };
+        let policies = std::mem::take(&mut met.policies);
+        let (remaining, reset_s) = (verdict.remaining, seconds(verdict.reset_ns));
+        let standing = format!("{name};r={remaining};t={reset_s}");
+        let fields = [
+            (RATE_LIMIT_POLICY, HeaderValue::try_from(policies)),
+            (RATE_LIMIT, HeaderValue::try_from(standing)),
+        ];
+        // A name is visible ASCII, so every value is good.
+        let fields = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.ok()?)));
+        match outcome {
+            Ok(mut response) => {
+                fields.for_each(|(name, value)| response.append_header(name, value));
+                Ok(response)
+            }
+            Err(error) => {
+                Err(fields.fold(error, |error, (name, value)| error.with_header(name, value)))
+            }
+        }
+    }
+}
+
+/// One item of `RateLimit-Policy`.
+pub(super) fn policy(name: &str, quota: &Quota) -> String {
+    let window_s = quota.window().as_millis().div_ceil(1_000);
+    let mut policy = format!("{};q={};w={window_s}", quoted(name), quota.limit());
+    if quota.burst() != quota.limit() {
+        // A parameter of ours; the draft has none for it.
+        policy.push_str(&format!(";burst={}", quota.burst()));
+    }
+    policy
+}
+
+/// What a request too many is told.
+pub(super) fn too_many(rule: &LimiterRule, verdict: &Verdict) -> Error {
+    let wait_s = seconds(verdict.retry_after_ns).max(1);
+    let (limit, window) = (rule.quota.limit(), rule.quota.window());
+    let detail = format!("more than {limit} requests in {window:?}; try again in {wait_s} s");
+    Error::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        .with_problem_type("urn:corelane:problem:too-many-requests")
+        .with_header(header::RETRY_AFTER, HeaderValue::from(wait_s))
+}
+
+/// A string of structured fields (RFC 9651 section 3.3.3).
+fn quoted(name: &str) -> String {
+    let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{escaped}\"")
+}
+
+/// Rounded up: nobody who waits that long comes too early.
+fn seconds(ns: u64) -> u64 {
+    ns.div_ceil(1_000_000_000)
+}
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

@@ -1,0 +1,209 @@
+//! One shard's part in limiting rates: it judges the keys that are at home
+//! here (`rate_limit`) and asks the home of the others, over the lanes of the
+//! caches; or, where there is a Redis, the one that all nodes have together.
+//!
+//! A key's state is on its home shard alone, so what all shards let through
+//! together is exact. Whatever cannot be judged in time, because the home is
+//! dead or busy or too much waits, is let through and counted: a limiter that
+//! fails must not take the service with it.
+
+mod desk;
+mod refusals;
+mod shared;
+mod stats;
+
+pub(crate) use desk::{Desk, LimitMessage};
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+
+use crate::caches::Caches;
+use crate::engine;
+use crate::limits::{LIMITER_ANSWER_MS, LIMITER_KEYS_MAX, LIMITER_SWEEP_KEYS};
+use crate::metrics::LimiterSnapshot;
+use crate::rate_limit::{KeyHash, Quota, Verdict};
+use crate::redis::Redis;
+
+use refusals::Refusals;
+use shared::SharedLimiter;
+use stats::Counts;
+
+/// What is limited by and where, for all rules of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimiterOptions {
+    /// Keys that each shard remembers; about 150 bytes each. One more, and the
+    /// key used longest ago is forgotten: its client has a whole burst again.
+    pub keys_max: usize,
+    /// IPv6 addresses with the same first bits are one client, 1 to 128. A
+    /// subscriber has a /64 at least, and may use any address in it.
+    pub ipv6_prefix_bits: u8,
+    /// Count in the app's Redis, where there is one, for all nodes together;
+    /// each process for itself while it does not answer.
+    pub redis: bool,
+}
+
+impl Default for LimiterOptions {
+    fn default() -> Self {
+        Self {
+            keys_max: LIMITER_KEYS_MAX,
+            ipv6_prefix_bits: 64,
+            redis: true,
+        }
+    }
+}
+
+/// What the limiters of all shards of a process have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct LimiterPlan {
+    pub(crate) options: LimiterOptions,
+    /// Nobody outside can guess which keys share anything.
+    pub(crate) seed: u64,
+    /// Zero of the time scale that all shards share.
+    pub(crate) origin: Instant,
+}
+
+/// A rule as the limiter knows it. Rules of the same name and quota are one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LimiterRule {
+    pub(crate) name: Arc<str>,
+    pub(crate) quota: Quota,
+    /// Tells its keys from those of other rules.
+    identity: u64,
+}
+
+impl LimiterRule {
+    /// `identity` tells it from rules of the same name; it must be the same on
+    /// every node.
+    pub(crate) fn new(name: &str, identity: &str, quota: Quota) -> Self {
+        let window_ms = quota.window().as_millis();
+        let (limit, burst) = (quota.limit(), quota.burst());
+        let text = format!("{identity}\n{name}\n{limit}/{window_ms} {burst}");
+        Self {
+            name: name.into(),
+            quota,
+            identity: xxh3_64_with_seed(text.as_bytes(), 0),
+        }
+    }
+}
+
+/// One shard's limiter. Never leaves it.
+pub(crate) struct Limiter {
+    me: usize,
+    shards: usize,
+    plan: LimiterPlan,
+    desk: Rc<Desk>,
+    caches: Rc<Caches>,
+    shared: Option<SharedLimiter>,
+    refusals: RefCell<Refusals>,
+    counts: RefCell<Counts>,
+}
+
+impl Limiter {
+    /// That of shard `me` of `shards`, over the desk that `caches` brings
+    /// messages to.
+    pub(crate) fn new(
+        plan: LimiterPlan,
+        (me, shards): (usize, usize),
+        desk: Rc<Desk>,
+        caches: Rc<Caches>,
+        redis: Option<Redis>,
+        inherited: LimiterSnapshot,
+    ) -> Self {
+        let redis = redis.filter(|_| plan.options.redis);
+        Self {
+            shared: redis.map(SharedLimiter::new),
+            me,
+            shards,
+            plan,
+            desk,
+            caches,
+            refusals: RefCell::default(),
+            counts: RefCell::new(Counts::resume(inherited)),
+        }
+    }
+
+    pub(crate) fn options(&self) -> &LimiterOptions {
+        &self.plan.options
+    }
+
+    /// Judges one request of `key` and counts it if it is let through.
+    pub(crate) async fn check(&self, rule: &LimiterRule, key: &[u8]) -> Verdict {
+        let hash = self.hash(rule, key);
+        let now_ns = self.now_ns();
+        let refused = self.refusals.borrow().find(hash, now_ns);
+        let verdict = match refused {
+            Some(refused) => Some(refused),
+            None => self.judge(rule, key, hash, now_ns).await,
+        };
+        self.counts.borrow_mut().count(&rule.name, verdict.as_ref());
+        verdict.unwrap_or_else(|| Verdict::unjudged(&rule.quota))
+    }
+
+    async fn judge(
+        &self,
+        rule: &LimiterRule,
+        key: &[u8],
+        hash: KeyHash,
+        now_ns: u64,
+    ) -> Option<Verdict> {
+        if let Some(shared) = &self.shared {
+            match shared.check(rule, key).await {
+                Ok(verdict) => return Some(self.remember(hash, verdict)),
+                Err(_) => self.counts.borrow_mut().of(&rule.name).fallbacks += 1,
+            }
+        }
+        match self.home_of(hash) {
+            home if home == self.me => Some(self.desk.judge(hash, &rule.quota, now_ns)),
+            home => self.ask(home, hash, &rule.quota).await,
+        }
+    }
+
+    /// The verdict of another shard; `None` when it has none in time.
+    async fn ask(&self, home: usize, key: KeyHash, quota: &Quota) -> Option<Verdict> {
+        let wait = self.desk.open_wait(home)?;
+        let ask = LimitMessage::ask(wait.ticket(), key, *quota);
+        if !self.caches.ask_limit(home, ask) {
+            return None;
+        }
+        let patience = Duration::from_millis(LIMITER_ANSWER_MS);
+        let verdict = engine::timeout(patience, wait).await.ok()??;
+        Some(self.remember(key, verdict))
+    }
+
+    /// Until a refusal ends nobody need be asked again.
+    fn remember(&self, key: KeyHash, verdict: Verdict) -> Verdict {
+        if !verdict.is_allowed {
+            let now_ns = self.now_ns();
+            self.refusals.borrow_mut().keep(key, &verdict, now_ns);
+        }
+        verdict
+    }
+
+    /// Forgets keys whose quota is whole. Once a second or so.
+    pub(crate) fn sweep(&self) {
+        self.desk.sweep(LIMITER_SWEEP_KEYS, self.now_ns());
+    }
+
+    /// This shard's numbers.
+    pub(crate) fn snapshot(&self) -> LimiterSnapshot {
+        let (keys, evicted) = self.desk.keys();
+        self.counts.borrow().snapshot(keys, evicted)
+    }
+
+    fn hash(&self, rule: &LimiterRule, key: &[u8]) -> KeyHash {
+        KeyHash(xxh3_128_with_seed(key, rule.identity ^ self.plan.seed))
+    }
+
+    fn home_of(&self, key: KeyHash) -> usize {
+        // The lower half places it in the home's table.
+        ((key.0 >> 64) as u64 % self.shards as u64) as usize
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.plan.origin.elapsed().as_nanos() as u64
+    }
+}
