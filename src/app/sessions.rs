@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 
+use super::rate_limit::RateLimitKey;
 use super::{App, AppError, Ctx, Next, Response};
 use crate::Error;
 use crate::metrics::SessionCounters;
@@ -136,8 +137,25 @@ impl Ctx {
             }
             SessionCookie::Id(id) => self.find_session(&id).await?,
         };
-        self.attach(Lookup(found.clone()));
+        self.know_session(found.clone());
         Ok(found)
+    }
+
+    /// Finds the session for who only wants to tell clients apart. One that
+    /// cannot be read is none: a limit is not what fails a request.
+    pub(super) async fn identify_session(&mut self) {
+        let is_known = self.attached::<RateLimitKey>().is_some();
+        if self.shard_app().sessions.is_some() && !is_known {
+            let _ = self.session().await;
+        }
+    }
+
+    /// Leaves it for whatever asks again, and as the key of rate limits.
+    fn know_session(&mut self, session: Option<Session>) {
+        if let Some(session) = &session {
+            self.attach(RateLimitKey(session.hash().as_bytes().to_vec()));
+        }
+        self.attach(Lookup(session));
     }
 
     /// The session as far as it is known: what [`session`](Self::session) found
@@ -166,7 +184,7 @@ impl Ctx {
         let no_user = || Error::new(StatusCode::UNAUTHORIZED, "there is no such user any more");
         let begun = begin.await?.ok_or_else(no_user)?;
         self.count_session(|counters| counters.created += 1);
-        self.attach(Lookup(Some(begun.session.clone())));
+        self.know_session(Some(begun.session.clone()));
         Ok(begun)
     }
 

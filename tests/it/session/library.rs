@@ -1,9 +1,10 @@
 //! Sessions in an app of one's own.
 
+use corelane::app::rate_limit::Key;
 use corelane::session::SessionOptions;
 use corelane::store::{Database, StoreOptions};
-use corelane::{App, Ctx, Error, PreparedResponse};
-use http::header;
+use corelane::{App, Ctx, Error, PreparedResponse, RateLimit, Route};
+use http::{Method, header};
 
 use super::*;
 use crate::harness::InProcess;
@@ -12,6 +13,7 @@ both_engines!(
     a_handler_begins_finds_and_ends_sessions,
     the_guard_stands_before_every_route_of_the_app,
     an_answer_that_begins_a_session_is_kept_by_no_cache,
+    a_limit_by_session_counts_each_for_itself,
 );
 
 async fn begin(mut ctx: Ctx) -> Result<corelane::Response, Error> {
@@ -46,6 +48,12 @@ async fn end(mut ctx: Ctx) -> Result<corelane::Response, Error> {
     Ok(response)
 }
 
+async fn who_again(mut ctx: Ctx) -> Result<corelane::Response, Error> {
+    let known = ctx.known_session().cloned();
+    assert_eq!(known, ctx.session().await?, "the limit has looked for it");
+    Ok(corelane::Response::no_content())
+}
+
 /// A server with a user 1; the folder is its database's.
 fn start(engine: Engine) -> (InProcess, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -57,10 +65,13 @@ fn start(engine: Engine) -> (InProcess, tempfile::TempDir) {
         random_seed: 1,
     };
     database.seed(&plan, &mut |_, _| {}).expect("a user");
+    let limit = RateLimit::new(2, Duration::from_secs(3_600)).expect("a quota");
+    let limit = limit.by(Key::Session);
     let routes = App::new()
         .post("/begin", begin)
         .get("/who", who)
-        .post("/end", end);
+        .post("/end", end)
+        .route(Route::new(Method::GET, "/limited", who_again).middleware(limit));
     let app = App::new()
         .state(move |_| {
             let database = database.clone();
@@ -102,4 +113,22 @@ fn an_answer_that_begins_a_session_is_kept_by_no_cache(engine: Engine) {
     let first = cookie_of(&client.request("POST", "/own/begin", &[], b"").expect(200));
     let second = cookie_of(&client.request("POST", "/own/begin", &[], b"").expect(200));
     assert_ne!(first, second);
+}
+
+fn a_limit_by_session_counts_each_for_itself(engine: Engine) {
+    let (server, _folder) = start(engine);
+    let mut client = server.connect();
+    let mut begin = || cookie_of(&client.request("POST", "/own/begin", &[], b"").expect(200));
+    let cookies = [begin(), begin(), "corelane=x".to_owned()];
+    for cookie in &cookies {
+        let header = [("Cookie", cookie.as_str())];
+        for status in [204, 204, 429] {
+            server
+                .connect()
+                .get_with("/own/limited", &header)
+                .expect(status);
+        }
+    }
+    // Who has no session is told apart by address, whatever the cookie.
+    server.connect().get("/own/limited").expect(429);
 }
