@@ -117,7 +117,7 @@ impl App {
     }
 }
 
-/// Panic when the app has no [`sessions`](App::sessions): a mistake of the
+/// These panic when the app has no [`sessions`](App::sessions): a mistake of the
 /// program, told at the first request.
 impl Ctx {
     /// The session of this request, if it has one that is not over. Read once
@@ -309,3 +309,33 @@ pub(super) async fn guard(ctx: Ctx, next: Next) -> Result<Response, Error> {
 }
 
 const SEC_FETCH_SITE: http::HeaderName = http::HeaderName::from_static("sec-fetch-site");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::RedisOptions;
+
+    #[test]
+    fn sessions_need_a_place_to_be_kept_and_options_that_can_be_meant() {
+        let app = || App::new().sessions(SessionOptions::default());
+        let problem = |app: App| app.check().unwrap_err().to_string();
+        assert!(problem(app()).contains("Store"));
+        let redis = || RedisOptions::new("redis://127.0.0.1:1/0");
+        assert_eq!(app().redis(redis()).check(), Ok(()));
+        assert_eq!(
+            problem(app().nest("/a", app())),
+            problem(app().nest("/b", app()))
+        );
+        assert!(problem(app().nest("/a", app())).contains("once"));
+        let wrong = SessionOptions {
+            cookie: String::new(),
+            ..SessionOptions::default()
+        };
+        assert!(problem(App::new().sessions(wrong)).contains("cookie"));
+        let off = SessionOptions {
+            enabled: false,
+            ..SessionOptions::default()
+        };
+        assert_eq!(App::new().sessions(off).check(), Ok(()));
+    }
+}

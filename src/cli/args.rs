@@ -24,7 +24,7 @@ pub(super) enum Subcommand {
     Serve(ServeArgs),
     /// Fill a store with demo users and posts
     Seed(SeedArgs),
-    /// Set the password of a user, read from stdin
+    /// Set the password of a user, read from stdin; their sessions end, except in Redis
     Password(PasswordArgs),
     /// Print the plan of every query of the store; fail if one scans a table
     Explain(ExplainArgs),

@@ -24,8 +24,8 @@ pub const SESSION: &str = "/api/session";
 ///
 /// A session out of Redis is believed if the cache of users, or the store, has
 /// its user; so a deleted user's sessions are over with the answer to the
-/// deletion, and over after `cache.ttl_ms` where the deletion was another
-/// process's. The store deletes sessions with their user.
+/// deletion (with strict coherence), and `cache.ttl_ms` later at the latest where
+/// it was another process's. The store deletes sessions with their user.
 #[must_use]
 pub fn install(app: App, options: &SessionOptions) -> App {
     if !options.enabled {

@@ -272,27 +272,27 @@ fn a_logout_ends_the_session_everywhere(engine: Engine) {
 }
 
 fn a_session_that_is_used_lasts_to_its_absolute_end(engine: Engine) {
-    let config = "[session]\nsliding_ttl_ms = 1000\nabsolute_ttl_ms = 2500\nrefresh_ms = 0\n";
+    let config = "[session]\nsliding_ttl_ms = 2500\nabsolute_ttl_ms = 5000\nrefresh_ms = 0\n";
     let server = with_ada(Serve::on(engine).config(config));
     let begun = Instant::now();
     let cookie = cookie_in(&server);
     let mut client = server.connect();
-    // As long as it is used well within the second.
+    // Used well within its sliding time.
     while session(&mut client, &cookie).status == 200 {
-        assert!(begun.elapsed() < Duration::from_secs(10), "it never ends");
+        assert!(begun.elapsed() < Duration::from_secs(20), "it never ends");
         std::thread::sleep(Duration::from_millis(50));
     }
     let lived = begun.elapsed();
-    assert!(lived >= Duration::from_millis(2_400), "{lived:?}");
+    assert!(lived >= Duration::from_millis(4_900), "{lived:?}");
 }
 
 fn a_session_that_is_not_used_expires(engine: Engine) {
-    let config = "[session]\nsliding_ttl_ms = 1000\nrefresh_ms = 0\n";
+    let config = "[session]\nsliding_ttl_ms = 2500\nrefresh_ms = 0\n";
     let server = with_ada(Serve::on(engine).config(config));
     let cookie = cookie_in(&server);
     session(&mut server.connect(), &cookie).expect(200);
     // Asking would prolong it, so this is the time itself that is waited for.
-    std::thread::sleep(Duration::from_millis(1_050));
+    std::thread::sleep(Duration::from_millis(2_550));
     session(&mut server.connect(), &cookie).expect(401);
 }
 
