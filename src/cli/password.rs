@@ -105,7 +105,7 @@ impl Hidden {
         if let Some(usual) = &usual {
             let mut hidden = usual.clone();
             hidden.local_modes.remove(LocalModes::ECHO);
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &hidden);
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &hidden);
         }
         Self(usual)
     }
