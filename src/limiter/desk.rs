@@ -20,13 +20,15 @@ pub(crate) struct LimitMessage {
 
 #[derive(Debug)]
 enum Body {
-    Ask(KeyHash, Quota),
+    /// The key in halves, so that messages are not aligned to 16 bytes.
+    Ask([u64; 2], Quota),
     Judged(Verdict),
 }
 
 impl LimitMessage {
     pub(super) fn ask(ticket: u64, key: KeyHash, quota: Quota) -> Self {
-        let body = Body::Ask(key, quota);
+        let halves = [(key.0 >> 64) as u64, key.0 as u64];
+        let body = Body::Ask(halves, quota);
         Self { ticket, body }
     }
 }
@@ -68,7 +70,8 @@ impl Desk {
     pub(crate) fn take(&self, message: LimitMessage, now_ns: u64) -> Option<LimitMessage> {
         let LimitMessage { ticket, body } = message;
         match body {
-            Body::Ask(key, quota) => {
+            Body::Ask([upper, lower], quota) => {
+                let key = KeyHash(u128::from(upper) << 64 | u128::from(lower));
                 let body = Body::Judged(self.judge(key, &quota, now_ns));
                 Some(LimitMessage { ticket, body })
             }

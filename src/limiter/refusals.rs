@@ -45,3 +45,47 @@ impl Refusals {
         self.0.insert(key, refusal);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(retry_after_ns: u64) -> Verdict {
+        Verdict {
+            is_allowed: false,
+            remaining: 0,
+            reset_ns: retry_after_ns.saturating_mul(10),
+            retry_after_ns,
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_known_until_the_moment_it_ends() {
+        let mut refusals = Refusals::default();
+        let key = KeyHash(7);
+        assert_eq!(refusals.find(key, 0), None);
+        refusals.keep(key, &refused(100), 1_000);
+        let verdict = refusals.find(key, 1_040).unwrap();
+        assert_eq!((verdict.retry_after_ns, verdict.reset_ns), (60, 960));
+        assert!(!verdict.is_allowed);
+        assert!(refusals.find(key, 1_099).is_some());
+        assert_eq!(refusals.find(key, 1_100), None);
+        assert_eq!(refusals.find(KeyHash(8), 1_040), None);
+    }
+
+    #[test]
+    fn there_are_never_more_than_there_may_be() {
+        let mut refusals = Refusals::default();
+        for key in 0..3 * LIMITER_REFUSALS_MAX as u128 {
+            // Some end soon, some late.
+            refusals.keep(
+                KeyHash(key),
+                &refused(1 + key as u64 % 2 * 1_000_000),
+                key as u64,
+            );
+            assert!(refusals.0.len() <= LIMITER_REFUSALS_MAX);
+        }
+        refusals.keep(KeyHash(1), &refused(u64::MAX), u64::MAX - 1);
+        assert!(refusals.find(KeyHash(1), u64::MAX - 1).is_some());
+    }
+}

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    BridgeView, CacheSnapshot, Counters, MeshCounters, ProcessSnapshot, ProcessStats, RedisView,
-    ShardTotals, StatusClass, Tally, TimeoutKind,
+    BridgeView, CacheSnapshot, Counters, MeshCounters, ProcessSnapshot, ProcessStats,
+    RateLimitsView, RedisView, ShardTotals, StatusClass, Tally, TimeoutKind,
 };
 
 /// The whole document.
@@ -28,6 +28,8 @@ pub struct MetricsView {
     pub routes: BTreeMap<String, RequestsView>,
     /// Every cache, all shards together.
     pub caches: Vec<CacheView>,
+    /// Rate limits, all shards together.
+    pub rate_limits: RateLimitsView,
     /// Redis, if there is one, all shards together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisView>,
@@ -196,6 +198,7 @@ impl From<&ProcessSnapshot> for MetricsView {
                 .map(|r| (r.name.to_string(), RequestsView::from(&r.tally)))
                 .collect(),
             caches: snapshot.caches.iter().map(CacheView::from).collect(),
+            rate_limits: RateLimitsView::from(&snapshot.limits),
             redis: snapshot.redis.as_ref().map(RedisView::from),
             bridge: BridgeView::from(&snapshot.bridge),
             shards: snapshot.shards.iter().map(ShardView::from).collect(),

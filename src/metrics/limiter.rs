@@ -1,11 +1,14 @@
 //! What is counted of rate limits: one shard's share, and all shards' together.
 
+use std::collections::BTreeMap;
+
 use prometheus::proto::{MetricFamily, MetricType};
 
 use super::exposition::{counter, counters, family, gauge, label};
 
 /// Counters of one rule; they only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RuleCounters {
     /// Requests let through.
     pub allowed: u64,
@@ -56,6 +59,29 @@ impl LimiterSnapshot {
                 Some(sum) => sum.counters.add(&rule.counters),
                 None => self.rules.push(rule.clone()),
             }
+        }
+    }
+}
+
+/// The rate limits in the JSON of `/metrics`.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimitsView {
+    /// Clients remembered, over all rules.
+    pub keys: u64,
+    /// Clients forgotten for want of room.
+    pub evictions: u64,
+    /// By the name of the rule.
+    pub rules: BTreeMap<String, RuleCounters>,
+}
+
+impl From<&LimiterSnapshot> for RateLimitsView {
+    fn from(limits: &LimiterSnapshot) -> Self {
+        let rules = limits.rules.iter();
+        Self {
+            keys: limits.keys,
+            evictions: limits.evicted,
+            rules: rules.map(|r| (r.name.clone(), r.counters)).collect(),
         }
     }
 }

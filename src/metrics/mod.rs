@@ -33,7 +33,7 @@ pub use json::{
 };
 pub use json_redis::{BridgeView, RedisView};
 pub use latency::Latency;
-pub use limiter::{LimiterSnapshot, RuleCounters, RuleSnapshot};
+pub use limiter::{LimiterSnapshot, RateLimitsView, RuleCounters, RuleSnapshot};
 pub use redis::{BridgeCounters, RedisCounters};
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};

@@ -67,10 +67,14 @@ impl PathPattern {
     /// Whether a path that fits a route, `/users/{id}`, may fit this: by what
     /// both begin with, so it may say yes too often and never no.
     pub fn may_fit_route(&self, route: &str) -> bool {
-        let head = |text: &str, end: char| -> usize { text.find(end).unwrap_or(text.len()) };
-        let ours = &self.text[..head(&self.text, '*')];
-        let theirs = &route[..head(route, '{')];
-        self.text == route || ours.starts_with(theirs) || theirs.starts_with(ours)
+        let Some((theirs, _)) = route.split_once('{') else {
+            return self.fits(route);
+        };
+        match self.text.split_once('*') {
+            Some((ours, _)) => ours.starts_with(theirs) || theirs.starts_with(ours),
+            // A route's own pattern too.
+            None => self.text.starts_with(theirs),
+        }
     }
 }
 

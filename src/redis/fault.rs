@@ -17,7 +17,7 @@ pub enum RedisFault {
     /// No answer within the deadline.
     TooSlow,
     /// The server said no, with this text, or its answer has another type than
-    /// was asked for.
+    /// was asked for; or exclusive work panicked.
     Refused(String),
     /// Too many commands are in flight, or no exclusive connection was free in
     /// time: it was not sent.
@@ -36,9 +36,10 @@ impl RedisFault {
     }
 }
 
-/// Whether the connection is of no use after this.
+/// Whether the connection is of no use after this. An answer of another type
+/// than was asked for is not such an error, though the library counts it as one.
 pub(super) fn is_lost(error: &RedisError) -> bool {
-    error.code().is_none() && (error.is_io_error() || error.is_unrecoverable_error())
+    error.is_io_error()
 }
 
 impl fmt::Display for RedisFault {
@@ -68,7 +69,9 @@ impl From<BridgeFault> for RedisFault {
     fn from(fault: BridgeFault) -> Self {
         match fault {
             BridgeFault::Full => Self::Busy,
-            fault => Self::Down(fault.to_string()),
+            BridgeFault::Closed => Self::Down(fault.to_string()),
+            // A mistake of the program: 500, whatever Redis does.
+            BridgeFault::Panicked(_) => Self::Refused(fault.to_string()),
         }
     }
 }

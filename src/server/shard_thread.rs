@@ -18,7 +18,7 @@ use crate::log_sink::AccessLogSink;
 use crate::mesh::Mesh;
 use crate::metrics::ShardSnapshot;
 use crate::redis::RedisPlan;
-use crate::shard::{AdminStart, Shard, ShardStart};
+use crate::shard::{AdminStart, ResourcesPlan, Shard, ShardStart};
 use crate::topology::{ShardSlot, pin_current_thread};
 
 /// What all shards of a server have in common.
@@ -75,7 +75,9 @@ pub(super) enum ShardEvent {
 /// Body of the thread.
 pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(ShardEvent)) {
     let shard = incarnation.slot.index;
-    let event = match catch_unwind(AssertUnwindSafe(|| live(plan, incarnation, &tell))) {
+    let bridge = plan.bridge.for_shard();
+    let life = || live(plan, incarnation, bridge.clone(), &tell);
+    let event = match catch_unwind(AssertUnwindSafe(life)) {
         Ok(event) => event,
         Err(payload) => ShardEvent::Died {
             shard,
@@ -83,13 +85,19 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
             last: None,
         },
     };
+    bridge.abort_all();
     plan.mesh.detach(shard);
     // Only now: nothing of it answers a request any more.
     plan.caches.fabric.detach(shard);
     tell(event);
 }
 
-fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) -> ShardEvent {
+fn live(
+    plan: &ShardPlan,
+    incarnation: Incarnation,
+    bridge: Bridge,
+    tell: &impl Fn(ShardEvent),
+) -> ShardEvent {
     let index = incarnation.slot.index;
     let failed = |message: String| ShardEvent::Failed {
         shard: index,
@@ -104,7 +112,7 @@ fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) 
         Ok(runtime) => runtime,
         Err(error) => return failed(error.to_string()),
     };
-    let start = plan.shard_start(incarnation);
+    let start = plan.shard_start(incarnation, bridge);
     let shard = match runtime.block_on(Shard::build(start)) {
         Ok(shard) => shard,
         Err(error) => return failed(error.to_string()),
@@ -153,7 +161,7 @@ fn end(runtime: Runtime, shard: Rc<Shard>) {
 }
 
 impl ShardPlan {
-    fn shard_start(&self, incarnation: Incarnation) -> ShardStart {
+    fn shard_start(&self, incarnation: Incarnation, bridge: Bridge) -> ShardStart {
         let token = self
             .options
             .admin
@@ -180,13 +188,15 @@ impl ShardPlan {
             trusted_proxies: self.options.trusted_proxies.clone(),
             server_started: self.server_started,
             mesh: self.mesh.clone(),
-            caches: self.caches.clone(),
-            limiter: self.limiter.clone(),
+            resources: ResourcesPlan {
+                caches: self.caches.clone(),
+                limiter: self.limiter.clone(),
+                redis: self.redis.clone(),
+                inherited: incarnation.inherited,
+            },
             log: self.sink.as_ref().map(AccessLogSink::shard_log),
             errors: self.errors.clone(),
-            bridge: self.bridge.clone(),
-            redis: self.redis.clone(),
-            inherited: incarnation.inherited,
+            bridge,
         }
     }
 }

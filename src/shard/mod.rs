@@ -13,6 +13,7 @@ mod drain;
 mod entrance;
 mod handle;
 mod record;
+mod resources;
 mod respond;
 mod serve;
 mod spin;
@@ -28,24 +29,23 @@ use slab::Slab;
 
 use crate::app::{App, ShardContext, ShardInfo};
 use crate::bridge::Bridge;
-use crate::caches::{CachePlan, Caches, Inherited};
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
-use crate::limiter::{Desk, Limiter, LimiterPlan};
 use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
-use crate::metrics::{ShardMetrics, ShardSnapshot};
-use crate::redis::{Redis, RedisPlan};
+use crate::metrics::ShardSnapshot;
 use crate::semantics::TrustedProxies;
 use crate::{Error, http1};
 
 pub(crate) use entrance::AdminStart;
+pub(crate) use resources::ResourcesPlan;
 
 use connection::ConnectionState;
 use entrance::Entrance;
+use resources::Resources;
 
 /// What a shard is started with.
 pub(crate) struct ShardStart {
@@ -67,12 +67,8 @@ pub(crate) struct ShardStart {
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) log: Option<ShardLog>,
     pub(crate) errors: ErrorLog,
-    pub(crate) caches: CachePlan,
-    pub(crate) limiter: LimiterPlan,
-    pub(crate) redis: Option<Arc<RedisPlan>>,
+    pub(crate) resources: ResourcesPlan,
     pub(crate) bridge: Bridge,
-    /// The numbers of a predecessor that died.
-    pub(crate) inherited: Option<Box<ShardSnapshot>>,
 }
 
 /// What ends a phase of a shard's life.
@@ -116,59 +112,23 @@ impl Shard {
         let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
+        let mut plan = start.resources;
+        let redis = plan.start_redis().await;
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
         let inbox = start.mesh.attach(start.info.index);
-        let names = start.app.route_names();
-        let metrics = match &start.inherited {
-            Some(died) => ShardMetrics::resume(names, died),
-            None => ShardMetrics::new(names),
-        };
-        let redis_before = start.inherited.as_ref().and_then(|died| died.redis);
-        let died = start
-            .inherited
-            .map(|died| (died.caches, died.mesh, died.limits));
-        let (caches, mesh, limits) = died.unwrap_or_default();
-        let inherited = Inherited { caches, mesh };
-        let ShardInfo {
-            index,
-            count,
-            restarts,
-            ..
-        } = start.info;
-        let desk = Desk::new(start.limiter.options.keys_max);
-        let redis = match start.redis {
-            Some(plan) => Some(Redis::start(plan, index, redis_before).await),
-            None => None,
-        };
         // Last: from here on other shards count on this one.
-        let caches = Caches::attach(
-            start.caches,
-            index,
-            count,
-            restarts,
-            inherited,
-            desk.clone(),
-        );
-        caches.look_when_woken();
-        let limiter = Limiter::new(
-            start.limiter,
-            (index, count),
-            desk,
-            caches.clone(),
-            redis.clone(),
-            limits,
-        );
+        let resources = Resources::attach(plan, redis, &start.info, &start.app);
         let context = ShardContext {
             app,
             states,
-            caches,
-            limiter,
-            redis,
+            caches: resources.caches,
+            limiter: resources.limiter,
+            redis: resources.redis,
             bridge: start.bridge,
             clock: ShardClock::new(),
-            metrics: RefCell::new(metrics),
+            metrics: RefCell::new(resources.metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
             mesh: start.mesh,
             trusted_proxies: start.trusted_proxies,

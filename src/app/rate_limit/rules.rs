@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::Method;
+use percent_encoding::percent_decode_str;
 
 use super::{Key, KeySource, Limit, RateLimit, Standings, check};
 use crate::Error;
@@ -142,7 +143,14 @@ impl Rule {
     fn fits(&self, ctx: &Ctx) -> bool {
         let fits_method = self.method.as_ref();
         fits_method.is_none_or(|method| is_of(method, ctx.method()))
-            && (self.path.fits(ctx.path()) || self.path.as_str() == ctx.route_pattern())
+            && (self.fits_path(ctx.path()) || self.path.as_str() == ctx.route_pattern())
+    }
+
+    /// An encoded path is the same path: a parameter is decoded for its
+    /// handler.
+    fn fits_path(&self, path: &str) -> bool {
+        let decoded = || percent_decode_str(path).decode_utf8_lossy();
+        self.path.fits(path) || path.contains('%') && self.path.fits(&decoded())
     }
 }
 
@@ -206,5 +214,73 @@ impl fmt::Debug for RateRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let policies = self.rules.iter().map(|rule| &rule.limit.0.policy);
         f.debug_list().entries(policies).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(text: &[(&str, &str)]) -> RateRules {
+        RateRules::parse(text.iter().copied(), &Key::Ip).unwrap()
+    }
+
+    #[test]
+    fn nothing_stands_before_a_route_that_no_rule_fits() {
+        let rules = rules(&[("POST /api/session", "10/60s"), ("GET /files/*", "1/s")]);
+        let stands = |method: Method, route: &str| {
+            let middleware = rules.middleware_for(Some(&method), Some(route));
+            middleware.is_some()
+        };
+        assert!(stands(Method::POST, "/api/session"));
+        assert!(stands(Method::POST, "/api/{resource}"));
+        assert!(stands(Method::GET, "/files/{*path}"));
+        assert!(stands(Method::HEAD, "/files/a"));
+        for (method, route) in [
+            (Method::GET, "/api/session"),
+            (Method::POST, "/api/users"),
+            (Method::POST, "/files/{*path}"),
+            (Method::GET, "/"),
+        ] {
+            assert!(!stands(method, route), "{route}");
+        }
+        assert!(
+            rules.middleware_for(None, None).is_some(),
+            "what has no route"
+        );
+        assert!(RateRules::default().middleware_for(None, None).is_none());
+    }
+
+    #[test]
+    fn what_operators_watch_is_exempt() {
+        let rules = rules(&[("/*", "1/s")]);
+        let get = Some(&Method::GET);
+        for route in ["/metrics", "/health", "/health/live"] {
+            assert!(rules.middleware_for(get, Some(route)).is_none(), "{route}");
+        }
+        assert!(rules.middleware_for(get, Some("/healthy")).is_some());
+    }
+
+    #[test]
+    fn an_encoded_path_does_not_get_around_a_rule() {
+        let rules = rules(&[("/static/private/*", "1/s")]);
+        for path in [
+            "/static/private/a",
+            "/static/%70rivate/a",
+            "/static/private%2Fa",
+        ] {
+            assert!(rules.rules[0].fits_path(path), "{path}");
+        }
+        assert!(!rules.rules[0].fits_path("/static/%71rivate/a"));
+    }
+
+    #[test]
+    fn keys_are_read_and_shown_alike() {
+        for text in ["ip", "session", "header:x-api-key"] {
+            assert_eq!(Key::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "header", "header:", "header:a b", "ip:4", "IP"] {
+            assert!(Key::parse(text).is_err(), "{text}");
+        }
     }
 }

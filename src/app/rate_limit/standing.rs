@@ -128,3 +128,62 @@ fn seconds(ns: u64) -> u64 {
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_whole_seconds_never_too_few() {
+        for (ns, s) in [(0, 0), (1, 1), (1_000_000_000, 1), (1_000_000_001, 2)] {
+            assert_eq!(seconds(ns), s);
+        }
+        assert!(seconds(u64::MAX) > 18_000_000_000);
+        let quota = Quota::new(5, Duration::from_millis(1_500)).unwrap();
+        assert_eq!(policy("a", &quota), "\"a\";q=5;w=2");
+    }
+
+    #[test]
+    fn a_refusal_waits_a_second_at_least() {
+        let quota = Quota::new(1_000, Duration::from_secs(1)).unwrap();
+        let verdict = Verdict {
+            is_allowed: false,
+            remaining: 0,
+            reset_ns: 5,
+            retry_after_ns: 3,
+        };
+        let error = too_many(&LimiterRule::new("a", "", quota), &verdict);
+        assert_eq!(error.headers()[0].1, "1");
+        assert_eq!(error.status(), StatusCode::TOO_MANY_REQUESTS);
+    }
+
+    #[test]
+    fn the_tightest_is_the_one_that_refuses_then_the_one_that_leaves_least() {
+        let quota = Quota::new(10, Duration::from_secs(10)).unwrap();
+        let verdict = |is_allowed, remaining, reset_ns| Verdict {
+            is_allowed,
+            remaining,
+            reset_ns,
+            retry_after_ns: 0,
+        };
+        let tightest = |verdicts: &[(&str, Verdict)]| {
+            let standings = Standings::default();
+            for (name, verdict) in verdicts {
+                standings.add("", &LimiterRule::new(name, "", quota), *verdict);
+            }
+            let met = standings.0.borrow();
+            met.tightest.as_ref().unwrap().0.to_string()
+        };
+        let roomy = ("roomy", verdict(true, 9, 9));
+        let (tight, slow) = (
+            ("tight", verdict(true, 1, 1)),
+            ("slow", verdict(true, 1, 2)),
+        );
+        let refused = ("refused", verdict(false, 1, 0));
+        assert_eq!(tightest(&[roomy, tight]), "\"tight\"");
+        assert_eq!(tightest(&[slow, tight, roomy]), "\"slow\"");
+        assert_eq!(tightest(&[slow, refused]), "\"refused\"");
+    }
+}
