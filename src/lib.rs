@@ -10,10 +10,10 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches  limiter  redis
+//! floor 3  resources  store  mesh  caches  limiter  redis  sessions
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
-//!                     backoff coherence cache rate_limit
+//!                     backoff coherence cache rate_limit session password
 //! floor 0  ground     error limits clock ids
 //! ```
 //!
@@ -173,9 +173,11 @@ pub mod cache;
 pub mod coherence;
 pub mod http1;
 pub mod metrics;
+pub mod password;
 pub mod rate_limit;
 pub mod router;
 pub mod semantics;
+pub mod session;
 pub mod static_path;
 
 pub mod bridge;
@@ -191,6 +193,7 @@ pub(crate) mod caches;
 pub mod limiter;
 pub mod mesh;
 pub mod redis;
+pub mod sessions;
 pub mod store;
 
 pub mod app;
@@ -209,6 +212,7 @@ pub use bridge::Bridge;
 pub use caches::{Cache, Cached, Feed, Found, Lookup};
 pub use error::Error;
 pub use server::{Server, ServerHandle};
+pub use sessions::{BegunSession, Session};
 
 /// The README's example, compiled and run like every other one.
 #[cfg(doctest)]

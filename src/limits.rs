@@ -311,6 +311,26 @@ pub const STORE_STATEMENT_TEXTS_MAX: usize = 512;
 /// A reading connection waits at most this long for a lock, because its shard
 /// waits with it. Readers need a lock only while the log is recovered.
 pub const STORE_READ_BUSY_TIMEOUT_MS_MAX: u64 = 250;
+/// Random bytes of a session id.
+pub const SESSION_ID_BYTES: usize = 32;
+/// Name of the session cookie, bytes.
+pub const SESSION_COOKIE_NAME_BYTES_MAX: usize = 64;
+/// Expired sessions that a login removes from the store in its own transaction:
+/// more than it adds, so that they do not pile up.
+pub const SESSION_EXPIRED_ROWS_PER_LOGIN: u32 = 16;
+/// How long a request waits for it to be written down that its session was
+/// used; then it goes on, and the next one sees to it.
+pub const SESSION_REFRESH_WAIT_MS: u64 = 1_000;
+/// Body of a login, bytes. Over it: 413.
+pub const SESSION_BODY_BYTES_MAX: u64 = 8 * KIB as u64;
+/// Password hashes under way or waiting for the blocking pool, process-wide.
+/// Over it: 503 with Retry-After. Each takes some tens of milliseconds and 19
+/// MiB of memory while it runs.
+pub const PASSWORD_HASHES_MAX: usize = 16;
+/// Shortest password that can be set, characters.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// Longest password, bytes. Over it: refused when set, wrong at login.
+pub const PASSWORD_BYTES_MAX: usize = KIB;
 /// Rows of one transaction while seeding: other writes wait for it, which
 /// should stay well below their busy timeout.
 pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
@@ -363,6 +383,11 @@ pub const DATABASE_SWEEP_HUNGRY_MS: u64 = 10;
 /// The same while nothing is asked.
 pub const DATABASE_SWEEP_IDLE_MS: u64 = 500;
 
+const _: () = assert!(
+    PASSWORD_HASHES_MAX * 4 <= BLOCKING_QUEUE_JOBS_MAX,
+    "logins leave the blocking pool to others"
+);
+const _: () = assert!(1 < SESSION_EXPIRED_ROWS_PER_LOGIN);
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_MEDIUM_BYTES);
 const _: () = assert!(READ_BUFFER_MEDIUM_BYTES < READ_BUFFER_LARGE_BYTES);
 const _: () = assert!(

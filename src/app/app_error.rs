@@ -5,6 +5,7 @@ use std::fmt;
 use crate::cache::CacheOptionsError;
 use crate::redis::RedisUrlError;
 use crate::router::RouteError;
+use crate::session::SessionOptionsError;
 
 /// What [`App::check`](super::App::check) found; each message names the cure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub enum AppError {
         /// The name.
         name: String,
     },
+    /// The options of sessions cannot be used.
+    Sessions(SessionOptionsError),
+    /// Sessions are given twice.
+    SessionsTwice,
     /// The Redis of the app has an address that cannot be used.
     Redis(RedisUrlError),
     /// Two Redis servers are given.
@@ -62,6 +67,8 @@ impl fmt::Display for AppError {
                 f,
                 "two caches have the name {name:?}: give one of them another"
             ),
+            Self::Sessions(error) => error.fmt(f),
+            Self::SessionsTwice => f.write_str("an app has one kind of session: give it once"),
             Self::Redis(error) => write!(f, "the address of Redis: {error}"),
             Self::RedisTwice => f.write_str("an app has one Redis: give it once"),
             Self::StateMissing { type_name } => write!(

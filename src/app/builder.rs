@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::background::BackgroundTask;
+use super::sessions::{SessionPlan, UserCheck};
 use super::states::{StateBuilder, StateType};
 use super::{AppError, Background, Door, Handler, Middleware, RateRules, Route};
 use crate::Error;
@@ -39,6 +40,8 @@ pub struct App {
     pub(super) caches: Vec<CacheOptions>,
     pub(super) feed: Option<Feed>,
     pub(super) background: Vec<BackgroundTask>,
+    pub(super) sessions: Option<SessionPlan>,
+    pub(super) session_users: Option<UserCheck>,
     pub(super) redis: Option<RedisOptions>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
@@ -418,6 +421,11 @@ impl App {
         self.caches.extend(inner.caches);
         self.feed = self.feed.take().or(inner.feed);
         self.background.extend(inner.background);
+        if self.sessions.is_some() && inner.sessions.is_some() {
+            self.faults.push(AppError::SessionsTwice);
+        }
+        self.sessions = self.sessions.take().or(inner.sessions);
+        self.session_users = self.session_users.take().or(inner.session_users);
         if self.redis.is_some() && inner.redis.is_some() {
             self.faults.push(AppError::RedisTwice);
         }

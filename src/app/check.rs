@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::builder::App;
 use super::compiled::{CompiledApp, Entry, RouteEntry};
-use super::states::States;
+use super::sessions::guard;
+use super::states::{StateType, States};
 use super::{AppError, BackgroundTask, Door, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
@@ -12,6 +13,9 @@ use crate::caches::Feed;
 use crate::metrics::RouteName;
 use crate::redis::RedisOptions;
 use crate::router::Router;
+use crate::session::is_safe_method;
+use crate::sessions::Sessions;
+use crate::store::Store;
 
 impl App {
     /// Checks what [`Server::start`](crate::Server::start) would refuse, for a
@@ -38,21 +42,21 @@ impl App {
             pattern: route.pattern.as_str().into(),
             handler: route.handler.clone(),
             middleware: self
-                .middleware_of(route.door)
-                .iter()
-                .cloned()
+                .guard_of(route)
+                .into_iter()
+                .chain(self.middleware_of(route.door).iter().cloned())
                 .chain(self.rules_before(route))
                 .chain(route.middleware.iter().cloned())
                 .collect(),
             body_bytes_max: route.body_bytes_max,
         });
+        let fallback_guard = self.fallback.as_ref().and(self.guard());
         Ok(CompiledApp {
             public: Entry {
                 router: self.router_of(Door::Public)?,
-                middleware: self
-                    .middleware
-                    .iter()
-                    .cloned()
+                middleware: fallback_guard
+                    .into_iter()
+                    .chain(self.middleware.iter().cloned())
                     .chain(self.rate_rules.middleware_for(None, None))
                     .collect(),
                 fallback: self.fallback.clone(),
@@ -63,6 +67,11 @@ impl App {
                 fallback: None,
             },
             routes: routes.collect(),
+            sessions: self
+                .sessions
+                .as_ref()
+                .map(|plan| Sessions::new(plan.options.clone(), plan.passwords.clone())),
+            session_users: self.session_users.clone(),
         })
     }
 
@@ -96,6 +105,18 @@ impl App {
             Door::Public => &self.middleware,
             Door::Admin => &[],
         }
+    }
+
+    /// Guards a route of the public door that may change something.
+    fn guard_of(&self, route: &Route) -> Option<Arc<dyn Middleware>> {
+        let is_guarded = route.door == Door::Public && !is_safe_method(&route.method);
+        self.guard().filter(|_| is_guarded)
+    }
+
+    /// The guard against other sites' pages, where there are sessions.
+    fn guard(&self) -> Option<Arc<dyn Middleware>> {
+        let guard: Arc<dyn Middleware> = Arc::new(guard);
+        self.sessions.is_some().then_some(guard)
     }
 
     /// Every cache of this app and of those in it.
@@ -143,7 +164,10 @@ impl App {
                 return Err(AppError::StateTwice { type_name });
             }
         }
-        for required in &self.required_states {
+        // Without Redis sessions are kept in the store.
+        let sessions = self.sessions.as_ref().filter(|_| self.redis.is_none());
+        let store = sessions.map(|_| StateType::of::<Store>());
+        for required in self.required_states.iter().chain(&store) {
             let type_name = required.name;
             if !self.states.iter().any(|state| state.of.id == required.id) {
                 return Err(AppError::StateMissing { type_name });

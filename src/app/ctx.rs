@@ -2,7 +2,7 @@
 
 use std::any::{Any, type_name};
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -12,13 +12,13 @@ use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::{RequestBody, ShardContext, ShardInfo};
+use super::{CompiledApp, RequestBody, ShardContext, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::Cache;
 use crate::error::FieldError;
 use crate::http1::RequestHead;
 use crate::limiter::Limiter;
-use crate::metrics::ProcessSnapshot;
+use crate::metrics::{ProcessSnapshot, ShardMetrics};
 use crate::redis::Redis;
 use crate::router::Params;
 use crate::semantics::{Client, ForwardingFields, TrustedProxies, trace_client};
@@ -84,6 +84,14 @@ impl Ctx {
 
     pub(super) fn head(&self) -> &RequestHead {
         &self.parts().head
+    }
+
+    pub(super) fn shard_app(&self) -> &CompiledApp {
+        &self.shard.app
+    }
+
+    pub(super) fn shard_metrics(&self) -> &RefCell<ShardMetrics> {
+        &self.shard.metrics
     }
 
     /// The request method.

@@ -3,7 +3,7 @@
 //!
 //! An app is built (`builder`), checked and made into each shard's routes
 //! (`compiled`), and run by its handlers (`handler`, `ctx`, `body`,
-//! `response`). What a cache keeps is in `prepared` and `cache_line`, whether
+//! `response`, `sessions`). What a cache keeps is in `prepared` and `cache_line`, whether
 //! a client needs it in `conditions`. Stands between `shard`, which feeds it
 //! requests, and `handlers`, which are written on it like any user's code.
 
@@ -22,6 +22,7 @@ mod prepared;
 pub mod rate_limit;
 mod response;
 mod route;
+mod sessions;
 mod shard_context;
 mod states;
 

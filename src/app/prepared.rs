@@ -115,7 +115,8 @@ impl PreparedResponse {
     }
 
     /// [`new`](Self::new) of a body without anybody's state, with these header
-    /// fields, whatever they tell caches on the way to the client.
+    /// fields, whatever they tell caches on the way to the client; without
+    /// `Set-Cookie`, which is always somebody's.
     pub fn of_content(
         content_type: HeaderValue,
         body: &[u8],
@@ -123,7 +124,8 @@ impl PreparedResponse {
     ) -> Self {
         let mut response = Response::new(StatusCode::OK);
         response.insert_header(header::CONTENT_TYPE, content_type);
-        for (name, value) in headers {
+        let kept = |(name, _): &(HeaderName, HeaderValue)| *name != header::SET_COOKIE;
+        for (name, value) in headers.into_iter().filter(kept) {
             response.append_header(name, value);
         }
         Self::encode(&response, body)

@@ -72,6 +72,7 @@ fn knob_of(error: &ApiOptionsError) -> String {
     match error {
         ApiOptionsError::CacheControl(_) => "api.cache_control".to_owned(),
         ApiOptionsError::Cache(error) => format!("cache.{}_bytes_max", error.cache()),
+        ApiOptionsError::Session(error) => format!("session.{}", error.field),
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) enum Subcommand {
     Serve(ServeArgs),
     /// Fill a store with demo users and posts
     Seed(SeedArgs),
+    /// Set the password of a user, read from stdin; their sessions end, except in Redis
+    Password(PasswordArgs),
     /// Print the plan of every query of the store; fail if one scans a table
     Explain(ExplainArgs),
     /// Print the machine as a tree, with the shards of a core map in it
@@ -50,6 +52,15 @@ pub(super) struct SeedArgs {
     /// Posts to add, spread over the users
     #[arg(long, value_name = "M", default_value_t = 5_000)]
     pub(super) posts: u64,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(Args)]
+pub(super) struct PasswordArgs {
+    /// Email of the user
+    #[arg(value_name = "EMAIL")]
+    pub(super) email: String,
     #[command(flatten)]
     pub(super) store: StoreArgs,
 }

@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod first_start;
 mod output;
+mod password;
 mod seed;
 mod serve;
 mod settings;
@@ -45,6 +46,7 @@ fn run(subcommand: Option<Subcommand>) -> Result<(), Failure> {
     match subcommand {
         Some(Subcommand::Serve(args)) => serve::run(&args),
         Some(Subcommand::Seed(args)) => seed::run(&args),
+        Some(Subcommand::Password(args)) => password::run(&args),
         Some(Subcommand::Explain(args)) => explain::run(&args),
         Some(Subcommand::Topology(args)) => topology::run(&args),
         Some(Subcommand::Config(args)) => config::run(&args),

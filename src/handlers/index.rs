@@ -142,6 +142,33 @@ const POSTS: Section = Section {
     ],
 };
 
+const SESSIONS: Section = Section {
+    title: "Sessions",
+    endpoints: &[
+        Endpoint::other(
+            "POST",
+            "/api/session",
+            r#"-c jar --json '{"email":"…","password":"corelane-demo"}'"#,
+            "/api/session",
+            "Logs a user in: any demo user's email, and the demo password.",
+        ),
+        Endpoint::other(
+            "GET",
+            "/api/session",
+            "-b jar",
+            "/api/session",
+            "The session of the cookie, or 401.",
+        ),
+        Endpoint::other(
+            "DELETE",
+            "/api/session",
+            "-b jar -X DELETE",
+            "/api/session",
+            "Logs out.",
+        ),
+    ],
+};
+
 const CACHING: Section = Section {
     title: "HTTP caching and files",
     endpoints: &[
@@ -197,7 +224,7 @@ const OPERATION: Section = Section {
     ],
 };
 
-const SECTIONS: [&Section; 4] = [&USERS, &POSTS, &CACHING, &OPERATION];
+const SECTIONS: [&Section; 5] = [&USERS, &POSTS, &SESSIONS, &CACHING, &OPERATION];
 
 /// The host as the curl lines show it. It comes from the client and goes into
 /// a page and from there into a shell: only what a host can be made of.

@@ -13,6 +13,7 @@ pub mod index;
 pub mod metrics;
 pub mod posts;
 pub mod resource;
+pub mod session;
 pub mod static_files;
 pub mod users;
 
@@ -34,6 +35,7 @@ use cache_control::{CacheControl, CacheControlError};
 use health::HealthOptions;
 
 use crate::cache::CacheOptionsError;
+use crate::session::{SessionOptions, SessionOptionsError};
 use crate::store::Database;
 use crate::{App, Feed};
 
@@ -47,6 +49,8 @@ pub struct ApiOptions {
     pub cache_control: Vec<(String, String)>,
     /// Of its caches.
     pub cache: cached::ApiCacheOptions,
+    /// Of its sessions.
+    pub session: SessionOptions,
 }
 
 /// The shipped application over this database.
@@ -54,7 +58,7 @@ pub struct ApiOptions {
 /// # Errors
 /// [`ApiOptionsError`]: when `options.cache_control` names a route there is
 /// none of, names one twice, or has a value no header may have; when a cache
-/// of `options.cache` cannot be made.
+/// of `options.cache` cannot be made; when `options.session` cannot be meant.
 pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptionsError> {
     // Checked here, where the operator sees it; built on each shard.
     check(&options)?;
@@ -74,6 +78,7 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptio
         });
     let app = app.get("/", index::index).get("/metrics", metrics::metrics);
     let app = health::install(app, &options.health);
+    let app = session::install(app, &options.session);
     Ok(install_cacheable(app))
 }
 
@@ -83,6 +88,7 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptio
 /// As [`app`].
 pub fn check(options: &ApiOptions) -> Result<(), ApiOptionsError> {
     CacheControl::new(&default_cache_control(), &options.cache_control)?;
+    options.session.check()?;
     Ok(options.cache.check()?)
 }
 
@@ -93,6 +99,8 @@ pub enum ApiOptionsError {
     CacheControl(CacheControlError),
     /// In [`ApiOptions::cache`].
     Cache(CacheOptionsError),
+    /// In [`ApiOptions::session`].
+    Session(SessionOptionsError),
 }
 
 impl From<CacheControlError> for ApiOptionsError {
@@ -107,11 +115,18 @@ impl From<CacheOptionsError> for ApiOptionsError {
     }
 }
 
+impl From<SessionOptionsError> for ApiOptionsError {
+    fn from(error: SessionOptionsError) -> Self {
+        Self::Session(error)
+    }
+}
+
 impl fmt::Display for ApiOptionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CacheControl(error) => error.fmt(f),
             Self::Cache(error) => error.fmt(f),
+            Self::Session(error) => error.fmt(f),
         }
     }
 }

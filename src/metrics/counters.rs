@@ -22,6 +22,8 @@ pub struct Counters {
     pub timeouts: [u64; TimeoutKind::ALL.len()],
     /// Access log lines lost because the log writer could not keep up.
     pub access_log_lines_dropped: u64,
+    /// Sessions and logins.
+    pub sessions: SessionCounters,
 }
 
 impl Counters {
@@ -44,6 +46,7 @@ impl Counters {
         self.requests_in_flight += other.requests_in_flight;
         self.panics += other.panics;
         self.access_log_lines_dropped += other.access_log_lines_dropped;
+        self.sessions.add(&other.sessions);
         for (sum, add) in self.timeouts.iter_mut().zip(other.timeouts) {
             *sum += add;
         }
@@ -60,6 +63,51 @@ impl Counters {
             requests_in_flight: 0,
             ..self.clone()
         }
+    }
+}
+
+/// What happened to sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionCounters {
+    /// Sessions begun.
+    pub created: u64,
+    /// Requests whose cookie led to a session.
+    pub found: u64,
+    /// Requests whose cookie led to none: it has expired, was ended, or never
+    /// was.
+    pub expired: u64,
+    /// Requests that ended their session.
+    pub ended: u64,
+    /// Logins with a wrong email or password.
+    pub logins_refused: u64,
+    /// Logins turned away because too many were under way.
+    pub logins_busy: u64,
+    /// Requests refused because another site's page sent them.
+    pub origins_refused: u64,
+}
+
+impl SessionCounters {
+    /// Each with its name in JSON keys and Prometheus labels.
+    pub fn named(&self) -> [(&'static str, u64); 7] {
+        [
+            ("created", self.created),
+            ("found", self.found),
+            ("expired", self.expired),
+            ("ended", self.ended),
+            ("login_refused", self.logins_refused),
+            ("login_busy", self.logins_busy),
+            ("origin_refused", self.origins_refused),
+        ]
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.created += other.created;
+        self.found += other.found;
+        self.expired += other.expired;
+        self.ended += other.ended;
+        self.logins_refused += other.logins_refused;
+        self.logins_busy += other.logins_busy;
+        self.origins_refused += other.origins_refused;
     }
 }
 

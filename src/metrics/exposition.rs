@@ -17,6 +17,7 @@ use prometheus::proto::{
 use super::exposition_caches::{cache_families, mesh_families};
 use super::exposition_database::database_families;
 use super::exposition_redis::{bridge_families, redis_families};
+use super::exposition_sessions::session_families;
 use super::limiter::limiter_families;
 use super::{Counters, ProcessSnapshot, RouteName, ShardTotals, StatusClass, Tally, TimeoutKind};
 
@@ -36,6 +37,7 @@ pub fn prometheus_text(snapshot: &ProcessSnapshot) -> String {
     }
     bridge_families(&snapshot.bridge, &mut families);
     mesh_families(&snapshot.shards, &mut families);
+    session_families(&snapshot.shards, &mut families);
     shard_families(snapshot, &mut families);
     connection_families(&snapshot.shards, &mut families);
     trouble_families(&snapshot.shards, &mut families);

@@ -17,6 +17,7 @@ mod exposition;
 mod exposition_caches;
 mod exposition_database;
 mod exposition_redis;
+mod exposition_sessions;
 mod json;
 mod json_redis;
 mod latency;
@@ -27,7 +28,7 @@ mod snapshot;
 mod tally;
 
 pub use caches::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
-pub use counters::{Counters, ParseErrorCounts, TimeoutKind};
+pub use counters::{Counters, ParseErrorCounts, SessionCounters, TimeoutKind};
 pub use database::DatabaseSnapshot;
 pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{

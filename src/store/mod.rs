@@ -11,6 +11,7 @@
 mod changes;
 mod columns;
 mod geo;
+mod logins;
 mod model;
 mod open_error;
 mod options;
@@ -22,11 +23,12 @@ mod sqlite;
 mod tests;
 
 pub use changes::{Change, ChangeEvent, ChangedRow, ChangedRows, ChangedTable};
+pub use logins::Login;
 pub use model::*;
 pub use open_error::OpenError;
 pub use options::{DatabaseOptions, StoreOptions, StoreUrl};
 pub use postgres::{PostgresUrl, Secret, TlsMode};
-pub use seed::{SeedPlan, SeedReport};
+pub use seed::{DEMO_PASSWORD, SeedPlan, SeedReport};
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -129,7 +131,8 @@ impl Database {
         }
     }
 
-    /// Adds `plan.users` users and `plan.posts` posts to what is there.
+    /// Adds `plan.users` users and `plan.posts` posts to what is there. All the
+    /// users have the password [`DEMO_PASSWORD`].
     /// Blocks the caller; `progress` is told rows done and rows in all.
     ///
     /// The rows follow from `plan.random_seed` and the rows that were there

@@ -2,7 +2,11 @@
 //! post. Rows follow from a seed alone; which database they go to is not known
 //! here.
 
-use super::{Location, NewUser};
+use super::{Location, NewUser, StoreError};
+use crate::password::{self, SALT_BYTES};
+
+/// The password of every demo user; no secret, and hashed once for all of them.
+pub const DEMO_PASSWORD: &str = "corelane-demo";
 
 /// How much demo data to add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +39,16 @@ pub struct SeedReport {
     pub posts: u64,
     /// Time it took.
     pub elapsed_ms: u64,
+}
+
+/// The hash of [`DEMO_PASSWORD`], with a salt of its own for each seeding. Takes
+/// some tens of milliseconds.
+pub(super) fn demo_password_hash() -> Result<String, StoreError> {
+    let mut salt = [0; SALT_BYTES];
+    getrandom::fill(&mut salt)
+        .map_err(|error| StoreError::Failed(format!("no random bytes: {error}")))?;
+    let hash = password::hash(DEMO_PASSWORD.as_bytes(), salt);
+    hash.map_err(|error| StoreError::Failed(error.to_string()))
 }
 
 /// Makes rows, one after another.

@@ -29,6 +29,7 @@ mod proxies;
 mod rate_limit;
 mod redis;
 mod routing;
+mod session;
 mod shard_death;
 mod signals;
 mod smuggling;

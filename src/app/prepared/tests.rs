@@ -237,3 +237,16 @@ fn it_may_go_to_another_shard() {
     fn is_shareable<T: Send + Sync>() {}
     is_shareable::<PreparedResponse>();
 }
+
+#[test]
+fn content_is_kept_without_anybodys_cookie() {
+    let json = HeaderValue::from_static("application/json");
+    let value = HeaderValue::from_static;
+    let headers = [
+        (header::SET_COOKIE, value("id=7")),
+        (header::CACHE_CONTROL, value("no-store")),
+    ];
+    let prepared = PreparedResponse::of_content(json, b"{}", headers);
+    assert_eq!(prepared.header_value(&header::SET_COOKIE), None);
+    assert!(prepared.header_value(&header::CACHE_CONTROL).is_some());
+}

@@ -17,8 +17,9 @@ pub enum Key {
     /// The first header line of this name, as sent; without it the address.
     /// Only for what something else checks: a client may send any.
     Header(HeaderName),
-    /// The [`RateLimitKey`] that middleware before this one has attached;
-    /// without it the address.
+    /// The request's session, where the app has
+    /// [`sessions`](crate::App::sessions), or the [`RateLimitKey`] that
+    /// middleware before this one has attached; without either the address.
     Session,
 }
 
@@ -44,6 +45,10 @@ pub(super) enum ClientKey {
 }
 
 impl KeySource {
+    pub(super) fn is_session(&self) -> bool {
+        matches!(self, Self::Key(Key::Session))
+    }
+
     pub(super) fn of(&self, ctx: &Ctx, ipv6_prefix_bits: u8) -> ClientKey {
         let name = match self {
             Self::Key(Key::Ip) => None,

@@ -163,7 +163,7 @@ impl Middleware for RateLimit {
         let limit = self.0.clone();
         Box::pin(async move {
             let (standings, is_outermost) = Standings::of(&mut ctx);
-            let outcome = match check(&ctx, &limit, &standings).await {
+            let outcome = match check(&mut ctx, &limit, &standings).await {
                 Ok(()) => next.run(ctx).await,
                 Err(error) => Err(error),
             };
@@ -176,7 +176,10 @@ impl Middleware for RateLimit {
 ///
 /// # Errors
 /// 429 when it is one too many.
-async fn check(ctx: &Ctx, limit: &Limit, standings: &Standings) -> Result<(), Error> {
+async fn check(ctx: &mut Ctx, limit: &Limit, standings: &Standings) -> Result<(), Error> {
+    if limit.by.is_session() {
+        ctx.identify_session().await;
+    }
     let limiter = ctx.limiter();
     let key = limit.by.of(ctx, limiter.options().ipv6_prefix_bits);
     let verdict = limiter.check(&limit.rule, key.as_bytes()).await;

@@ -192,7 +192,7 @@ impl Middleware for RuleSet {
         Box::pin(async move {
             let (standings, is_outermost) = Standings::of(&mut ctx);
             for limit in &fitting {
-                if let Err(error) = check(&ctx, limit, &standings).await {
+                if let Err(error) = check(&mut ctx, limit, &standings).await {
                     return standings.tell_if(is_outermost, Err(error));
                 }
             }

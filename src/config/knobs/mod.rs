@@ -10,6 +10,7 @@ mod http;
 mod rate_limit;
 mod redis;
 mod server;
+mod session;
 mod static_files;
 mod store;
 
@@ -76,6 +77,11 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "redis",
         about: "Redis, which all nodes of an application have in common.",
         knobs: redis::KNOBS,
+    },
+    Section {
+        name: "session",
+        about: "Logins and sessions, kept in Redis or, without one, in the store.",
+        knobs: session::KNOBS,
     },
     Section {
         name: "static",

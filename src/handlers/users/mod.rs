@@ -17,6 +17,7 @@ mod write;
 use std::borrow::Cow;
 
 pub use list_query::parse_id;
+pub(super) use read::find;
 
 use crate::{App, Ctx, Error};
 

@@ -9,7 +9,7 @@ use crate::handlers::cached::{Document, USERS_CACHE, answer_list, list_tags};
 use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
 use crate::store::{Store, User};
-use crate::{Ctx, Error, Found, Response};
+use crate::{Ctx, Error, Found, PreparedResponse, Response};
 
 /// `GET /api/users`: a page of the asked columns.
 pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
@@ -29,6 +29,17 @@ pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
 /// `GET /api/users/{id}`. That there is none is kept too.
 pub(super) async fn one(ctx: Ctx) -> Result<Response, Error> {
     let id = id_of(&ctx)?;
+    match find(&ctx, id).await? {
+        Found::Value(cached) => ctx.conclude(cached),
+        Found::Nothing(lookup) => Ok(Response::from(no_such_user()).with_lookup(lookup)),
+    }
+}
+
+/// A user's answer, out of the cache or the store.
+pub(in crate::handlers) fn find(
+    ctx: &Ctx,
+    id: i64,
+) -> impl Future<Output = Result<Found<PreparedResponse>, Error>> + use<> {
     let (store, policies) = (ctx.state::<Store>(), ctx.state::<CacheControl>());
     let load = move || async move {
         let user = store.user(id).await.map_err(store_fault)?;
@@ -36,12 +47,9 @@ pub(super) async fn one(ctx: Ctx) -> Result<Response, Error> {
         prepared.transpose()
     };
     let users = ctx.cache(USERS_CACHE);
-    match users
-        .find_or_load(itoa::Buffer::new().format(id), load)
-        .await?
-    {
-        Found::Value(cached) => ctx.conclude(cached),
-        Found::Nothing(lookup) => Ok(Response::from(no_such_user()).with_lookup(lookup)),
+    async move {
+        let key = itoa::Buffer::new().format(id).to_owned();
+        users.find_or_load(key, load).await
     }
 }
 

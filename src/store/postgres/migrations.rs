@@ -38,6 +38,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "changes",
         sql: include_str!("migrations/0003_changes.sql"),
     },
+    Migration {
+        version: 4,
+        name: "sessions",
+        sql: include_str!("migrations/0004_sessions.sql"),
+    },
 ];
 
 /// Applies the steps the database lacks; waits for another node's at most

@@ -15,6 +15,7 @@ mod fault;
 mod feed;
 mod line;
 mod list;
+mod logins;
 mod migrations;
 mod near;
 mod pool;

@@ -233,6 +233,41 @@ catalogue! {
              RETURNING u.id
          )
          SELECT EXISTS (SELECT FROM current), EXISTS (SELECT FROM gone)"
+    /// What a login is checked against.
+    LoginByEmail ["users_email_unique", "credentials_pkey"]
+        "SELECT u.id, c.password_hash FROM users u LEFT JOIN credentials c ON c.user_id = u.id
+         WHERE lower(u.email) = lower($1 COLLATE \"C\")"
+    /// Sets a password and ends the user's sessions; a row if there is a user.
+    PasswordSet ["users_email_unique", "sessions_by_user"]
+        "WITH who AS (SELECT id FROM users WHERE lower(email) = lower($1 COLLATE \"C\")),
+         ended AS (DELETE FROM sessions USING who WHERE user_id = who.id)
+         INSERT INTO credentials (user_id, password_hash, updated_at_ms)
+         SELECT id, $2::text, $3::bigint FROM who
+         ON CONFLICT (user_id) DO UPDATE
+         SET password_hash = excluded.password_hash, updated_at_ms = excluded.updated_at_ms
+         RETURNING user_id"
+    /// A session.
+    SessionByHash ["sessions_pkey"]
+        "SELECT user_id, created_at_ms, seen_at_ms, expires_at_ms, ends_at_ms
+         FROM sessions WHERE id_hash = $1"
+    /// A new session in the place of $7, and some that expired before $8 away;
+    /// a row if there is such a user.
+    SessionBegin ["sessions_pkey", "sessions_by_expiry", "users_pkey"]
+        "WITH who AS (SELECT id FROM users WHERE id = $2 FOR KEY SHARE),
+         replaced AS (DELETE FROM sessions USING who WHERE id_hash = $7),
+         old AS (SELECT id_hash FROM sessions WHERE expires_at_ms <= $8
+             ORDER BY expires_at_ms LIMIT $9 FOR UPDATE SKIP LOCKED),
+         expired AS (DELETE FROM sessions s USING old WHERE s.id_hash = old.id_hash)
+         INSERT INTO sessions
+             (id_hash, user_id, created_at_ms, seen_at_ms, expires_at_ms, ends_at_ms)
+         SELECT $1::bytea, id, $3::bigint, $4::bigint, $5::bigint, $6::bigint FROM who
+         RETURNING user_id"
+    /// Writes down that a session was used.
+    SessionRefresh ["sessions_pkey"]
+        "UPDATE sessions SET seen_at_ms = $2, expires_at_ms = $3 WHERE id_hash = $1"
+    /// Ends a session.
+    SessionDelete ["sessions_pkey"]
+        "DELETE FROM sessions WHERE id_hash = $1"
     /// What the foreign key does when a user is deleted; PostgreSQL gives no
     /// plan for that itself. The index on posts makes the difference.
     PostsDelete ["posts_by_author"]

@@ -12,8 +12,9 @@ use tokio_postgres::Error;
 
 use super::connection::Connection;
 use super::fault::write_error;
+use crate::clock::unix_ms;
 use crate::limits::{STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS, STORE_SEED_INSERT_ROWS};
-use crate::store::seed::DemoRows;
+use crate::store::seed::{DemoRows, demo_password_hash};
 use crate::store::{SeedPlan, SeedReport, StoreError};
 
 /// See [`crate::store::Database::seed`]; nothing is done when `only_if_empty`
@@ -26,6 +27,7 @@ pub(super) async fn seed(
     tell: &Sender<u64>,
 ) -> Result<Option<SeedReport>, StoreError> {
     let start = Instant::now();
+    let password_hash = demo_password_hash()?;
     let total = plan.users.saturating_add(plan.posts);
     // Closed if anything fails midway, and with it the transaction.
     connection.spoil();
@@ -38,6 +40,7 @@ pub(super) async fn seed(
     let mut seeding = Seeding {
         connection,
         rows: DemoRows::new(plan.random_seed, begun.last_id),
+        password_hash,
         next_number: begun.last_id + 1,
         users: plan.users,
         tell,
@@ -104,6 +107,8 @@ async fn execute(connection: &Connection, sql: &str) -> Result<(), Error> {
 struct Seeding<'a> {
     connection: &'a Connection,
     rows: DemoRows,
+    /// Of all demo users.
+    password_hash: String,
     /// Makes the next email unique.
     next_number: i64,
     users: u64,
@@ -156,8 +161,9 @@ impl Seeding<'_> {
                 moments,
             } = &batch;
             let client = self.connection.client();
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-                [names, emails, ages, lats, lons, moments];
+            let (hash, now_ms) = (&self.password_hash, unix_ms());
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+                [names, emails, ages, lats, lons, moments, hash, &now_ms];
             missing -= client.execute(INSERT_USERS, &params).await?.min(missing);
         }
         Ok(())
@@ -202,12 +208,18 @@ struct UserColumns {
 }
 
 const INSERT_USERS: &str = "
-    INSERT INTO users (name, email, age, lat, lon, created_at_ms, updated_at_ms, version)
-    SELECT name, email, age, lat, lon, at_ms, at_ms, 1
-    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::float8[], $5::float8[], $6::bigint[])
-        WITH ORDINALITY AS rows (name, email, age, lat, lon, at_ms, place)
-    ORDER BY place
-    ON CONFLICT DO NOTHING";
+    WITH added AS (
+        INSERT INTO users (name, email, age, lat, lon, created_at_ms, updated_at_ms, version)
+        SELECT name, email, age, lat, lon, at_ms, at_ms, 1
+        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::float8[], $5::float8[],
+                $6::bigint[])
+            WITH ORDINALITY AS rows (name, email, age, lat, lon, at_ms, place)
+        ORDER BY place
+        ON CONFLICT DO NOTHING
+        RETURNING id
+    )
+    INSERT INTO credentials (user_id, password_hash, updated_at_ms)
+    SELECT id, $7::text, $8::bigint FROM added";
 
 /// The author is the first user from a random id on; where all after it were
 /// deleted, the first of all.

@@ -130,6 +130,8 @@ mod tests {
             ("users_by_age", "IdsOfAgeUp"),
             ("users_by_age_name", "NamesOfAge"),
             ("posts_by_author", "PostsOfAuthor"),
+            ("sessions_by_user", "SessionsOfUserDelete"),
+            ("sessions_by_expiry", "SessionsExpiredDelete"),
         ] {
             let connection = database();
             connection

@@ -30,6 +30,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "posts",
         sql: include_str!("migrations/0002_posts.sql"),
     },
+    Migration {
+        version: 3,
+        name: "sessions",
+        sql: include_str!("migrations/0003_sessions.sql"),
+    },
 ];
 
 /// Applies the steps the database lacks. Two processes may do so at once: one
@@ -182,7 +187,7 @@ mod tests {
     #[test]
     fn a_released_migration_cannot_be_edited() {
         // These numbers never change; a new migration adds a line.
-        let released = ["82dd9455bef1e249", "bb2c4cbf31c75303"];
+        let released = ["82dd9455bef1e249", "bb2c4cbf31c75303", "559185a343d464bd"];
         let found: Vec<_> = MIGRATIONS
             .iter()
             .map(|migration| checksum(migration.sql))
@@ -204,13 +209,13 @@ mod tests {
     fn a_newer_database_is_refused() {
         let mut connection = memory();
         run(&mut connection, MIGRATIONS).unwrap();
-        let error = run(&mut connection, &MIGRATIONS[..1]).unwrap_err();
+        let error = run(&mut connection, &MIGRATIONS[..2]).unwrap_err();
         assert!(
             matches!(
                 error,
                 OpenError::NewerSchema {
-                    found: 2,
-                    known: 1,
+                    found: 3,
+                    known: 2,
                     ..
                 }
             ),

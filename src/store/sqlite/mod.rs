@@ -8,6 +8,7 @@
 mod connection;
 mod explain;
 mod list;
+mod logins;
 mod migrations;
 mod near;
 mod queries;

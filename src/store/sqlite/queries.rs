@@ -165,6 +165,45 @@ catalogue! {
     PostsDelete ["posts_by_author (author_id=?)"]
         "DELETE FROM posts WHERE author_id = ?1"
 
+    /// What a login is checked against.
+    LoginByEmail [
+        "u USING COVERING INDEX users_by_email (email=?)",
+        "c USING INTEGER PRIMARY KEY (rowid=?)"
+    ]
+        "SELECT u.id, c.password_hash FROM users u
+         LEFT JOIN credentials c ON c.user_id = u.id WHERE u.email = ?1"
+    /// A new or changed password.
+    PasswordSet []
+        "INSERT INTO credentials (user_id, password_hash, updated_at_ms) VALUES (?1, ?2, ?3)
+         ON CONFLICT (user_id) DO UPDATE
+         SET password_hash = excluded.password_hash, updated_at_ms = excluded.updated_at_ms"
+    /// A session.
+    SessionByHash ["sessions USING PRIMARY KEY (id_hash=?)"]
+        "SELECT user_id, created_at_ms, seen_at_ms, expires_at_ms, ends_at_ms
+         FROM sessions WHERE id_hash = ?1"
+    /// A new session, of a user who is there.
+    SessionInsert ["users USING INTEGER PRIMARY KEY (rowid=?)"]
+        "INSERT INTO sessions
+         (id_hash, user_id, created_at_ms, seen_at_ms, expires_at_ms, ends_at_ms)
+         SELECT ?1, id, ?3, ?4, ?5, ?6 FROM users WHERE id = ?2"
+    /// A session that was used.
+    SessionRefresh ["sessions USING PRIMARY KEY (id_hash=?)"]
+        "UPDATE sessions SET seen_at_ms = ?2, expires_at_ms = ?3 WHERE id_hash = ?1"
+    /// A session that was ended.
+    SessionDelete ["sessions USING PRIMARY KEY (id_hash=?)"]
+        "DELETE FROM sessions WHERE id_hash = ?1"
+    /// Some sessions that have expired, oldest first.
+    SessionsExpiredDelete [
+        "sessions USING PRIMARY KEY (id_hash=?)",
+        "COVERING INDEX sessions_by_expiry (expires_at_ms<?)"
+    ]
+        "DELETE FROM sessions WHERE id_hash IN
+         (SELECT id_hash FROM sessions WHERE expires_at_ms <= ?1 ORDER BY expires_at_ms LIMIT ?2)"
+    /// The sessions of a user whose password changed; what the foreign key does
+    /// too.
+    SessionsOfUserDelete ["sessions_by_user (user_id=?)"]
+        "DELETE FROM sessions WHERE user_id = ?1"
+
     /// A random author: the first user from a random id on.
     SeedAuthor ["users USING INTEGER PRIMARY KEY (rowid>?)"]
         "SELECT id FROM users WHERE id >= ?1 ORDER BY id LIMIT 1"

@@ -26,6 +26,10 @@ impl Reader {
         }
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// A statement without asked-for columns.
     pub(super) fn prepare(&self, query: Query) -> rusqlite::Result<CachedStatement<'_>> {
         self.connection.prepare_cached(query.template())

@@ -7,9 +7,11 @@ use std::time::Instant;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::connection::store_error;
+use super::logins::write_password;
 use super::queries::Query;
+use crate::clock::unix_ms;
 use crate::limits::{STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS};
-use crate::store::seed::DemoRows;
+use crate::store::seed::{DemoRows, demo_password_hash};
 use crate::store::{SeedPlan, SeedReport, StoreError};
 
 /// See [`crate::store::Database::seed`].
@@ -34,6 +36,7 @@ pub(super) fn seed(
         .map_err(store_error)?;
     let last_id = last_user_id(&connection).map_err(store_error)?;
     let mut rows = DemoRows::new(plan.random_seed, last_id);
+    let password_hash = demo_password_hash()?;
     let total = plan.users.saturating_add(plan.posts);
     let mut done = 0;
     // Nobody waits to write to a database without users.
@@ -47,7 +50,7 @@ pub(super) fn seed(
         write_batch(
             &mut connection,
             &mut rows,
-            plan.users,
+            (plan.users, &password_hash),
             done..end,
             &mut |done| {
                 progress(done, total);
@@ -75,7 +78,7 @@ const SEED_CHECKPOINT_PAGES: i64 = 65_536;
 fn write_batch(
     connection: &mut Connection,
     rows: &mut DemoRows,
-    users: u64,
+    (users, password_hash): (u64, &str),
     batch: Range<u64>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), StoreError> {
@@ -89,6 +92,8 @@ fn write_batch(
         }
         if index < users {
             last_id = insert_user(&transaction, rows, last_id + 1).map_err(store_error)?;
+            let now_ms = unix_ms();
+            write_password(&transaction, last_id, password_hash, now_ms).map_err(store_error)?;
         } else if !insert_post(&transaction, rows, last_id).map_err(store_error)? {
             return Err(StoreError::Failed(
                 "posts need an author: seed users too".to_owned(),

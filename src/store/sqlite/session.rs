@@ -17,7 +17,7 @@ use crate::store::{UserPatch, UserQuery, WriteCondition};
 #[derive(Debug)]
 pub(in crate::store) struct Session {
     database: Arc<SqliteDatabase>,
-    reader: Reader,
+    pub(super) reader: Reader,
 }
 
 impl Session {

@@ -4,8 +4,10 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::connection::store_error;
+use super::logins;
 use super::queries::Query;
 use super::reader::user_from;
+use crate::session::{SessionHash, SessionRecord};
 use crate::store::{NewUser, StoreError, User, UserPatch, WriteCondition};
 
 /// A write a shard asks for.
@@ -25,6 +27,19 @@ pub(super) enum Write {
     Delete {
         id: i64,
         condition: WriteCondition,
+    },
+    /// Adds a session and removes the one it replaces.
+    BeginSession {
+        hash: SessionHash,
+        record: SessionRecord,
+        replaced: Option<SessionHash>,
+    },
+    RefreshSession {
+        hash: SessionHash,
+        record: SessionRecord,
+    },
+    EndSession {
+        hash: SessionHash,
     },
     /// Runs on the writer's connection.
     #[cfg(test)]
@@ -76,6 +91,16 @@ impl Write {
                 statement.execute([id]).map_err(store_error)?;
                 Ok(Written::Nothing)
             }
+            Self::BeginSession {
+                hash,
+                record,
+                replaced,
+            } => logins::begin(connection, hash, record, replaced.as_ref(), now_ms)
+                .map(|()| Written::Nothing),
+            Self::RefreshSession { hash, record } => {
+                logins::refresh(connection, hash, record).map(|()| Written::Nothing)
+            }
+            Self::EndSession { hash } => logins::end(connection, hash).map(|()| Written::Nothing),
             #[cfg(test)]
             Self::Test(run) => run(connection)
                 .map(|()| Written::Nothing)

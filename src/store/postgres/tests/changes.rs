@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use tokio_postgres::{AsyncMessage, Config, NoTls};
 
-use super::connected;
+use super::{connected, postgres};
 use crate::engine::{self, BlockingPool, EngineKind, EngineOptions, Runtime, Target};
 use crate::store::tests::{Fixture, Kind};
 use crate::store::{NewUser, WriteCondition};
@@ -83,8 +83,9 @@ fn every_write_of_the_store_names_the_row_and_its_version() {
         store.delete_user(1, always.clone()).await.unwrap();
         store.delete_user(1, always).await.unwrap_err();
     });
-    let payloads = told_by(&fixture, &told);
-    assert_eq!(payloads, ["- users 1:1", "- users 1:2", "- users 1:x"]);
+    let own = postgres(&fixture).origin.clone();
+    let wanted = ["users 1:1", "users 1:2", "users 1:x"].map(|rows| format!("{own} {rows}"));
+    assert_eq!(told_by(&fixture, &told), wanted);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! tested in `store/tests`.
 
 mod faults;
+mod logins;
 mod measure;
 mod writer;
 

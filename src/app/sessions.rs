@@ -1,0 +1,341 @@
+//! Sessions as handlers use them, and the guard around what they may change.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header};
+
+use super::rate_limit::RateLimitKey;
+use super::{App, AppError, Ctx, Next, Response};
+use crate::Error;
+use crate::metrics::SessionCounters;
+use crate::session::{
+    RequestOrigin, SessionCookie, SessionId, SessionOptions, find_cookie, is_safe_method,
+};
+use crate::sessions::{BegunSession, Passwords, Session, Sessions, Shelf, store_fault};
+use crate::store::Store;
+
+/// Whether a user is still there.
+pub(super) type UserCheck =
+    Arc<dyn Fn(&Ctx, i64) -> Pin<Box<dyn Future<Output = Result<bool, Error>>>> + Send + Sync>;
+
+/// What an app was told about sessions.
+pub(super) struct SessionPlan {
+    pub(super) options: SessionOptions,
+    pub(super) passwords: Passwords,
+}
+
+/// What a request's session was found to be; looked for once.
+struct Lookup(Option<Session>);
+
+impl App {
+    /// Has sessions: handlers find a request's with [`Ctx::session`]. They are
+    /// kept in the app's Redis, or without one in its [`Store`], which must be
+    /// its state.
+    ///
+    /// Whatever a request with a session's cookie may change is guarded against
+    /// other sites' pages (CSRF): with a method other than GET, HEAD, OPTIONS
+    /// and TRACE such a request is answered 403 unless it comes from a page of
+    /// this server, from [`SessionOptions::allowed_origins`] or from no page.
+    ///
+    /// ```
+    /// use corelane::session::SessionOptions;
+    /// use corelane::store::{Database, StoreOptions};
+    /// use corelane::{App, Ctx, Error, Next, Response};
+    /// use http::StatusCode;
+    ///
+    /// /// Stands before what only users may see.
+    /// async fn users_only(mut ctx: Ctx, next: Next) -> Result<Response, Error> {
+    ///     if ctx.session().await?.is_none() {
+    ///         return Err(Error::new(StatusCode::UNAUTHORIZED, "log in first"));
+    ///     }
+    ///     next.run(ctx).await
+    /// }
+    ///
+    /// async fn me(mut ctx: Ctx) -> Result<Response, Error> {
+    ///     let session = ctx.session().await?.expect("`users_only` lets nobody else in");
+    ///     Ok(Response::text(format!("you are user {}\n", session.user_id)))
+    /// }
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("app.db");
+    /// # /*
+    /// let path = "app.db";
+    /// # */
+    /// let database = Database::open(&StoreOptions::sqlite(path))?;
+    /// let private = App::new().middleware(users_only).get("/me", me);
+    /// let app = App::new()
+    ///     .state(move |_shard| {
+    ///         let database = database.clone();
+    ///         async move { Ok(database.connect()?) }
+    ///     })
+    ///     .sessions(SessionOptions::default())
+    ///     .nest("/private", private);
+    /// # let server = corelane::Server::new(app).listen(([127, 0, 0, 1], 0)).shards(1).unpinned();
+    /// # let server = server.start()?;
+    /// # use std::io::{Read, Write};
+    /// # let mut stream = std::net::TcpStream::connect(server.local_addr())?;
+    /// # write!(stream, "GET /private/me HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")?;
+    /// # let mut answer = String::new();
+    /// # stream.read_to_string(&mut answer)?;
+    /// # assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    /// # server.drain();
+    /// # server.wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn sessions(mut self, options: SessionOptions) -> Self {
+        if !options.enabled {
+            return self;
+        }
+        if self.sessions.is_some() {
+            self.faults.push(AppError::SessionsTwice);
+        }
+        if let Err(error) = options.check() {
+            self.faults.push(AppError::Sessions(error));
+        }
+        self.sessions = Some(SessionPlan {
+            options,
+            passwords: Passwords::default(),
+        });
+        self
+    }
+
+    /// Asks `check` whether a user is still there, before a session out of
+    /// Redis is believed; those in the store go with their user.
+    #[must_use]
+    pub fn session_users<Fut>(
+        mut self,
+        check: impl Fn(&Ctx, i64) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<bool, Error>> + 'static,
+    {
+        self.session_users = Some(Arc::new(move |ctx, id| Box::pin(check(ctx, id))));
+        self
+    }
+}
+
+/// These panic when the app has no [`sessions`](App::sessions): a mistake of the
+/// program, told at the first request.
+impl Ctx {
+    /// The session of this request, if it has one that is not over. Read once
+    /// for a request, however often it is asked for.
+    ///
+    /// # Errors
+    /// 503 with `Retry-After` when sessions cannot be read.
+    pub async fn session(&mut self) -> Result<Option<Session>, Error> {
+        if let Some(Lookup(known)) = self.attached() {
+            return Ok(known.clone());
+        }
+        let found = match self.session_cookie() {
+            SessionCookie::Absent => None,
+            SessionCookie::Unusable => {
+                self.count_session(|counters| counters.expired += 1);
+                None
+            }
+            SessionCookie::Id(id) => self.find_session(&id).await?,
+        };
+        self.know_session(found.clone());
+        Ok(found)
+    }
+
+    /// Finds the session for who only wants to tell clients apart. One that
+    /// cannot be read is none: a limit is not what fails a request.
+    pub(super) async fn identify_session(&mut self) {
+        let is_known = self.attached::<RateLimitKey>().is_some();
+        if self.shard_app().sessions.is_some() && !is_known {
+            let _ = self.session().await;
+        }
+    }
+
+    /// Leaves it for whatever asks again, and as the key of rate limits.
+    fn know_session(&mut self, session: Option<Session>) {
+        if let Some(session) = &session {
+            self.attach(RateLimitKey(session.hash().as_bytes().to_vec()));
+        }
+        self.attach(Lookup(session));
+    }
+
+    /// The session as far as it is known: what [`session`](Self::session) found
+    /// for this request.
+    pub fn known_session(&self) -> Option<&Session> {
+        self.attached().and_then(|Lookup(session)| session.as_ref())
+    }
+
+    /// Begins a session for a user who has shown who they are, in the place of
+    /// the one this request came with: an id that was there before a login is
+    /// worth nothing after it. The answer must carry
+    /// [`BegunSession::set_cookie`] and must not be cached.
+    ///
+    /// # Errors
+    /// 503 with `Retry-After` when it cannot be kept; 401 when the store keeps
+    /// sessions and has no such user.
+    pub async fn begin_session(&mut self, user_id: i64) -> Result<BegunSession, Error> {
+        let replaced = match self.session_cookie() {
+            SessionCookie::Id(id) => Some(id),
+            _ => None,
+        };
+        let (shelf, is_secure) = (self.session_shelf(), self.is_secure());
+        let begin = self
+            .sessions()
+            .begin(&shelf, user_id, replaced.as_ref(), is_secure);
+        let no_user = || Error::new(StatusCode::UNAUTHORIZED, "there is no such user any more");
+        let begun = begin.await?.ok_or_else(no_user)?;
+        self.count_session(|counters| counters.created += 1);
+        self.know_session(Some(begun.session.clone()));
+        Ok(begun)
+    }
+
+    /// Begins a session for whom email and password belong to; `None` when they
+    /// do not, without saying which is wrong. Takes the same time for both.
+    ///
+    /// # Errors
+    /// As [`begin_session`](Self::begin_session); 503 when too many logins are
+    /// under way ([`crate::limits::PASSWORD_HASHES_MAX`]).
+    pub async fn log_in(
+        &mut self,
+        email: &str,
+        password: String,
+    ) -> Result<Option<BegunSession>, Error> {
+        let login = self
+            .state::<Store>()
+            .login(email)
+            .await
+            .map_err(store_fault)?;
+        let user_id = login.as_ref().map(|login| login.user_id);
+        let hash = login.and_then(|login| login.password_hash);
+        let passwords = self.sessions().passwords.clone();
+        let is_right = passwords.verify(password, hash).await.inspect_err(|_| {
+            self.count_session(|counters| counters.logins_busy += 1);
+        })?;
+        match user_id.filter(|_| is_right) {
+            Some(user_id) => self.begin_session(user_id).await.map(Some),
+            None => {
+                self.count_session(|counters| counters.logins_refused += 1);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Ends the session of this request, if it has one. The answer should carry
+    /// the `Set-Cookie` this returns.
+    ///
+    /// # Errors
+    /// 503 with `Retry-After` when that cannot be had.
+    pub async fn end_session(&mut self) -> Result<HeaderValue, Error> {
+        if let SessionCookie::Id(id) = self.session_cookie() {
+            self.session_shelf().end(&id.hash()).await?;
+            self.count_session(|counters| counters.ended += 1);
+        }
+        self.attach(Lookup(None));
+        self.sessions().expired_cookie(self.is_secure())
+    }
+
+    /// Checks that a request which changes something does not come from another
+    /// site's page. The app does so for every request with a session's cookie;
+    /// what makes a session must do it itself.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn check_origin(&self) -> Result<(), Error> {
+        let mut origins = self.header_all(&header::ORIGIN);
+        let origin = origins.next();
+        let request = RequestOrigin {
+            site: self.header_bytes(&SEC_FETCH_SITE),
+            origin: match origins.next() {
+                Some(_) => Some(b""),
+                None => origin,
+            },
+            has_referer: self.header_bytes(&header::REFERER).is_some(),
+            authority: self.host().as_bytes(),
+            is_secure: self.is_secure(),
+        };
+        if self.sessions().may_use(&request) {
+            return Ok(());
+        }
+        self.count_session(|counters| counters.origins_refused += 1);
+        let detail = "this request comes from another site's page (Sec-Fetch-Site, Origin)";
+        let error = Error::new(StatusCode::FORBIDDEN, detail);
+        Err(error.with_problem_type("urn:corelane:problem:cross-site"))
+    }
+
+    async fn find_session(&self, id: &SessionId) -> Result<Option<Session>, Error> {
+        let shelf = self.session_shelf();
+        let mut found = self.sessions().find(&shelf, id).await?;
+        if let (Some(session), false) = (&found, shelf.forgets_users())
+            && let Some(check) = &self.shard_app().session_users
+            && !check(self, session.user_id).await?
+        {
+            shelf.end(&session.hash()).await?;
+            found = None;
+        }
+        self.count_session(|counters| match found {
+            Some(_) => counters.found += 1,
+            None => counters.expired += 1,
+        });
+        Ok(found)
+    }
+
+    fn session_cookie(&self) -> SessionCookie {
+        let lines = self.header_all(&header::COOKIE);
+        find_cookie(lines, &self.sessions().options.cookie, self.is_secure())
+    }
+
+    fn session_shelf(&self) -> Shelf {
+        match self.redis() {
+            Some(redis) => Shelf::Redis(redis),
+            None => Shelf::Store(self.state::<Store>()),
+        }
+    }
+
+    fn sessions(&self) -> &Sessions {
+        let sessions = self.shard_app().sessions.as_ref();
+        sessions.expect("the app has no sessions; add App::sessions")
+    }
+
+    fn count_session(&self, count: impl FnOnce(&mut SessionCounters)) {
+        count(&mut self.shard_metrics().borrow_mut().counters.sessions);
+    }
+}
+
+/// Stands around whatever may change something, outermost.
+pub(super) async fn guard(ctx: Ctx, next: Next) -> Result<Response, Error> {
+    if !is_safe_method(ctx.method()) && !matches!(ctx.session_cookie(), SessionCookie::Absent) {
+        ctx.check_origin()?;
+    }
+    next.run(ctx).await
+}
+
+const SEC_FETCH_SITE: http::HeaderName = http::HeaderName::from_static("sec-fetch-site");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::RedisOptions;
+
+    #[test]
+    fn sessions_need_a_place_to_be_kept_and_options_that_can_be_meant() {
+        let app = || App::new().sessions(SessionOptions::default());
+        let problem = |app: App| app.check().unwrap_err().to_string();
+        assert!(problem(app()).contains("Store"));
+        let redis = || RedisOptions::new("redis://127.0.0.1:1/0");
+        assert_eq!(app().redis(redis()).check(), Ok(()));
+        assert_eq!(
+            problem(app().nest("/a", app())),
+            problem(app().nest("/b", app()))
+        );
+        assert!(problem(app().nest("/a", app())).contains("once"));
+        let wrong = SessionOptions {
+            cookie: String::new(),
+            ..SessionOptions::default()
+        };
+        assert!(problem(App::new().sessions(wrong)).contains("cookie"));
+        let off = SessionOptions {
+            enabled: false,
+            ..SessionOptions::default()
+        };
+        assert_eq!(App::new().sessions(off).check(), Ok(()));
+    }
+}

@@ -1,0 +1,81 @@
+//! Password hashes off the shard, and only so many at once: they take time and
+//! memory on purpose, and anybody may ask for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::error::Blame;
+use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_HASHES_MAX, STORE_RETRY_AFTER_S};
+use crate::{Error, engine, password};
+
+/// The process's share of the blocking pool for passwords; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Passwords {
+    under_way: Arc<AtomicUsize>,
+}
+
+impl Passwords {
+    /// Whether a password is the one that was hashed. Takes as long without a
+    /// hash, and says no then.
+    ///
+    /// # Errors
+    /// 503 when [`PASSWORD_HASHES_MAX`] are under way or wait.
+    ///
+    /// # Panics
+    /// On a thread that is no shard.
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+        let turn = self.turn()?;
+        let verified = engine::unblock(move || {
+            let _turn = turn;
+            // Nobody has one this long: the work is done for none.
+            let hash = hash.filter(|_| password.len() <= PASSWORD_BYTES_MAX);
+            let length = password.len().min(PASSWORD_BYTES_MAX);
+            password::verify(&password.as_bytes()[..length], hash.as_deref())
+        });
+        Ok(verified.await?)
+    }
+
+    fn turn(&self) -> Result<Turn, Error> {
+        // Given back by the turn, whether it was one too many or not.
+        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        let turn = Turn(self.under_way.clone());
+        match before < PASSWORD_HASHES_MAX {
+            true => Ok(turn),
+            false => Err(Error::unavailable(
+                "too many logins are under way; try again",
+                STORE_RETRY_AFTER_S,
+            )
+            .with_blame(Blame::Host)
+            .nothing_done()),
+        }
+    }
+}
+
+/// One hash; goes with its job, so that a client who leaves does not make room
+/// for another while the work goes on.
+struct Turn(Arc<AtomicUsize>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_turns_and_no_more() {
+        let passwords = Passwords::default();
+        let turns: Vec<_> = (0..PASSWORD_HASHES_MAX)
+            .map(|_| passwords.turn().unwrap())
+            .collect();
+        for _ in 0..3 {
+            let error = passwords.clone().turn().err().unwrap();
+            assert_eq!(error.status(), 503);
+        }
+        drop(turns);
+        assert!(passwords.turn().is_ok());
+    }
+}
