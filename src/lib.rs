@@ -10,8 +10,8 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches
-//! floor 2  machine    topology  engine  log_sink  error_log  process_stats
+//! floor 3  resources  store  mesh  caches  redis
+//! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff coherence cache
 //! floor 0  ground     error limits clock ids
@@ -170,6 +170,7 @@ pub mod router;
 pub mod semantics;
 pub mod static_path;
 
+pub mod bridge;
 pub mod engine;
 pub(crate) mod error_log;
 pub mod log_sink;
@@ -180,6 +181,7 @@ pub mod topology;
 #[doc(hidden)]
 pub(crate) mod caches;
 pub mod mesh;
+pub mod redis;
 pub mod store;
 
 pub mod app;
@@ -194,7 +196,12 @@ pub use app::{
     App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
     Response, Route, ShardInfo,
 };
+<<<<<<< HEAD
 pub use caches::{Cache, Cached, Feed, Found, Lookup};
+=======
+pub use bridge::Bridge;
+pub use caches::{Cache, Cached, Found, Lookup};
+>>>>>>> redis
 pub use error::Error;
 pub use server::{Server, ServerHandle};
 

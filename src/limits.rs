@@ -188,6 +188,29 @@ pub const CACHE_TURNS_IN_A_ROW_MAX: u32 = 4;
 pub const CACHE_TAGS_BYTES: u64 = 1024 * KIB as u64;
 /// Jobs waiting for the blocking pool, process-wide. Full: 503.
 pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
+/// Tasks on the tokio bridge, process-wide. Full: 503 with Retry-After.
+pub const BRIDGE_TASKS_MAX: usize = 1_024;
+/// Threads of the tokio bridge for blocking work of its tasks (names looked up,
+/// files), started when they are needed.
+pub const BRIDGE_BLOCKING_THREADS_MAX: usize = 4;
+/// `Retry-After` of a request that found no place on the tokio bridge, seconds.
+pub const BRIDGE_RETRY_AFTER_S: u32 = 1;
+/// How long the end of the process waits for the tokio bridge.
+pub const BRIDGE_CLOSE_TIMEOUT_MS: u64 = 2_000;
+/// Commands to Redis without an answer, per shard. Over it: refused at once.
+pub const REDIS_IN_FLIGHT_MAX: usize = 8_192;
+/// Commands to Redis that are encoded and wait for the connection to take
+/// them, per shard; over it their senders wait.
+pub const REDIS_UNSENT_MAX: usize = 1_024;
+/// A deadline of Redis is looked at in steps of this part of it.
+pub const REDIS_DEADLINE_TICKS: u64 = 8;
+/// Pieces of work that have an exclusive Redis connection or wait for one,
+/// process-wide. Over it: refused at once.
+pub const REDIS_EXCLUSIVE_WAITING_MAX: usize = 256;
+/// `Retry-After` of a request that needs Redis and cannot have it, seconds.
+pub const REDIS_RETRY_AFTER_S: u32 = 1;
+/// How long a shard that ends waits for its connection to Redis to be closed.
+pub const REDIS_CLOSE_TIMEOUT_MS: u64 = 1_000;
 /// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
 pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
 /// Writes in one group commit.
@@ -289,6 +312,11 @@ const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
 const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
+const _: () = assert!(REDIS_UNSENT_MAX <= REDIS_IN_FLIGHT_MAX);
+const _: () = assert!(
+    2 * REDIS_EXCLUSIVE_WAITING_MAX <= BRIDGE_TASKS_MAX,
+    "Redis alone cannot fill the bridge"
+);
 const _: () = assert!(2 * (4 * USER_NAME_CHARS_MAX + 48) <= CURSOR_TEXT_BYTES_MAX);
 const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
 const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::cache::CacheOptionsError;
+use crate::redis::RedisUrlError;
 use crate::router::RouteError;
 
 /// What [`App::check`](super::App::check) found; each message names the cure.
@@ -35,6 +36,10 @@ pub enum AppError {
         /// The name.
         name: String,
     },
+    /// The Redis of the app has an address that cannot be used.
+    Redis(RedisUrlError),
+    /// Two Redis servers are given.
+    RedisTwice,
     /// A state was declared as required and is not there.
     StateMissing {
         /// The type.
@@ -57,6 +62,8 @@ impl fmt::Display for AppError {
                 f,
                 "two caches have the name {name:?}: give one of them another"
             ),
+            Self::Redis(error) => write!(f, "the address of Redis: {error}"),
+            Self::RedisTwice => f.write_str("an app has one Redis: give it once"),
             Self::StateMissing { type_name } => write!(
                 f,
                 "there is no state of the type {type_name}: add it with `App::state`"

@@ -17,6 +17,7 @@ use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::engine::EngineKind;
 use crate::metrics::ShardIdentity;
+use crate::redis::RedisOptions;
 
 /// Routes, per-shard state and middleware.
 ///
@@ -36,8 +37,12 @@ pub struct App {
     pub(super) states: Vec<StateBuilder>,
     pub(super) required_states: Vec<StateType>,
     pub(super) caches: Vec<CacheOptions>,
+<<<<<<< HEAD
     pub(super) feed: Option<Feed>,
     pub(super) background: Vec<BackgroundTask>,
+=======
+    pub(super) redis: Option<RedisOptions>,
+>>>>>>> redis
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
@@ -149,6 +154,7 @@ impl App {
         self
     }
 
+<<<<<<< HEAD
     /// Adds the feed of changes made elsewhere, on which caches that are
     /// [`fed`](CacheOptions::fed) rely. Whoever listens for the changes, a
     /// [`background`](Self::background) task for example, resumes and cuts it.
@@ -184,6 +190,19 @@ impl App {
     {
         self.background
             .push(Arc::new(move |shard| Box::pin(task(shard))));
+=======
+    /// Gives the app a Redis, which handlers reach with
+    /// [`Ctx::redis`](super::Ctx::redis): one connection on every shard. The
+    /// server starts and works without it, and connects when it can. Options
+    /// without a URL are no Redis.
+    #[must_use]
+    pub fn redis(mut self, options: RedisOptions) -> Self {
+        match &self.redis {
+            Some(_) => self.faults.push(AppError::RedisTwice),
+            None if options.url.is_empty() => {}
+            None => self.redis = Some(options),
+        }
+>>>>>>> redis
         self
     }
 
@@ -387,8 +406,15 @@ impl App {
         self.states.extend(inner.states);
         self.required_states.extend(inner.required_states);
         self.caches.extend(inner.caches);
+<<<<<<< HEAD
         self.feed = self.feed.take().or(inner.feed);
         self.background.extend(inner.background);
+=======
+        if self.redis.is_some() && inner.redis.is_some() {
+            self.faults.push(AppError::RedisTwice);
+        }
+        self.redis = self.redis.take().or(inner.redis);
+>>>>>>> redis
         self.faults.extend(inner.faults);
     }
 }

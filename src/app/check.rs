@@ -10,6 +10,7 @@ use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::metrics::RouteName;
+use crate::redis::RedisOptions;
 use crate::router::Router;
 
 impl App {
@@ -30,6 +31,9 @@ impl App {
         }
         self.check_states()?;
         self.check_caches()?;
+        if let Some(redis) = &self.redis {
+            redis.url.check().map_err(AppError::Redis)?;
+        }
         let routes = self.routes.iter().map(|route| RouteEntry {
             pattern: route.pattern.as_str().into(),
             handler: route.handler.clone(),
@@ -81,6 +85,7 @@ impl App {
         &self.caches
     }
 
+<<<<<<< HEAD
     /// The feed of changes made elsewhere, if there is one.
     pub(crate) fn change_feed(&self) -> Option<&Feed> {
         self.feed.as_ref()
@@ -92,6 +97,11 @@ impl App {
             0 => self.background.clone(),
             _ => Vec::new(),
         }
+=======
+    /// The Redis of this app, if it has one.
+    pub(crate) fn redis_options(&self) -> Option<&RedisOptions> {
+        self.redis.as_ref()
+>>>>>>> redis
     }
 
     fn check_caches(&self) -> Result<(), AppError> {

@@ -12,10 +12,12 @@ use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::{RequestBody, ShardContext, ShardInfo};
+use crate::bridge::Bridge;
 use crate::caches::Cache;
 use crate::error::FieldError;
 use crate::http1::RequestHead;
 use crate::metrics::ProcessSnapshot;
+use crate::redis::Redis;
 use crate::router::Params;
 use crate::{Error, clock};
 
@@ -259,6 +261,62 @@ impl Ctx {
     /// 503 when that cannot be had in time.
     pub async fn invalidate_tag(&self, tag: &str) -> Result<(), Error> {
         self.shard.caches.invalidate_tag(tag).await
+    }
+
+    /// The app's Redis, from this shard; `None` when
+    /// [`App::redis`](super::App::redis) gave it none. That it is there does
+    /// not mean that the server answers.
+    pub fn redis(&self) -> Option<Redis> {
+        self.shard.redis.clone()
+    }
+
+    /// Runs a future on the process's tokio runtime, for libraries that need
+    /// one: timers, sockets and tasks of tokio work in it. Dropping what this
+    /// returns aborts it. See [`Bridge::run`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use corelane::{App, Ctx, Error, Response, Server};
+    ///
+    /// async fn nap(ctx: Ctx) -> Result<Response, Error> {
+    ///     let slept = ctx
+    ///         .tokio(async {
+    ///             let begun = tokio::time::Instant::now();
+    ///             tokio::time::sleep(Duration::from_millis(5)).await;
+    ///             begun.elapsed()
+    ///         })
+    ///         .await?;
+    ///     Ok(Response::text(format!("{} ms\n", slept.as_millis())))
+    /// }
+    ///
+    /// let app = App::new().get("/nap", nap);
+    /// # let server = Server::new(app).listen(([127, 0, 0, 1], 0)).shards(1).unpinned().start()?;
+    /// # use std::io::{Read, Write};
+    /// # let mut stream = std::net::TcpStream::connect(server.local_addr())?;
+    /// # stream.write_all(b"GET /nap HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")?;
+    /// # let mut answer = String::new();
+    /// # stream.read_to_string(&mut answer)?;
+    /// # assert!(answer.ends_with(" ms\n"), "{answer}");
+    /// # server.drain();
+    /// # server.wait();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// 503 with `Retry-After` when too many tasks are there, 500 when the
+    /// future panics.
+    pub async fn tokio<T, F>(&self, future: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        Ok(self.shard.bridge.run(future).await?)
+    }
+
+    /// The way to the tokio runtime, for state that needs it without a request.
+    pub fn bridge(&self) -> Bridge {
+        self.shard.bridge.clone()
     }
 
     /// Leaves a value for whatever runs after this middleware; one of the same

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::states::States;
 use super::{CompiledApp, RequestParts, ShardInfo};
+use crate::bridge::Bridge;
 use crate::caches::Caches;
 use crate::clock::ShardClock;
 use crate::engine;
@@ -16,6 +17,7 @@ use crate::ids::RequestIds;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
 use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::redis::Redis;
 
 /// Everything a request may reach.
 pub(crate) struct ShardContext {
@@ -23,6 +25,8 @@ pub(crate) struct ShardContext {
     pub(crate) app: CompiledApp,
     pub(crate) states: States,
     pub(crate) caches: Rc<Caches>,
+    pub(crate) redis: Option<Redis>,
+    pub(crate) bridge: Bridge,
     pub(crate) clock: ShardClock,
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
@@ -59,6 +63,7 @@ impl ShardContext {
         let mut snapshot = self.metrics.borrow().snapshot(&self.info.identity());
         snapshot.caches = self.caches.snapshot();
         snapshot.mesh = self.caches.mesh_snapshot();
+        snapshot.redis = self.redis.as_ref().map(Redis::counters);
         snapshot
     }
 
@@ -74,6 +79,7 @@ impl ShardContext {
             }
         }
         let mut process = ProcessSnapshot::empty(crate::process_stats::read(self.server_started));
+        process.bridge = self.bridge.counters();
         process.add(self.snapshot());
         let deadline = Instant::now() + Duration::from_millis(METRICS_GATHER_TIMEOUT_MS);
         for (shard, receiver) in waiting {

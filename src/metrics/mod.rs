@@ -16,6 +16,7 @@ mod exposition;
 mod exposition_caches;
 mod json;
 mod latency;
+mod redis;
 mod shard_metrics;
 mod snapshot;
 mod tally;
@@ -27,6 +28,7 @@ pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
 };
 pub use latency::Latency;
+pub use redis::{BridgeCounters, RedisCounters};
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};
 pub use tally::{StatusClass, Tally};

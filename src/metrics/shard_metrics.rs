@@ -118,6 +118,7 @@ impl ShardMetrics {
                 .collect(),
             caches: Vec::new(),
             mesh: MeshCounters::default(),
+            redis: None,
         }
     }
 }

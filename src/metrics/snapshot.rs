@@ -1,7 +1,10 @@
 //! What leaves a shard, and how the shards' parts become one whole.
 
 use super::caches::add_caches;
-use super::{CacheSnapshot, Counters, MeshCounters, RouteName, ShardIdentity, Tally};
+use super::{
+    BridgeCounters, CacheSnapshot, Counters, MeshCounters, RedisCounters, RouteName, ShardIdentity,
+    Tally,
+};
 
 /// Everything one shard has counted, at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +19,8 @@ pub struct ShardSnapshot {
     pub caches: Vec<CacheSnapshot>,
     /// Its messages to other shards and from them.
     pub mesh: MeshCounters,
+    /// Its dealings with Redis, if the app has one.
+    pub redis: Option<RedisCounters>,
 }
 
 /// The requests of one route.
@@ -40,6 +45,10 @@ pub struct ProcessSnapshot {
     pub shards: Vec<ShardTotals>,
     /// The shards' shares of every cache added up.
     pub caches: Vec<CacheSnapshot>,
+    /// All shards' dealings with Redis, if the app has one.
+    pub redis: Option<RedisCounters>,
+    /// The tokio bridge.
+    pub bridge: BridgeCounters,
     /// Shards that did not answer in time; nothing of them is in the sums.
     pub missing_shards: Vec<usize>,
     /// What the kernel knows of the process.
@@ -107,6 +116,8 @@ impl ProcessSnapshot {
             routes: Vec::new(),
             shards: Vec::new(),
             caches: Vec::new(),
+            redis: None,
+            bridge: BridgeCounters::default(),
             missing_shards: Vec::new(),
             process,
         }
@@ -130,6 +141,9 @@ impl ProcessSnapshot {
         self.total.add(&total);
         self.counters.add(&shard.counters);
         add_caches(&mut self.caches, &shard.caches);
+        if let Some(redis) = &shard.redis {
+            self.redis.get_or_insert_default().add(redis);
+        }
         let index = shard.identity.shard;
         let place = self
             .shards

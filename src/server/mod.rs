@@ -26,7 +26,8 @@ pub use signals::{ShutdownSignals, run_until_signal};
 pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
 
 use crate::access_log::LogFormat;
-use crate::app::App;
+use crate::app::{App, AppError};
+use crate::bridge::Bridge;
 use crate::cache::KeyHasher;
 use crate::caches::CachePlan;
 use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
@@ -34,6 +35,7 @@ use crate::error_log::ErrorLog;
 use crate::ids::{boot_id, random_seed};
 use crate::log_sink::{AccessLogSink, LogTarget};
 use crate::mesh::{Fabric, Mesh, lane_messages_for};
+use crate::redis::RedisPlan;
 use crate::topology::{
     CoreMapOptions, CoreSelection, Machine, Placement, confine_current_thread, place,
 };
@@ -149,7 +151,16 @@ impl Server {
             None => default_placement(self.cores)?,
         };
         let cpus = self.pin.then_some(placement.housekeeping.as_slice());
-        let Background { pool, sink, errors } = Background::start(&self.options, self.log, cpus)?;
+        let background = Background::start(&self.options, self.log, cpus)?;
+        let Background {
+            pool,
+            sink,
+            errors,
+            bridge,
+        } = background;
+        let redis = self.app.redis_options().cloned().unwrap_or_default();
+        let redis = RedisPlan::new(redis, bridge.clone(), errors.clone());
+        let redis = redis.map_err(|error| StartError::App(AppError::Redis(error)))?;
         let engines = choose_engines(&placement, &self.options, &pool)?;
         let count = placement.shards.len();
         let listeners = Listeners::bind(&self.options, count)?;
@@ -188,6 +199,8 @@ impl Server {
             pin: self.pin,
             sink,
             errors,
+            bridge,
+            redis,
         };
         Supervisor::start(plan, placement, engines, listeners)
     }
@@ -273,6 +286,7 @@ struct Background {
     pool: BlockingPool,
     sink: Option<AccessLogSink>,
     errors: ErrorLog,
+    bridge: Bridge,
 }
 
 impl Background {
@@ -294,6 +308,7 @@ impl Background {
                 pool: BlockingPool::start(options.blocking_threads).map_err(StartError::Thread)?,
                 sink: log.transpose()?,
                 errors: ErrorLog::start().map_err(StartError::Thread)?,
+                bridge: Bridge::start().map_err(StartError::Thread)?,
             })
         };
         std::thread::scope(|scope| {

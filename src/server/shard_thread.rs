@@ -9,12 +9,14 @@ use std::time::Instant;
 use super::listeners::ShardListeners;
 use super::{RequestIdMode, ServerOptions};
 use crate::app::{App, ShardInfo};
+use crate::bridge::Bridge;
 use crate::caches::CachePlan;
 use crate::engine::{BlockingPool, EngineOptions, Runtime, panic_text};
 use crate::error_log::ErrorLog;
 use crate::log_sink::AccessLogSink;
 use crate::mesh::Mesh;
 use crate::metrics::ShardSnapshot;
+use crate::redis::RedisPlan;
 use crate::shard::{AdminStart, Shard, ShardStart};
 use crate::topology::{ShardSlot, pin_current_thread};
 
@@ -33,6 +35,8 @@ pub(super) struct ShardPlan {
     pub(super) pin: bool,
     pub(super) sink: Option<AccessLogSink>,
     pub(super) errors: ErrorLog,
+    pub(super) bridge: Bridge,
+    pub(super) redis: Option<Arc<RedisPlan>>,
 }
 
 /// What one incarnation of a shard is started with.
@@ -122,7 +126,10 @@ fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) 
             let reason = panic_text(&*payload);
             // Its connections end now; their buffers must not outlive them.
             let cut = catch_unwind(AssertUnwindSafe(|| {
-                runtime.block_on(shard.cut_connections());
+                runtime.block_on(async {
+                    shard.leave_redis().await;
+                    shard.cut_connections().await;
+                });
             }));
             let last = cut.is_ok().then(|| Box::new(shard.snapshot()));
             ShardEvent::Died {
@@ -177,6 +184,8 @@ impl ShardPlan {
             caches: self.caches.clone(),
             log: self.sink.as_ref().map(AccessLogSink::shard_log),
             errors: self.errors.clone(),
+            bridge: self.bridge.clone(),
+            redis: self.redis.clone(),
             inherited: incarnation.inherited,
         }
     }

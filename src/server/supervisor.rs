@@ -12,7 +12,9 @@ use super::shard_thread::{self, Incarnation, ShardEvent, ShardPlan};
 use super::{Engines, StartError};
 use crate::backoff::Backoff;
 use crate::engine::{EngineKind, EngineOptions};
-use crate::limits::{DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, LOG_CLOSE_TIMEOUT_MS};
+use crate::limits::{
+    BRIDGE_CLOSE_TIMEOUT_MS, DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, LOG_CLOSE_TIMEOUT_MS,
+};
 use crate::mesh::{Message, SendError};
 use crate::metrics::ShardSnapshot;
 use crate::topology::{Placement, ShardSlot, confine_current_thread};
@@ -252,6 +254,7 @@ impl Supervisor {
             return Ok(());
         };
         self.stop_started(inbox, living);
+        self.close_bridge();
         Err(failure)
     }
 
@@ -317,7 +320,14 @@ impl Supervisor {
             self.press_drain();
             self.end_if_drained();
         }
+        self.close_bridge();
         self.report
+    }
+
+    /// After the shards: whatever they waited for on it is done or dropped.
+    fn close_bridge(&self) {
+        let timeout = Duration::from_millis(BRIDGE_CLOSE_TIMEOUT_MS);
+        self.plan.bridge.close(timeout);
     }
 
     fn drain(&mut self) {

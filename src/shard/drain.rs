@@ -7,6 +7,7 @@ use super::Shard;
 use super::connection::{ConnectionState, Phase};
 use crate::engine;
 use crate::limits::DRAIN_FRESH_GRACE_MS;
+use crate::redis::Redis;
 
 impl Shard {
     /// Stops accepting, closes idle connections and waits for the busy ones,
@@ -71,7 +72,10 @@ impl Shard {
 
     /// Whether no operation on a socket is in flight any more.
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.has_connections() && self.entrances.iter().all(|entrance| entrance.is_quiet())
+        let redis = self.context.redis.as_ref();
+        !self.has_connections()
+            && self.entrances.iter().all(|entrance| entrance.is_quiet())
+            && redis.is_none_or(Redis::is_closed)
     }
 
     fn close_idle(&self, fresh_too: bool) {

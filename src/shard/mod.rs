@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::app::{self, App, BackgroundTask, ShardContext, ShardInfo};
+use crate::bridge::Bridge;
 use crate::caches::{CachePlan, Caches, Inherited};
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
@@ -36,6 +37,7 @@ use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::{ShardMetrics, ShardSnapshot};
+use crate::redis::{Redis, RedisPlan};
 use crate::{Error, http1};
 
 pub(crate) use entrance::AdminStart;
@@ -63,6 +65,8 @@ pub(crate) struct ShardStart {
     pub(crate) log: Option<ShardLog>,
     pub(crate) errors: ErrorLog,
     pub(crate) caches: CachePlan,
+    pub(crate) redis: Option<Arc<RedisPlan>>,
+    pub(crate) bridge: Bridge,
     /// The numbers of a predecessor that died.
     pub(crate) inherited: Option<Box<ShardSnapshot>>,
 }
@@ -119,6 +123,8 @@ impl Shard {
             Some(died) => ShardMetrics::resume(names, died),
             None => ShardMetrics::new(names),
         };
+        let died = start.inherited.as_ref();
+        let redis_before = died.and_then(|died| died.redis);
         let inherited = start.inherited.map(|died| Inherited {
             caches: died.caches,
             mesh: died.mesh,
@@ -129,6 +135,10 @@ impl Shard {
             restarts,
             ..
         } = start.info;
+        let redis = match start.redis {
+            Some(plan) => Some(Redis::start(plan, index, redis_before).await),
+            None => None,
+        };
         // Last: from here on other shards count on this one.
         let caches = Caches::attach(
             start.caches,
@@ -143,6 +153,8 @@ impl Shard {
             app,
             states,
             caches,
+            redis,
+            bridge: start.bridge,
             clock: ShardClock::new(),
             metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
@@ -195,6 +207,14 @@ impl Shard {
     pub(crate) async fn serve_peers(self: Rc<Self>) {
         let patience = Duration::from_millis(self.drain_timeout_ms + DRAIN_OVERDUE_MS);
         let _ = engine::timeout(patience, self.obey_until(Order::End)).await;
+        self.leave_redis().await;
+    }
+
+    /// Ends the connection to Redis, if there is one.
+    pub(crate) async fn leave_redis(&self) {
+        if let Some(redis) = &self.context.redis {
+            redis.close().await;
+        }
     }
 
     /// Answers what is asked from outside of the shard, until it is this.

@@ -23,6 +23,7 @@ mod panics;
 mod pipelining;
 mod posts;
 mod prepared;
+mod redis;
 mod routing;
 mod shard_death;
 mod signals;

@@ -202,6 +202,8 @@ impl Inner {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let reading = self.reading.get_or_insert_with(|| {
             let mut buffer = std::mem::take(&mut self.input);
+            // What is polled again before it is done finds nothing to take.
+            self.taken = 0;
             buffer.clear();
             buffer.reserve(CLIENT_READ_BUFFER_BYTES);
             let stream = self.stream.clone();

@@ -1,0 +1,193 @@
+//! Work that needs tokio: one current-thread runtime per process, on a thread
+//! of its own on the housekeeping CPUs, and the way there and back.
+//!
+//! A shard hands over a future and waits for its result through
+//! [`remote`](crate::engine::remote), so no waker crosses a thread. A round
+//! trip costs two wake-ups, not a shard's time: what is asked for on every
+//! request belongs on the shard's own ring.
+//!
+//! At most [`BRIDGE_TASKS_MAX`] tasks are in flight per process; one more is
+//! refused at once. The thread ends after the shards have.
+
+mod fault;
+
+pub use fault::BridgeFault;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use crate::engine::{Guarded, Panicked, remote};
+use crate::limits::{BRIDGE_BLOCKING_THREADS_MAX, BRIDGE_TASKS_MAX};
+use crate::metrics::BridgeCounters;
+
+/// A handle to the process's tokio runtime; clones share it. `Send`, so state
+/// of any shard can keep one ([`Ctx::bridge`](crate::Ctx::bridge)).
+#[derive(Debug, Clone)]
+pub struct Bridge {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    runtime: Handle,
+    /// Taken by who ends the bridge.
+    life: Mutex<Option<Life>>,
+    in_flight: AtomicUsize,
+    started: AtomicU64,
+    panicked: AtomicU64,
+    cancelled: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What the thread lives by.
+#[derive(Debug)]
+struct Life {
+    /// Dropped to end it.
+    stop: oneshot::Sender<Infallible>,
+    /// Disconnected when it has ended.
+    ended: mpsc::Receiver<Infallible>,
+}
+
+impl Bridge {
+    /// Starts the thread. It inherits the affinity of the caller, which is the
+    /// housekeeping thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread, or no descriptors for its reactor.
+    pub(crate) fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(BRIDGE_BLOCKING_THREADS_MAX)
+            .thread_name("tokio-blocking")
+            .build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<Infallible>();
+        let (living, ended) = mpsc::channel::<Infallible>();
+        thread::Builder::new()
+            .name("tokio-bridge".to_owned())
+            .spawn(move || {
+                let _living = living;
+                let _ = runtime.block_on(stopped);
+                // Drops every task, which tells who waits for them; blocking
+                // work that does not end is left behind.
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                runtime: handle,
+                life: Mutex::new(Some(Life { stop, ended })),
+                in_flight: AtomicUsize::new(0),
+                started: AtomicU64::new(0),
+                panicked: AtomicU64::new(0),
+                cancelled: AtomicU64::new(0),
+                refused: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// Runs `future` on the tokio runtime and brings its result back to this
+    /// shard. Dropped before its end it aborts the task: at the task's next
+    /// await nothing of it is left, and its place is free.
+    ///
+    /// The future runs beside those of all shards, on one thread: it must not
+    /// block, and long computations hold up the others.
+    ///
+    /// # Errors
+    /// [`BridgeFault`]; it becomes a response as an [`Error`](crate::Error).
+    ///
+    /// # Panics
+    /// When it is polled on a thread that is not a shard.
+    pub async fn run<T, F>(&self, future: F) -> Result<T, BridgeFault>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let place = self.take_place()?;
+        let (sender, receiver) = remote();
+        let task = self.shared.runtime.spawn(async move {
+            let outcome = Guarded::new(Box::pin(future)).await;
+            // Before the result: who is told finds the place free.
+            drop(place);
+            sender.send(outcome);
+        });
+        let mut cancel = Cancel(Some((task.abort_handle(), self.shared.clone())));
+        let outcome = receiver.await;
+        cancel.0 = None;
+        match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Panicked(text))) => {
+                self.shared.panicked.fetch_add(1, Ordering::Relaxed);
+                Err(BridgeFault::Panicked(text))
+            }
+            Err(_) => Err(BridgeFault::Closed),
+        }
+    }
+
+    fn take_place(&self) -> Result<Place, BridgeFault> {
+        let shared = &self.shared;
+        // Counted first: of many at once no more than the limit get through.
+        let before = shared.in_flight.fetch_add(1, Ordering::AcqRel);
+        let place = Place(shared.clone());
+        if before >= BRIDGE_TASKS_MAX {
+            shared.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(BridgeFault::Full);
+        }
+        shared.started.fetch_add(1, Ordering::Relaxed);
+        Ok(place)
+    }
+
+    /// What it has done so far.
+    pub(crate) fn counters(&self) -> BridgeCounters {
+        let shared = &self.shared;
+        BridgeCounters {
+            in_flight: shared.in_flight.load(Ordering::Relaxed) as u64,
+            started: shared.started.load(Ordering::Relaxed),
+            panicked: shared.panicked.load(Ordering::Relaxed),
+            cancelled: shared.cancelled.load(Ordering::Relaxed),
+            refused: shared.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Ends the runtime with all its tasks, and waits for the thread at most
+    /// `timeout`: a task that blocks it is left behind.
+    pub(crate) fn close(&self, timeout: Duration) {
+        let life = self.shared.life.lock();
+        let life = life.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Life { stop, ended }) = life {
+            drop(stop);
+            let _ = ended.recv_timeout(timeout);
+        }
+    }
+}
+
+/// A task's part in the bound, given back on drop, wherever that is.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Aborts a task nobody waits for any more.
+struct Cancel(Option<(AbortHandle, Arc<Shared>)>);
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        if let Some((task, shared)) = self.0.take() {
+            shared.cancelled.fetch_add(1, Ordering::Relaxed);
+            task.abort();
+        }
+    }
+}

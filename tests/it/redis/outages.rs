@@ -1,0 +1,1 @@
+//! (outages follow)
