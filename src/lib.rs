@@ -196,12 +196,8 @@ pub use app::{
     App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
     Response, Route, ShardInfo,
 };
-<<<<<<< HEAD
-pub use caches::{Cache, Cached, Feed, Found, Lookup};
-=======
 pub use bridge::Bridge;
-pub use caches::{Cache, Cached, Found, Lookup};
->>>>>>> redis
+pub use caches::{Cache, Cached, Feed, Found, Lookup};
 pub use error::Error;
 pub use server::{Server, ServerHandle};
 

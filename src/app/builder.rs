@@ -37,12 +37,9 @@ pub struct App {
     pub(super) states: Vec<StateBuilder>,
     pub(super) required_states: Vec<StateType>,
     pub(super) caches: Vec<CacheOptions>,
-<<<<<<< HEAD
     pub(super) feed: Option<Feed>,
     pub(super) background: Vec<BackgroundTask>,
-=======
     pub(super) redis: Option<RedisOptions>,
->>>>>>> redis
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
@@ -154,7 +151,6 @@ impl App {
         self
     }
 
-<<<<<<< HEAD
     /// Adds the feed of changes made elsewhere, on which caches that are
     /// [`fed`](CacheOptions::fed) rely. Whoever listens for the changes, a
     /// [`background`](Self::background) task for example, resumes and cuts it.
@@ -190,7 +186,9 @@ impl App {
     {
         self.background
             .push(Arc::new(move |shard| Box::pin(task(shard))));
-=======
+        self
+    }
+
     /// Gives the app a Redis, which handlers reach with
     /// [`Ctx::redis`](super::Ctx::redis): one connection on every shard. The
     /// server starts and works without it, and connects when it can. Options
@@ -202,7 +200,6 @@ impl App {
             None if options.url.is_empty() => {}
             None => self.redis = Some(options),
         }
->>>>>>> redis
         self
     }
 
@@ -406,15 +403,12 @@ impl App {
         self.states.extend(inner.states);
         self.required_states.extend(inner.required_states);
         self.caches.extend(inner.caches);
-<<<<<<< HEAD
         self.feed = self.feed.take().or(inner.feed);
         self.background.extend(inner.background);
-=======
         if self.redis.is_some() && inner.redis.is_some() {
             self.faults.push(AppError::RedisTwice);
         }
         self.redis = self.redis.take().or(inner.redis);
->>>>>>> redis
         self.faults.extend(inner.faults);
     }
 }

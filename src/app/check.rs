@@ -85,7 +85,6 @@ impl App {
         &self.caches
     }
 
-<<<<<<< HEAD
     /// The feed of changes made elsewhere, if there is one.
     pub(crate) fn change_feed(&self) -> Option<&Feed> {
         self.feed.as_ref()
@@ -97,11 +96,11 @@ impl App {
             0 => self.background.clone(),
             _ => Vec::new(),
         }
-=======
+    }
+
     /// The Redis of this app, if it has one.
     pub(crate) fn redis_options(&self) -> Option<&RedisOptions> {
         self.redis.as_ref()
->>>>>>> redis
     }
 
     fn check_caches(&self) -> Result<(), AppError> {
