@@ -10,10 +10,10 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches  redis
+//! floor 3  resources  store  mesh  caches  redis  l2
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
-//!                     backoff coherence cache
+//!                     backoff coherence cache stored
 //! floor 0  ground     error limits clock ids
 //! ```
 //!
@@ -169,6 +169,7 @@ pub mod metrics;
 pub mod router;
 pub mod semantics;
 pub mod static_path;
+pub mod stored;
 
 pub mod bridge;
 pub mod engine;
@@ -180,6 +181,7 @@ pub mod topology;
 // Public for `benches/micro.rs`, which measures the lanes; not part of the API.
 #[doc(hidden)]
 pub(crate) mod caches;
+pub mod l2;
 pub mod mesh;
 pub mod redis;
 pub mod store;
@@ -193,8 +195,8 @@ pub mod config;
 pub mod server;
 
 pub use app::{
-    App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
-    Response, Route, ShardInfo,
+    App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RedisCache,
+    RequestBody, Response, Route, ShardInfo,
 };
 pub use bridge::Bridge;
 pub use caches::{Cache, Cached, Feed, Found, Lookup};

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::{RequestBody, ShardContext, ShardInfo};
+use super::{AnswerCounts, RequestBody, ShardContext, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::Cache;
 use crate::error::FieldError;
@@ -268,6 +268,10 @@ impl Ctx {
     /// not mean that the server answers.
     pub fn redis(&self) -> Option<Redis> {
         self.shard.redis.clone()
+    }
+
+    pub(super) fn answer_counts(&self) -> Rc<AnswerCounts> {
+        self.shard.answer_counts.clone()
     }
 
     /// Runs a future on the process's tokio runtime, for libraries that need

@@ -17,6 +17,7 @@ mod exposition_caches;
 mod json;
 mod latency;
 mod redis;
+mod second_level;
 mod shard_metrics;
 mod snapshot;
 mod tally;
@@ -29,6 +30,7 @@ pub use json::{
 };
 pub use latency::Latency;
 pub use redis::{BridgeCounters, RedisCounters};
+pub use second_level::{SecondLevelCounters, SecondLevelSnapshot};
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};
 pub use tally::{StatusClass, Tally};

@@ -117,6 +117,7 @@ impl ShardMetrics {
                 })
                 .collect(),
             caches: Vec::new(),
+            second_levels: Vec::new(),
             mesh: MeshCounters::default(),
             redis: None,
         }

@@ -1,9 +1,10 @@
 //! What leaves a shard, and how the shards' parts become one whole.
 
 use super::caches::add_caches;
+use super::second_level::add_second_levels;
 use super::{
-    BridgeCounters, CacheSnapshot, Counters, MeshCounters, RedisCounters, RouteName, ShardIdentity,
-    Tally,
+    BridgeCounters, CacheSnapshot, Counters, MeshCounters, RedisCounters, RouteName,
+    SecondLevelSnapshot, ShardIdentity, Tally,
 };
 
 /// Everything one shard has counted, at one moment.
@@ -21,6 +22,8 @@ pub struct ShardSnapshot {
     pub mesh: MeshCounters,
     /// Its dealings with Redis, if the app has one.
     pub redis: Option<RedisCounters>,
+    /// Its share of every cache in Redis.
+    pub second_levels: Vec<SecondLevelSnapshot>,
 }
 
 /// The requests of one route.
@@ -47,6 +50,8 @@ pub struct ProcessSnapshot {
     pub caches: Vec<CacheSnapshot>,
     /// All shards' dealings with Redis, if the app has one.
     pub redis: Option<RedisCounters>,
+    /// The shards' shares of every cache in Redis added up.
+    pub second_levels: Vec<SecondLevelSnapshot>,
     /// The tokio bridge.
     pub bridge: BridgeCounters,
     /// Shards that did not answer in time; nothing of them is in the sums.
@@ -116,6 +121,7 @@ impl ProcessSnapshot {
             routes: Vec::new(),
             shards: Vec::new(),
             caches: Vec::new(),
+            second_levels: Vec::new(),
             redis: None,
             bridge: BridgeCounters::default(),
             missing_shards: Vec::new(),
@@ -141,6 +147,7 @@ impl ProcessSnapshot {
         self.total.add(&total);
         self.counters.add(&shard.counters);
         add_caches(&mut self.caches, &shard.caches);
+        add_second_levels(&mut self.second_levels, &shard.second_levels);
         if let Some(redis) = &shard.redis {
             self.redis.get_or_insert_default().add(redis);
         }

@@ -26,13 +26,14 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::app::{self, App, BackgroundTask, ShardContext, ShardInfo};
+use crate::app::{self, AnswerCounts, App, BackgroundTask, ShardContext, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::{CachePlan, Caches, Inherited};
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
+use crate::l2::RowCache;
 use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
@@ -125,6 +126,7 @@ impl Shard {
         };
         let died = start.inherited.as_ref();
         let redis_before = died.and_then(|died| died.redis);
+        let second_levels_before = died.map(|died| died.second_levels.clone());
         let inherited = start.inherited.map(|died| Inherited {
             caches: died.caches,
             mesh: died.mesh,
@@ -139,6 +141,15 @@ impl Shard {
             Some(plan) => Some(Redis::start(plan, index, redis_before).await),
             None => None,
         };
+        let second_levels = second_levels_before.unwrap_or_default();
+        let rows = states.find::<RowCache>();
+        let name_of_rows = rows.as_ref().map(|rows| rows.name().to_owned());
+        if let Some(rows) = rows {
+            rows.attach(redis.clone(), &second_levels);
+        }
+        let answers = second_levels.into_iter();
+        let answers = answers.filter(|level| Some(&level.name) != name_of_rows.as_ref());
+        let answer_counts = Rc::new(AnswerCounts::resume(answers.collect()));
         // Last: from here on other shards count on this one.
         let caches = Caches::attach(
             start.caches,
@@ -155,6 +166,7 @@ impl Shard {
             caches,
             redis,
             bridge: start.bridge,
+            answer_counts,
             clock: ShardClock::new(),
             metrics: RefCell::new(metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
