@@ -18,10 +18,11 @@ use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use slab::Slab;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -30,11 +31,15 @@ use crate::engine::{Guarded, Panicked, remote};
 use crate::limits::{BRIDGE_BLOCKING_THREADS_MAX, BRIDGE_TASKS_MAX};
 use crate::metrics::BridgeCounters;
 
-/// A handle to the process's tokio runtime; clones share it. `Send`, so state
-/// of any shard can keep one ([`Ctx::bridge`](crate::Ctx::bridge)).
+/// A shard's handle to the process's tokio runtime; clones share it. `Send`, so
+/// state of any kind can keep one ([`Ctx::bridge`](crate::Ctx::bridge)). What
+/// was started by it ends with its shard.
 #[derive(Debug, Clone)]
 pub struct Bridge {
     shared: Arc<Shared>,
+    /// Tasks somebody on the shard waits for. Only the shard takes this lock,
+    /// until it has ended.
+    waited_for: Arc<Mutex<Slab<AbortHandle>>>,
 }
 
 #[derive(Debug)]
@@ -93,7 +98,30 @@ impl Bridge {
                 cancelled: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
             }),
+            waited_for: Arc::default(),
         })
+    }
+
+    /// The handle of one shard.
+    pub(crate) fn for_shard(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            waited_for: Arc::default(),
+        }
+    }
+
+    /// Aborts what the shard of this handle waited for. A shard that died may
+    /// have left its futures where nobody drops them.
+    pub(crate) fn abort_all(&self) {
+        let tasks = std::mem::take(&mut *lock(&self.waited_for));
+        for (_, task) in tasks {
+            self.cancel(&task);
+        }
+    }
+
+    fn cancel(&self, task: &AbortHandle) {
+        self.shared.cancelled.fetch_add(1, Ordering::Relaxed);
+        task.abort();
     }
 
     /// Runs `future` on the tokio runtime and brings its result back to this
@@ -121,9 +149,14 @@ impl Bridge {
             drop(place);
             sender.send(outcome);
         });
-        let mut cancel = Cancel(Some((task.abort_handle(), self.shared.clone())));
+        let mut waiting = Waiting {
+            on: self,
+            key: lock(&self.waited_for).insert(task.abort_handle()),
+            is_done: false,
+        };
         let outcome = receiver.await;
-        cancel.0 = None;
+        waiting.is_done = true;
+        drop(waiting);
         match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Panicked(text))) => {
@@ -162,8 +195,7 @@ impl Bridge {
     /// Ends the runtime with all its tasks, and waits for the thread at most
     /// `timeout`: a task that blocks it is left behind.
     pub(crate) fn close(&self, timeout: Duration) {
-        let life = self.shared.life.lock();
-        let life = life.unwrap_or_else(PoisonError::into_inner).take();
+        let life = lock(&self.shared.life).take();
         if let Some(Life { stop, ended }) = life {
             drop(stop);
             let _ = ended.recv_timeout(timeout);
@@ -180,14 +212,23 @@ impl Drop for Place {
     }
 }
 
-/// Aborts a task nobody waits for any more.
-struct Cancel(Option<(AbortHandle, Arc<Shared>)>);
+/// Somebody who waits for a task; with them goes the task.
+struct Waiting<'a> {
+    on: &'a Bridge,
+    key: usize,
+    is_done: bool,
+}
 
-impl Drop for Cancel {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some((task, shared)) = self.0.take() {
-            shared.cancelled.fetch_add(1, Ordering::Relaxed);
-            task.abort();
+        let task = lock(&self.on.waited_for).try_remove(self.key);
+        if let (Some(task), false) = (task, self.is_done) {
+            self.on.cancel(&task);
         }
     }
+}
+
+/// Nothing that could panic happens under these locks.
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -22,6 +22,7 @@ pub(super) fn build(config: &Config, database: Arc<Database>) -> Result<App, Fai
             let options = options.clone();
             async move { StaticFiles::new(options).map_err(Error::from) }
         })
+        .redis(config.redis.clone())
         .get("/static", static_files::serve)
         .get("/static/", static_files::serve)
         .get("/static/{*path}", static_files::serve)

@@ -106,6 +106,8 @@ pub(super) struct SettingArgs {
     pub(super) data: Option<String>,
     #[arg(long, value_name = "URL")]
     pub(super) store: Option<String>,
+    #[arg(long, value_name = "URL")]
+    pub(super) redis: Option<String>,
     #[arg(long, value_name = "N")]
     pub(super) shards: Option<String>,
     #[arg(long, value_name = "ENGINE")]
@@ -131,6 +133,7 @@ impl SettingArgs {
                 ("admin", self.admin.clone()),
                 ("data", self.data.clone()),
                 ("store", self.store.clone()),
+                ("redis", self.redis.clone()),
                 ("shards", self.shards.clone()),
                 ("engine", self.engine.clone()),
                 ("core-map", self.core_map.clone()),

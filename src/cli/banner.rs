@@ -43,6 +43,9 @@ impl<'a> Banner<'a> {
         row("engine", &self.engine());
         row("shards", &self.placement());
         row("store", &self.config.store.url.to_string());
+        if !self.config.redis.url.is_empty() {
+            row("redis", &self.config.redis.url.to_string());
+        }
         row(
             "static",
             &format!("/static/ from {}", self.config.static_files.root.display()),

@@ -19,7 +19,8 @@ use crate::topology::{self, Machine, Placement};
 pub struct Sources {
     /// `--config`; without it `CORELANE_CONFIG`, without that no file.
     pub file: Option<PathBuf>,
-    /// Variables; those that do not start with `CORELANE_` are ignored.
+    /// Variables; those that do not start with `CORELANE_` are ignored, but for
+    /// a few that platforms set, such as `REDIS_URL`.
     pub environment: Vec<(OsString, OsString)>,
     /// Flags without dashes, and their values.
     pub flags: Vec<(&'static str, String)>,
@@ -115,6 +116,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     );
     loading.apply_environment(&environment);
     loading.apply_flags(&sources.flags);
+    loading.apply_conventional(sources);
     check::check(&mut loading);
     loading.finish(file)
 }
@@ -123,6 +125,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 pub(crate) const CONFIG_FLAG: &str = "config";
 /// The flag and top-level key that name a core map file.
 pub(crate) const CORE_MAP_FLAG: &str = "core-map";
+
+/// Variables without our prefix that platforms set for a service, and the knob
+/// each stands in for when nothing else gives it.
+const CONVENTIONAL: &[(&str, &str)] = &[("REDIS_URL", "redis.url")];
 
 /// Variables of corelane by name.
 pub(super) type Environment = BTreeMap<String, String>;
@@ -236,6 +242,22 @@ impl Loading {
                         flag: format!("--{flag}"),
                     },
                 );
+            }
+        }
+    }
+
+    fn apply_conventional(&mut self, sources: &Sources) {
+        for (variable, knob) in CONVENTIONAL {
+            let mut given = sources.environment.iter();
+            let given = given.find(|(name, _)| name == variable);
+            let (Some((_, value)), Some(knob)) = (given, knobs::find(knob)) else {
+                continue;
+            };
+            if self.origin(knob.name) == Origin::Default {
+                let origin = Origin::Environment {
+                    variable: (*variable).to_owned(),
+                };
+                self.apply_text(knob, &value.to_string_lossy(), origin);
             }
         }
     }

@@ -36,6 +36,7 @@ pub(crate) use load::CORE_MAP_FLAG;
 
 use crate::handlers::static_files::StaticOptions;
 use crate::handlers::{ApiOptions, default_cache_control};
+use crate::redis::RedisOptions;
 use crate::server::ServerOptions;
 use crate::store::{StoreOptions, StoreUrl};
 use crate::topology::{CoreMapOptions, CoreSelection, EngineKind};
@@ -55,6 +56,8 @@ pub struct Config {
     pub core_map: CoreMapOptions,
     /// The database behind the API.
     pub store: StoreOptions,
+    /// Redis, if the application has one.
+    pub redis: RedisOptions,
     /// Files served under `/static/`.
     pub static_files: StaticOptions,
     /// One line per request.
@@ -74,6 +77,7 @@ impl Default for Config {
             admin: AdminListener::default(),
             core_map: CoreMapOptions::default(),
             store: StoreOptions::sqlite(in_data("corelane.db")),
+            redis: RedisOptions::default(),
             static_files: StaticOptions {
                 root: in_data("static"),
                 ..StaticOptions::default()

@@ -1,7 +1,8 @@
 //! `/health`, `/health/live` and `/health/ready`.
 //!
 //! `/health` is the chapter's document and tells whether the database answers;
-//! a load balancer asks `/health/ready`, an orchestrator that restarts hung
+//! Redis, if there is one, is worth a warning: the server works without it.
+//! A load balancer asks `/health/ready`, an orchestrator that restarts hung
 //! processes `/health/live`. None may be cached.
 
 use std::future::Future;
@@ -39,21 +40,31 @@ pub fn install(app: App, options: &HealthOptions) -> App {
         .get("/health/ready", move |ctx| ready(ctx, timeout))
 }
 
-/// The chapter's document: 200 when the database answers, else 503.
+/// The chapter's document: 200 when the database answers, else 503. `WARN` is
+/// 200 too: Redis is away, as this shard sees it.
 async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     let store = ctx.state::<Store>();
     let connected = answers_within(timeout, store.ping()).await;
+    let redis = ctx.redis().map(|redis| redis.is_up());
     let document = Health {
         uptime: ctx.uptime_ms() as f64 / 1e3,
         timestamp: clock::unix_ms(),
-        status: if connected { "OK" } else { "ERROR" },
-        database: if connected {
-            "connected"
-        } else {
-            "disconnected"
+        status: match (connected, redis) {
+            (false, _) => "ERROR",
+            (true, Some(false)) => "WARN",
+            (true, _) => "OK",
         },
+        database: connection(connected),
+        redis: redis.map(connection),
     };
     answer(connected, &document)
+}
+
+fn connection(is_there: bool) -> &'static str {
+    match is_there {
+        true => "connected",
+        false => "disconnected",
+    }
 }
 
 /// The process takes requests and its shard turns: that this runs shows it.
@@ -88,6 +99,8 @@ struct Health {
     timestamp: i64,
     status: &'static str,
     database: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -166,6 +179,7 @@ mod tests {
             timestamp: 1_700_000_000_000,
             status: "OK",
             database: "connected",
+            redis: None,
         };
         let response = answer(true, &health).unwrap();
         let json: serde_json::Value =

@@ -4,7 +4,7 @@
 //! The crate was chosen over `prometheus-client`, which writes OpenMetrics
 //! only (its issue 51) and wants a registry of `Send + Sync` collectors.
 //!
-//! Families of routes and caches are sums over the shards. While a shard is missing they are
+//! Families of routes, caches and Redis are sums over the shards. While a shard is missing they are
 //! left out: a sum that dips and comes back looks like a counter reset and
 //! would be told as a burst of requests. A gap is honest, and the families by
 //! shard stay.
@@ -15,6 +15,7 @@ use prometheus::proto::{
 };
 
 use super::exposition_caches::{cache_families, mesh_families};
+use super::exposition_redis::{bridge_families, redis_families};
 use super::{Counters, ProcessSnapshot, RouteName, ShardTotals, StatusClass, Tally, TimeoutKind};
 
 /// `Content-Type` of [`prometheus_text`].
@@ -27,6 +28,10 @@ pub fn prometheus_text(snapshot: &ProcessSnapshot) -> String {
         route_families(snapshot, &mut families);
         cache_families(&snapshot.caches, &mut families);
     }
+    if let (Some(redis), []) = (&snapshot.redis, &*snapshot.missing_shards) {
+        redis_families(redis, &mut families);
+    }
+    bridge_families(&snapshot.bridge, &mut families);
     mesh_families(&snapshot.shards, &mut families);
     shard_families(snapshot, &mut families);
     connection_families(&snapshot.shards, &mut families);

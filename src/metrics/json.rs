@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    CacheSnapshot, Counters, MeshCounters, ProcessSnapshot, ProcessStats, ShardTotals, StatusClass,
-    Tally, TimeoutKind,
+    BridgeView, CacheSnapshot, Counters, MeshCounters, ProcessSnapshot, ProcessStats, RedisView,
+    ShardTotals, StatusClass, Tally, TimeoutKind,
 };
 
 /// The whole document.
@@ -28,6 +28,11 @@ pub struct MetricsView {
     pub routes: BTreeMap<String, RequestsView>,
     /// Every cache, all shards together.
     pub caches: Vec<CacheView>,
+    /// Redis, if there is one, all shards together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisView>,
+    /// The tokio bridge.
+    pub bridge: BridgeView,
     /// By shard.
     pub shards: Vec<ShardView>,
     /// Shards that did not answer in time and are in no sum.
@@ -191,6 +196,8 @@ impl From<&ProcessSnapshot> for MetricsView {
                 .map(|r| (r.name.to_string(), RequestsView::from(&r.tally)))
                 .collect(),
             caches: snapshot.caches.iter().map(CacheView::from).collect(),
+            redis: snapshot.redis.as_ref().map(RedisView::from),
+            bridge: BridgeView::from(&snapshot.bridge),
             shards: snapshot.shards.iter().map(ShardView::from).collect(),
             missing_shards: snapshot.missing_shards.clone(),
             process: ProcessView::from(&snapshot.process),
@@ -305,7 +312,7 @@ impl From<&ProcessStats> for ProcessView {
 }
 
 /// `hits_l1` as this document writes it, `hitsL1`.
-fn camel_case(name: &str) -> String {
+pub(super) fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let mut camel = words.next().unwrap_or_default().to_owned();
     for word in words {

@@ -14,7 +14,9 @@ mod caches;
 mod counters;
 mod exposition;
 mod exposition_caches;
+mod exposition_redis;
 mod json;
+mod json_redis;
 mod latency;
 mod redis;
 mod second_level;
@@ -28,6 +30,7 @@ pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
 };
+pub use json_redis::{BridgeView, RedisView};
 pub use latency::Latency;
 pub use redis::{BridgeCounters, RedisCounters};
 pub use second_level::{SecondLevelCounters, SecondLevelSnapshot};

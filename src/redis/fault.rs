@@ -36,9 +36,10 @@ impl RedisFault {
     }
 }
 
-/// Whether the connection is of no use after this.
+/// Whether the connection is of no use after this. An answer of another type
+/// than was asked for is not such an error, though the library counts it as one.
 pub(super) fn is_lost(error: &RedisError) -> bool {
-    error.code().is_none() && (error.is_io_error() || error.is_unrecoverable_error())
+    error.is_io_error()
 }
 
 impl fmt::Display for RedisFault {

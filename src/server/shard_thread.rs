@@ -73,7 +73,9 @@ pub(super) enum ShardEvent {
 /// Body of the thread.
 pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(ShardEvent)) {
     let shard = incarnation.slot.index;
-    let event = match catch_unwind(AssertUnwindSafe(|| live(plan, incarnation, &tell))) {
+    let bridge = plan.bridge.for_shard();
+    let life = || live(plan, incarnation, bridge.clone(), &tell);
+    let event = match catch_unwind(AssertUnwindSafe(life)) {
         Ok(event) => event,
         Err(payload) => ShardEvent::Died {
             shard,
@@ -85,13 +87,19 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
         // Whoever listened for changes was on it, and may not have been dropped.
         feed.cut();
     }
+    bridge.abort_all();
     plan.mesh.detach(shard);
     // Only now: nothing of it answers a request any more.
     plan.caches.fabric.detach(shard);
     tell(event);
 }
 
-fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) -> ShardEvent {
+fn live(
+    plan: &ShardPlan,
+    incarnation: Incarnation,
+    bridge: Bridge,
+    tell: &impl Fn(ShardEvent),
+) -> ShardEvent {
     let index = incarnation.slot.index;
     let failed = |message: String| ShardEvent::Failed {
         shard: index,
@@ -106,7 +114,7 @@ fn live(plan: &ShardPlan, incarnation: Incarnation, tell: &impl Fn(ShardEvent)) 
         Ok(runtime) => runtime,
         Err(error) => return failed(error.to_string()),
     };
-    let start = plan.shard_start(incarnation);
+    let start = plan.shard_start(incarnation, bridge);
     let shard = match runtime.block_on(Shard::build(start)) {
         Ok(shard) => shard,
         Err(error) => return failed(error.to_string()),
@@ -155,7 +163,7 @@ fn end(runtime: Runtime, shard: Rc<Shard>) {
 }
 
 impl ShardPlan {
-    fn shard_start(&self, incarnation: Incarnation) -> ShardStart {
+    fn shard_start(&self, incarnation: Incarnation, bridge: Bridge) -> ShardStart {
         let token = self
             .options
             .admin
@@ -184,7 +192,7 @@ impl ShardPlan {
             caches: self.caches.clone(),
             log: self.sink.as_ref().map(AccessLogSink::shard_log),
             errors: self.errors.clone(),
-            bridge: self.bridge.clone(),
+            bridge,
             redis: self.redis.clone(),
             inherited: incarnation.inherited,
         }

@@ -8,6 +8,7 @@ mod harness;
 mod access_log;
 mod admin;
 mod bodies;
+mod bridge;
 mod cache;
 mod cache_admin;
 mod cli;

@@ -6,6 +6,7 @@ mod api;
 mod cache;
 mod core_map;
 mod http;
+mod redis;
 mod server;
 mod static_files;
 mod store;
@@ -63,6 +64,11 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "cache",
         about: "The cache of the API's answers, which all shards have together.",
         knobs: cache::KNOBS,
+    },
+    Section {
+        name: "redis",
+        about: "Redis, which all nodes of an application have in common.",
+        knobs: redis::KNOBS,
     },
     Section {
         name: "static",

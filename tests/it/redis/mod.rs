@@ -1,6 +1,9 @@
 //! Redis on the shards' own rings, through handlers, against a real server.
 
+mod exclusive;
 mod outages;
+mod refusals;
+mod shipped;
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +28,8 @@ fn app(options: RedisOptions) -> App {
         .get("/get/{key}", read)
         .get("/state", state)
         .get("/burst/{count}", burst)
+        .get("/fault", fault)
+        .get("/in-flight", in_flight)
 }
 
 fn redis(ctx: &Ctx) -> corelane::redis::Redis {
@@ -62,6 +67,21 @@ async fn state(ctx: Ctx) -> Result<Response, Error> {
     let redis = redis(&ctx);
     let (shard, up, outages) = (ctx.shard().index, redis.is_up(), redis.outages());
     Ok(Response::text(format!("{shard} {up} {outages}")))
+}
+
+/// What a failure says of itself.
+async fn fault(ctx: Ctx) -> Result<Response, Error> {
+    let answer = redis(&ctx).run::<()>(&cmd("PING")).await;
+    Ok(Response::text(match answer {
+        Ok(()) => "none".to_owned(),
+        Err(fault) => format!("{fault} {fault:?} {:?}", redis(&ctx)),
+    }))
+}
+
+/// Commands without an answer, all shards together.
+async fn in_flight(ctx: Ctx) -> Result<Response, Error> {
+    let counted = ctx.metrics().await.redis.expect("the app has one");
+    Ok(Response::text(counted.in_flight.to_string()))
 }
 
 async fn burst(ctx: Ctx) -> Result<Response, Error> {
