@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use http::Method;
+
 use crate::cache::CacheOptionsError;
 use crate::redis::RedisUrlError;
 use crate::router::RouteError;
@@ -38,6 +40,13 @@ pub enum AppError {
     },
     /// The Redis of the app has an address that cannot be used.
     Redis(RedisUrlError),
+    /// Middleware is meant for a route that is not there.
+    NoSuchRoute {
+        /// The method.
+        method: Method,
+        /// The pattern.
+        pattern: String,
+    },
     /// Two Redis servers are given.
     RedisTwice,
     /// A state was declared as required and is not there.
@@ -63,6 +72,10 @@ impl fmt::Display for AppError {
                 "two caches have the name {name:?}: give one of them another"
             ),
             Self::Redis(error) => write!(f, "the address of Redis: {error}"),
+            Self::NoSuchRoute { method, pattern } => write!(
+                f,
+                "there is no route {method} {pattern} to put middleware on: add the route first"
+            ),
             Self::RedisTwice => f.write_str("an app has one Redis: give it once"),
             Self::StateMissing { type_name } => write!(
                 f,

@@ -231,6 +231,11 @@ impl Ctx {
         }
     }
 
+    /// The shard's state of type `S`, if the app has one.
+    pub fn find_state<S: 'static>(&self) -> Option<Rc<S>> {
+        self.shard.states.find::<S>()
+    }
+
     /// The cache of this name, the same from every shard.
     ///
     /// # Panics

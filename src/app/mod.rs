@@ -29,6 +29,7 @@ pub use app_error::AppError;
 pub use background::Background;
 pub use body::{Body, RequestBody};
 pub use builder::{App, ShardInfo};
+pub use cache_line::SecondLevel;
 pub use conditions::{ConditionFields, precondition_failed};
 pub use ctx::Ctx;
 pub use handler::{Handler, Middleware, Next};

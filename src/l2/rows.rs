@@ -77,6 +77,7 @@ pub(super) struct Inner {
     pub(super) plan: Arc<RowPlan>,
     pub(super) scripts: Scripts,
     redis: OnceCell<Redis>,
+    is_unused: Cell<bool>,
     session: Cell<Option<Session>>,
     is_opening: Cell<bool>,
     puts_in_flight: Cell<usize>,
@@ -87,8 +88,9 @@ pub(super) struct Inner {
 /// What was found under the id of a row.
 #[derive(Debug)]
 pub enum Sought {
-    /// The row, as it was put.
-    Found(Vec<u8>),
+    /// The row, as it was put; should it turn out to be none, the ticket is for
+    /// whoever loads it.
+    Found(Vec<u8>, Ticket),
     /// Nothing: whoever loads it now may put it there.
     Missing(Ticket),
     /// Redis cannot be asked, or is not believed.
@@ -113,6 +115,7 @@ impl RowCache {
                 plan: plan.clone(),
                 scripts: Scripts::new(),
                 redis: OnceCell::new(),
+                is_unused: Cell::new(false),
                 session: Cell::new(None),
                 is_opening: Cell::new(false),
                 puts_in_flight: Cell::new(0),
@@ -122,6 +125,14 @@ impl RowCache {
         }
     }
 
+    /// One that stays without Redis, whatever the app has.
+    #[must_use]
+    pub fn unused(plan: &Arc<RowPlan>) -> Self {
+        let unused = Self::new(plan);
+        unused.inner.is_unused.set(true);
+        unused
+    }
+
     /// How the metrics name it.
     pub(crate) fn name(&self) -> &str {
         &self.inner.plan.options.name
@@ -129,7 +140,7 @@ impl RowCache {
 
     /// Gives it the shard's Redis, and what a predecessor counted.
     pub(crate) fn attach(&self, redis: Option<Redis>, before: &[SecondLevelSnapshot]) {
-        if let Some(redis) = redis {
+        if let Some(redis) = redis.filter(|_| !self.inner.is_unused.get()) {
             let _ = self.inner.redis.set(redis);
         }
         let name = &self.inner.plan.options.name;
@@ -161,7 +172,7 @@ impl RowCache {
         };
         let sought = sought.unwrap_or(Sought::Bypass);
         self.count(|counters| match sought {
-            Sought::Found(_) => counters.hits += 1,
+            Sought::Found(..) => counters.hits += 1,
             Sought::Missing(_) => counters.misses += 1,
             Sought::Bypass => counters.bypasses += 1,
             Sought::Off => {}
@@ -189,19 +200,20 @@ impl RowCache {
             // what it said may be old.
             return Ok(Sought::Bypass);
         }
+        let ticket = Ticket {
+            generation,
+            begun_ms: session.server_now_ms(),
+        };
         if let Some(bytes) = bytes {
             match Entry::parse(&bytes) {
                 Some(entry) if entry.generation == generation && entry.kind == EntryKind::Row => {
-                    return Ok(Sought::Found(entry.row.to_vec()));
+                    return Ok(Sought::Found(entry.row.to_vec(), ticket));
                 }
                 Some(_) => {}
                 None => self.note_garbage(),
             }
         }
-        Ok(Sought::Missing(Ticket {
-            generation,
-            begun_ms: session.server_now_ms(),
-        }))
+        Ok(Sought::Missing(ticket))
     }
 
     /// A row was found that is none: somebody else's, or of another version of

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     BridgeView, CacheSnapshot, Counters, MeshCounters, ProcessSnapshot, ProcessStats, RedisView,
-    ShardTotals, StatusClass, Tally, TimeoutKind,
+    SecondLevelView, ShardTotals, StatusClass, Tally, TimeoutKind,
 };
 
 /// The whole document.
@@ -31,6 +31,8 @@ pub struct MetricsView {
     /// Redis, if there is one, all shards together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisView>,
+    /// Every cache in Redis, all shards together.
+    pub second_levels: Vec<SecondLevelView>,
     /// The tokio bridge.
     pub bridge: BridgeView,
     /// By shard.
@@ -197,6 +199,11 @@ impl From<&ProcessSnapshot> for MetricsView {
                 .collect(),
             caches: snapshot.caches.iter().map(CacheView::from).collect(),
             redis: snapshot.redis.as_ref().map(RedisView::from),
+            second_levels: snapshot
+                .second_levels
+                .iter()
+                .map(SecondLevelView::from)
+                .collect(),
             bridge: BridgeView::from(&snapshot.bridge),
             shards: snapshot.shards.iter().map(ShardView::from).collect(),
             missing_shards: snapshot.missing_shards.clone(),

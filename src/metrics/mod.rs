@@ -30,7 +30,7 @@ pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
 };
-pub use json_redis::{BridgeView, RedisView};
+pub use json_redis::{BridgeView, RedisView, SecondLevelView};
 pub use latency::Latency;
 pub use redis::{BridgeCounters, RedisCounters};
 pub use second_level::{SecondLevelCounters, SecondLevelSnapshot};
