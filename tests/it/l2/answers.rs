@@ -142,7 +142,12 @@ fn spellings_of_one_query_share_an_answer(engine: Engine) {
     for same in ["/made?a=2&b=1&c=x", "/made?c=%78&%61=2&b=1"] {
         assert_hit(&client.get(same), &first);
     }
-    for other in ["/made?a=2&b=1", "/made?a=2&b=1&c=X", "/made?a=2&b=1&c=x&c=x", "/made"] {
+    for other in [
+        "/made?a=2&b=1",
+        "/made?a=2&b=1&c=X",
+        "/made?a=2&b=1&c=x&c=x",
+        "/made",
+    ] {
         assert_eq!(client.get(other).must_have("x-cache"), "MISS", "{other}");
     }
 }
@@ -155,7 +160,10 @@ fn an_answer_outlives_the_server(engine: Engine) {
     assert_hit(&site.connect().get("/made?a=1"), &first);
     let head = site.connect().head("/made?a=1").expect(200);
     assert_eq!(head.must_have("x-cache"), "HIT");
-    assert_eq!(head.header("content-length"), first.header("content-length"));
+    assert_eq!(
+        head.header("content-length"),
+        first.header("content-length")
+    );
     assert_eq!(made.load(Ordering::SeqCst), 0);
 }
 
@@ -174,7 +182,10 @@ fn a_hit_says_its_age_and_is_judged_by_conditions(engine: Engine) {
         assert_eq!(same.must_have("x-cache"), "HIT");
         assert_eq!(same.must_have("etag"), etag);
     }
-    assert_hit(&client.get_with("/made", &[("If-None-Match", "\"other\"")]), &first);
+    assert_hit(
+        &client.get_with("/made", &[("If-None-Match", "\"other\"")]),
+        &first,
+    );
     let wrong = [("If-Match", "\"other\"")];
     client.get_with("/made", &wrong).expect_problem(412);
     assert_eq!(site.made(), 1);
@@ -199,7 +210,10 @@ fn fields_that_vary_names_are_part_of_the_key(engine: Engine) {
     let first = site.keep(&mut client, target, &german);
     let english = site.keep(&mut client, target, &[("Accept-Language", "en")]);
     assert_hit(&client.get_with(target, &german), &first);
-    assert_hit(&client.get_with(target, &[("accept-language", "en")]), &english);
+    assert_hit(
+        &client.get_with(target, &[("accept-language", "en")]),
+        &english,
+    );
     let other = client.get_with(target, &[("Accept-Language", "de"), ("Accept", "a/b")]);
     assert_eq!(other.must_have("x-cache"), "MISS");
     assert!(redis_said(&other).starts_with("fwd=vary-miss"), "{other:?}");
@@ -223,11 +237,21 @@ fn what_is_not_for_others_is_not_kept(engine: Engine) {
 fn only_whole_answers_that_may_be_kept_are(engine: Engine) {
     let site = Site::with(engine, RedisCache::new("made").bytes_max(1_000));
     let mut client = site.connect();
-    for target in ["/made?size=1001", "/made?status=404", "/made?status=500", "/made?status=203"] {
+    for target in [
+        "/made?size=1001",
+        "/made?status=404",
+        "/made?status=500",
+        "/made?status=203",
+    ] {
         assert_never_kept(&site, &mut client, target, &[]);
     }
     assert_never_kept(&site, &mut client, "/made", &[("Range", "bytes=0-1")]);
-    assert_never_kept(&site, &mut client, "/made", &[("Cache-Control", "no-store")]);
+    assert_never_kept(
+        &site,
+        &mut client,
+        "/made",
+        &[("Cache-Control", "no-store")],
+    );
     client.head("/made").expect(200);
     assert_eq!(site.redis.cli(&["DBSIZE"]), "0");
     site.keep(&mut client, "/made?size=1000", &[]);
@@ -285,7 +309,12 @@ fn garbage_is_a_miss_and_is_written_over(engine: Engine) {
     let mut client = site.connect();
     site.keep(&mut client, "/made", &[]);
     let key = site.redis.cli(&["KEYS", "corelane:made:*"]);
-    let garbage = ["", "\u{1}", "\u{1}a", "\u{1}a0123456789012345678901234567890"];
+    let garbage = [
+        "",
+        "\u{1}",
+        "\u{1}a",
+        "\u{1}a0123456789012345678901234567890",
+    ];
     for (index, text) in garbage.into_iter().enumerate() {
         site.redis.cli(&["SET", &key, text]);
         let answer = site.keep(&mut client, "/made", &[]);
@@ -310,7 +339,11 @@ fn without_redis_the_handler_answers(engine: Engine) {
         assert_eq!(redis_said(&answer), "fwd=bypass");
     }
     // Five deadlines of 100 ms, and once more to connect.
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
     site.redis.thaw();
     poll_for("a hit", || {
         (client.get("/made").must_have("x-cache") == "HIT").then_some(())

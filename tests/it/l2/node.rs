@@ -27,6 +27,19 @@ impl Node {
         redis: &str,
         change: impl FnOnce(&mut ApiOptions),
     ) -> Self {
+        let redis = RedisOptions {
+            deadline_ms: 100,
+            ..RedisOptions::new(redis)
+        };
+        Self::start_at(engine, folder, redis, change)
+    }
+
+    pub(super) fn start_at(
+        engine: Engine,
+        folder: &Path,
+        redis: RedisOptions,
+        change: impl FnOnce(&mut ApiOptions),
+    ) -> Self {
         // What a power cut would do is not asked here.
         let store = StoreOptions {
             durable: false,
@@ -38,10 +51,6 @@ impl Node {
         };
         change(&mut options);
         let database = Database::open(&store).expect("a database");
-        let redis = RedisOptions {
-            deadline_ms: 100,
-            ..RedisOptions::new(redis)
-        };
         let app = handlers::app(options, database).expect("good options");
         Self {
             server: InProcess::start(engine, app.redis(redis)),
