@@ -259,12 +259,10 @@ impl RowCache {
             last_ms.to_string().as_bytes(),
         ]
         .map(<[u8]>::to_vec);
-        let done = self.run(&self.inner.scripts.fill, id, &args).await;
-        done
+        self.run(&self.inner.scripts.fill, id, &args).await
     }
 
     /// Begins to change a row. What is returned must be told how that ended.
-    #[must_use]
     pub fn change(&self, id: i64) -> Change {
         Change::begin(self, id)
     }

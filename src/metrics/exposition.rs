@@ -15,7 +15,8 @@ use prometheus::proto::{
 };
 
 use super::exposition_caches::{cache_families, mesh_families};
-use super::exposition_redis::{bridge_families, redis_families, second_level_families};
+use super::exposition_redis::{bridge_families, redis_families};
+use super::exposition_second_level::second_level_families;
 use super::{Counters, ProcessSnapshot, RouteName, ShardTotals, StatusClass, Tally, TimeoutKind};
 
 /// `Content-Type` of [`prometheus_text`].

@@ -15,6 +15,7 @@ mod counters;
 mod exposition;
 mod exposition_caches;
 mod exposition_redis;
+mod exposition_second_level;
 mod json;
 mod json_redis;
 mod latency;

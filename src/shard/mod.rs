@@ -33,7 +33,6 @@ use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
-use crate::l2::RowCache;
 use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
@@ -126,7 +125,7 @@ impl Shard {
         };
         let died = start.inherited.as_ref();
         let redis_before = died.and_then(|died| died.redis);
-        let second_levels_before = died.map(|died| died.second_levels.clone());
+        let second_levels = died.map_or_else(Vec::new, |died| died.second_levels.clone());
         let inherited = start.inherited.map(|died| Inherited {
             caches: died.caches,
             mesh: died.mesh,
@@ -141,15 +140,7 @@ impl Shard {
             Some(plan) => Some(Redis::start(plan, index, redis_before).await),
             None => None,
         };
-        let second_levels = second_levels_before.unwrap_or_default();
-        let rows = states.find::<RowCache>();
-        let name_of_rows = rows.as_ref().map(|rows| rows.name().to_owned());
-        if let Some(rows) = rows {
-            rows.attach(redis.clone(), &second_levels);
-        }
-        let answers = second_levels.into_iter();
-        let answers = answers.filter(|level| Some(&level.name) != name_of_rows.as_ref());
-        let answer_counts = Rc::new(AnswerCounts::resume(answers.collect()));
+        let answer_counts = AnswerCounts::beside(&states, redis.as_ref(), second_levels);
         // Last: from here on other shards count on this one.
         let caches = Caches::attach(
             start.caches,

@@ -1,9 +1,13 @@
 //! What one shard counts of its caches of answers in Redis, by name.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
+use crate::app::states::States;
+use crate::l2::RowCache;
 use crate::limits::L2_PUTS_IN_FLIGHT_MAX;
 use crate::metrics::{SecondLevelCounters, SecondLevelSnapshot};
+use crate::redis::Redis;
 
 /// A handful of names: a scan beats hashing.
 #[derive(Debug, Default)]
@@ -17,12 +21,25 @@ struct Counts {
 
 impl AnswerCounts {
     /// Goes on from what a predecessor counted.
-    pub(crate) fn resume(before: Vec<SecondLevelSnapshot>) -> Self {
+    fn resume(before: Vec<SecondLevelSnapshot>) -> Self {
         let counts = before.into_iter().map(|level| Counts {
             level,
             puts_in_flight: 0,
         });
         Self(RefCell::new(counts.collect()))
+    }
+
+    /// Of a shard with these states: its rows in Redis get what is theirs.
+    pub(crate) fn beside(
+        states: &States,
+        redis: Option<&Redis>,
+        mut before: Vec<SecondLevelSnapshot>,
+    ) -> Rc<Self> {
+        if let Some(rows) = states.find::<RowCache>() {
+            rows.attach(redis.cloned(), &before);
+            before.retain(|level| level.name != rows.name());
+        }
+        Rc::new(Self::resume(before))
     }
 
     pub(crate) fn snapshot(&self) -> Vec<SecondLevelSnapshot> {

@@ -58,7 +58,13 @@ fn answer(ctx: &Ctx, number: usize) -> Result<Response, Error> {
     for (name, value) in query {
         match name.as_str() {
             "size" => response = response.replace_body("x".repeat(value.parse()?)),
-            "status" => response = response.with_status(StatusCode::from_bytes(value.as_bytes())?),
+            "status" => {
+                let status = StatusCode::from_bytes(value.as_bytes())?;
+                response = match status.as_u16() {
+                    ..400 => response.with_status(status),
+                    _ => Response::from(Error::new(status, format!("answer {number}"))),
+                };
+            }
             _ => {
                 if let Some(name) = name.strip_prefix("h-") {
                     let name = HeaderName::from_bytes(name.as_bytes())?;

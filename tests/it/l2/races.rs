@@ -79,7 +79,7 @@ fn a_fill_that_comes_after_a_write_loses(engine: Engine) {
         // Its fill is under way now.
         let written = write(&mut fast, id, "new");
         assert!(written > version(&old));
-        race.slow.wait_for("fills_older", id as u64);
+        race.slow.wait_for("fillsOlder", id as u64);
         let answer = read(&mut fast, id);
         assert_eq!((redis_said(&answer), version(&answer)), ("hit", written));
     }
@@ -91,7 +91,7 @@ fn a_fill_that_comes_after_the_tombstone_has_gone_is_refused(engine: Engine) {
     create(&mut fast, 1);
     read(&mut race.slow.connect(), 1);
     fast.request("DELETE", "/api/users/1", &[], b"").expect(204);
-    race.slow.wait_for("fills_late", 1);
+    race.slow.wait_for("fillsLate", 1);
     poll_for("no tombstone", || {
         race.redis
             .cli(&["KEYS", "*users:1"])
@@ -111,7 +111,7 @@ fn a_fill_that_waited_in_a_redis_that_stood_still_is_refused(engine: Engine) {
     assert!(race.fast.counted("debts") >= 1);
     std::thread::sleep(Duration::from_millis(1_500));
     race.redis.thaw();
-    race.slow.wait_for("fills_late", 1);
+    race.slow.wait_for("fillsLate", 1);
     race.proxy.delay(Duration::ZERO);
     for _ in 0..20 {
         fast.get("/api/users/1").expect(404);

@@ -188,12 +188,11 @@ fn another_database_has_other_keys(engine: Engine) {
 }
 
 fn flushing_the_users_flushes_redis_too(engine: Engine) {
-    let (redis, data) = (Redis::start(), folder());
+    let redis = Redis::start();
     let server = Serve::on(engine)
         .admin("127.0.0.1:0")
         .environment("CORELANE_REDIS", &redis.url())
         .start();
-    drop(data);
     let mut client = server.connect();
     create(&mut client, 1);
     read(&mut client, 1);
@@ -202,7 +201,10 @@ fn flushing_the_users_flushes_redis_too(engine: Engine) {
     });
     let mut admin = crate::harness::Client::connect(server.admin_address().expect("one"));
     for target in ["/cache/users", "/cache/users/1", "/cache?all=true"] {
-        admin.request("DELETE", target, &[], b"").expect(200);
+        admin.send(format!(
+            "DELETE {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        ));
+        admin.read().expect(200);
         assert_eq!(
             read(&mut client, 1).must_have("x-cache"),
             "MISS",
