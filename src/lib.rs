@@ -112,6 +112,13 @@
 //! nobody is answered with the old value once it has been acknowledged. There
 //! is an example at [`Cache`].
 //!
+//! # Redis, and what needs tokio
+//!
+//! [`App::redis`] gives every shard a connection on its own reactor, which
+//! [`Ctx::redis`] reaches: see [`Redis`](redis::Redis). [`Ctx::tokio`] runs a
+//! future of a library that needs a tokio runtime on one thread beside the
+//! shards.
+//!
 //! # Streaming, both ways
 //!
 //! A request body is read from the socket only as fast as it is asked for, a

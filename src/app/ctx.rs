@@ -280,8 +280,9 @@ impl Ctx {
     }
 
     /// Runs a future on the process's tokio runtime, for libraries that need
-    /// one: timers, sockets and tasks of tokio work in it. Dropping what this
-    /// returns aborts it. See [`Bridge::run`].
+    /// one: timers, sockets and tasks of tokio work in it. Make them inside, in
+    /// an `async` block: tokio's timers panic when they are made elsewhere.
+    /// Dropping what this returns aborts it. See [`Bridge::run`].
     ///
     /// ```
     /// use std::time::Duration;

@@ -6,6 +6,7 @@ use super::load::Loading;
 /// Refuses combinations that cannot be meant.
 pub(super) fn check(loading: &mut Loading) {
     restart_delays(loading);
+    reconnect_delays(loading);
     admin_listener(loading);
 }
 
@@ -32,6 +33,24 @@ fn restart_delays(loading: &mut Loading) {
             ),
             format!("server.restart_delay_ms is {first}, over server.restart_delay_max_ms, {most}"),
             format!("give server.restart_delay_max_ms at least {first}"),
+        );
+    }
+}
+
+fn reconnect_delays(loading: &mut Loading) {
+    let redis = &loading.config.redis;
+    let (first, most) = (redis.reconnect_delay_ms, redis.reconnect_delay_max_ms);
+    if first > most {
+        loading.refuse(
+            later_of(
+                loading,
+                "redis.reconnect_delay_ms",
+                "redis.reconnect_delay_max_ms",
+            ),
+            format!(
+                "redis.reconnect_delay_ms is {first}, over redis.reconnect_delay_max_ms, {most}"
+            ),
+            format!("give redis.reconnect_delay_max_ms at least {first}"),
         );
     }
 }

@@ -2,6 +2,7 @@
 
 mod annotated;
 mod mistakes;
+mod redis;
 
 use std::path::Path;
 

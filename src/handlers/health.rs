@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::redis::{Redis, RedisFault};
 use crate::store::{Store, StoreError};
 use crate::{App, Ctx, Error, Response, clock, engine};
 
@@ -41,11 +42,14 @@ pub fn install(app: App, options: &HealthOptions) -> App {
 }
 
 /// The chapter's document: 200 when the database answers, else 503. `WARN` is
-/// 200 too: Redis is away, as this shard sees it.
+/// 200 too: Redis does not answer this shard.
 async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     let store = ctx.state::<Store>();
     let connected = answers_within(timeout, store.ping()).await;
-    let redis = ctx.redis().map(|redis| redis.is_up());
+    let redis = match ctx.redis() {
+        Some(redis) => Some(answers(&redis).await),
+        None => None,
+    };
     let document = Health {
         uptime: ctx.uptime_ms() as f64 / 1e3,
         timestamp: clock::unix_ms(),
@@ -58,6 +62,12 @@ async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
         redis: redis.map(connection),
     };
     answer(connected, &document)
+}
+
+/// Within the deadline of a command. Who may not ping is answered as well.
+async fn answers(redis: &Redis) -> bool {
+    let answer = redis.run::<()>(&::redis::cmd("PING")).await;
+    matches!(answer, Ok(()) | Err(RedisFault::Refused(_)))
 }
 
 fn connection(is_there: bool) -> &'static str {

@@ -12,7 +12,7 @@ use ::redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Script};
 
 use super::link::Link;
 use super::{ExclusiveConnection, RedisFault, RedisPlan};
-use crate::metrics::RedisCounters;
+use crate::metrics::{RedisCounters, ShardSnapshot};
 
 /// The app's Redis, from one shard. Cheap to clone; it never leaves its shard.
 ///
@@ -21,6 +21,28 @@ use crate::metrics::RedisCounters;
 /// `SUBSCRIBE`, `SELECT`); that is what [`exclusive`](Self::exclusive) is for.
 /// A future that is dropped takes nothing along: the answer is read and
 /// thrown away.
+///
+/// ```
+/// use corelane::redis::{RedisFault, RedisOptions};
+/// use corelane::{App, Ctx, Error, Response};
+/// use redis::cmd;
+///
+/// /// Counts visits while Redis is there, and serves when it is not.
+/// async fn visit(ctx: Ctx) -> Result<Response, Error> {
+///     let redis = ctx.redis().expect("`App::redis` gives it");
+///     let text = match redis.run::<u64>(cmd("INCR").arg("visits")).await {
+///         Ok(visits) => format!("visit {visits}\n"),
+///         Err(RedisFault::Refused(why)) => return Err(Error::internal(why)),
+///         Err(_) => "a visit\n".to_owned(),
+///     };
+///     Ok(Response::text(text))
+/// }
+///
+/// let app = App::new()
+///     .redis(RedisOptions::new("redis://127.0.0.1:6379/0"))
+///     .get("/visit", visit);
+/// app.check().unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Redis {
     link: Rc<Link>,
@@ -28,14 +50,14 @@ pub struct Redis {
 
 impl Redis {
     /// Connects, or tries to: one attempt is waited for, the others are made
-    /// in the background.
+    /// in the background. Counts on from a shard that died.
     pub(crate) async fn start(
-        plan: Arc<RedisPlan>,
-        shard: usize,
-        inherited: Option<RedisCounters>,
-    ) -> Self {
-        let link = Link::start(plan, shard, inherited.unwrap_or_default()).await;
-        Self { link }
+        plan: Option<Arc<RedisPlan>>,
+        died: Option<&ShardSnapshot>,
+    ) -> Option<Self> {
+        let inherited = died.and_then(|died| died.redis).unwrap_or_default();
+        let link = Link::start(plan?, inherited).await;
+        Some(Self { link })
     }
 
     /// Runs one command.
@@ -99,7 +121,9 @@ impl Redis {
     /// bridge: a whole `WATCH`, `MULTI` and `EXEC`, or a blocking command. The
     /// connection is one of a pool of the whole process.
     ///
-    /// One hop for all of `work`. Dropped before its end, `work` is dropped and
+    /// One hop for all of `work`, and one `UNWATCH` before it: about 45 us of CPU
+    /// for a single command, 85 for `WATCH`, `GET` and a transaction (eight at
+    /// once, unoptimised), against 2 to 4 for [`run`](Self::run). Dropped before its end, `work` is dropped and
     /// its connection closed.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ pub enum RedisFault {
     /// No answer within the deadline.
     TooSlow,
     /// The server said no, with this text, or its answer has another type than
-    /// was asked for.
+    /// was asked for; or exclusive work panicked.
     Refused(String),
     /// Too many commands are in flight, or no exclusive connection was free in
     /// time: it was not sent.
@@ -69,7 +69,9 @@ impl From<BridgeFault> for RedisFault {
     fn from(fault: BridgeFault) -> Self {
         match fault {
             BridgeFault::Full => Self::Busy,
-            fault => Self::Down(fault.to_string()),
+            BridgeFault::Closed => Self::Down(fault.to_string()),
+            // A mistake of the program: 500, whatever Redis does.
+            BridgeFault::Panicked(_) => Self::Refused(fault.to_string()),
         }
     }
 }

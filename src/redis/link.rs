@@ -20,6 +20,7 @@ use super::RedisPlan;
 use super::pending::Pending;
 use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
+use crate::ids::random_seed;
 use crate::limits::{REDIS_CLOSE_TIMEOUT_MS, REDIS_UNSENT_MAX};
 use crate::metrics::RedisCounters;
 
@@ -60,11 +61,7 @@ type Driver = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Link {
     /// Makes the first attempt, then goes on in the background.
-    pub(super) async fn start(
-        plan: Arc<RedisPlan>,
-        shard: usize,
-        inherited: RedisCounters,
-    ) -> Rc<Self> {
+    pub(super) async fn start(plan: Arc<RedisPlan>, inherited: RedisCounters) -> Rc<Self> {
         let link = Rc::new(Self {
             plan,
             pending: Pending::default(),
@@ -83,7 +80,7 @@ impl Link {
         let deadline = Duration::from_millis(link.plan.options.deadline_ms);
         engine::spawn_local(async move { turning.pending.turn(deadline).await });
         let tried = Rc::new(LocalEvent::default());
-        engine::spawn_local(link.clone().keep(shard, tried.clone()));
+        engine::spawn_local(link.clone().keep(tried.clone()));
         tried.wait().await;
         link
     }
@@ -157,18 +154,22 @@ impl Link {
     }
 
     /// The one task that makes connections.
-    async fn keep(self: Rc<Self>, shard: usize, tried: Rc<LocalEvent>) {
+    async fn keep(self: Rc<Self>, tried: Rc<LocalEvent>) {
         let options = &self.plan.options;
         let (first_ms, most_ms) = (options.reconnect_delay_ms, options.reconnect_delay_max_ms);
-        let mut backoff = Backoff::new(first_ms, most_ms, CALM_MS).with_seed(shard as u64 + 1);
+        // Neither shards nor nodes march in step.
+        let mut backoff = Backoff::new(first_ms, most_ms, CALM_MS).with_seed(random_seed());
         let begun = Instant::now();
         while self.order.get() != Order::End {
-            match self.connect().await {
+            let Some(connected) = self.unless_ended(self.connect()).await else {
+                break;
+            };
+            match connected {
                 Ok((connection, driver)) => {
                     self.go_up(connection);
                     tried.notify();
                     self.drive(driver).await;
-                    if self.is_up() {
+                    if self.is_up() && self.order.get() != Order::End {
                         self.go_down("the connection was lost".to_owned());
                     }
                 }
@@ -179,6 +180,8 @@ impl Link {
             let delay = Duration::from_millis(backoff.next_delay_ms(now_ms));
             let _ = engine::timeout(delay, self.until(Order::End)).await;
         }
+        tried.notify();
+        self.forget();
         *self.state.borrow_mut() = State::Down("the server ends".to_owned());
         self.ended.set(true);
         self.end_told.notify();
@@ -196,16 +199,20 @@ impl Link {
         let ping = ::redis::cmd("PING");
         let mut answer = pin!(ping.query_async::<()>(&mut asked));
         let answered = poll_fn(|cx| {
+            // After its end the driver must not be polled again.
             let ended = driver.as_mut().poll(cx).is_ready();
             match answer.as_mut().poll(cx) {
-                Poll::Pending if ended => Poll::Ready(Ok(())),
-                other => other,
+                Poll::Ready(Err(error)) if !says_it_lives(error.code()) => {
+                    Poll::Ready(Err(error.to_string()))
+                }
+                _ if ended => Poll::Ready(Err("the connection was closed".to_owned())),
+                Poll::Ready(_) => Poll::Ready(Ok(())),
+                Poll::Pending => Poll::Pending,
             }
         });
         let deadline_ms = self.plan.options.deadline_ms;
         match engine::timeout(Duration::from_millis(deadline_ms), answered).await {
-            Ok(Err(error)) if !says_it_lives(error.code()) => Err(error.to_string()),
-            Ok(_) => Ok((connection, driver)),
+            Ok(answered) => answered.map(|()| (connection, driver)),
             Err(_) => Err(format!("no answer within {deadline_ms} ms")),
         }
     }
@@ -249,6 +256,17 @@ impl Link {
         }
     }
 
+    /// What comes of `work`; `None` when the end comes first.
+    async fn unless_ended<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        let mut end = pin!(self.until(Order::End));
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => end.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
     fn go_up(&self, connection: MultiplexedConnection) {
         if self.order.get() == Order::Renew {
             self.order.set(Order::Keep);
@@ -275,6 +293,13 @@ impl Link {
         drop(before);
     }
 
+    /// Is no shard without it any more: it is none at all.
+    fn forget(&self) {
+        if self.is_told.replace(false) {
+            self.plan.forget();
+        }
+    }
+
     fn could_not_connect(&self, why: String) {
         self.counters.borrow_mut().connect_failures += 1;
         if !self.is_told.replace(true) {
@@ -284,11 +309,10 @@ impl Link {
     }
 }
 
+/// For a shard that ends before its keeping task.
 impl Drop for Link {
     fn drop(&mut self) {
-        if self.is_told.get() {
-            self.plan.forget();
-        }
+        self.forget();
     }
 }
 

@@ -114,6 +114,8 @@ impl Shard {
         let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
+        let died = start.inherited.as_deref();
+        let redis = Redis::start(start.redis, died).await;
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
@@ -124,7 +126,6 @@ impl Shard {
             None => ShardMetrics::new(names),
         };
         let died = start.inherited.as_ref();
-        let redis_before = died.and_then(|died| died.redis);
         let second_levels = died.map_or_else(Vec::new, |died| died.second_levels.clone());
         let inherited = start.inherited.map(|died| Inherited {
             caches: died.caches,
@@ -136,10 +137,6 @@ impl Shard {
             restarts,
             ..
         } = start.info;
-        let redis = match start.redis {
-            Some(plan) => Some(Redis::start(plan, index, redis_before).await),
-            None => None,
-        };
         let answer_counts = AnswerCounts::beside(&states, redis.as_ref(), second_levels);
         // Last: from here on other shards count on this one.
         let caches = Caches::attach(

@@ -195,7 +195,8 @@ fn allowed_cpus(count: usize) -> Vec<usize> {
 pub(crate) fn corelane() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CORELANE_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("CORELANE_") || text == "REDIS_URL" {
             command.env_remove(name);
         }
     }

@@ -18,6 +18,8 @@ both_engines!(
     work_beyond_the_pool_waits_and_then_is_refused,
     what_a_user_left_in_its_connection_harms_no_other,
     work_that_takes_too_long_or_is_dropped_loses_its_connection,
+    work_after_a_restart_gets_a_new_connection,
+    a_panic_in_the_work_is_500_and_takes_no_connection_along,
 );
 
 fn start(engine: Engine, redis: &Redis) -> InProcess {
@@ -31,6 +33,7 @@ fn start(engine: Engine, redis: &Redis) -> InProcess {
         .get("/count/{times}", count)
         .get("/pop/{block_ms}", pop)
         .get("/messy", messy)
+        .get("/panic", panics)
         .get("/dropped", dropped);
     InProcess::start(engine, app)
 }
@@ -208,4 +211,47 @@ fn work_that_takes_too_long_or_is_dropped_loses_its_connection(engine: Engine) {
             .cli(&["INFO", "clients"])
             .contains("blocked_clients:0")
     );
+}
+
+fn work_after_a_restart_gets_a_new_connection(engine: Engine) {
+    let mut redis = Redis::start();
+    let server = start(engine, &redis);
+    let mut client = server.connect();
+    assert_eq!(client.get("/pop/1").expect(200).text(), "nil");
+    redis.kill();
+    redis.start_again();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // Down until the shard has its own connection again, and never anything else.
+    loop {
+        let answer = client.get("/pop/1").expect(200).text().to_owned();
+        if answer == "nil" {
+            return;
+        }
+        assert_eq!(answer, "down");
+        assert!(Instant::now() < deadline, "it stays away");
+    }
+}
+
+async fn panics(ctx: Ctx) -> Result<Response, Error> {
+    let redis = redis_of(&ctx);
+    redis
+        .exclusive(async |mut connection: ExclusiveConnection| {
+            let multi = cmd("MULTI");
+            multi.query_async::<()>(&mut connection).await?;
+            let text: RedisResult<String> = Err((redis::ErrorKind::Client, "as asked").into());
+            text.map(|_| ()).expect("as asked");
+            Ok(())
+        })
+        .await?;
+    Ok(Response::text("never"))
+}
+
+fn a_panic_in_the_work_is_500_and_takes_no_connection_along(engine: Engine) {
+    let redis = Redis::start();
+    let server = start(engine, &redis);
+    let mut client = server.connect();
+    for _ in 0..8 {
+        client.get("/panic").expect(500);
+    }
+    assert_eq!(client.get("/pop/1").expect(200).text(), "nil");
 }

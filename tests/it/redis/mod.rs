@@ -1,10 +1,15 @@
 //! Redis on the shards' own rings, through handlers, against a real server.
 
 mod exclusive;
+mod measure;
 mod outages;
 mod refusals;
 mod shipped;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ::redis::cmd;
@@ -18,6 +23,8 @@ use crate::harness::{Engine, InProcess};
 both_engines!(
     a_handler_sets_and_reads_on_every_shard,
     a_thousand_commands_at_once_each_get_their_own_answer,
+    a_unix_socket_and_a_database_of_its_own_do_as_well,
+    a_server_that_has_ended_has_left,
 );
 
 /// An app with this Redis, and handlers for the tests.
@@ -127,4 +134,48 @@ fn a_thousand_commands_at_once_each_get_their_own_answer(engine: Engine) {
     on_both_shards(&server, |client| {
         assert_eq!(client.get("/burst/1000").expect(200).text(), "1000");
     });
+}
+
+/// A Unix socket whose connections end at a TCP port.
+fn unix_socket(path: &Path, port: u16) {
+    let listener = UnixListener::bind(path).expect("a socket");
+    let carry = |mut from: Box<dyn Read + Send>, mut to: Box<dyn Write + Send>| {
+        std::thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
+    };
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(("127.0.0.1", port)).expect("a server");
+            let from_client = client.try_clone().expect("a descriptor");
+            let from_server = server.try_clone().expect("a descriptor");
+            carry(Box::new(from_client), Box::new(server));
+            carry(Box::new(from_server), Box::new(client));
+        }
+    });
+}
+
+fn a_unix_socket_and_a_database_of_its_own_do_as_well(engine: Engine) {
+    let redis = Redis::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("redis.sock");
+    unix_socket(&path, redis.port());
+    let url = format!("redis+unix://{}?db=3", path.display());
+    let server = InProcess::start(engine, app(RedisOptions::new(url)));
+    let mut client = server.connect();
+    assert_eq!(client.get("/set/name/Ada").expect(200).text(), "OK");
+    assert_eq!(redis.cli(&["-n", "3", "GET", "name"]), "Ada");
+    assert_eq!(redis.cli(&["GET", "name"]), "");
+}
+
+fn a_server_that_has_ended_has_left(engine: Engine) {
+    let redis = Redis::start();
+    let clients = || redis.cli(&["CLIENT", "LIST"]).lines().count();
+    let server = InProcess::start(engine, app(RedisOptions::new(redis.url())));
+    assert_eq!(clients(), 3, "one for each shard, and redis-cli's own");
+    let begun = Instant::now();
+    assert!(server.finish().drained);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{begun:?}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while clients() != 1 {
+        assert!(Instant::now() < deadline, "{} clients", clients());
+    }
 }

@@ -1,6 +1,8 @@
 //! Redis killed, frozen, reset, restarted empty, not there at all: requests
 //! are answered in time, and the connection comes back by itself.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ both_engines!(
     a_frozen_redis_costs_a_deadline_and_then_nothing_until_it_thaws,
     a_reset_fails_the_command_under_way_and_no_other,
     a_start_without_redis_serves_and_finds_it_later,
+    a_start_with_a_frozen_redis_takes_no_longer_than_it_may,
+    who_asked_to_be_told_of_a_new_connection_is,
     a_wrong_password_is_told_without_it_and_cured_while_running,
     a_redis_that_lost_its_scripts_gets_them_again,
     a_dropped_command_takes_no_other_commands_answer,
@@ -234,4 +238,52 @@ fn a_shard_that_was_restarted_has_its_connection_again(engine: Engine) {
         thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(ask(&mut server.connect()).0, "nil");
+}
+
+fn a_start_with_a_frozen_redis_takes_no_longer_than_it_may(engine: Engine) {
+    let redis = Redis::start();
+    redis.freeze();
+    let options = RedisOptions {
+        connect_timeout_ms: 300,
+        ..options(redis.url())
+    };
+    let begun = Instant::now();
+    let server = start(engine, app(options));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{begun:?}");
+    let mut client = server.connect();
+    let (answer, took) = ask(&mut client);
+    assert_eq!(answer, "down");
+    assert!(took < Duration::from_millis(200), "{took:?}");
+    redis.thaw();
+    becomes(&mut client, "/state", |state| state == "0 true 0");
+}
+
+/// How often the shard was told.
+#[derive(Default)]
+struct Told(Rc<Cell<u32>>);
+
+async fn watch(ctx: Ctx) -> Result<Response, Error> {
+    let told = ctx.state::<Told>().0.clone();
+    redis_of(&ctx).on_up(move || told.set(told.get() + 1));
+    Ok(Response::text("watching"))
+}
+
+fn who_asked_to_be_told_of_a_new_connection_is(engine: Engine) {
+    let redis = Redis::start();
+    let proxy = Proxy::to(redis.port());
+    let app = app(options(redis.url_through(proxy.port())))
+        .state(|_| async { Ok(Told::default()) })
+        .get("/watch", watch)
+        .get("/told", async |ctx: Ctx| {
+            Ok(Response::text(ctx.state::<Told>().0.get().to_string()))
+        });
+    let server = start(engine, app);
+    let mut client = server.connect();
+    client.get("/watch").expect(200);
+    for times in 1..4_u32 {
+        proxy.reset();
+        becomes(&mut client, "/told", |told| told.parse() == Ok(times));
+        let state = client.get("/state").expect(200).text().to_owned();
+        assert_eq!(state, format!("0 true {times}"));
+    }
 }
