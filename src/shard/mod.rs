@@ -116,6 +116,7 @@ impl Shard {
         let states = start.app.build_states(&start.info).await?;
         let died = start.inherited.as_deref();
         let redis = Redis::start(start.redis, died).await;
+        let answer_counts = AnswerCounts::beside(&states, redis.as_ref(), died);
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
@@ -125,25 +126,17 @@ impl Shard {
             Some(died) => ShardMetrics::resume(names, died),
             None => ShardMetrics::new(names),
         };
-        let died = start.inherited.as_ref();
-        let second_levels = died.map_or_else(Vec::new, |died| died.second_levels.clone());
         let inherited = start.inherited.map(|died| Inherited {
             caches: died.caches,
             mesh: died.mesh,
         });
-        let ShardInfo {
-            index,
-            count,
-            restarts,
-            ..
-        } = start.info;
-        let answer_counts = AnswerCounts::beside(&states, redis.as_ref(), second_levels);
+        let (index, count) = (start.info.index, start.info.count);
         // Last: from here on other shards count on this one.
         let caches = Caches::attach(
             start.caches,
             index,
             count,
-            restarts,
+            start.info.restarts,
             inherited.unwrap_or_default(),
         );
         caches.look_when_woken();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::app::states::States;
 use crate::l2::RowCache;
 use crate::limits::L2_PUTS_IN_FLIGHT_MAX;
-use crate::metrics::{SecondLevelCounters, SecondLevelSnapshot};
+use crate::metrics::{SecondLevelCounters, SecondLevelSnapshot, ShardSnapshot};
 use crate::redis::Redis;
 
 /// A handful of names: a scan beats hashing.
@@ -33,8 +33,9 @@ impl AnswerCounts {
     pub(crate) fn beside(
         states: &States,
         redis: Option<&Redis>,
-        mut before: Vec<SecondLevelSnapshot>,
+        died: Option<&ShardSnapshot>,
     ) -> Rc<Self> {
+        let mut before = died.map_or_else(Vec::new, |died| died.second_levels.clone());
         if let Some(rows) = states.find::<RowCache>() {
             rows.attach(redis.cloned(), &before);
             before.retain(|level| level.name != rows.name());

@@ -24,7 +24,7 @@ pub(super) const KNOBS: &[Knob] = &[
         what: "How long an answer is kept. With strict coherence every write through this server is seen\n\
                at once, and this bounds only how long changes made outside of this process stay unseen:\n\
                another process on the same database file, the sqlite3 shell, `corelane seed`. 0 turns\n\
-               caching off.",
+               this cache off, but not the users in Redis (redis).",
         cost: "answers that old after such changes; the shorter, the more often the database is asked.",
         change: "up when nothing else writes to the database; down to what others' changes may take.",
         ..turns!(api.cache.ttl_ms)
