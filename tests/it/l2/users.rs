@@ -19,6 +19,7 @@ both_engines!(
     another_database_has_other_keys,
     flushing_the_users_flushes_redis_too,
     the_program_uses_it_and_counts,
+    two_processes_share_a_file_and_a_redis,
 );
 
 fn folder() -> TempDir {
@@ -251,4 +252,26 @@ fn the_program_uses_it_and_counts(engine: Engine) {
         .try_start();
     let refusal = refused.err().expect("no such route").output;
     assert!(refusal.contains("did you mean `/resource`?"), "{refusal}");
+}
+
+fn two_processes_share_a_file_and_a_redis(engine: Engine) {
+    let redis = Redis::start();
+    let serve = || {
+        let serve = Serve::on(engine).config("[cache]\nttl_ms = 0\n");
+        serve.environment("CORELANE_REDIS", &redis.url())
+    };
+    let one = serve().start();
+    let other = serve().data(one.data()).start();
+    let mut clients = [one.connect(), other.connect()];
+    create(&mut clients[0], 1);
+    let mut hits = 0;
+    for round in 0..50 {
+        let written = write(&mut clients[round % 2], 1, &format!("v{round}"));
+        for client in &mut clients {
+            let answer = read(client, 1);
+            assert_eq!(version(&answer), written, "round {round}");
+            hits += usize::from(redis_said(&answer) == "hit");
+        }
+    }
+    assert!(hits > 50, "{hits}");
 }
