@@ -10,10 +10,10 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches  limiter  redis  sessions
+//! floor 3  resources  store  mesh  caches  limiter  redis  l2  sessions
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
-//!                     backoff coherence cache rate_limit session password
+//!                     backoff coherence cache rate_limit session password stored
 //! floor 0  ground     error limits clock ids
 //! ```
 //!
@@ -179,6 +179,7 @@ pub mod router;
 pub mod semantics;
 pub mod session;
 pub mod static_path;
+pub mod stored;
 
 pub mod bridge;
 pub mod engine;
@@ -190,6 +191,7 @@ pub mod topology;
 // Public for `benches/micro.rs`, which measures the lanes; not part of the API.
 #[doc(hidden)]
 pub(crate) mod caches;
+pub mod l2;
 pub mod limiter;
 pub mod mesh;
 pub mod redis;
@@ -206,7 +208,7 @@ pub mod server;
 
 pub use app::{
     App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RateLimit,
-    RateLimitKey, RateRules, RequestBody, Response, Route, ShardInfo,
+    RateLimitKey, RateRules, RedisCache, RequestBody, Response, Route, ShardInfo,
 };
 pub use bridge::Bridge;
 pub use caches::{Cache, Cached, Feed, Found, Lookup};

@@ -227,6 +227,27 @@ pub const REDIS_EXCLUSIVE_WAITING_MAX: usize = 256;
 pub const REDIS_RETRY_AFTER_S: u32 = 1;
 /// How long a shard that ends waits for its connection to Redis to be closed.
 pub const REDIS_CLOSE_TIMEOUT_MS: u64 = 1_000;
+/// Header fields of an answer that is kept in Redis. Over it: not kept.
+pub const ANSWER_HEADERS_MAX: usize = 64;
+/// Names in `Vary` of an answer that is kept in Redis. Over it: not kept.
+pub const ANSWER_VARY_NAMES_MAX: usize = 16;
+/// Header fields of an answer kept in Redis, bytes; each has a length of two
+/// bytes. Over it: not kept.
+pub const ANSWER_HEADER_BYTES_MAX: usize = 16 * KIB;
+/// Key of an answer in Redis, bytes, without its prefix; a longer one is hashed.
+pub const ANSWER_KEY_BYTES_MAX: usize = 512;
+/// What a shard is putting into Redis while nobody waits for it: answers of one
+/// cache, or rows. Over it: not put, and counted.
+pub const L2_PUTS_IN_FLIGHT_MAX: usize = 256;
+/// Rows whose change Redis could not be told, process-wide. Over it everything
+/// that is in Redis is given up instead, once it can be reached.
+pub const L2_DEBTS_MAX: usize = 4_096;
+/// Debts paid at once.
+pub const L2_DEBTS_PER_TURN_MAX: usize = 64;
+/// How soon paying debts to Redis is tried again.
+pub const L2_DEBT_RETRY_MS: u64 = 50;
+/// How long a shard relies on what it knows of the clock of Redis.
+pub const L2_CLOCK_MS_MAX: u64 = 60_000;
 /// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
 pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
 /// Writes in one group commit.
@@ -402,6 +423,9 @@ const _: () = assert!(
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
 const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
+const _: () = assert!(ANSWER_HEADER_BYTES_MAX < u16::MAX as usize);
+const _: () = assert!(ANSWER_VARY_NAMES_MAX <= u8::MAX as usize);
+const _: () = assert!(L2_DEBTS_PER_TURN_MAX <= L2_DEBTS_MAX);
 const _: () = assert!(REDIS_UNSENT_MAX <= REDIS_IN_FLIGHT_MAX);
 const _: () = assert!(
     2 * REDIS_EXCLUSIVE_WAITING_MAX <= BRIDGE_TASKS_MAX,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use http::Method;
+
 use crate::cache::CacheOptionsError;
 use crate::redis::RedisUrlError;
 use crate::router::RouteError;
@@ -43,6 +45,13 @@ pub enum AppError {
     SessionsTwice,
     /// The Redis of the app has an address that cannot be used.
     Redis(RedisUrlError),
+    /// Middleware is meant for a route that is not there.
+    NoSuchRoute {
+        /// The method.
+        method: Method,
+        /// The pattern.
+        pattern: String,
+    },
     /// Two Redis servers are given.
     RedisTwice,
     /// A state was declared as required and is not there.
@@ -70,6 +79,10 @@ impl fmt::Display for AppError {
             Self::Sessions(error) => error.fmt(f),
             Self::SessionsTwice => f.write_str("an app has one kind of session: give it once"),
             Self::Redis(error) => write!(f, "the address of Redis: {error}"),
+            Self::NoSuchRoute { method, pattern } => write!(
+                f,
+                "there is no route {method} {pattern} to put middleware on: add the route first"
+            ),
             Self::RedisTwice => f.write_str("an app has one Redis: give it once"),
             Self::StateMissing { type_name } => write!(
                 f,

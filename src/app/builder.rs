@@ -246,6 +246,27 @@ impl App {
         self
     }
 
+    /// Adds middleware around one route that is there already: the one for this
+    /// method and pattern, inside whatever the route has. Without such a route
+    /// [`check`](Self::check) fails.
+    #[must_use]
+    pub fn middleware_on(
+        mut self,
+        method: &Method,
+        pattern: &str,
+        middleware: impl Middleware,
+    ) -> Self {
+        let mut routes = self.routes.iter_mut();
+        match routes.find(|route| route.method == *method && route.pattern == pattern) {
+            Some(route) => route.middleware.push(Arc::new(middleware)),
+            None => self.faults.push(AppError::NoSuchRoute {
+                method: method.clone(),
+                pattern: pattern.to_owned(),
+            }),
+        }
+        self
+    }
+
     /// Answers paths that no pattern fits, instead of 404. A path with routes
     /// for other methods is still answered 405.
     ///

@@ -32,7 +32,52 @@ static BYPASS: CacheLine =
 static STALE_ON_ERROR: CacheLine =
     CacheLine::new("x-cache: HIT\r\ncache-status: corelane; hit; detail=stale-on-error\r\n");
 
+/// What a cache in Redis behind the shards' did for one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondLevel {
+    /// It was there.
+    Hit,
+    /// It was not.
+    Miss,
+    /// Redis was away or slow, or was not believed.
+    Bypass,
+}
+
+/// The member of the cache nearest to the store comes first (RFC 9211 section
+/// 2).
+static HIT_STORED: CacheLine = CacheLine::new(
+    "x-cache: HIT\r\ncache-status: corelane-redis; hit, corelane; fwd=uri-miss; stored\r\n",
+);
+static HIT_BYPASS: CacheLine =
+    CacheLine::new("x-cache: HIT\r\ncache-status: corelane-redis; hit, corelane; fwd=bypass\r\n");
+static MISS_STORED: CacheLine = CacheLine::new(
+    "x-cache: MISS\r\ncache-status: corelane-redis; fwd=uri-miss, corelane; fwd=uri-miss; stored\r\n",
+);
+static MISS_BYPASS: CacheLine = CacheLine::new(
+    "x-cache: MISS\r\ncache-status: corelane-redis; fwd=uri-miss, corelane; fwd=bypass\r\n",
+);
+static BYPASS_STORED: CacheLine = CacheLine::new(
+    "x-cache: MISS\r\ncache-status: corelane-redis; fwd=bypass, corelane; fwd=uri-miss; stored\r\n",
+);
+static BYPASS_BYPASS: CacheLine = CacheLine::new(
+    "x-cache: MISS\r\ncache-status: corelane-redis; fwd=bypass, corelane; fwd=bypass\r\n",
+);
+
 impl CacheLine {
+    /// What to say of an answer that two levels were asked for. The second was
+    /// asked by whoever loaded it; of all others the first level has the word.
+    pub(super) fn of_levels(lookup: Lookup, second: SecondLevel) -> &'static Self {
+        match (lookup, second) {
+            (Lookup::Loaded, SecondLevel::Hit) => &HIT_STORED,
+            (Lookup::Loaded, SecondLevel::Miss) => &MISS_STORED,
+            (Lookup::Loaded, SecondLevel::Bypass) => &BYPASS_STORED,
+            (Lookup::Bypass, SecondLevel::Hit) => &HIT_BYPASS,
+            (Lookup::Bypass, SecondLevel::Miss) => &MISS_BYPASS,
+            (Lookup::Bypass, SecondLevel::Bypass) => &BYPASS_BYPASS,
+            _ => Self::of(lookup),
+        }
+    }
+
     /// What to say of an answer that was come by like this.
     pub(crate) fn of(lookup: Lookup) -> &'static Self {
         match lookup {

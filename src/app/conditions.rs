@@ -93,7 +93,14 @@ pub struct ConditionFields<'a> {
 impl<'a> ConditionFields<'a> {
     /// Those of this request.
     pub fn of(ctx: &'a Ctx) -> Self {
-        let joined = |name: &'static HeaderName| join_lines(ctx.header_all(name));
+        Self::of_lines(|name| ctx.header_all(name))
+    }
+
+    /// Those of the request with these lines of each name.
+    pub(super) fn of_lines<I: Iterator<Item = &'a [u8]>>(
+        lines: impl Fn(&'static HeaderName) -> I,
+    ) -> Self {
+        let joined = |name: &'static HeaderName| join_lines(lines(name));
         Self {
             if_match: joined(&header::IF_MATCH),
             if_none_match: joined(&header::IF_NONE_MATCH),

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::{CompiledApp, RequestBody, ShardContext, ShardInfo};
+use super::{AnswerCounts, CompiledApp, RequestBody, ShardContext, ShardInfo};
 use crate::bridge::Bridge;
-use crate::caches::Cache;
+use crate::caches::{Cache, Feed};
 use crate::error::FieldError;
 use crate::http1::RequestHead;
 use crate::limiter::Limiter;
@@ -262,7 +262,7 @@ impl Ctx {
         }
     }
 
-    /// The same, or `None` when the app has no state of that type.
+    /// The shard's state of type `S`, if the app has one.
     pub fn find_state<S: 'static>(&self) -> Option<Rc<S>> {
         self.shard.states.find::<S>()
     }
@@ -277,6 +277,11 @@ impl Ctx {
             Some(cache) => cache,
             None => panic!("the app has no cache named {name:?}; add App::cache"),
         }
+    }
+
+    /// The app's feed of changes made elsewhere.
+    pub fn feed(&self) -> Option<&Feed> {
+        self.shard.caches.feed()
     }
 
     /// Every cache of the app.
@@ -304,6 +309,10 @@ impl Ctx {
     /// not mean that the server answers.
     pub fn redis(&self) -> Option<Redis> {
         self.shard.redis.clone()
+    }
+
+    pub(super) fn answer_counts(&self) -> Rc<AnswerCounts> {
+        self.shard.answer_counts.clone()
     }
 
     /// Runs a future on the process's tokio runtime, for libraries that need

@@ -299,7 +299,7 @@ fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
 }
 
 /// Written anew with each answer: by the codec, or by the cache.
-fn is_of_answer(name: &HeaderName) -> bool {
+pub(super) fn is_of_answer(name: &HeaderName) -> bool {
     is_codecs_own(name) || *name == X_CACHE || *name == header::CACHE_STATUS
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::cache_line::CacheLine;
+use super::cache_line::{CacheLine, SecondLevel};
 use super::prepared::{PreparedHead, SharedResponse};
 use super::{Body, BodyKind};
 use crate::Error;
@@ -123,6 +123,14 @@ impl Response {
     #[must_use]
     pub fn with_lookup(mut self, lookup: Lookup) -> Self {
         self.head.cache_line = Some(CacheLine::of(lookup));
+        self
+    }
+
+    /// [`with_lookup`](Self::with_lookup) of an answer that a cache in Redis
+    /// was asked for too.
+    #[must_use]
+    pub fn with_levels(mut self, lookup: Lookup, second: SecondLevel) -> Self {
+        self.head.cache_line = Some(CacheLine::of_levels(lookup, second));
         self
     }
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::states::States;
-use super::{CompiledApp, RequestParts, ShardInfo};
+use super::{AnswerCounts, CompiledApp, RequestParts, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::Caches;
 use crate::clock::ShardClock;
 use crate::engine;
 use crate::ids::RequestIds;
+use crate::l2::RowCache;
 use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
@@ -30,6 +31,8 @@ pub(crate) struct ShardContext {
     pub(crate) limiter: Limiter,
     pub(crate) redis: Option<Redis>,
     pub(crate) bridge: Bridge,
+    /// Of the caches of answers in Redis.
+    pub(crate) answer_counts: Rc<AnswerCounts>,
     pub(crate) clock: ShardClock,
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
@@ -70,6 +73,9 @@ impl ShardContext {
         snapshot.mesh = self.caches.mesh_snapshot();
         snapshot.limits = self.limiter.snapshot();
         snapshot.redis = self.redis.as_ref().map(Redis::counters);
+        let rows = self.states.find::<RowCache>();
+        snapshot.second_levels = rows.and_then(|rows| rows.snapshot()).into_iter().collect();
+        snapshot.second_levels.extend(self.answer_counts.snapshot());
         snapshot
     }
 

@@ -71,6 +71,8 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Failure> {
 fn knob_of(error: &ApiOptionsError) -> String {
     match error {
         ApiOptionsError::CacheControl(_) => "api.cache_control".to_owned(),
+        ApiOptionsError::RedisCache(_) => "api.redis_cache".to_owned(),
+        ApiOptionsError::Tombstone { .. } => "cache.redis_tombstone_ms".to_owned(),
         ApiOptionsError::Cache(error) => format!("cache.{}_bytes_max", error.cache()),
         ApiOptionsError::Session(error) => format!("session.{}", error.field),
     }

@@ -125,6 +125,7 @@ impl Config {
         };
         let doubt_ms = &mut self.server.cache_doubt_ms;
         *doubt_ms = (*doubt_ms).max(store_waits_ms.saturating_add(STORE_WRITE_GRACE_MS));
+        self.api.cache.doubt_ms = *doubt_ms;
         self.server.require_io_uring = insists_on_io_uring(&self.core_map);
     }
 }

@@ -195,6 +195,7 @@ fn the_section_of_the_cache_reaches_both_caches() {
         users_bytes_max: 5_000,
         lists_bytes_max: 6_000,
         coherence: crate::cache::Coherence::Lazy,
+        ..Config::default().api.cache
     };
     assert_eq!(config.api.cache, cache);
 }

@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::knob::{Refusal, Valid};
+use crate::handlers::redis_cache::RedisRoutes;
 
 /// A type that can stand in the config file.
 pub(crate) trait KnobValue: Sized {
@@ -113,32 +114,27 @@ impl KnobValue for PathBuf {
 /// heading.
 impl KnobValue for Vec<(String, String)> {
     fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
-        let DeValue::Table(table) = value.get_ref() else {
-            return Err(wrong_type(value));
-        };
-        let mut lines: Vec<_> = table.iter().collect();
-        lines.sort_by_key(|(key, _)| key.span().start);
-        let text = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
-            let key: &Cow<'_, str> = key.get_ref();
-            let about = |refusal: Refusal| Refusal {
-                what: format!(
-                    "has {} = {}",
-                    quote(key),
-                    refusal.what.trim_start_matches("is ")
-                ),
-                ..refusal
-            };
-            Ok((
-                key.to_string(),
-                read_string(value).map_err(about)?.to_owned(),
-            ))
-        };
-        lines.into_iter().map(text).collect()
+        read_table(value, |value| read_string(value).map(str::to_owned))
     }
 
     fn show(&self) -> String {
         let line = |(key, value): &(String, String)| format!("{} = {}", quote(key), quote(value));
         self.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The same; a number is milliseconds.
+impl KnobValue for RedisRoutes {
+    fn read(value: &Spanned<DeValue<'_>>, _: &Valid) -> Result<Self, Refusal> {
+        let text = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+            DeValue::Integer(integer) => Ok(integer.as_str().replace('_', "")),
+            _ => read_string(value).map(str::to_owned),
+        };
+        read_table(value, text).map(Self)
+    }
+
+    fn show(&self) -> String {
+        self.0.show()
     }
 }
 
@@ -152,6 +148,31 @@ impl KnobValue for SocketAddr {
     fn show(&self) -> String {
         quote(&self.to_string())
     }
+}
+
+/// Keys and texts of a table, in the order written.
+fn read_table(
+    value: &Spanned<DeValue<'_>>,
+    text_of: impl Fn(&Spanned<DeValue<'_>>) -> Result<String, Refusal>,
+) -> Result<Vec<(String, String)>, Refusal> {
+    let DeValue::Table(table) = value.get_ref() else {
+        return Err(wrong_type(value));
+    };
+    let mut lines: Vec<_> = table.iter().collect();
+    lines.sort_by_key(|(key, _)| key.span().start);
+    let text = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+        let key: &Cow<'_, str> = key.get_ref();
+        let about = |refusal: Refusal| Refusal {
+            what: format!(
+                "has {} = {}",
+                quote(key),
+                refusal.what.trim_start_matches("is ")
+            ),
+            ..refusal
+        };
+        Ok((key.to_string(), text_of(value).map_err(about)?))
+    };
+    lines.into_iter().map(text).collect()
 }
 
 /// Implements [`KnobValue`] for an enum whose variants are words of the file.

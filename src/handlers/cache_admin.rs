@@ -4,13 +4,16 @@
 //! the answer is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use http::{HeaderValue, Method, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use super::cached::{tags_of, with_all_tags};
+use super::cached::{USERS_CACHE, tags_of, with_all_tags};
+use super::users::parse_id;
 use crate::error::FieldError;
+use crate::l2::RowCache;
 use crate::metrics::{CacheSnapshot, ProcessSnapshot};
 use crate::{App, Cache, Ctx, Error, Handler, Next, Response, Route};
 
@@ -222,6 +225,11 @@ async fn delete(ctx: Ctx) -> Result<Response, Error> {
         key.push(b'?');
         key.extend_from_slice(query.as_bytes());
     }
+    if let Some(rows) = rows_of(&ctx, &cache)
+        && let Some(id) = std::str::from_utf8(&key).ok().and_then(parse_id)
+    {
+        rows.changed(&[(id, None)]).await;
+    }
     let mut was_there = false;
     for cache in with_all_tags(&cache) {
         was_there |= cache.del([&key]).await? > 0;
@@ -247,16 +255,20 @@ async fn flush(ctx: Ctx) -> Result<Response, Error> {
         );
         return Err(Error::validation(vec![FieldError::new("query", why)]));
     }
-    flushed([cache]).await
+    flushed(&ctx, [cache]).await
 }
 
-async fn flushed(caches: impl IntoIterator<Item = Cache>) -> Result<Response, Error> {
+async fn flushed(ctx: &Ctx, caches: impl IntoIterator<Item = Cache>) -> Result<Response, Error> {
     #[derive(Default, Serialize)]
     struct Flushed {
         flushed: Vec<String>,
     }
     let mut flushed = Flushed::default();
     for cache in caches {
+        // First what it would be filled from.
+        if let Some(rows) = rows_of(ctx, &cache) {
+            rows.changed_any().await;
+        }
         cache.flush().await?;
         flushed.flushed.push(cache.name().to_owned());
     }
@@ -275,7 +287,7 @@ async fn invalidate(ctx: Ctx) -> Result<Response, Error> {
     }
     let query: Query = ctx.query().map_err(|_| say_what())?;
     match (query.all, query.tag.is_empty()) {
-        (true, true) => flushed(ctx.caches()).await,
+        (true, true) => flushed(&ctx, ctx.caches()).await,
         (false, false) => invalidate_tags(&ctx, query.tag).await,
         _ => Err(say_what()),
     }
@@ -307,6 +319,12 @@ async fn invalidate_tags(ctx: &Ctx, asked: Vec<String>) -> Result<Response, Erro
         ctx.invalidate_tag(tag).await?;
     }
     Response::json(&Invalidated { invalidated })
+}
+
+/// What is kept in Redis of this cache.
+fn rows_of(ctx: &Ctx, cache: &Cache) -> Option<Rc<RowCache>> {
+    let rows = ctx.find_state::<RowCache>();
+    rows.filter(|_| cache.name() == USERS_CACHE)
 }
 
 /// The cache in the path.

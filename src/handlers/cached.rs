@@ -9,6 +9,8 @@ use http::{HeaderName, HeaderValue, header};
 use super::cache_control::CacheControl;
 use super::conditional::{add_validators, next_link_header};
 use crate::cache::{CacheOptions, CacheOptionsError, Coherence};
+use crate::l2::{RowCache, RowCacheOptions, RowPlan};
+use crate::limits::CACHE_DOUBT_MS;
 use crate::semantics::{ETag, Validators};
 use crate::{App, Cache, Ctx, Error, PreparedResponse, Response};
 
@@ -38,6 +40,30 @@ pub struct ApiCacheOptions {
     pub lists_bytes_max: u64,
     /// Default strict.
     pub coherence: Coherence,
+    /// Whether users are kept in Redis too. Default auto.
+    pub redis: RedisUse,
+    /// How long a user is kept in Redis, milliseconds. Default 60,000.
+    pub redis_ttl_ms: u64,
+    /// How long Redis remembers a write, milliseconds: see
+    /// [`RowCacheOptions::tombstone_ms`]. At most `redis_ttl_ms`. Default
+    /// 10,000.
+    pub redis_tombstone_ms: u64,
+    /// See [`RowCacheOptions::prefix`]; what stands for the database follows
+    /// it. Default `corelane`.
+    pub redis_prefix: String,
+    /// How long a write without a clear outcome may still happen,
+    /// milliseconds. Default [`CACHE_DOUBT_MS`].
+    pub doubt_ms: u64,
+}
+
+/// Whether something is kept in Redis.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RedisUse {
+    /// If the app has a Redis.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
 }
 
 impl Default for ApiCacheOptions {
@@ -50,6 +76,11 @@ impl Default for ApiCacheOptions {
             users_bytes_max: 64 << 20,
             lists_bytes_max: 32 << 20,
             coherence: Coherence::Strict,
+            redis: RedisUse::Auto,
+            redis_ttl_ms: 60_000,
+            redis_tombstone_ms: 10_000,
+            redis_prefix: "corelane".to_owned(),
+            doubt_ms: CACHE_DOUBT_MS,
         }
     }
 }
@@ -90,10 +121,27 @@ impl ApiCacheOptions {
     }
 }
 
-/// Adds the caches.
+/// Adds the caches, and the users in Redis. `database` stands for the database
+/// in their keys.
 #[must_use]
-pub fn install(app: App, options: &ApiCacheOptions) -> App {
-    app.cache(options.users()).cache(options.lists())
+pub fn install(app: App, options: &ApiCacheOptions, database: &str) -> App {
+    let rows = RowPlan::new(RowCacheOptions {
+        name: USERS_CACHE.to_owned(),
+        prefix: format!("{}:{database}", options.redis_prefix),
+        ttl_ms: options.redis_ttl_ms,
+        tombstone_ms: options.redis_tombstone_ms,
+        doubt_ms: options.doubt_ms,
+    });
+    let is_used = options.redis == RedisUse::Auto;
+    app.cache(options.users())
+        .cache(options.lists())
+        .state(move |_| {
+            let rows = match is_used {
+                true => RowCache::new(&rows),
+                false => RowCache::unused(&rows),
+            };
+            async move { Ok(rows) }
+        })
 }
 
 /// A JSON document with its validators.

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::cached::{POSTS_TAG, USERS_CACHE, USERS_TAG};
+use crate::l2::RowCache;
 use crate::store::{Change, ChangeEvent, ChangedRows, ChangedTable, Store};
 use crate::{Background, Cache, Feed};
 
@@ -23,9 +24,14 @@ pub(super) async fn follow(shard: Background) {
     // However this task ends, nobody listens then.
     let _cut = CutOnDrop(feed.clone());
     let users = shard.cache(USERS_CACHE);
+    let Some(rows) = shard.state::<RowCache>() else {
+        return;
+    };
     loop {
         match changes.next().await {
             ChangeEvent::Running => {
+                // Whatever was changed while nobody listened.
+                rows.changed_any().await;
                 if feed.resume() && feed.cuts() > 0 {
                     shard.log("changes made elsewhere are told again; the caches work again");
                 }
@@ -37,38 +43,45 @@ pub(super) async fn follow(shard: Background) {
                      fresh until they are"
                 ));
             }
-            ChangeEvent::Changed(changes) => apply(&shard, &users, &feed, &changes).await,
+            ChangeEvent::Changed(changes) => {
+                feed.note(changes.len());
+                if !apply(&shard, &users, &rows, &changes).await {
+                    rows.changed_any().await;
+                    // A new era: no message has to reach anybody for it.
+                    feed.cut();
+                    feed.resume();
+                }
+            }
         }
     }
 }
 
-/// Forgets what depends on changed rows.
-async fn apply(shard: &Background, users: &Cache, feed: &Feed, changes: &[Change]) {
-    feed.note(changes.len());
-    let mut ids = Vec::new();
+/// Forgets what depends on changed rows; false if it cannot be told which those
+/// are, or not all who have them could be reached.
+async fn apply(shard: &Background, users: &Cache, second: &RowCache, changes: &[Change]) -> bool {
+    let mut changed = Vec::new();
     let mut tags = BTreeSet::new();
     for change in changes {
         match (change.table, &change.rows) {
-            (_, ChangedRows::Any) => return forget_everything(feed),
+            (_, ChangedRows::Any) => return false,
             (ChangedTable::Users, ChangedRows::These(rows)) => {
                 tags.insert(USERS_TAG);
-                ids.extend(rows.iter().map(|row| row.id.to_string()));
+                changed.extend(rows.iter().map(|row| (row.id, row.version)));
             }
             (ChangedTable::Posts, ChangedRows::These(_)) => drop(tags.insert(POSTS_TAG)),
         }
     }
-    users.forget(ids).await;
+    // First, or the caches would load the old rows from there.
+    second.changed(&changed).await;
+    users
+        .forget(changed.iter().map(|(id, _)| id.to_string()))
+        .await;
     for tag in tags {
         if shard.invalidate_tag(tag).await.is_err() {
-            return forget_everything(feed);
+            return false;
         }
     }
-}
-
-/// A new era: no message has to reach anybody for it.
-fn forget_everything(feed: &Feed) {
-    feed.cut();
-    feed.resume();
+    true
 }
 
 struct CutOnDrop(Feed);

@@ -12,6 +12,7 @@ pub mod health;
 pub mod index;
 pub mod metrics;
 pub mod posts;
+pub mod redis_cache;
 pub mod resource;
 pub mod session;
 pub mod static_files;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 use cache_control::{CacheControl, CacheControlError};
 use health::HealthOptions;
+use redis_cache::{RedisRoutes, RedisRoutesError};
 
 use crate::cache::CacheOptionsError;
 use crate::session::{SessionOptions, SessionOptionsError};
@@ -47,6 +49,9 @@ pub struct ApiOptions {
     /// `Cache-Control` by route pattern, such as `/api/users/{id}`, instead of
     /// the defaults; an empty value sends none. Default: none given.
     pub cache_control: Vec<(String, String)>,
+    /// Routes that keep their answers in Redis, by pattern, with how long, such
+    /// as `60s`. Default: none.
+    pub redis_cache: RedisRoutes,
     /// Of its caches.
     pub cache: cached::ApiCacheOptions,
     /// Of its sessions.
@@ -67,7 +72,9 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptio
         true => App::new().feed(Feed::new()).background(changes::follow),
         false => App::new(),
     };
-    let app = cached::install(app, &options.cache)
+    let policies = CacheControl::new(&default_cache_control(), &configured)?;
+    let identity = database.identity();
+    let app = cached::install(app, &options.cache, &identity)
         .state(move |_| {
             let database = database.clone();
             async move { database.connect().map_err(store_fault::store_fault) }
@@ -79,7 +86,9 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptio
     let app = app.get("/", index::index).get("/metrics", metrics::metrics);
     let app = health::install(app, &options.health);
     let app = session::install(app, &options.session);
-    Ok(install_cacheable(app))
+    let app = install_cacheable(app);
+    let prefix = format!("{}:{identity}", options.cache.redis_prefix);
+    Ok(options.redis_cache.install(app, &policies, &prefix)?)
 }
 
 /// Checks options as [`app`] does.
@@ -87,9 +96,17 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptio
 /// # Errors
 /// As [`app`].
 pub fn check(options: &ApiOptions) -> Result<(), ApiOptionsError> {
-    CacheControl::new(&default_cache_control(), &options.cache_control)?;
     options.session.check()?;
-    Ok(options.cache.check()?)
+    let policies = CacheControl::new(&default_cache_control(), &options.cache_control)?;
+    options.redis_cache.check(&policies)?;
+    let cache = &options.cache;
+    if cache.redis_tombstone_ms > cache.redis_ttl_ms {
+        return Err(ApiOptionsError::Tombstone {
+            tombstone_ms: cache.redis_tombstone_ms,
+            ttl_ms: cache.redis_ttl_ms,
+        });
+    }
+    Ok(cache.check()?)
 }
 
 /// Options of the shipped application that cannot be used.
@@ -97,10 +114,26 @@ pub fn check(options: &ApiOptions) -> Result<(), ApiOptionsError> {
 pub enum ApiOptionsError {
     /// In [`ApiOptions::cache_control`].
     CacheControl(CacheControlError),
+    /// In [`ApiOptions::redis_cache`].
+    RedisCache(RedisRoutesError),
     /// In [`ApiOptions::cache`].
     Cache(CacheOptionsError),
     /// In [`ApiOptions::session`].
     Session(SessionOptionsError),
+    /// In [`ApiOptions::cache`]: what is written there must outlive a tombstone,
+    /// in whose place it is put.
+    Tombstone {
+        /// `redis_tombstone_ms`.
+        tombstone_ms: u64,
+        /// `redis_ttl_ms`.
+        ttl_ms: u64,
+    },
+}
+
+impl From<RedisRoutesError> for ApiOptionsError {
+    fn from(error: RedisRoutesError) -> Self {
+        Self::RedisCache(error)
+    }
 }
 
 impl From<CacheControlError> for ApiOptionsError {
@@ -125,8 +158,17 @@ impl fmt::Display for ApiOptionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CacheControl(error) => error.fmt(f),
+            Self::RedisCache(error) => error.fmt(f),
             Self::Cache(error) => error.fmt(f),
             Self::Session(error) => error.fmt(f),
+            Self::Tombstone {
+                tombstone_ms,
+                ttl_ms,
+            } => write!(
+                f,
+                "cache.redis_tombstone_ms is {tombstone_ms}, over cache.redis_ttl_ms, {ttl_ms}; \
+                 give cache.redis_ttl_ms at least {tombstone_ms}"
+            ),
         }
     }
 }

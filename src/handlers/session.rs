@@ -37,7 +37,7 @@ pub fn install(app: App, options: &SessionOptions) -> App {
     app.sessions(options.clone())
         .session_users(|ctx, id| {
             let found = users::find(ctx, id);
-            async move { Ok(matches!(found.await?, Found::Value(_))) }
+            async move { Ok(matches!(found.await?, (Found::Value(_), _))) }
         })
         .route(log_in)
         .route(Route::new(Method::GET, SESSION, show).middleware(never_kept))

@@ -17,6 +17,7 @@ use prometheus::proto::{
 use super::exposition_caches::{cache_families, mesh_families};
 use super::exposition_database::database_families;
 use super::exposition_redis::{bridge_families, redis_families};
+use super::exposition_second_level::second_level_families;
 use super::exposition_sessions::session_families;
 use super::limiter::limiter_families;
 use super::{Counters, ProcessSnapshot, RouteName, ShardTotals, StatusClass, Tally, TimeoutKind};
@@ -34,6 +35,9 @@ pub fn prometheus_text(snapshot: &ProcessSnapshot) -> String {
     }
     if let (Some(redis), []) = (&snapshot.redis, &*snapshot.missing_shards) {
         redis_families(redis, &mut families);
+    }
+    if snapshot.missing_shards.is_empty() {
+        second_level_families(&snapshot.second_levels, &mut families);
     }
     bridge_families(&snapshot.bridge, &mut families);
     mesh_families(&snapshot.shards, &mut families);

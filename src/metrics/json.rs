@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::{
     BridgeView, CacheSnapshot, Counters, DatabaseSnapshot, MeshCounters, ProcessSnapshot,
-    ProcessStats, RateLimitsView, RedisView, ShardTotals, StatusClass, Tally, TimeoutKind,
+    ProcessStats, RateLimitsView, RedisView, SecondLevelView, ShardTotals, StatusClass, Tally,
+    TimeoutKind,
 };
 
 /// The whole document.
@@ -33,6 +34,8 @@ pub struct MetricsView {
     /// Redis, if there is one, all shards together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisView>,
+    /// Every cache in Redis, all shards together.
+    pub second_levels: Vec<SecondLevelView>,
     /// The tokio bridge.
     pub bridge: BridgeView,
     /// By shard.
@@ -203,6 +206,11 @@ impl From<&ProcessSnapshot> for MetricsView {
             caches: snapshot.caches.iter().map(CacheView::from).collect(),
             rate_limits: RateLimitsView::from(&snapshot.limits),
             redis: snapshot.redis.as_ref().map(RedisView::from),
+            second_levels: snapshot
+                .second_levels
+                .iter()
+                .map(SecondLevelView::from)
+                .collect(),
             bridge: BridgeView::from(&snapshot.bridge),
             shards: snapshot.shards.iter().map(ShardView::from).collect(),
             missing_shards: snapshot.missing_shards.clone(),

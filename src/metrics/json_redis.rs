@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::json::camel_case;
-use super::{BridgeCounters, RedisCounters};
+use super::{BridgeCounters, RedisCounters, SecondLevelSnapshot};
 
 /// Redis, all shards together.
 #[derive(Debug, Serialize)]
@@ -34,6 +34,29 @@ pub struct BridgeView {
     pub cancelled: u64,
     /// Tasks not started because too many were there.
     pub refused: u64,
+}
+
+/// One cache in Redis.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecondLevelView {
+    /// Its name.
+    pub name: String,
+    /// The fields of [`SecondLevelCounters`](super::SecondLevelCounters).
+    #[serde(flatten)]
+    pub counters: BTreeMap<String, u64>,
+}
+
+impl From<&SecondLevelSnapshot> for SecondLevelView {
+    fn from(level: &SecondLevelSnapshot) -> Self {
+        let counters = level.counters.fields().into_iter();
+        Self {
+            name: level.name.clone(),
+            counters: counters
+                .map(|(name, count)| (camel_case(name), count))
+                .collect(),
+        }
+    }
 }
 
 impl From<&RedisCounters> for RedisView {

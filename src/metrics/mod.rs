@@ -17,12 +17,14 @@ mod exposition;
 mod exposition_caches;
 mod exposition_database;
 mod exposition_redis;
+mod exposition_second_level;
 mod exposition_sessions;
 mod json;
 mod json_redis;
 mod latency;
 mod limiter;
 mod redis;
+mod second_level;
 mod shard_metrics;
 mod snapshot;
 mod tally;
@@ -34,10 +36,11 @@ pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
 };
-pub use json_redis::{BridgeView, RedisView};
+pub use json_redis::{BridgeView, RedisView, SecondLevelView};
 pub use latency::Latency;
 pub use limiter::{LimiterSnapshot, RateLimitsView, RuleCounters, RuleSnapshot};
 pub use redis::{BridgeCounters, RedisCounters};
+pub use second_level::{SecondLevelCounters, SecondLevelSnapshot};
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};
 pub use tally::{StatusClass, Tally};

@@ -119,6 +119,7 @@ impl ShardMetrics {
                 })
                 .collect(),
             caches: Vec::new(),
+            second_levels: Vec::new(),
             mesh: MeshCounters::default(),
             limits: LimiterSnapshot::default(),
             redis: None,

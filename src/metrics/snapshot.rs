@@ -1,9 +1,10 @@
 //! What leaves a shard, and how the shards' parts become one whole.
 
 use super::caches::add_caches;
+use super::second_level::add_second_levels;
 use super::{
     BridgeCounters, CacheSnapshot, Counters, DatabaseSnapshot, LimiterSnapshot, MeshCounters,
-    RedisCounters, RouteName, ShardIdentity, Tally,
+    RedisCounters, RouteName, SecondLevelSnapshot, ShardIdentity, Tally,
 };
 
 /// Everything one shard has counted, at one moment.
@@ -23,6 +24,8 @@ pub struct ShardSnapshot {
     pub limits: LimiterSnapshot,
     /// Its dealings with Redis, if the app has one.
     pub redis: Option<RedisCounters>,
+    /// Its share of every cache in Redis.
+    pub second_levels: Vec<SecondLevelSnapshot>,
 }
 
 /// The requests of one route.
@@ -51,6 +54,8 @@ pub struct ProcessSnapshot {
     pub limits: LimiterSnapshot,
     /// All shards' dealings with Redis, if the app has one.
     pub redis: Option<RedisCounters>,
+    /// The shards' shares of every cache in Redis added up.
+    pub second_levels: Vec<SecondLevelSnapshot>,
     /// The tokio bridge.
     pub bridge: BridgeCounters,
     /// Shards that did not answer in time; nothing of them is in the sums.
@@ -123,6 +128,7 @@ impl ProcessSnapshot {
             shards: Vec::new(),
             caches: Vec::new(),
             limits: LimiterSnapshot::default(),
+            second_levels: Vec::new(),
             redis: None,
             bridge: BridgeCounters::default(),
             missing_shards: Vec::new(),
@@ -150,6 +156,7 @@ impl ProcessSnapshot {
         self.counters.add(&shard.counters);
         add_caches(&mut self.caches, &shard.caches);
         self.limits.add(&shard.limits);
+        add_second_levels(&mut self.second_levels, &shard.second_levels);
         if let Some(redis) = &shard.redis {
             self.redis.get_or_insert_default().add(redis);
         }

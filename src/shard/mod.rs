@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::app::{self, App, BackgroundTask, ShardContext, ShardInfo};
+use crate::app::{self, AnswerCounts, App, BackgroundTask, ShardContext, ShardInfo};
 use crate::bridge::Bridge;
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
@@ -116,6 +116,8 @@ impl Shard {
         let states = start.app.build_states(&start.info).await?;
         let mut plan = start.resources;
         let redis = plan.start_redis().await;
+        let died = plan.inherited.as_deref();
+        let answer_counts = AnswerCounts::beside(&states, redis.as_ref(), died);
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
@@ -129,6 +131,7 @@ impl Shard {
             limiter: resources.limiter,
             redis: resources.redis,
             bridge: start.bridge,
+            answer_counts,
             clock: ShardClock::new(),
             metrics: RefCell::new(resources.metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),

@@ -119,6 +119,16 @@ impl Database {
         Ok(Store { backend })
     }
 
+    /// A name for the database's contents, the same in every process that has
+    /// it open: what is kept elsewhere under it belongs to no other database.
+    /// One that was made anew, or put in the place of another, has another.
+    pub fn identity(&self) -> String {
+        match &self.backend {
+            DatabaseBackend::Sqlite(database) => database.identity(),
+            DatabaseBackend::Postgres(database) => database.identity(),
+        }
+    }
+
     /// Whether no user was ever stored: a first start. A database whose users
     /// were all deleted is not empty in this sense.
     ///

@@ -17,6 +17,7 @@ mod durability;
 mod export;
 mod health;
 mod keep_alive;
+mod l2;
 mod limits;
 mod metrics;
 mod middleware;

@@ -3,11 +3,17 @@
 use crate::cache::{CACHE_BYTES_MIN, Coherence};
 use crate::config::knob::{Knob, Valid, turns};
 use crate::config::value::words;
+use crate::handlers::cached::RedisUse;
 
 words!(Coherence {
     "strict" => Coherence::Strict,
     "lazy" => Coherence::Lazy,
     "off" => Coherence::Off,
+});
+
+words!(RedisUse {
+    "auto" => RedisUse::Auto,
+    "off" => RedisUse::Off,
 });
 
 pub(super) const KNOBS: &[Knob] = &[
@@ -18,7 +24,7 @@ pub(super) const KNOBS: &[Knob] = &[
         what: "How long an answer is kept. With strict coherence every write through this server is seen\n\
                at once, and this bounds only how long changes made outside of this process stay unseen:\n\
                another process on the same database file, the sqlite3 shell, `corelane seed`. 0 turns\n\
-               caching off.",
+               this cache off, but not the users in Redis (redis).",
         cost: "answers that old after such changes; the shorter, the more often the database is asked.",
         change: "up when nothing else writes to the database; down to what others' changes may take.",
         ..turns!(api.cache.ttl_ms)
@@ -79,6 +85,45 @@ pub(super) const KNOBS: &[Knob] = &[
                shard with a copy. off: a value is loaded once a shard and kept once a shard.",
         change: "rarely; \"off\" shows what the others cost.",
         ..turns!(api.cache.coherence)
+    },
+    Knob {
+        name: "cache.redis",
+        valid: Valid::Words(&["auto", "off"]),
+        what: "Whether single users are kept in Redis too, between this cache and the database: \"auto\" if\n\
+               redis.url is given. Writes through any server with this Redis and the same database are\n\
+               seen at once by those who read there. It goes on when ttl_ms is 0.",
+        cost: "a read that is not in this cache waits for Redis first, and a write before it is answered.",
+        change: "\"off\" when Redis is there for sessions and limits, and the database is as near as it.",
+        ..turns!(api.cache.redis)
+    },
+    Knob {
+        name: "cache.redis_ttl_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(1, YEAR_MS),
+        what: "How long a user is kept in Redis. Bounds, with ttl_ms, how long changes stay unseen that\n\
+               nobody tells of: made in the database by hand, or while Redis could not be told.",
+        cost: "as ttl_ms, and memory in Redis.",
+        change: "as ttl_ms. At least redis_tombstone_ms.",
+        ..turns!(api.cache.redis_ttl_ms)
+    },
+    Knob {
+        name: "cache.redis_tombstone_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(100, YEAR_MS),
+        what: "How long Redis remembers that a user was written or deleted, so that no slow reader puts an\n\
+               older one there. What took longer than half of it to read is not put there. The same on\n\
+               all nodes.",
+        cost: "about 100 bytes in Redis for each user deleted in that time.",
+        change: "up when reads of the database may take seconds.",
+        ..turns!(api.cache.redis_tombstone_ms)
+    },
+    Knob {
+        name: "cache.redis_prefix",
+        valid: Valid::Says("a text without spaces"),
+        what: "What keys in Redis start with; a name for the database follows.",
+        cost: "its length, in every key.",
+        change: "when others use the same Redis and their keys may look alike.",
+        ..turns!(api.cache.redis_prefix)
     },
 ];
 

@@ -57,6 +57,7 @@ const DERIVED_FIELDS: &[&str] = &[
     "require_io_uring",
     "lane_messages",
     "cache_doubt_ms",
+    "doubt_ms",
 ];
 
 /// The `Debug` form of the defaults names every field of every `Options`; one

@@ -12,6 +12,7 @@ mod list_query;
 mod precondition;
 mod read;
 mod representation;
+mod row;
 mod write;
 
 use std::borrow::Cow;

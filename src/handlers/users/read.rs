@@ -1,13 +1,18 @@
 //! Reading users: a page, one, a batch, those near a place. All of them out of
-//! the API's caches.
+//! the API's caches; one user, if it is not in there, out of Redis.
+
+use std::cell::Cell;
+use std::rc::Rc;
 
 use super::list_query::{ListRequest, NearRequest, parse_batch};
 use super::representation::{push_partial_user, push_user, push_user_at_distance, user_etag};
-use super::{USER, USERS, USERS_BATCH, USERS_NEAR, id_of, no_such_user};
+use super::{USER, USERS, USERS_BATCH, USERS_NEAR, id_of, no_such_user, row};
+use crate::app::SecondLevel;
 use crate::handlers::cache_control::CacheControl;
 use crate::handlers::cached::{Document, USERS_CACHE, answer_list, list_tags};
 use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
+use crate::l2::{RowCache, Sought};
 use crate::store::{Store, User};
 use crate::{Ctx, Error, Found, PreparedResponse, Response};
 
@@ -29,28 +34,79 @@ pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
 /// `GET /api/users/{id}`. That there is none is kept too.
 pub(super) async fn one(ctx: Ctx) -> Result<Response, Error> {
     let id = id_of(&ctx)?;
-    match find(&ctx, id).await? {
-        Found::Value(cached) => ctx.conclude(cached),
-        Found::Nothing(lookup) => Ok(Response::from(no_such_user()).with_lookup(lookup)),
-    }
+    let (found, level) = find(&ctx, id).await?;
+    let lookup = found.lookup();
+    let response = match found {
+        Found::Value(cached) => ctx.conclude(cached)?,
+        Found::Nothing(lookup) => Response::from(no_such_user()).with_lookup(lookup),
+    };
+    Ok(match level {
+        Some(level) => response.with_levels(lookup, level),
+        None => response,
+    })
 }
 
-/// A user's answer, out of the cache or the store.
+/// A user's answer, out of the cache, Redis or the store; what came of asking
+/// Redis, if it was.
 pub(in crate::handlers) fn find(
     ctx: &Ctx,
     id: i64,
-) -> impl Future<Output = Result<Found<PreparedResponse>, Error>> + use<> {
+) -> impl Future<Output = Result<(Found<PreparedResponse>, Option<SecondLevel>), Error>> + use<> {
     let (store, policies) = (ctx.state::<Store>(), ctx.state::<CacheControl>());
+    let (rows, level) = (ctx.state::<RowCache>(), Rc::new(Cell::new(None)));
+    let (tell, feed) = (level.clone(), ctx.feed().cloned());
     let load = move || async move {
-        let user = store.user(id).await.map_err(store_fault)?;
+        // While nobody tells of changes Redis may have old rows too.
+        let user = match feed.is_some_and(|feed| !feed.is_running()) {
+            true => store.user(id).await.map_err(store_fault)?,
+            false => load_user(id, &store, &rows, &tell).await?,
+        };
         let prepared = user.map(|user| document(&user).prepare(policies.of(USER)));
         prepared.transpose()
     };
     let users = ctx.cache(USERS_CACHE);
     async move {
         let key = itoa::Buffer::new().format(id).to_owned();
-        users.find_or_load(key, load).await
+        let found = users.find_or_load(key, load).await?;
+        Ok((found, level.get()))
     }
+}
+
+/// A user from Redis, else from the store, and then into Redis. That there is
+/// none is not put there.
+async fn load_user(
+    id: i64,
+    store: &Store,
+    rows: &RowCache,
+    level: &Cell<Option<SecondLevel>>,
+) -> Result<Option<User>, Error> {
+    let ticket = match rows.seek(id).await {
+        Sought::Found(bytes, ticket) => match row::decode(id, &bytes) {
+            Some(user) => {
+                level.set(Some(SecondLevel::Hit));
+                return Ok(Some(user));
+            }
+            None => {
+                rows.note_garbage();
+                level.set(Some(SecondLevel::Miss));
+                Some(ticket)
+            }
+        },
+        Sought::Missing(ticket) => {
+            level.set(Some(SecondLevel::Miss));
+            Some(ticket)
+        }
+        Sought::Bypass => {
+            level.set(Some(SecondLevel::Bypass));
+            None
+        }
+        Sought::Off => None,
+    };
+    let user = store.user(id).await.map_err(store_fault)?;
+    if let (Some(ticket), Some(user)) = (ticket, &user) {
+        rows.fill(ticket, id, user.version, row::encode(user));
+    }
+    Ok(user)
 }
 
 fn document(user: &User) -> Document {

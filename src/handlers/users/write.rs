@@ -2,7 +2,8 @@
 //!
 //! Every write holds the lease of its user in the cache, so that nobody is
 //! answered with the old row once it has been acknowledged. The answer leaves
-//! after the store has made the write durable. Conditions
+//! after the store has made the write durable and Redis, where others read the
+//! row, has been told or it is remembered that it was not. Conditions
 //! are checked inside the writing transaction. The body is checked first: a
 //! request that is wrong in itself is a 4xx of its own whether or not its
 //! condition holds (RFC 9110 section 13.2.1).
@@ -13,11 +14,12 @@ use super::input::{parse_merge_patch, parse_new_user};
 use super::precondition::{WritePlan, plan_write};
 use super::read::user_json;
 use super::representation::{user_etag, user_validators};
-use super::{USERS, id_of, no_such_user};
+use super::{USERS, id_of, no_such_user, row};
 use crate::app::{ConditionFields, precondition_failed};
 use crate::handlers::cached::{POSTS_TAG, USERS_CACHE};
 use crate::handlers::conditional::add_validators;
 use crate::handlers::store_fault::store_fault;
+use crate::l2::{Change, RowCache};
 use crate::limits::{CONDITIONAL_WRITE_ATTEMPTS_MAX, STORE_RETRY_AFTER_S};
 use crate::semantics::{Verdict, evaluate};
 use crate::store::{Store, StoreError, User, WriteCondition};
@@ -65,7 +67,9 @@ pub(super) async fn replace(mut ctx: Ctx) -> Result<Response, Error> {
             let replaced = store.replace_user(id, new.clone(), condition).await;
             replaced.map_err(WriteFault::Store)
         };
-        written(&write_conditionally(&ctx, &store, id, false, attempt).await?)
+        let change = ctx.state::<RowCache>().change(id);
+        let outcome = write_conditionally(&ctx, &store, id, false, attempt).await;
+        written(&told(change, outcome).await?)
     };
     users.write([id.to_string()], write).await
 }
@@ -85,7 +89,9 @@ pub(super) async fn patch(mut ctx: Ctx) -> Result<Response, Error> {
             updated.map_err(WriteFault::Store)
         };
         let needs_current = patch.needs_current();
-        written(&write_conditionally(&ctx, &store, id, needs_current, attempt).await?)
+        let change = ctx.state::<RowCache>().change(id);
+        let outcome = write_conditionally(&ctx, &store, id, needs_current, attempt).await;
+        written(&told(change, outcome).await?)
     };
     users.write([id.to_string()], write).await
 }
@@ -100,10 +106,34 @@ pub(super) async fn delete(ctx: Ctx) -> Result<Response, Error> {
             let deleted = store.delete_user(id, condition).await;
             deleted.map_err(WriteFault::Store)
         };
-        write_conditionally(&ctx, &store, id, false, attempt).await?;
+        let change = ctx.state::<RowCache>().change(id);
+        let outcome = write_conditionally(&ctx, &store, id, false, attempt).await;
+        match outcome {
+            Ok(()) => change.deleted().await,
+            Err(error) => return Err(not_told(change, error).await),
+        }
         Ok(Response::no_content())
     };
     users.write([id.to_string()], write).await
+}
+
+/// Has Redis told what became of a write, before anybody else is.
+async fn told(change: Change, outcome: Result<User, Error>) -> Result<User, Error> {
+    match outcome {
+        Ok(user) => {
+            change.written(user.version, &row::encode(&user)).await;
+            Ok(user)
+        }
+        Err(error) => Err(not_told(change, error).await),
+    }
+}
+
+async fn not_told(change: Change, error: Error) -> Error {
+    match error.is_nothing_done() {
+        true => change.nothing_done(),
+        false => change.in_doubt().await,
+    }
+    error
 }
 
 /// Why one attempt of a write did not happen.

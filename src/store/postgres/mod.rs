@@ -63,6 +63,7 @@ pub(super) struct PostgresDatabase {
     place: String,
     /// What the triggers are told writes of this process are.
     origin: String,
+    identity: String,
 }
 
 impl std::fmt::Debug for PostgresDatabase {
@@ -81,8 +82,9 @@ impl PostgresDatabase {
         let place = url.to_string();
         let origin = format!("{:016x}", random_seed());
         let dialer = Dialer::new(url, options, &origin)?;
-        let budget = match blocking::run(async || prepare(&dialer, &place, options).await) {
-            Ok(budget) => budget,
+        let prepared = blocking::run(async || prepare(&dialer, &place, options).await);
+        let (budget, identity) = match prepared {
+            Ok(prepared) => prepared,
             Err(Failure::Open(error)) => return Err(error),
             Err(Failure::Store(error)) => {
                 let why = error.to_string();
@@ -95,6 +97,7 @@ impl PostgresDatabase {
             server,
             place,
             origin,
+            identity,
         })
     }
 
@@ -150,6 +153,12 @@ impl PostgresDatabase {
         })
     }
 
+    /// See [`super::Database::identity`]: of the cluster, whichever of its
+    /// servers this is, and the database in it.
+    pub(super) fn identity(&self) -> String {
+        self.identity.clone()
+    }
+
     /// Connections for the shard that calls this.
     fn pool(&self) -> Pool {
         Pool::new(&self.server)
@@ -180,12 +189,13 @@ impl PostgresDatabase {
     }
 }
 
-/// Applies migrations; how many connections this process may have.
+/// Applies migrations; how many connections this process may have, and the
+/// database's identity.
 async fn prepare(
     dialer: &Dialer,
     place: &str,
     options: &StoreOptions,
-) -> Result<Arc<Budget>, Failure> {
+) -> Result<(Arc<Budget>, String), Failure> {
     let refused = |error: DialError| Failure::Open(error.into_open_error(dialer.target()));
     let dialed = dialer.dial().await.map_err(refused)?;
     let connection = unhurried(dialed).await.map_err(fault::read_error)?;
@@ -197,8 +207,15 @@ async fn prepare(
     })?;
     let database = &options.database;
     let plan = limits.plan(database.connections_max, options.shards, database.pool_min);
-    plan.map_err(Failure::Open)
+    let identity = connection.client().query_one(IDENTITY, &[]).await;
+    let identity = identity.and_then(|row| row.try_get(0));
+    let identity = identity.map_err(fault::read_error)?;
+    Ok((plan.map_err(Failure::Open)?, identity))
 }
+
+const IDENTITY: &str = "\
+    SELECT to_hex(system_identifier) || '-' || (SELECT oid FROM pg_database \
+     WHERE datname = current_database()) FROM pg_control_system()";
 
 /// A connection whose statements may take long: the session's timeouts are for
 /// requests.

@@ -96,6 +96,23 @@ impl SqliteDatabase {
         Ok(explain::explain(&connection))
     }
 
+    /// From the file itself, not its path: the node in its file system and when
+    /// that was made.
+    pub(super) fn identity(&self) -> String {
+        use std::os::unix::fs::MetadataExt;
+        let Ok(metadata) = std::fs::metadata(&self.target.path) else {
+            return "sqlite".to_owned();
+        };
+        let made = metadata.created().ok();
+        let made = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+        let made_ns = made.map_or(0, |made| made.as_nanos());
+        format!(
+            "sqlite-{:x}-{:x}-{made_ns:x}",
+            metadata.dev(),
+            metadata.ino()
+        )
+    }
+
     pub(super) fn writer_stats(&self) -> WriterStats {
         self.writer.stats()
     }
