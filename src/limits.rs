@@ -372,6 +372,9 @@ pub const STORE_SCAN_ROWS_MAX: i64 = 10_000;
 pub const DATABASE_FEED_HEARTBEAT_MS: u64 = 1_000;
 /// See [`DATABASE_FEED_HEARTBEAT_MS`].
 pub const DATABASE_FEED_TIMEOUT_MS: u64 = 2_000;
+/// How much longer than a statement may take own writes are listened for after
+/// one of them ended without a known outcome.
+pub const DATABASE_SURPRISE_MS: u64 = 60_000;
 /// Notifications that wait to be worked through. Over it: everything counts as
 /// changed.
 pub const DATABASE_FEED_NOTIFICATIONS_MAX: usize = 4_096;

@@ -63,10 +63,10 @@ pub(super) fn everything() -> Vec<Change> {
 
 /// Reads a notification, unless it is of `own_origin`. What cannot be read is
 /// taken for a change of everything: it was told for a reason.
-pub(super) fn parse(payload: &str, own_origin: &str) -> Option<Vec<Change>> {
+pub(super) fn parse(payload: &str, own_origin: Option<&str>) -> Option<Vec<Change>> {
     let mut parts = payload.splitn(3, ' ');
     let (origin, table, rows) = (parts.next(), parts.next(), parts.next());
-    if origin == Some(own_origin) {
+    if own_origin.is_some() && origin == own_origin {
         return None;
     }
     let table = match table {
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn rows_are_read_and_own_ones_left_out() {
-        let rows = |payload| match parse(payload, "me")?.as_slice() {
+        let rows = |payload| match parse(payload, Some("me"))?.as_slice() {
             [change] => Some((change.table, change.rows.clone())),
             other => panic!("{other:?}"),
         };
@@ -120,12 +120,13 @@ mod tests {
         );
         assert_eq!(rows("me users 7:3"), None);
         assert_eq!(rows("me users *"), None);
+        assert!(parse("me users 7:3", None).is_some());
     }
 
     #[test]
     fn what_cannot_be_read_is_a_change_of_everything() {
         for payload in ["", "x", "you", "you cats 1:1", "  "] {
-            let changes = parse(payload, "me").unwrap();
+            let changes = parse(payload, Some("me")).unwrap();
             assert_eq!(changes.len(), 2, "{payload:?}");
             assert!(changes.iter().all(|change| change.rows == ChangedRows::Any));
         }
@@ -135,7 +136,7 @@ mod tests {
             "you users 7:y",
             "you users 7:1,",
         ] {
-            let changes = parse(payload, "me").unwrap();
+            let changes = parse(payload, Some("me")).unwrap();
             assert_eq!(changes.len(), 1, "{payload:?}");
             assert_eq!(changes[0].rows, ChangedRows::Any, "{payload:?}");
         }

@@ -58,6 +58,7 @@ const DERIVED_FIELDS: &[&str] = &[
     "lane_messages",
     "cache_doubt_ms",
     "doubt_ms",
+    "shards",
 ];
 
 /// The `Debug` form of the defaults names every field of every `Options`; one

@@ -7,11 +7,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Notification;
 
-use super::dial::{Dialed, Dialer, describe};
+use super::dial::{Dialed, describe};
+use super::server::Server;
 use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
 use crate::limits::{
@@ -21,8 +23,11 @@ use crate::store::changes::{self, Change, ChangeEvent};
 
 /// Hears what others change. Made on the shard that listens.
 pub(in crate::store) struct Listener {
-    dialer: Dialer,
+    server: Arc<Server>,
+    /// What this process's own writes are told with.
     origin: String,
+    /// Since when the present connection listens.
+    since: Instant,
     backoff: Backoff,
     /// Where the clock of the back-off starts.
     born: Instant,
@@ -49,10 +54,11 @@ struct Heard {
 
 impl Listener {
     /// `origin` is what this process's own writes are told with.
-    pub(super) fn new(dialer: Dialer, origin: String, backoff: Backoff) -> Self {
+    pub(super) fn new(server: Arc<Server>, origin: String, backoff: Backoff) -> Self {
         Self {
-            dialer,
+            server,
             origin,
+            since: Instant::now(),
             backoff,
             born: Instant::now(),
             connection: None,
@@ -69,6 +75,7 @@ impl Listener {
                     Ok(connection) => {
                         self.connection = Some(connection);
                         self.backoff.reset();
+                        self.since = Instant::now();
                         self.is_lost = false;
                         return ChangeEvent::Running;
                     }
@@ -83,7 +90,12 @@ impl Listener {
                     }
                 }
             };
-            if let Some(changes) = self.heard.take(&self.origin) {
+            // A write of ours may have been committed after we gave it up.
+            let own = match self.server.may_surprise(self.since) {
+                true => None,
+                false => Some(self.origin.as_str()),
+            };
+            if let Some(changes) = self.heard.take(own) {
                 if changes.is_empty() {
                     continue;
                 }
@@ -110,6 +122,7 @@ impl Listener {
         self.heard.clear();
         let (heard, ended) = (self.heard.clone(), self.heard.clone());
         let dialed = self
+            .server
             .dialer
             .dial_and_hear(move |told| heard.put(&told))
             .await;
@@ -164,7 +177,7 @@ impl Heard {
     }
 
     /// All that has come, without what is our own; `None` if nothing has.
-    fn take(&self, own_origin: &str) -> Option<Vec<Change>> {
+    fn take(&self, own_origin: Option<&str>) -> Option<Vec<Change>> {
         let payloads = self.payloads.take();
         if self.has_overflowed.take() {
             return Some(changes::everything());

@@ -172,7 +172,7 @@ impl PostgresDatabase {
             DATABASE_RECONNECT_MAX_MS,
         );
         let backoff = backoff.with_seed(random_seed());
-        Listener::new(self.server.dialer.clone(), self.origin.clone(), backoff)
+        Listener::new(self.server.clone(), self.origin.clone(), backoff)
     }
 
     /// The numbers of all pools.

@@ -3,12 +3,14 @@
 //! pools of all shards share it; none of them ever waits for another in it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::budget::Budget;
 use super::dial::Dialer;
 use super::stats::Stats;
 use crate::error_log::ErrorLog;
+use crate::limits::DATABASE_SURPRISE_MS;
 use crate::metrics::DatabaseSnapshot;
 use crate::store::DatabaseOptions;
 
@@ -21,6 +23,11 @@ pub(super) struct Server {
     /// Said once for the process, not once a shard.
     is_told_down: AtomicBool,
     error_log: Option<ErrorLog>,
+    /// Where the clock of `unknown_ms` starts.
+    born: Instant,
+    /// When a write of ours last ended without a known outcome, plus one; 0 for
+    /// never.
+    unknown_ms: AtomicU64,
 }
 
 impl Server {
@@ -38,6 +45,8 @@ impl Server {
             stats: Stats::default(),
             is_told_down: AtomicBool::new(false),
             error_log,
+            born: Instant::now(),
+            unknown_ms: AtomicU64::new(0),
         })
     }
 
@@ -47,6 +56,25 @@ impl Server {
             connections_max: u64::from(self.budget.connections_max()),
             ..self.stats.snapshot()
         }
+    }
+
+    /// A write may still be committed, as soon as the server goes on with it.
+    pub(super) fn note_unknown(&self) {
+        let now_ms = self.born.elapsed().as_millis() as u64;
+        self.unknown_ms.store(now_ms + 1, Ordering::Release);
+    }
+
+    /// Whether what is told of our own writes may be news, to a listener that
+    /// has been listening since then: none of them can be under way any more
+    /// when the server has gone on for so long.
+    pub(super) fn may_surprise(&self, listening_since: Instant) -> bool {
+        let unknown_ms = match self.unknown_ms.load(Ordering::Acquire) {
+            0 => return false,
+            later => later - 1,
+        };
+        let unknown_at = self.born + Duration::from_millis(unknown_ms);
+        let patience = self.options.statement_timeout_ms + DATABASE_SURPRISE_MS;
+        unknown_at.max(listening_since).elapsed() < Duration::from_millis(patience)
     }
 
     /// A shard cannot reach it.

@@ -113,6 +113,18 @@ impl Pool {
         intent: Intent,
         work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, StoreError> {
+        let outcome = self.run(intent, work).await;
+        if let Err(StoreError::OutcomeUnknown(_)) = &outcome {
+            self.inner.server.note_unknown();
+        }
+        outcome
+    }
+
+    async fn run<T>(
+        &self,
+        intent: Intent,
+        work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
         let deadline = Instant::now() + self.inner.deadline();
         let mut may_retry = intent == Intent::Read;
         loop {
