@@ -217,7 +217,7 @@ fn targets(model: &Answer) -> [Target; NAMES.len()] {
         plain(USER),
         Target {
             script: Some("users.lua"),
-            ..plain("/")
+            ..plain("/api/users")
         },
         plain("/api/users?limit=20"),
         Target {

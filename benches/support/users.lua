@@ -1,12 +1,13 @@
--- GET /api/users/ID for ids 1 to 1,000, uniformly, each with the same odds
--- every time. The requests are made once, so that wrk keeps up.
+-- GET PATH/ID for ids 1 to 1,000, uniformly, each with the same odds every
+-- time; PATH is that of wrk's address. The requests are made once, so that wrk
+-- keeps up.
 
 local requests = {}
 
 function init(_)
   math.randomseed(42)
   for id = 1, 1000 do
-    requests[id] = wrk.format("GET", "/api/users/" .. id)
+    requests[id] = wrk.format("GET", wrk.path .. "/" .. id)
   end
 end
 
