@@ -204,6 +204,8 @@ pub const LIMITER_REFUSALS_MAX: usize = 8_192;
 pub const LIMITER_NAME_BYTES_MAX: usize = 64;
 /// Jobs waiting for the blocking pool, process-wide. Full: 503.
 pub const BLOCKING_QUEUE_JOBS_MAX: usize = 1_024;
+/// Threads for work that computes for long, process-wide: password hashes.
+pub const COMPUTING_THREADS: usize = 2;
 /// Tasks on the tokio bridge, process-wide. Full: 503 with Retry-After.
 pub const BRIDGE_TASKS_MAX: usize = 1_024;
 /// Threads of the tokio bridge for blocking work of its tasks (names looked up,
@@ -344,7 +346,7 @@ pub const SESSION_EXPIRED_ROWS_PER_LOGIN: u32 = 16;
 pub const SESSION_REFRESH_WAIT_MS: u64 = 1_000;
 /// Body of a login, bytes. Over it: 413.
 pub const SESSION_BODY_BYTES_MAX: u64 = 8 * KIB as u64;
-/// Password hashes under way or waiting for the blocking pool, process-wide.
+/// Password hashes under way or waiting for a computing thread, process-wide.
 /// Over it: 503 with Retry-After. Each takes some tens of milliseconds and 19
 /// MiB of memory while it runs.
 pub const PASSWORD_HASHES_MAX: usize = 16;
@@ -409,7 +411,7 @@ pub const DATABASE_SWEEP_IDLE_MS: u64 = 500;
 
 const _: () = assert!(
     PASSWORD_HASHES_MAX * 4 <= BLOCKING_QUEUE_JOBS_MAX,
-    "logins leave the blocking pool to others"
+    "logins leave the computing threads to others"
 );
 const _: () = assert!(1 < SESSION_EXPIRED_ROWS_PER_LOGIN);
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_MEDIUM_BYTES);

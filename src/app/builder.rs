@@ -42,6 +42,7 @@ pub struct App {
     pub(super) background: Vec<BackgroundTask>,
     pub(super) sessions: Option<SessionPlan>,
     pub(super) session_users: Option<UserCheck>,
+    pub(super) session_key_prefix: Option<String>,
     pub(super) redis: Option<RedisOptions>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
@@ -447,6 +448,7 @@ impl App {
         }
         self.sessions = self.sessions.take().or(inner.sessions);
         self.session_users = self.session_users.take().or(inner.session_users);
+        self.session_key_prefix = self.session_key_prefix.take().or(inner.session_key_prefix);
         if self.redis.is_some() && inner.redis.is_some() {
             self.faults.push(AppError::RedisTwice);
         }

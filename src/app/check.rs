@@ -67,10 +67,10 @@ impl App {
                 fallback: None,
             },
             routes: routes.collect(),
-            sessions: self
-                .sessions
-                .as_ref()
-                .map(|plan| Sessions::new(plan.options.clone(), plan.passwords.clone())),
+            sessions: self.sessions.as_ref().map(|plan| {
+                let prefix = self.session_key_prefix.as_deref().unwrap_or("corelane");
+                Sessions::new(plan.options.clone(), plan.passwords.clone(), prefix)
+            }),
             session_users: self.session_users.clone(),
         })
     }

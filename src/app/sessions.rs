@@ -115,6 +115,15 @@ impl App {
         self.session_users = Some(Arc::new(move |ctx, id| Box::pin(check(ctx, id))));
         self
     }
+
+    /// What the keys of sessions in Redis start with; default `corelane`. Apps
+    /// that share a Redis but not their users must each have another: a session
+    /// says who somebody is by a number, which may be somebody else's there.
+    #[must_use]
+    pub fn session_key_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.session_key_prefix = Some(prefix.into());
+        self
+    }
 }
 
 /// These panic when the app has no [`sessions`](App::sessions): a mistake of the
@@ -285,7 +294,7 @@ impl Ctx {
 
     fn session_shelf(&self) -> Shelf {
         match self.redis() {
-            Some(redis) => Shelf::Redis(redis),
+            Some(redis) => Shelf::Redis(redis, self.sessions().key_prefix.clone()),
             None => Shelf::Store(self.state::<Store>()),
         }
     }

@@ -21,7 +21,7 @@ pub use monoio::{
     bind_alone_std, bind_std, connect, interval_tick, sleep, spawn_local, timeout, yield_now,
 };
 pub use options::{BuildError, EngineOptions};
-pub use pool::{BlockingPool, PoolError, unblock};
+pub use pool::{BlockingPool, PoolError, compute, unblock};
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
 
 pub use crate::topology::EngineKind;

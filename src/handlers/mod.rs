@@ -85,9 +85,9 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptio
         });
     let app = app.get("/", index::index).get("/metrics", metrics::metrics);
     let app = health::install(app, &options.health);
-    let app = session::install(app, &options.session);
-    let app = install_cacheable(app);
     let prefix = format!("{}:{identity}", options.cache.redis_prefix);
+    let app = session::install(app, &options.session).session_key_prefix(prefix.clone());
+    let app = install_cacheable(app);
     Ok(options.redis_cache.install(app, &policies, &prefix)?)
 }
 

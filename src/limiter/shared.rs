@@ -3,8 +3,10 @@
 //!
 //! What is kept of a key is its moment in microseconds of the server's clock and
 //! a remainder in parts of the limit, so that nothing drifts and every number
-//! fits the script's doubles. A key expires when its quota is whole. Keys are
-//! hashes: a header may be a secret.
+//! fits the script's doubles. A key expires when its quota is whole. A moment
+//! further away than a burst is of another clock, one that was set back or whose
+//! server has failed over: it counts as none, else it would shut a client out
+//! for as long. Keys are hashes: a header may be a secret.
 
 use ::redis::Script;
 use sha2::{Digest, Sha256};
@@ -26,8 +28,9 @@ local tat, rest = now, 0
 local kept = redis.call('GET', KEYS[1])
 if kept then
     local kept_tat, kept_rest = string.match(kept, '^(%d+) (%d+)$')
-    if kept_tat and tonumber(kept_tat) >= now then
-        tat, rest = tonumber(kept_tat), tonumber(kept_rest)
+    kept_tat, kept_rest = tonumber(kept_tat), tonumber(kept_rest)
+    if kept_tat and kept_tat >= now and kept_tat <= now + burst + 1 then
+        tat, rest = kept_tat, kept_rest
     end
 end
 local next, next_rest = tat + step, rest + step_rest

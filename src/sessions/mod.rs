@@ -11,6 +11,8 @@ mod shelf;
 pub use passwords::Passwords;
 pub(crate) use shelf::{Shelf, store_fault};
 
+use std::rc::Rc;
+
 use http::HeaderValue;
 
 use crate::Error;
@@ -64,15 +66,18 @@ pub(crate) struct Sessions {
     pub(crate) options: SessionOptions,
     pub(crate) passwords: Passwords,
     allowed: Vec<Origin>,
+    /// Of what is kept in Redis.
+    pub(crate) key_prefix: Rc<str>,
 }
 
 impl Sessions {
-    pub(crate) fn new(options: SessionOptions, passwords: Passwords) -> Self {
+    pub(crate) fn new(options: SessionOptions, passwords: Passwords, key_prefix: &str) -> Self {
         let allowed = options.origins();
         Self {
             options,
             passwords,
             allowed,
+            key_prefix: key_prefix.into(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::error::Blame;
 use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_HASHES_MAX, STORE_RETRY_AFTER_S};
 use crate::{Error, engine, password};
 
-/// The process's share of the blocking pool for passwords; clones share it.
+/// The process's share of the computing threads for passwords; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Passwords {
     under_way: Arc<AtomicUsize>,
@@ -25,7 +25,7 @@ impl Passwords {
     /// On a thread that is no shard.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
         let turn = self.turn()?;
-        let verified = engine::unblock(move || {
+        let verified = engine::compute(move || {
             let _turn = turn;
             // Nobody has one this long: the work is done for none.
             let hash = hash.filter(|_| password.len() <= PASSWORD_BYTES_MAX);

@@ -1,7 +1,8 @@
 //! Where sessions are kept, and how each place does it.
 //!
-//! In Redis a session is a key `sess:` with the hash of its id, its record the
-//! value, and it goes when it expires. Every operation is one command or one
+//! In Redis a session is a key `PREFIX:sess:` with the hash of its id, its record
+//! the value, and it goes when it expires. The prefix stands for whose users
+//! those are: user 7 of one database is not user 7 of another. Every operation is one command or one
 //! script, so none is ever half done: one round trip for a read, and one more
 //! when a use is to be written down.
 
@@ -20,7 +21,8 @@ use crate::{Error, engine};
 /// One shard's way to them.
 pub(crate) enum Shelf {
     Store(Rc<Store>),
-    Redis(Redis),
+    /// And what keys there start with.
+    Redis(Redis, Rc<str>),
 }
 
 impl Shelf {
@@ -32,9 +34,9 @@ impl Shelf {
     pub(super) async fn read(&self, hash: &SessionHash) -> Result<Option<SessionRecord>, Error> {
         match self {
             Self::Store(store) => store.session(hash).await.map_err(store_fault),
-            Self::Redis(redis) => {
+            Self::Redis(redis, prefix) => {
                 let mut command = cmd("GET");
-                let read = redis.run::<Option<Vec<u8>>>(command.arg(key(hash)));
+                let read = redis.run::<Option<Vec<u8>>>(command.arg(key(prefix, hash)));
                 let bytes = read.await.map_err(redis_fault)?;
                 // What another version wrote is no session of this one.
                 Ok(bytes.and_then(|bytes| SessionRecord::decode(&bytes)))
@@ -55,8 +57,11 @@ impl Shelf {
                 Err(StoreError::NotFound) => Ok(false),
                 begun => begun.map(|()| true).map_err(store_fault),
             },
-            Self::Redis(redis) => {
-                let (key, replaced) = (key(hash), replaced.as_ref().map(key));
+            Self::Redis(redis, prefix) => {
+                let (key, replaced) = (
+                    key(prefix, hash),
+                    replaced.as_ref().map(|hash| key(prefix, hash)),
+                );
                 let mut keys = vec![key.as_bytes()];
                 keys.extend(replaced.as_ref().map(String::as_bytes));
                 let left = left_ms(record, now_ms).to_string();
@@ -81,9 +86,11 @@ impl Shelf {
                 let refreshed = engine::timeout(limit, store.refresh_session(*hash, *record));
                 matches!(refreshed.await, Ok(Ok(())))
             }
-            Self::Redis(redis) => {
+            Self::Redis(redis, prefix) => {
                 let mut set = cmd("SET");
-                set.arg(key(hash)).arg(&record.encode()[..]).arg("XX");
+                set.arg(key(prefix, hash))
+                    .arg(&record.encode()[..])
+                    .arg("XX");
                 set.arg("PX").arg(left_ms(record, now_ms));
                 let refreshed = engine::timeout(limit, redis.run::<Option<String>>(&set));
                 matches!(refreshed.await, Ok(Ok(Some(_))))
@@ -94,9 +101,9 @@ impl Shelf {
     pub(crate) async fn end(&self, hash: &SessionHash) -> Result<(), Error> {
         match self {
             Self::Store(store) => store.end_session(*hash).await.map_err(store_fault),
-            Self::Redis(redis) => {
+            Self::Redis(redis, prefix) => {
                 let mut command = cmd("DEL");
-                let ended = redis.run::<u64>(command.arg(key(hash)));
+                let ended = redis.run::<u64>(command.arg(key(prefix, hash)));
                 ended.await.map(drop).map_err(redis_fault)
             }
         }
@@ -111,8 +118,8 @@ static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-fn key(hash: &SessionHash) -> String {
-    format!("sess:{hash}")
+fn key(prefix: &str, hash: &SessionHash) -> String {
+    format!("{prefix}:sess:{hash}")
 }
 
 /// How long Redis is to keep it; never 0, which it refuses.

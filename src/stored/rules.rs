@@ -10,7 +10,8 @@ use crate::limits::ANSWER_VARY_NAMES_MAX;
 /// What a request says about answers that are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestRules {
-    /// Neither looked up nor kept: `no-store`, or only a range is wanted.
+    /// Neither looked up nor kept: `no-store`, or only a range is wanted, or it
+    /// has a body, which is part of no key (RFC 9110 section 9.3.1).
     pub is_bypass: bool,
     /// Not looked up, but kept anew: `no-cache`, `max-age=0`.
     pub revalidates: bool,
@@ -31,7 +32,10 @@ impl RequestRules {
                 rules.control(value);
             } else if name.eq_ignore_ascii_case("pragma") {
                 has_pragma = has_member(value, b"no-cache");
-            } else if name.eq_ignore_ascii_case("range") {
+            } else if name.eq_ignore_ascii_case("range")
+                || name.eq_ignore_ascii_case("transfer-encoding")
+                || name.eq_ignore_ascii_case("content-length") && value != b"0"
+            {
                 rules.is_bypass = true;
             } else if name.eq_ignore_ascii_case("authorization")
                 || name.eq_ignore_ascii_case("cookie")
@@ -219,6 +223,9 @@ mod tests {
     fn a_request_says_what_it_wants() {
         assert_eq!(request(&[]), RequestRules::default());
         assert!(request(&[("Range", "bytes=0-1")]).is_bypass);
+        assert!(request(&[("Content-Length", "3")]).is_bypass);
+        assert!(request(&[("transfer-encoding", "chunked")]).is_bypass);
+        assert!(!request(&[("Content-Length", "0")]).is_bypass);
         assert!(request(&[("Cache-Control", "x, No-Store")]).is_bypass);
         for value in [
             "no-cache",

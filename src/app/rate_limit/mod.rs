@@ -26,6 +26,8 @@ use crate::limiter::LimiterRule;
 use crate::limits::LIMITER_NAME_BYTES_MAX;
 use crate::rate_limit::Quota;
 
+pub(super) use standing::is_of_client;
+
 use key::KeySource;
 use standing::Standings;
 

@@ -94,6 +94,11 @@ impl Standings {
     }
 }
 
+/// Whether a field tells one client of what it has left.
+pub(in crate::app) fn is_of_client(name: &HeaderName) -> bool {
+    *name == RATE_LIMIT || *name == RATE_LIMIT_POLICY
+}
+
 /// One item of `RateLimit-Policy`.
 pub(super) fn policy(name: &str, quota: &Quota) -> String {
     let window_s = quota.window().as_millis().div_ceil(1_000);

@@ -39,8 +39,9 @@ use seek::Looked;
 /// Requests that say who asks, by `Authorization` or `Cookie`, have a part in it
 /// only where the answer says `public`, or with [`personal`](Self::personal).
 ///
-/// The key is the host, the path and the query with its pairs sorted by name,
-/// and the request's fields that `Vary` names. Any spelling of the
+/// The key is the scheme, the host, the path and the query with its pairs sorted
+/// by name, and the request's fields that `Vary` names. A GET with a body has no
+/// part in it. Any spelling of the
 /// percent-encoding is the same key.
 ///
 /// ```

@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 use super::seek::vary_key;
 use super::{AnswerCounts, Plan, unix_ms};
 use crate::app::prepared::is_of_answer;
+use crate::app::rate_limit::is_of_client;
 use crate::app::{Ctx, Response};
 use crate::engine;
 use crate::limits::{ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX};
@@ -95,7 +96,7 @@ impl Plan {
         }
         let headers: Vec<(HeaderName, HeaderValue)> = response
             .headers()
-            .filter(|(name, _)| !is_of_answer(name))
+            .filter(|(name, _)| !is_of_answer(name) && !is_of_client(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         let bytes = headers

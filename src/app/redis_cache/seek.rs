@@ -21,10 +21,15 @@ pub(super) enum Looked {
 }
 
 impl Plan {
-    /// The key of a request's URL.
+    /// The key of a request's URL. Of its scheme too: what sends a client who
+    /// came without TLS elsewhere is no answer for one who is there.
     pub(super) fn key_of(&self, ctx: &Ctx) -> Vec<u8> {
         let mut key = format!("{}:{}:", self.key_prefix, self.name).into_bytes();
-        let target = canonical_target(ctx.host(), ctx.path(), ctx.query_string());
+        let mut target = canonical_target(ctx.host(), ctx.path(), ctx.query_string());
+        if ctx.is_secure() {
+            // No host begins so.
+            target.splice(..0, *b"https://");
+        }
         key.extend_from_slice(&hashed_key(target));
         key
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corelane::redis::RedisOptions;
-use corelane::{App, Ctx, Error, RedisCache, Response, Route};
+use corelane::semantics::TrustedProxies;
+use corelane::{App, Ctx, Error, RateLimit, RedisCache, Response, Route};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use services::Redis;
 
@@ -24,6 +25,9 @@ both_engines!(
     requests_that_say_who_asks_share_only_what_is_public,
     a_request_may_want_a_new_answer,
     an_answer_expires,
+    a_body_is_part_of_no_key_and_not_answered_with_what_is_kept,
+    who_came_over_tls_is_not_answered_as_who_did_not,
+    what_a_client_has_left_is_told_to_no_other,
     garbage_is_a_miss_and_is_written_over,
     without_redis_the_handler_answers,
     another_method_has_nothing_to_do_with_it,
@@ -297,6 +301,64 @@ fn a_request_may_want_a_new_answer(engine: Engine) {
     }
     let young = [("Cache-Control", "max-age=3600")];
     assert_eq!(client.get_with("/made", &young).must_have("x-cache"), "HIT");
+}
+
+/// Else who sends one decides what those without are answered.
+fn a_body_is_part_of_no_key_and_not_answered_with_what_is_kept(engine: Engine) {
+    let site = Site::start(engine);
+    let mut client = site.connect();
+    for _ in 0..2 {
+        let answer = client.request("GET", "/made", &[], b"abc");
+        assert_eq!(redis_said(&answer), "fwd=bypass");
+    }
+    assert_eq!(site.redis.cli(&["DBSIZE"]), "0");
+    let kept = site.keep(&mut client, "/made", &[]);
+    let answer = client.request("GET", "/made", &[], b"abc");
+    assert_eq!(redis_said(&answer), "fwd=bypass");
+    assert_hit(&client.get("/made"), &kept);
+}
+
+fn who_came_over_tls_is_not_answered_as_who_did_not(engine: Engine) {
+    let redis = Redis::start();
+    let (app, made) = app(&redis.url(), RedisCache::new("made"));
+    let server = InProcess::start_with(engine, app, |options| {
+        let loopback = TrustedProxies::parse(&["loopback"]);
+        options.trusted_proxies = loopback.expect("networks");
+    });
+    let server = Site {
+        redis,
+        server,
+        made,
+    };
+    let mut client = server.connect();
+    let over_tls = [("X-Forwarded-Proto", "https")];
+    let plain = server.keep(&mut client, "/made", &[]);
+    let secure = server.keep(&mut client, "/made", &over_tls);
+    assert_hit(&client.get("/made"), &plain);
+    assert_hit(&client.get_with("/made", &over_tls), &secure);
+}
+
+/// Where the limit stands behind the cache, and so counts only what is not
+/// answered from it.
+fn what_a_client_has_left_is_told_to_no_other(engine: Engine) {
+    let redis = Redis::start();
+    let limit = RateLimit::new(10, Duration::from_secs(60)).expect("a limit");
+    let route = Route::new(Method::GET, "/", async |_| Ok(Response::text("kept\n")))
+        .middleware(RedisCache::new("made"))
+        .middleware(limit);
+    let app = App::new()
+        .redis(RedisOptions::new(redis.url()))
+        .route(route)
+        .get("/metrics", corelane::handlers::metrics::metrics);
+    let server = InProcess::start(engine, app);
+    let mut client = server.connect();
+    client.get("/").expect(200).must_have("ratelimit");
+    let hit = poll_for("a hit", || {
+        let answer = client.get("/").expect(200);
+        (redis_said(&answer).starts_with("hit")).then_some(answer)
+    });
+    assert_eq!(hit.header("ratelimit"), None);
+    assert_eq!(hit.header("ratelimit-policy"), None);
 }
 
 fn an_answer_expires(engine: Engine) {

@@ -14,6 +14,7 @@ both_engines!(
     nodes_with_one_redis_enforce_one_limit,
     a_refusal_is_not_asked_for_twice,
     keys_in_redis_end_with_their_quota,
+    a_moment_no_request_can_have_left_shuts_nobody_out,
     without_redis_each_node_counts_for_itself_and_later_together_again,
     a_frozen_redis_is_not_waited_for_longer_than_its_deadline,
     told_not_to_use_redis_it_does_not,
@@ -92,6 +93,23 @@ fn keys_in_redis_end_with_their_quota(engine: Engine) {
     }
     let answer = ask(&mut client, "a").expect(200);
     assert_eq!(answer.must_have("ratelimit"), "\"shared\";r=2;t=2");
+}
+
+/// As after a clock of Redis that was set back, or a replica's that is behind.
+fn a_moment_no_request_can_have_left_shuts_nobody_out(engine: Engine) {
+    let redis = Redis::start();
+    let node = start(engine, &redis, 3, HOUR);
+    let mut client = node.connect();
+    ask(&mut client, "a").expect(200);
+    let key = redis.cli(&["KEYS", "*rate_limit*"]);
+    for far in ["9007199254740990 0", "99999999999999999999 7", "nonsense"] {
+        redis.cli(&["SET", &key, far]);
+        for _ in 0..3 {
+            ask(&mut client, "a").expect(200);
+        }
+        assert_eq!(read_numbers(&node).fallbacks, 0, "{far}");
+    }
+    ask(&mut client, "a").expect(429);
 }
 
 /// Asks until the node has Redis again: a client of its own each time.

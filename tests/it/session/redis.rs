@@ -6,6 +6,7 @@ use super::*;
 
 both_engines!(
     two_processes_on_one_redis_have_the_same_sessions,
+    a_session_is_none_with_another_database,
     only_the_hash_of_an_id_is_in_redis_and_it_expires_there,
     a_login_replaces_the_session_in_redis,
     a_use_prolongs_a_session_in_redis,
@@ -19,7 +20,7 @@ fn on(engine: Engine, redis: &Redis) -> Serve {
 }
 
 fn keys(redis: &Redis) -> Vec<String> {
-    let keys = redis.cli(&["KEYS", "sess:*"]);
+    let keys = redis.cli(&["KEYS", "*:sess:*"]);
     keys.lines()
         .filter(|key| !key.is_empty())
         .map(str::to_owned)
@@ -44,6 +45,22 @@ fn two_processes_on_one_redis_have_the_same_sessions(engine: Engine) {
     expect_everywhere(&one, &cookie, 200);
 }
 
+/// Its user 1 is somebody else.
+fn a_session_is_none_with_another_database(engine: Engine) {
+    let redis = Redis::start();
+    let one = with_ada(on(engine, &redis));
+    let other = with_ada(on(engine, &redis));
+    let cookie = cookie_in(&one);
+    expect_everywhere(&one, &cookie, 200);
+    expect_everywhere(&other, &cookie, 401);
+    let header = [("Cookie", cookie.as_str())];
+    let ended = other
+        .connect()
+        .request("DELETE", "/api/session", &header, b"");
+    ended.expect(204);
+    expect_everywhere(&one, &cookie, 200);
+}
+
 fn only_the_hash_of_an_id_is_in_redis_and_it_expires_there(engine: Engine) {
     let redis = Redis::start();
     let server = with_ada(on(engine, &redis));
@@ -51,7 +68,8 @@ fn only_the_hash_of_an_id_is_in_redis_and_it_expires_there(engine: Engine) {
     let id = cookie.strip_prefix("corelane=").expect("the name");
     let keys = keys(&redis);
     assert_eq!(keys.len(), 1);
-    assert_eq!(keys[0].len(), "sess:".len() + 64);
+    let (_, hash) = keys[0].split_once(":sess:").expect("a key");
+    assert_eq!(hash.len(), 64);
     assert!(!redis.cli(&["KEYS", "*"]).contains(id));
     assert!(!redis.cli(&["GET", &keys[0]]).contains(id));
     let left_ms: u64 = redis.cli(&["PTTL", &keys[0]]).parse().expect("a time");
