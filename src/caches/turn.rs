@@ -111,9 +111,10 @@ impl Caches {
 
     /// Takes what has come and works through it.
     fn receive(&self, inner: &mut Inner, takes_requests: bool) -> Left {
-        self.enter_era(inner);
         let mut inbox = std::mem::take(&mut inner.inbox);
         let left = inner.endpoint.receive(&mut inbox, takes_requests);
+        // Not before: who asks may know of an era that has just begun.
+        self.enter_era(inner);
         let now_ms = self.now_ms();
         while let Some(event) = inbox.pop_front() {
             self.on_event(inner, event, now_ms);

@@ -1,5 +1,6 @@
 //! `corelane serve`: from settings to a running server, and to its end.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use super::args::ServeArgs;
@@ -98,10 +99,10 @@ fn start_failure(error: StartError) -> Failure {
 
 fn announce(server: &ServerHandle, config: &Config, notes: &[String]) -> Result<(), Failure> {
     for note in notes {
-        eprintln!("corelane: note: {note}");
+        say(&format!("corelane: note: {note}"));
     }
     if let Some(why) = server.fallback() {
-        eprintln!("{}", fallback_warning(why));
+        say(&fallback_warning(why));
     }
     output::print(&Banner::new(server, config).render())
 }
@@ -110,10 +111,15 @@ fn announce(server: &ServerHandle, config: &Config, notes: &[String]) -> Result<
 /// but it is said.
 fn tell_of_cut_connections(report: &ExitReport) {
     if !report.drained {
-        eprintln!(
+        say(&format!(
             "corelane: warning: the drain ran out of time, {} connections were cut\n  \
              cure: raise server.drain_timeout_ms if their requests may take that long",
             report.connections_cut
-        );
+        ));
     }
+}
+
+/// On stderr, if anybody reads it: a server does not stop for want of a reader.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -369,3 +369,46 @@ fn copies_of_another_era_are_not_served_and_stand_in_on_error() {
     let found = world.shards[1].holder.look_up(&KEY, 10);
     assert_eq!(found.map(|(_, replica)| replica.value), Some(9));
 }
+
+#[test]
+fn a_reader_is_not_answered_with_a_load_of_an_earlier_era() {
+    for reader in [1, 2] {
+        let mut world = World::new(3);
+        let enter = |world: &mut World, era| {
+            for shard in &mut world.shards {
+                shard.holder.set_era(era);
+                shard.home.set_era(era);
+            }
+        };
+        let of_era = |value, era| {
+            let mut replica = replica(value);
+            replica.freshness.era = era;
+            Outcome::Value(replica)
+        };
+        enter(&mut world, 2);
+        world.read(1, KEY, WaitId(1));
+        world.deliver_all();
+        let old = lead(world.answer(1, WaitId(1)));
+        // Rows were changed elsewhere, and more than are worth naming.
+        enter(&mut world, 4);
+        world.read(reader, KEY, WaitId(2));
+        world.deliver_all();
+        let new = lead(world.answer(reader, WaitId(2)));
+        // Late, the old one is nobody's any more.
+        let holder = &mut world.shards[1].holder;
+        holder.finish_load(old, of_era(7, 2));
+        world.deliver_all();
+        world.read(0, KEY, WaitId(3));
+        world.deliver_all();
+        let holder = &mut world.shards[reader].holder;
+        holder.finish_load(new, of_era(8, 4));
+        world.deliver_all();
+        let answer = world.answer(0, WaitId(3));
+        let Some(Answer::Value { replica, .. }) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(replica.value, 8);
+        assert_eq!(world.look_up(reader, KEY), Some((Hit::Fresh, 8)));
+        assert!(world.is_quiet());
+    }
+}

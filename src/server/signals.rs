@@ -1,6 +1,7 @@
 //! Signals, on the housekeeping thread: SIGTERM and SIGINT drain, a second one
 //! ends the process at once, SIGHUP and SIGUSR1 reopen the logs.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -41,10 +42,16 @@ pub fn run_until_signal(server: ServerHandle) -> ExitReport {
     match ShutdownSignals::install() {
         Ok(signals) => signals.run(server),
         Err(error) => {
-            eprintln!("corelane: signals cannot be watched ({error}); only kill -9 will stop this");
+            say(&format!("signals cannot be watched ({error}); only kill -9 will stop this"));
             server.wait()
         }
     }
+}
+
+/// On stderr, if anybody reads it: a signal must do its work also when the
+/// reader of a pipe is gone, where `eprintln!` would panic.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "corelane: {text}");
 }
 
 fn watch(mut signals: Signals, server: ServerHandle) -> ExitReport {
@@ -57,12 +64,12 @@ fn watch(mut signals: Signals, server: ServerHandle) -> ExitReport {
             match signal {
                 SIGHUP | SIGUSR1 => watched.reopen_logs(),
                 _ if draining => {
-                    eprintln!("corelane: second signal, exiting at once");
+                    say("second signal, exiting at once");
                     std::process::exit(1);
                 }
                 _ => {
                     draining = true;
-                    eprintln!("corelane: draining; a second signal exits at once");
+                    say("draining; a second signal exits at once");
                     watched.drain();
                 }
             }

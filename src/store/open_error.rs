@@ -231,7 +231,10 @@ impl OpenError {
                      is {allowed}: run at most {} shards, lower database.pool_min, or raise {}",
                     allowed.saturating_sub(1) / (*pool_min).max(1),
                     match from_server {
-                        true => "max_connections in postgresql.conf",
+                        true => {
+                            "max_connections in postgresql.conf, or the CONNECTION LIMIT of role \
+                             or database where that is lower"
+                        }
                         false => "database.connections_max",
                     }
                 )

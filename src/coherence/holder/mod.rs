@@ -275,7 +275,10 @@ where
 
     /// From now on copies of another era of the change feed are not fresh.
     pub fn set_era(&mut self, era: u64) {
-        self.era = era;
+        if std::mem::replace(&mut self.era, era) != era {
+            // Nor is anybody answered with what was asked before.
+            self.open.clear();
+        }
     }
 
     /// Whether a copy may be served at `now_ms`, which must not be before the

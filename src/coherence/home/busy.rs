@@ -23,6 +23,8 @@ pub(super) enum Phase<V> {
     Loading {
         lease: Lease,
         by: usize,
+        /// Of the change feed, when it began.
+        era: u64,
         waiters: Vec<Asker>,
         /// The expired entry it will replace, with those who may hold it.
         prior: Option<Idle<V>>,

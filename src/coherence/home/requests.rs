@@ -42,6 +42,14 @@ where
         if let Some(busy) = self.busy.get_mut(&key) {
             let (from, ticket) = asker;
             match &mut busy.phase {
+                Phase::Loading { era, .. } if *era != self.era => {
+                    let read = Request::Read {
+                        key: key.clone(),
+                        ticket,
+                        refresh,
+                    };
+                    self.outdate_load(key, (from, read), now_ms);
+                }
                 Phase::Loading { waiters, .. } => {
                     self.counters.collapsed += 1;
                     waiters.push(asker);
@@ -97,6 +105,7 @@ where
         let phase = Phase::Loading {
             lease,
             by,
+            era: self.era,
             waiters,
             prior,
         };
@@ -236,6 +245,23 @@ where
         }
     }
 
+    /// What is being loaded may have been changed elsewhere before `reader`
+    /// asked: it is loaded anew. What stands in for a load that fails stays.
+    fn outdate_load(&mut self, key: K, reader: (usize, Request<K>), now_ms: Millis) {
+        let phase = self.busy.get(&key).map(|busy| &busy.phase);
+        let then = match phase {
+            Some(Phase::Loading {
+                prior: Some(prior), ..
+            }) => Then::Touched {
+                to: None,
+                replica: prior.replica.clone(),
+            },
+            _ => Then::Evicted,
+        };
+        let holders = self.revoke_load(&key);
+        self.call_in(key, holders, then, VecDeque::from([reader]), now_ms);
+    }
+
     /// Ends the load of a busy key for those who ask from now on; who may have
     /// a copy of it, or will have.
     pub(super) fn revoke_load(&mut self, key: &K) -> ShardSet {
@@ -247,6 +273,7 @@ where
             by,
             waiters,
             prior,
+            ..
         } = busy.phase
         else {
             self.busy.insert(key.clone(), busy);

@@ -28,20 +28,23 @@ pub(super) struct Budget {
 /// What the server says of its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ServerLimits {
-    /// `max_connections`, or less where the role or the database has its own.
+    /// `max_connections`.
     pub(super) connections_max: u32,
-    /// Kept for superusers and for `pg_use_reserved_connections`.
+    /// Of these kept for superusers and for `pg_use_reserved_connections`.
     pub(super) reserved: u32,
+    /// `CONNECTION LIMIT` of the role or the database, the lower one.
+    pub(super) own_max: Option<u32>,
 }
 
-/// Reads [`ServerLimits`]: one row of two numbers.
+/// Reads [`ServerLimits`]: one row of three numbers, the last perhaps null.
 pub(super) const SERVER_LIMITS_SQL: &str = "\
-    SELECT least(current_setting('max_connections')::int, \
-                 (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user), \
-                 (SELECT nullif(datconnlimit, -1) FROM pg_database \
-                  WHERE datname = current_database())), \
+    SELECT current_setting('max_connections')::int, \
            current_setting('superuser_reserved_connections')::int \
-           + coalesce(current_setting('reserved_connections', true)::int, 0)";
+           + coalesce(current_setting('reserved_connections', true)::int, 0), \
+           least((SELECT rolconnlimit FROM pg_roles \
+                  WHERE rolname = current_user AND rolconnlimit >= 0), \
+                 (SELECT datconnlimit FROM pg_database \
+                  WHERE datname = current_database() AND datconnlimit >= 0))";
 
 impl ServerLimits {
     /// Asks the server.
@@ -56,19 +59,22 @@ impl ServerLimits {
             tokio_postgres::SimpleQueryMessage::Row(row) => Some(Self {
                 connections_max: row.get(0)?.parse().ok()?,
                 reserved: row.get(1)?.parse().ok()?,
+                own_max: row.get(2).and_then(|limit| limit.parse().ok()),
             }),
             _ => None,
         }))
     }
 
     /// What the process may have: `configured`, or for 0 what the server
-    /// leaves less a few for others. Never more than the server gives.
+    /// leaves less a few for others. Never more than the server gives. The
+    /// role's own limit is all its own: nothing of it is left to others.
     pub(super) fn allowed(self, configured: u32) -> u32 {
         let given = self.connections_max.saturating_sub(self.reserved);
-        match configured {
+        let allowed = match configured {
             0 => given.saturating_sub(DATABASE_RESERVE_CONNECTIONS),
             configured => configured.min(given),
-        }
+        };
+        allowed.min(self.own_max.unwrap_or(u32::MAX))
     }
 
     /// The budget of a process with that many shards.
@@ -259,6 +265,7 @@ mod tests {
     const SERVER: ServerLimits = ServerLimits {
         connections_max: 100,
         reserved: 3,
+        own_max: None,
     };
 
     #[test]
@@ -266,6 +273,15 @@ mod tests {
         assert_eq!(SERVER.allowed(0), 92);
         assert_eq!(SERVER.allowed(40), 40);
         assert_eq!(SERVER.allowed(1_000), 97);
+    }
+
+    #[test]
+    fn a_role_has_all_of_its_own_limit() {
+        let server = ServerLimits {
+            own_max: Some(5),
+            ..SERVER
+        };
+        assert_eq!([0, 3, 9].map(|asked| server.allowed(asked)), [5, 3, 5]);
     }
 
     #[test]

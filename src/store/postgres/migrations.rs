@@ -239,8 +239,9 @@ impl Work<'_> {
                         postgresql-NN, others in postgresql-contrib)"
             }
             _ => {
-                "let a superuser run CREATE EXTENSION cube; CREATE EXTENSION earthdistance; in it \
-                  once"
+                // The attempt may just have made the first one.
+                "let a superuser run CREATE EXTENSION IF NOT EXISTS cube; \
+                 CREATE EXTENSION IF NOT EXISTS earthdistance; in it once"
             }
         };
         Failure::Open(OpenError::Extension {

@@ -44,6 +44,7 @@ use budget::{Budget, ServerLimits};
 use connection::Connection;
 use dial::{DialError, Dialed, Dialer};
 use migrations::{MIGRATIONS, migrate};
+use tokio_postgres::error::SqlState;
 use pool::Pool;
 use server::Server;
 
@@ -207,15 +208,31 @@ async fn prepare(
     })?;
     let database = &options.database;
     let plan = limits.plan(database.connections_max, options.shards, database.pool_min);
-    let identity = connection.client().query_one(IDENTITY, &[]).await;
-    let identity = identity.and_then(|row| row.try_get(0));
+    let identity = ask_identity(&connection).await;
     let identity = identity.map_err(fault::read_error)?;
     Ok((plan.map_err(Failure::Open)?, identity))
+}
+
+/// Every role may read the cluster's identity, unless somebody has revoked
+/// that; then the time of the first migration stands for it.
+async fn ask_identity(connection: &Connection) -> Result<String, tokio_postgres::Error> {
+    let client = connection.client();
+    let row = match client.query_one(IDENTITY, &[]).await {
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            client.query_one(IDENTITY_BY_AGE, &[]).await?
+        }
+        asked => asked?,
+    };
+    row.try_get(0)
 }
 
 const IDENTITY: &str = "\
     SELECT to_hex(system_identifier) || '-' || (SELECT oid FROM pg_database \
      WHERE datname = current_database()) FROM pg_control_system()";
+
+const IDENTITY_BY_AGE: &str = "\
+    SELECT to_hex(min(applied_at_ms)) || '-since-' || (SELECT oid FROM pg_database \
+     WHERE datname = current_database()) FROM schema_migrations";
 
 /// A connection whose statements may take long: the session's timeouts are for
 /// requests.

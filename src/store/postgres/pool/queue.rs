@@ -154,7 +154,11 @@ impl Drop for Waiting {
         self.0.is_gone.set(true);
         // A place that was given and not taken goes back.
         let unclaimed = self.0.outcome.borrow_mut().take();
-        if let Some(Ok(ticket)) = &unclaimed {
+        // One that was given alone is shared again; one that is on its way out
+        // or looked at stays so.
+        if let Some(Ok(ticket)) = &unclaimed
+            && ticket.link.state.get() == State::Exclusive
+        {
             ticket.link.state.set(State::Shared);
         }
         drop(unclaimed);
