@@ -15,6 +15,7 @@ mod cli;
 mod conditional;
 mod durability;
 mod export;
+mod feed;
 mod health;
 mod keep_alive;
 mod l2;

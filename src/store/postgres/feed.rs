@@ -149,7 +149,11 @@ async fn ask_for_life(connection: &Dialed) {
 }
 
 /// The channel of the triggers in `migrations`.
-const LISTEN: &str = "LISTEN corelane_changes";
+/// The name tells it from the other connections in pg_stat_activity.
+const LISTEN: &str = "\
+    LISTEN corelane_changes; \
+    SELECT set_config('application_name', left(current_setting('application_name'), 55) \
+     || ' changes', false)";
 
 impl Heard {
     fn put(&self, told: &Notification) {
