@@ -25,6 +25,8 @@ mod middleware;
 mod panics;
 mod pipelining;
 mod postgres_api;
+mod postgres_faults;
+mod postgres_starts;
 mod posts;
 mod prepared;
 mod proxies;

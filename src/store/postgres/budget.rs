@@ -92,7 +92,8 @@ impl ServerLimits {
                 needed,
                 shards,
                 pool_min,
-                from_server: configured == 0 || configured > allowed,
+                server_max: (configured == 0 || configured > allowed)
+                    .then_some(self.connections_max),
             });
         }
         Ok(Budget::new(allowed))

@@ -169,7 +169,7 @@ fn without_a_database_what_is_cached_goes_on_and_the_rest_fails_fast(engine: Eng
     cached(&mut client, "/api/users/1");
     database.kill();
     wait_for_feed(&mut client, false);
-    let mut timed = |client: &mut Client, target: &str, status: u16| {
+    let timed = |client: &mut Client, target: &str, status: u16| {
         let begun = Instant::now();
         let answer = client.get(target).expect(status);
         let took = begun.elapsed();
