@@ -231,8 +231,11 @@ impl OpenError {
                     f,
                     "{shards} shards with database.pool_min {pool_min} and the connection that \
                      listens for changes need {needed} connections to PostgreSQL, but {source} \
-                     is {allowed}: run at most {} shards, lower database.pool_min, or raise {}",
-                    allowed.saturating_sub(1) / (*pool_min).max(1),
+                     is {allowed}: {}lower database.pool_min, or raise {}",
+                    match allowed.saturating_sub(1) / (*pool_min).max(1) {
+                        0 => String::new(),
+                        shards => format!("run at most {shards} shards, "),
+                    },
                     match server_max {
                         Some(_) => "max_connections in postgresql.conf",
                         None => "database.connections_max",

@@ -306,7 +306,7 @@ mod tests {
         // No shard can do with none.
         assert!(plan(9, 8, 0).is_ok() && plan(8, 8, 0).is_err());
         let error = plan(0, 92, 1).unwrap_err().to_string();
-        assert!(error.contains("max_connections leaves is 92"), "{error}");
+        assert!(error.contains("max_connections of 100 leaves"), "{error}");
     }
 
     #[test]

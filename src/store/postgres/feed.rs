@@ -90,6 +90,10 @@ impl Listener {
                 return ChangeEvent::Changed(changes);
             }
             if connection.line.is_over() {
+                if engine::is_ending() {
+                    // Not lost: given up. Whoever ends the shard cuts the feed.
+                    return std::future::pending().await;
+                }
                 let why = connection.line.reason();
                 self.connection = None;
                 self.is_lost = true;

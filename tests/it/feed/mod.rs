@@ -6,6 +6,7 @@ mod cuts;
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use services::{Postgres, Redis};
 
@@ -19,6 +20,7 @@ both_engines!(
     the_window_after_a_commit_elsewhere_is_short,
     own_writes_are_not_told_to_oneself,
     what_psql_writes_is_not_read_from_redis,
+    a_stop_is_no_loss,
 );
 
 /// Nothing runs out while a test looks.
@@ -310,4 +312,20 @@ fn what_psql_writes_is_not_read_from_redis(engine: Engine) {
     for client in &mut clients {
         shows(client, "/api/users/2", |response| response.status == 404);
     }
+}
+
+fn a_stop_is_no_loss(engine: Engine) {
+    let database = Postgres::start();
+    let mut server = node(engine, &database.url());
+    server.signal(Signal::TERM);
+    let status = server.wait_for_exit(Duration::from_secs(15));
+    assert_eq!(status.code(), Some(0));
+    let said = server.output();
+    for word in ["not told", "reached"] {
+        assert!(!said.contains(word), "{said}");
+    }
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'corelane%'";
+    within(SEEN_WITHIN, "no connection", || {
+        (database.psql(left) == "0").then_some(())
+    });
 }
