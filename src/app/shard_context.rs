@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::states::States;
 use super::{AnswerCounts, CompiledApp, RequestParts, ShardInfo};
 use crate::bridge::Bridge;
-use crate::caches::Caches;
+use crate::caches::{Caches, Feed};
 use crate::clock::ShardClock;
 use crate::engine;
 use crate::ids::RequestIds;
@@ -92,6 +92,7 @@ impl ShardContext {
         }
         let mut process = ProcessSnapshot::empty(crate::process_stats::read(self.server_started));
         process.bridge = self.bridge.counters();
+        process.change_feed = self.caches.feed().map(Feed::snapshot);
         process.add(self.snapshot());
         let deadline = Instant::now() + Duration::from_millis(METRICS_GATHER_TIMEOUT_MS);
         for (shard, receiver) in waiting {

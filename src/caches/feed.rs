@@ -9,6 +9,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::metrics::FeedSnapshot;
+
 /// The state of an app's change feed; clones share it. It is cut until
 /// [`resume`](Self::resume) is called.
 ///
@@ -26,6 +28,7 @@ pub struct Feed {
 struct FeedState {
     /// Even while it runs.
     era: AtomicU64,
+    cuts: AtomicU64,
     changes: AtomicU64,
 }
 
@@ -42,6 +45,7 @@ impl Feed {
         Self {
             state: Arc::new(FeedState {
                 era: AtomicU64::new(1),
+                cuts: AtomicU64::new(0),
                 changes: AtomicU64::new(0),
             }),
         }
@@ -54,7 +58,17 @@ impl Feed {
 
     /// A change may have been missed; whether it ran until now.
     pub fn cut(&self) -> bool {
-        self.step(false)
+        let ran = self.step(false);
+        self.state.cuts.fetch_add(u64::from(ran), Ordering::Relaxed);
+        ran
+    }
+
+    /// Anything may have changed, and changes are told as before: if it runs,
+    /// it goes on in an era of its own.
+    pub fn renew(&self) {
+        let next = |era: u64| era.is_multiple_of(2).then_some(era + 2);
+        let era = &self.state.era;
+        let _ = era.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 
     /// Whether changes are told.
@@ -66,7 +80,7 @@ impl Feed {
     /// How often it was cut while it ran.
     #[must_use]
     pub fn cuts(&self) -> u64 {
-        (self.era() - 1) / 2
+        self.state.cuts.load(Ordering::Relaxed)
     }
 
     /// Counts changes that were told, for the metrics.
@@ -79,6 +93,14 @@ impl Feed {
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.state.changes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn snapshot(&self) -> FeedSnapshot {
+        FeedSnapshot {
+            running: self.is_running(),
+            cuts: self.cuts(),
+            changes: self.changes(),
+        }
     }
 
     pub(super) fn era(&self) -> u64 {
@@ -107,5 +129,17 @@ mod tests {
         assert_eq!((feed.cuts(), feed.is_running()), (1, false));
         assert!(feed.resume());
         assert_eq!(feed.cuts(), 1);
+    }
+
+    #[test]
+    fn a_new_era_is_no_cut() {
+        let feed = Feed::new();
+        feed.renew();
+        assert!(!feed.is_running(), "nobody listens yet");
+        feed.resume();
+        let before = feed.era();
+        feed.renew();
+        assert!(feed.era() > before && feed.is_running());
+        assert_eq!(feed.cuts(), 0);
     }
 }

@@ -16,6 +16,7 @@ mod remote;
 
 pub(crate) use guarded::{Guarded, Panicked, panic_text};
 pub(crate) use local_event::LocalEvent;
+pub(crate) use monoio::is_ending;
 pub use monoio::{
     ClientStream, File, Runtime, StreamCloser, Target, TcpListener, TcpStream, WrittenAndRead,
     bind_alone_std, bind_std, connect, interval_tick, sleep, spawn_local, timeout, yield_now,

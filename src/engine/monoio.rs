@@ -6,6 +6,7 @@ mod dial;
 mod file;
 mod tcp;
 
+pub(crate) use dial::is_ending;
 pub use dial::{ClientStream, Target, connect};
 pub use file::File;
 pub use tcp::{StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_alone_std, bind_std};
@@ -54,6 +55,7 @@ impl Runtime {
                     .map_err(BuildError::Io)?,
             ),
         };
+        dial::open_clients();
         let (port, bell) = Port::new().map_err(BuildError::Io)?;
         if options.kind == EngineKind::Epoll {
             bell.set_nonblocking(true).map_err(BuildError::Io)?;

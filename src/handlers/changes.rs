@@ -47,9 +47,8 @@ pub(super) async fn follow(shard: Background) {
                 feed.note(changes.len());
                 if !apply(&shard, &users, &rows, &changes).await {
                     rows.changed_any().await;
-                    // A new era: no message has to reach anybody for it.
-                    feed.cut();
-                    feed.resume();
+                    // No message has to reach anybody for it.
+                    feed.renew();
                 }
             }
         }

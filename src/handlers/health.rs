@@ -1,7 +1,8 @@
 //! `/health`, `/health/live` and `/health/ready`.
 //!
 //! `/health` is the chapter's document and tells whether the database answers;
-//! Redis, if there is one, is worth a warning: the server works without it.
+//! Redis, if there is one, is worth a warning, and so is that nobody tells of
+//! changes made elsewhere: the server works without.
 //! A load balancer asks `/health/ready`, an orchestrator that restarts hung
 //! processes `/health/live`. None may be cached.
 
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use crate::redis::{Redis, RedisFault};
 use crate::store::{Store, StoreError};
-use crate::{App, Ctx, Error, Response, clock, engine};
+use crate::{App, Ctx, Error, Feed, Response, clock, engine};
 
 /// Options of the health endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub fn install(app: App, options: &HealthOptions) -> App {
 }
 
 /// The chapter's document: 200 when the database answers, else 503. `WARN` is
-/// 200 too: Redis does not answer this shard.
+/// 200 too: Redis does not answer this shard, or the change feed is cut.
 async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     let store = ctx.state::<Store>();
     let connected = answers_within(timeout, store.ping()).await;
@@ -50,16 +51,19 @@ async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
         Some(redis) => Some(answers(&redis).await),
         None => None,
     };
+    let is_told = ctx.feed().is_none_or(Feed::is_running);
     let document = Health {
         uptime: ctx.uptime_ms() as f64 / 1e3,
         timestamp: clock::unix_ms(),
         status: match (connected, redis) {
             (false, _) => "ERROR",
             (true, Some(false)) => "WARN",
+            (true, _) if !is_told => "WARN",
             (true, _) => "OK",
         },
         database: connection(connected),
         redis: redis.map(connection),
+        warning: (!is_told).then_some(UNTOLD),
     };
     answer(connected, &document)
 }
@@ -111,7 +115,13 @@ struct Health {
     database: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
 }
+
+/// While the change feed is cut.
+const UNTOLD: &str =
+    "changes made elsewhere are not told now: nothing is served from the caches until they are";
 
 #[derive(Debug, Serialize)]
 struct Probe {
@@ -190,6 +200,7 @@ mod tests {
             status: "OK",
             database: "connected",
             redis: None,
+            warning: None,
         };
         let response = answer(true, &health).unwrap();
         let json: serde_json::Value =

@@ -19,6 +19,7 @@ use super::exposition_database::database_families;
 use super::exposition_redis::{bridge_families, redis_families};
 use super::exposition_second_level::second_level_families;
 use super::exposition_sessions::session_families;
+use super::feed::feed_families;
 use super::limiter::limiter_families;
 use super::{Counters, ProcessSnapshot, RouteName, ShardTotals, StatusClass, Tally, TimeoutKind};
 
@@ -47,6 +48,9 @@ pub fn prometheus_text(snapshot: &ProcessSnapshot) -> String {
     trouble_families(&snapshot.shards, &mut families);
     if let Some(database) = &snapshot.database {
         database_families(database, &mut families);
+    }
+    if let Some(feed) = &snapshot.change_feed {
+        feed_families(feed, &mut families);
     }
     process_families(snapshot, &mut families);
     // The encoder refuses a family without samples.

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    BridgeView, CacheSnapshot, Counters, DatabaseSnapshot, MeshCounters, ProcessSnapshot,
-    ProcessStats, RateLimitsView, RedisView, SecondLevelView, ShardTotals, StatusClass, Tally,
-    TimeoutKind,
+    BridgeView, CacheSnapshot, Counters, DatabaseSnapshot, FeedSnapshot, MeshCounters,
+    ProcessSnapshot, ProcessStats, RateLimitsView, RedisView, SecondLevelView, ShardTotals,
+    StatusClass, Tally, TimeoutKind,
 };
 
 /// The whole document.
@@ -47,6 +47,9 @@ pub struct MetricsView {
     /// Connections to a database server, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseSnapshot>,
+    /// The feed of changes made elsewhere, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change_feed: Option<FeedSnapshot>,
 }
 
 /// A set of requests.
@@ -216,6 +219,7 @@ impl From<&ProcessSnapshot> for MetricsView {
             missing_shards: snapshot.missing_shards.clone(),
             process: ProcessView::from(&snapshot.process),
             database: snapshot.database,
+            change_feed: snapshot.change_feed,
         }
     }
 }

@@ -19,6 +19,7 @@ mod exposition_database;
 mod exposition_redis;
 mod exposition_second_level;
 mod exposition_sessions;
+mod feed;
 mod json;
 mod json_redis;
 mod latency;
@@ -33,6 +34,7 @@ pub use caches::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
 pub use counters::{Counters, ParseErrorCounts, SessionCounters, TimeoutKind};
 pub use database::DatabaseSnapshot;
 pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
+pub use feed::FeedSnapshot;
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
 };

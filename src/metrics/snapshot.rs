@@ -3,8 +3,8 @@
 use super::caches::add_caches;
 use super::second_level::add_second_levels;
 use super::{
-    BridgeCounters, CacheSnapshot, Counters, DatabaseSnapshot, LimiterSnapshot, MeshCounters,
-    RedisCounters, RouteName, SecondLevelSnapshot, ShardIdentity, Tally,
+    BridgeCounters, CacheSnapshot, Counters, DatabaseSnapshot, FeedSnapshot, LimiterSnapshot,
+    MeshCounters, RedisCounters, RouteName, SecondLevelSnapshot, ShardIdentity, Tally,
 };
 
 /// Everything one shard has counted, at one moment.
@@ -64,6 +64,8 @@ pub struct ProcessSnapshot {
     pub process: ProcessStats,
     /// Connections to a database server, where there is one.
     pub database: Option<DatabaseSnapshot>,
+    /// The feed of changes made elsewhere, where there is one.
+    pub change_feed: Option<FeedSnapshot>,
 }
 
 /// One shard's share.
@@ -134,6 +136,7 @@ impl ProcessSnapshot {
             missing_shards: Vec::new(),
             process,
             database: None,
+            change_feed: None,
         }
     }
 

@@ -69,8 +69,8 @@ pub enum OpenError {
         shards: u32,
         /// `database.pool_min`.
         pool_min: u32,
-        /// Whether `allowed` was worked out from the server's settings.
-        from_server: bool,
+        /// The server's `max_connections`, if `allowed` comes from there.
+        server_max: Option<u32>,
     },
 }
 
@@ -218,24 +218,30 @@ impl OpenError {
                 needed,
                 shards,
                 pool_min,
-                from_server,
+                server_max,
             } => {
-                let source = match from_server {
-                    true => "what PostgreSQL's max_connections leaves",
-                    false => "database.connections_max",
+                let source = match server_max {
+                    Some(max) => &format!(
+                        "what PostgreSQL's max_connections of {max} leaves, less those that are \
+                         reserved or kept for others,"
+                    ),
+                    None => "database.connections_max",
                 };
                 write!(
                     f,
                     "{shards} shards with database.pool_min {pool_min} and the connection that \
                      listens for changes need {needed} connections to PostgreSQL, but {source} \
-                     is {allowed}: run at most {} shards, lower database.pool_min, or raise {}",
-                    allowed.saturating_sub(1) / (*pool_min).max(1),
-                    match from_server {
-                        true => {
+                     is {allowed}: {}lower database.pool_min, or raise {}",
+                    match allowed.saturating_sub(1) / (*pool_min).max(1) {
+                        0 => String::new(),
+                        shards => format!("run at most {shards} shards, "),
+                    },
+                    match server_max {
+                        Some(_) => {
                             "max_connections in postgresql.conf, or the CONNECTION LIMIT of role \
                              or database where that is lower"
                         }
-                        false => "database.connections_max",
+                        None => "database.connections_max",
                     }
                 )
             }

@@ -1,8 +1,10 @@
 //! Logging in and out and what guards a session, on the real binary with its
-//! embedded store; `redis` the same with Redis, `origins` who may use one.
+//! embedded store; `redis` and `postgres` the same with those, `origins` who may
+//! use one.
 
 mod library;
 mod origins;
+mod postgres;
 mod redis;
 
 use std::io::Write;
@@ -59,9 +61,15 @@ fn add_ada(server: &ServerProcess) {
 
 /// `corelane password`, while the server runs.
 fn set_password(folder: &Path, email: &str, password: &str) {
+    let data = folder.join("data").display().to_string();
+    set_password_with(&["--data", &data], email, password);
+}
+
+/// The same, where these arguments say that the database is.
+fn set_password_with(place: &[&str], email: &str, password: &str) {
     let mut child = corelane()
-        .args(["password", email, "--data"])
-        .arg(folder.join("data"))
+        .args(["password", email])
+        .args(place)
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

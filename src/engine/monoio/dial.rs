@@ -2,7 +2,7 @@
 //! tokio's `AsyncRead` and `AsyncWrite` for the protocol libraries that want
 //! them. No tokio runtime is involved.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -46,7 +46,8 @@ impl std::fmt::Display for Target {
 
 /// Connects from the current shard. A name is looked up on the blocking pool
 /// and its addresses are tried in turn. May be dropped; put
-/// [`timeout`](super::timeout) around it.
+/// [`timeout`](super::timeout) around it. On a shard that is ending it does not
+/// return: nothing would close the connection any more.
 ///
 /// # Errors
 /// As getaddrinfo(3), socket(2) and connect(2); of several addresses the last
@@ -55,6 +56,24 @@ impl std::fmt::Display for Target {
 /// # Panics
 /// When called on a thread that runs no [`super::Runtime`].
 pub async fn connect(target: &Target) -> io::Result<ClientStream> {
+    let dialled = match is_ending() {
+        true => std::future::pending().await,
+        false => dial(target).await,
+    };
+    if is_ending() {
+        drop(dialled);
+        return std::future::pending().await;
+    }
+    dialled.map(ClientStream::new)
+}
+
+/// Whether this shard has closed the connections it had made: that one is gone
+/// says nothing of who was at its other end.
+pub(crate) fn is_ending() -> bool {
+    IS_ENDING.get()
+}
+
+async fn dial(target: &Target) -> io::Result<ReactorStream> {
     match target {
         Target::Unix(path) => {
             let stream = ReactorUnixStream::connect(path).await?;
@@ -63,7 +82,7 @@ pub async fn connect(target: &Target) -> io::Result<ClientStream> {
             let fd = unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) };
             // The stream type only sends and receives on its descriptor, which
             // is the same for a Unix socket.
-            ReactorStream::from_std(fd.into()).map(ClientStream::new)
+            ReactorStream::from_std(fd.into())
         }
         Target::Tcp { host, port } => {
             let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -71,7 +90,7 @@ pub async fn connect(target: &Target) -> io::Result<ClientStream> {
                 match ReactorStream::connect_addr(address).await {
                     Ok(stream) => {
                         stream.set_nodelay(true)?;
-                        return Ok(ClientStream::new(stream));
+                        return Ok(stream);
                     }
                     Err(error) => failure = error,
                 }
@@ -119,11 +138,21 @@ struct Inner {
 thread_local! {
     /// Of this shard's connections, those that have ended not all taken out.
     static CLIENTS: RefCell<Vec<StreamCloser>> = const { RefCell::new(Vec::new()) };
+    /// They have been closed, and no others are made: a task that finds its
+    /// connection gone and makes another one would leave it open, because
+    /// tasks of a dead shard may never be dropped.
+    static IS_ENDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A runtime begins on this thread.
+pub(super) fn open_clients() {
+    IS_ENDING.set(false);
 }
 
 /// Ends every connection that this thread has made, so that no operation on
-/// them stays in flight.
+/// them stays in flight, and makes no more.
 pub(super) fn close_clients() {
+    IS_ENDING.set(true);
     for client in CLIENTS.take() {
         client.shutdown();
     }

@@ -98,7 +98,8 @@ impl ServerLimits {
                 needed,
                 shards,
                 pool_min,
-                from_server: configured == 0 || configured > allowed,
+                server_max: (configured == 0 || configured > allowed)
+                    .then_some(self.connections_max),
             });
         }
         Ok(Budget::new(allowed))
@@ -321,7 +322,7 @@ mod tests {
         // No shard can do with none.
         assert!(plan(9, 8, 0).is_ok() && plan(8, 8, 0).is_err());
         let error = plan(0, 92, 1).unwrap_err().to_string();
-        assert!(error.contains("max_connections leaves is 92"), "{error}");
+        assert!(error.contains("max_connections of 100 leaves"), "{error}");
     }
 
     #[test]

@@ -102,6 +102,10 @@ impl Listener {
                 return ChangeEvent::Changed(changes);
             }
             if connection.line.is_over() {
+                if engine::is_ending() {
+                    // Not lost: given up. Whoever ends the shard cuts the feed.
+                    return std::future::pending().await;
+                }
                 let why = connection.line.reason();
                 self.connection = None;
                 self.is_lost = true;
@@ -162,7 +166,11 @@ async fn ask_for_life(connection: &Dialed) {
 }
 
 /// The channel of the triggers in `migrations`.
-const LISTEN: &str = "LISTEN corelane_changes";
+/// The name tells it from the other connections in pg_stat_activity.
+const LISTEN: &str = "\
+    LISTEN corelane_changes; \
+    SELECT set_config('application_name', left(current_setting('application_name'), 55) \
+     || ' changes', false)";
 
 impl Heard {
     fn put(&self, told: &Notification) {

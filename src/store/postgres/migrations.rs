@@ -43,6 +43,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "sessions",
         sql: include_str!("migrations/0004_sessions.sql"),
     },
+    Migration {
+        version: 5,
+        name: "versions",
+        sql: include_str!("migrations/0005_versions.sql"),
+    },
 ];
 
 /// Applies the steps the database lacks; waits for another node's at most

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{Kind, person};
+use super::{Cases, Kind, person};
 use crate::clock::unix_ms;
 use crate::store::{Location, NewUser, Post, PostQuery, StoreError, User, UserPatch};
 use crate::store::{UserPage, WriteCondition};
@@ -426,10 +426,10 @@ fn without_times(user: User) -> (NewUser, i64) {
 
 fn any_sequence_of_writes_does_what_a_map_does(kind: Kind) {
     let config = ProptestConfig::with_cases(60);
+    let cases = Cases::of(kind);
     proptest!(config, |(steps in prop::collection::vec(any_step(), 1..25))| {
-        let fixture = kind.fixture();
         let mut model = Model::default();
-        fixture.on_shard(async |store| {
+        cases.run([], async |store| {
             for step in steps {
                 let expected = model.do_step(&step);
                 let got = match step {

@@ -24,12 +24,14 @@ macro_rules! both_stores {
 mod crud;
 mod engines;
 mod lists;
+mod logins;
 mod near;
 mod seed;
 mod server;
 
 pub(super) use server::TestDatabase;
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -99,12 +101,7 @@ impl Fixture {
 
     /// [`on_shard`](Self::on_shard) on that engine.
     pub(super) fn on_engine<T>(&self, kind: EngineKind, work: impl AsyncFnOnce(&Store) -> T) -> T {
-        let options = EngineOptions {
-            kind,
-            ring_entries: 256,
-        };
-        let pool = BlockingPool::start(1).unwrap();
-        let mut runtime = Runtime::build(&options, pool).unwrap();
+        let mut runtime = runtime(kind);
         let output = runtime.block_on(async {
             let store = self.database.connect().unwrap();
             work(&store).await
@@ -169,6 +166,67 @@ impl Fixture {
             Place::Server(database) => database,
             Place::Folder(_) => panic!("not PostgreSQL"),
         }
+    }
+}
+
+fn runtime(kind: EngineKind) -> Runtime {
+    let options = EngineOptions {
+        kind,
+        ring_entries: 256,
+    };
+    let pool = BlockingPool::start(1).unwrap();
+    Runtime::build(&options, pool).unwrap()
+}
+
+/// An empty database for one case after the other. A login at PostgreSQL and a
+/// database of its own cost far more than a case: all have the same ones.
+pub(super) struct Cases {
+    kind: Kind,
+    shard: RefCell<Option<(Fixture, Runtime, Store)>>,
+}
+
+impl Cases {
+    pub(super) fn of(kind: Kind) -> Self {
+        let shard = RefCell::default();
+        Self { kind, shard }
+    }
+
+    /// Runs a case on an empty database that holds `users`.
+    pub(super) fn run<T>(
+        &self,
+        users: impl IntoIterator<Item = User>,
+        work: impl AsyncFnOnce(&Store) -> T,
+    ) -> T {
+        let mut shard = self.shard.borrow_mut();
+        if self.kind == Kind::Sqlite {
+            Self::end(shard.take());
+        }
+        if let Some((fixture, ..)) = &*shard {
+            fixture.sql("TRUNCATE users RESTART IDENTITY CASCADE");
+        }
+        let (fixture, runtime, store) = shard.get_or_insert_with(|| self.begin());
+        fixture.insert(users);
+        runtime.block_on(work(store))
+    }
+
+    fn begin(&self) -> (Fixture, Runtime, Store) {
+        let fixture = self.kind.fixture();
+        let mut runtime = runtime(EngineKind::Epoll);
+        let store = runtime.block_on(async { fixture.database.connect().unwrap() });
+        (fixture, runtime, store)
+    }
+
+    fn end(shard: Option<(Fixture, Runtime, Store)>) {
+        if let Some((_fixture, mut runtime, store)) = shard {
+            runtime.block_on(async { drop(store) });
+            runtime.shutdown();
+        }
+    }
+}
+
+impl Drop for Cases {
+    fn drop(&mut self) {
+        Self::end(self.shard.take());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Fixture, Kind};
+use super::{Cases, Fixture, Kind};
 use crate::store::geo::distance_km;
 use crate::store::{Location, Store, User};
 
@@ -19,7 +19,12 @@ fn at(lat: f64, lon: f64) -> Location {
 
 fn with_places(kind: Kind, places: &[Location]) -> Fixture {
     let fixture = kind.fixture();
-    fixture.insert((1..).zip(places).map(|(id, place)| User {
+    fixture.insert(users_at(places));
+    fixture
+}
+
+fn users_at(places: &[Location]) -> impl Iterator<Item = User> {
+    (1..).zip(places).map(|(id, place)| User {
         id,
         name: "n".to_owned(),
         email: format!("{id}@x"),
@@ -28,8 +33,7 @@ fn with_places(kind: Kind, places: &[Location]) -> Fixture {
         created_at_ms: 5,
         updated_at_ms: 6,
         version: 7,
-    }));
-    fixture
+    })
 }
 
 async fn near(store: &Store, center: Location, radius_km: f64, limit: u32) -> Vec<(i64, f64)> {
@@ -76,9 +80,9 @@ fn distance_and_order_are_those_of_measuring_everybody(kind: Kind) {
         ),
         10,
     );
+    let cases = Cases::of(kind);
     proptest!(config, |(places in prop::collection::vec(anywhere(), 0..400), asks in asks)| {
-        let fixture = with_places(kind, &places);
-        fixture.on_shard(async |store| {
+        cases.run(users_at(&places), async |store| {
             for (center, radius_km, limit) in asks {
                 let got = near(store, center, radius_km, limit).await;
                 prop_assert_eq!(got, expected(&places, center, radius_km, limit));

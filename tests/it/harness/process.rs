@@ -196,7 +196,7 @@ pub(crate) fn corelane() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("CORELANE_") || text == "REDIS_URL" {
+        if text.starts_with("CORELANE_") || text == "REDIS_URL" || text == "DATABASE_URL" {
             command.env_remove(name);
         }
     }

@@ -42,7 +42,8 @@ fn many_nodes_may_start_at_once() {
         }
     });
     let applied = database.psql("SELECT string_agg(version::text, ' ') FROM schema_migrations");
-    assert_eq!(applied, "1 2 3 4");
+    let all: Vec<String> = (1..=MIGRATIONS.len()).map(|n| n.to_string()).collect();
+    assert_eq!(applied, all.join(" "));
     assert_eq!(
         database.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
         "0"
@@ -64,7 +65,8 @@ fn a_released_migration_cannot_be_edited() {
     );
 }
 
-const RELEASED: &str = "e5fb291bc10b02b4\nb1bd2db94eb191f0\n8d7735f543ec8cd6\na02d338b1fa9b52c";
+const RELEASED: &str = "e5fb291bc10b02b4\nb1bd2db94eb191f0\n8d7735f543ec8cd6\n\
+    a02d338b1fa9b52c\nc5c127383fc0f65f";
 
 #[test]
 fn numbers_rise_by_one_and_a_newer_database_is_refused() {
@@ -75,11 +77,7 @@ fn numbers_rise_by_one_and_a_newer_database_is_refused() {
     let error = refusal(&database, &MIGRATIONS[..1]);
     let newer = matches!(
         error,
-        OpenError::NewerSchema {
-            found: 4,
-            known: 1,
-            ..
-        }
+        OpenError::NewerSchema { found, known: 1, .. } if found == MIGRATIONS.len() as i64
     );
     assert!(
         newer && error.to_string().contains("newer corelane"),

@@ -2,7 +2,6 @@
 //! tested in `store/tests`.
 
 mod faults;
-mod logins;
 mod measure;
 mod writer;
 

@@ -1,10 +1,19 @@
 //! Passwords and sessions.
 
-use super::{Fixture, person, shard};
+use super::{Kind, person};
 use crate::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::password;
 use crate::session::{SessionHash, SessionId, SessionRecord};
 use crate::store::{DEMO_PASSWORD, SeedPlan, StoreError};
+
+both_stores!(
+    a_session_is_kept_refreshed_and_ended,
+    a_session_takes_the_place_of_another,
+    a_login_removes_some_of_what_has_expired,
+    a_deleted_user_leaves_no_session_and_no_password,
+    a_password_that_is_set_ends_the_sessions_before_it,
+    demo_users_have_the_demo_password,
+);
 
 fn hash(number: u8) -> SessionHash {
     SessionId::of_random([number; 32]).hash()
@@ -23,11 +32,9 @@ fn record(user_id: i64, expires_at_ms: i64) -> SessionRecord {
 /// Not over in any test.
 const LATE_MS: i64 = i64::MAX / 2;
 
-#[test]
-fn a_session_is_kept_refreshed_and_ended() {
-    let fixture = Fixture::new();
-    let store = &fixture.store;
-    shard().block_on(async {
+fn a_session_is_kept_refreshed_and_ended(kind: Kind) {
+    let fixture = kind.fixture();
+    fixture.on_shard(async |store| {
         store.create_user(person(1)).await.unwrap();
         assert_eq!(store.session(&hash(1)).await.unwrap(), None);
         store
@@ -58,11 +65,9 @@ fn a_session_is_kept_refreshed_and_ended() {
     });
 }
 
-#[test]
-fn a_session_takes_the_place_of_another() {
-    let fixture = Fixture::new();
-    let store = &fixture.store;
-    shard().block_on(async {
+fn a_session_takes_the_place_of_another(kind: Kind) {
+    let fixture = kind.fixture();
+    fixture.on_shard(async |store| {
         store.create_user(person(1)).await.unwrap();
         store
             .begin_session(hash(1), record(1, LATE_MS), None)
@@ -85,11 +90,9 @@ fn a_session_takes_the_place_of_another() {
     });
 }
 
-#[test]
-fn a_login_removes_some_of_what_has_expired() {
-    let fixture = Fixture::new();
-    let store = &fixture.store;
-    shard().block_on(async {
+fn a_login_removes_some_of_what_has_expired(kind: Kind) {
+    let fixture = kind.fixture();
+    fixture.on_shard(async |store| {
         store.create_user(person(1)).await.unwrap();
         let count = SESSION_EXPIRED_ROWS_PER_LOGIN as u8 + 4;
         for number in 0..count {
@@ -120,11 +123,9 @@ fn a_login_removes_some_of_what_has_expired() {
     });
 }
 
-#[test]
-fn a_deleted_user_leaves_no_session_and_no_password() {
-    let fixture = Fixture::new();
-    let store = &fixture.store;
-    shard().block_on(async {
+fn a_deleted_user_leaves_no_session_and_no_password(kind: Kind) {
+    let fixture = kind.fixture();
+    fixture.on_shard(async |store| {
         store.create_user(person(1)).await.unwrap();
         fixture
             .database
@@ -142,11 +143,9 @@ fn a_deleted_user_leaves_no_session_and_no_password() {
     });
 }
 
-#[test]
-fn a_password_that_is_set_ends_the_sessions_before_it() {
-    let fixture = Fixture::new();
-    let store = &fixture.store;
-    shard().block_on(async {
+fn a_password_that_is_set_ends_the_sessions_before_it(kind: Kind) {
+    let fixture = kind.fixture();
+    fixture.on_shard(async |store| {
         store.create_user(person(1)).await.unwrap();
         let login = store.login("PERSON1@example.com").await.unwrap().unwrap();
         assert_eq!(login.password_hash, None, "nobody has one until it is set");
@@ -172,18 +171,17 @@ fn a_password_that_is_set_ends_the_sessions_before_it() {
     });
 }
 
-#[test]
-fn demo_users_have_the_demo_password() {
-    let fixture = Fixture::new();
+fn demo_users_have_the_demo_password(kind: Kind) {
+    let fixture = kind.fixture();
     let plan = SeedPlan {
         users: 3,
         posts: 0,
         random_seed: 42,
     };
     fixture.database.seed(&plan, &mut |_, _| {}).unwrap();
-    shard().block_on(async {
-        let user = fixture.store.user(3).await.unwrap().unwrap();
-        let login = fixture.store.login(&user.email).await.unwrap().unwrap();
+    fixture.on_shard(async |store| {
+        let user = store.user(3).await.unwrap().unwrap();
+        let login = store.login(&user.email).await.unwrap().unwrap();
         let hash = login.password_hash.as_deref();
         assert!(password::verify(DEMO_PASSWORD.as_bytes(), hash));
     });
