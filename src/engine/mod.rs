@@ -18,7 +18,8 @@ pub(crate) use guarded::{Guarded, Panicked, panic_text};
 pub(crate) use local_event::LocalEvent;
 pub use monoio::{
     ClientStream, File, Runtime, StreamCloser, Target, TcpListener, TcpStream, WrittenAndRead,
-    bind_alone_std, bind_std, connect, interval_tick, sleep, spawn_local, timeout, yield_now,
+    bind_alone_std, bind_std, connect, interval_tick, is_running, sleep, spawn_local, timeout,
+    yield_now,
 };
 pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
