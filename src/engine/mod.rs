@@ -19,7 +19,8 @@ pub(crate) use local_event::LocalEvent;
 pub(crate) use monoio::is_ending;
 pub use monoio::{
     ClientStream, File, Runtime, StreamCloser, Target, TcpListener, TcpStream, WrittenAndRead,
-    bind_alone_std, bind_std, connect, interval_tick, sleep, spawn_local, timeout, yield_now,
+    bind_alone_std, bind_std, connect, interval_tick, is_running, sleep, spawn_local, timeout,
+    yield_now,
 };
 pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, compute, unblock};

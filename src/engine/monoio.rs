@@ -182,6 +182,12 @@ where
     drop(monoio::spawn(future));
 }
 
+/// Whether tasks can be started: not while a shard that has ended drops what it
+/// left. For destructors; everything else runs on a shard.
+pub fn is_running() -> bool {
+    Port::is_entered()
+}
+
 /// Lets every other ready task run first. (A task that wakes itself would go
 /// to the front of the queue and starve the others.)
 pub async fn yield_now() {

@@ -238,6 +238,11 @@ impl Port {
         PortGuard { previous }
     }
 
+    /// Whether this thread runs a runtime just now.
+    pub(super) fn is_entered() -> bool {
+        CURRENT.with(|current| current.borrow().is_some())
+    }
+
     fn current() -> Rc<Self> {
         CURRENT
             .with(|current| current.borrow().clone())

@@ -17,8 +17,12 @@ use crate::limits::{L2_DEBT_RETRY_MS, L2_DEBTS_PER_TURN_MAX};
 use crate::stored::VERSION_ABOVE_ALL;
 
 impl RowCache {
-    /// Pays in a task of its own, until nothing is owed.
+    /// Pays in a task of its own, until nothing is owed. A change may be dropped
+    /// with what an ended shard has left; another shard pays then.
     pub(super) fn pay_soon(&self) {
+        if !engine::is_running() {
+            return;
+        }
         let Some(paying) = Paying::start(&self.inner) else {
             return;
         };

@@ -1,8 +1,10 @@
 //! The second level of the caches, in a real Redis: whole answers around a
 //! route (`answers`), and users behind the shards' own cache (`users`), also
-//! while Redis fails (`outages`) and while reads race with writes (`races`).
+//! while Redis fails (`outages`), while reads race with writes (`races`) and when
+//! the server ends (`endings`).
 
 mod answers;
+mod endings;
 mod node;
 mod outages;
 mod races;
