@@ -42,7 +42,9 @@ pub fn run_until_signal(server: ServerHandle) -> ExitReport {
     match ShutdownSignals::install() {
         Ok(signals) => signals.run(server),
         Err(error) => {
-            say(&format!("signals cannot be watched ({error}); only kill -9 will stop this"));
+            say(&format!(
+                "signals cannot be watched ({error}); only kill -9 will stop this"
+            ));
             server.wait()
         }
     }

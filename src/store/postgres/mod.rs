@@ -44,9 +44,9 @@ use budget::{Budget, ServerLimits};
 use connection::Connection;
 use dial::{DialError, Dialed, Dialer};
 use migrations::{MIGRATIONS, migrate};
-use tokio_postgres::error::SqlState;
 use pool::Pool;
 use server::Server;
+use tokio_postgres::error::SqlState;
 
 use crate::backoff::Backoff;
 use crate::error_log::ErrorLog;
