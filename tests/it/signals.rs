@@ -22,6 +22,7 @@ both_engines!(
     a_handler_that_blocks_its_thread_is_left_behind,
     a_second_signal_exits_at_once,
     a_stopped_server_leaves_its_database_closed,
+    a_server_whose_output_nobody_reads_still_drains,
 );
 
 fn an_idle_server_stops_at_once_with_exit_code_0(engine: Engine) {
@@ -213,4 +214,11 @@ fn a_stopped_server_leaves_its_database_closed(engine: Engine) {
         .filter(|name| name.ends_with("-wal") || name.ends_with("-shm"))
         .collect();
     assert!(left.is_empty(), "{left:?}: the log was not folded in");
+}
+
+/// As under `corelane serve 2>&1 | head`, or when what collects its log died.
+fn a_server_whose_output_nobody_reads_still_drains(engine: Engine) {
+    let mut server = Serve::on(engine).stderr_unread().start();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait_for_exit(Duration::from_secs(5)).code(), Some(0));
 }

@@ -33,6 +33,7 @@ pub(crate) struct Serve {
     config: Option<String>,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
+    is_stderr_unread: bool,
 }
 
 impl Serve {
@@ -49,6 +50,7 @@ impl Serve {
             config: None,
             arguments: Vec::new(),
             environment: Vec::new(),
+            is_stderr_unread: false,
         }
     }
 
@@ -103,6 +105,12 @@ impl Serve {
         self
     }
 
+    /// Nobody has the other end of its stderr, a pipe.
+    pub(crate) fn stderr_unread(mut self) -> Self {
+        self.is_stderr_unread = true;
+        self
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn start(self) -> ServerProcess {
         match self.try_start() {
@@ -115,6 +123,9 @@ impl Serve {
     pub(crate) fn try_start(self) -> Result<ServerProcess, Refusal> {
         let mut command = self.command();
         let mut child = command.spawn().expect("the binary runs");
+        if self.is_stderr_unread {
+            drop(child.stderr.take());
+        }
         let output = Output::collect(&mut child);
         let deadline = Instant::now() + START_PATIENCE;
         loop {
@@ -346,9 +357,12 @@ struct Collected {
 impl Output {
     fn collect(child: &mut Child) -> Self {
         let output = Self(Arc::default());
-        output.0.0.lock().expect("no panic").pipes_open = 2;
+        let stderr = child.stderr.take();
+        output.0.0.lock().expect("no panic").pipes_open = 1 + usize::from(stderr.is_some());
         output.follow(child.stdout.take().expect("piped"));
-        output.follow(child.stderr.take().expect("piped"));
+        if let Some(stderr) = stderr {
+            output.follow(stderr);
+        }
         output
     }
 
