@@ -4,6 +4,7 @@
 
 mod cuts;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -18,6 +19,7 @@ both_engines!(
     a_bulk_update_of_5_000_rows_leaves_nothing_old,
     lists_show_what_others_write,
     the_window_after_a_commit_elsewhere_is_short,
+    reads_that_race_with_writes_elsewhere_leave_nothing_old,
     own_writes_are_not_told_to_oneself,
     what_psql_writes_is_not_read_from_redis,
     a_stop_is_no_loss,
@@ -246,6 +248,39 @@ fn the_window_after_a_commit_elsewhere_is_short(engine: Engine) {
         windows[100], windows[198], windows[199]
     );
     assert!(windows[199] < SEEN_WITHIN);
+}
+
+fn reads_that_race_with_writes_elsewhere_leave_nothing_old(engine: Engine) {
+    let database = Postgres::start();
+    let [writer, reader] = [(); 2].map(|()| node(engine, &database.url()));
+    fill(&database, 1);
+    let mut writer = writer.connect();
+    let mut readers: Vec<Client> = (0..6).map(|_| reader.connect()).collect();
+    let list = "/api/users?limit=1";
+    for round in 0..20 {
+        let is_over = AtomicBool::new(false);
+        let last = format!("round {round}, last");
+        std::thread::scope(|scope| {
+            for client in &mut readers {
+                let is_over = &is_over;
+                scope.spawn(move || {
+                    while !is_over.load(Ordering::Relaxed) {
+                        client.get("/api/users/1").expect(200);
+                        client.get(list).expect(200);
+                    }
+                });
+            }
+            for write in 0..3 {
+                rename(&mut writer, 1, &format!("round {round}, write {write}"));
+            }
+            rename(&mut writer, 1, &last);
+            is_over.store(true, Ordering::Relaxed);
+        });
+        for client in &mut readers {
+            shows(client, "/api/users/1", name_is(&last));
+            shows(client, list, |response| response.text().contains(&last));
+        }
+    }
 }
 
 fn own_writes_are_not_told_to_oneself(engine: Engine) {
