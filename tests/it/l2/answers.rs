@@ -322,7 +322,7 @@ fn who_came_over_tls_is_not_answered_as_who_did_not(engine: Engine) {
     let redis = Redis::start();
     let (app, made) = app(&redis.url(), RedisCache::new("made"));
     let server = InProcess::start_with(engine, app, |options| {
-        let loopback = TrustedProxies::parse(&["loopback"]);
+        let loopback = TrustedProxies::parse(["loopback"]);
         options.trusted_proxies = loopback.expect("networks");
     });
     let server = Site {
