@@ -168,6 +168,11 @@ impl OpenError {
             Self::Server { place, why } => {
                 write!(f, "the database {place} cannot be used: {why}")
             }
+            Self::Tls(why) if why.contains("server does not support TLS") => write!(
+                f,
+                "TLS to PostgreSQL: {why}: set ssl = on in its postgresql.conf, or leave sslmode= \
+                 out of the store's address where the way to it is safe"
+            ),
             Self::Tls(why) => write!(
                 f,
                 "TLS to PostgreSQL: {why}: name a file of PEM certificates with sslrootcert= in \

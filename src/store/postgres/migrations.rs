@@ -305,7 +305,8 @@ fn checksum(sql: &str) -> String {
 /// What the place of a user is made of; the second gives the Earth its size.
 const EXTENSIONS: [&str; 2] = ["cube", "earthdistance"];
 
-const LEDGER: &str = "CREATE TABLE schema_migrations (
+/// Who was here before may have been killed between this and the first step.
+const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version bigint PRIMARY KEY,
     name text NOT NULL,
     checksum text NOT NULL,

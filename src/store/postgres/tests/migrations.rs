@@ -206,3 +206,15 @@ fn a_role_that_may_not_ask_for_the_cluster_s_identity_can_use_the_database() {
     assert_eq!(one, other);
     assert_ne!(one, usual);
 }
+
+#[test]
+fn a_start_that_was_killed_before_the_first_step_is_gone_on_with() {
+    let database = TestDatabase::migrated();
+    // What kill -9 leaves there.
+    database.psql(
+        "DROP TABLE credentials, sessions, posts, users CASCADE;
+         DROP FUNCTION users_place, corelane_notify CASCADE; DELETE FROM schema_migrations",
+    );
+    run(&database, MIGRATIONS).unwrap();
+    assert_eq!(database.psql("SELECT count(*) FROM schema_migrations"), "4");
+}
