@@ -17,7 +17,11 @@ impl LocalEvent {
     pub(crate) fn notify(&self) {
         self.notified.set(true);
         let waiter = self.waiter.borrow_mut().take();
-        if let Some(waker) = waiter {
+        // Destructors notify too, also while a shard that has ended drops its
+        // tasks; the reactor panics at a wake then.
+        if let Some(waker) = waiter
+            && super::is_running()
+        {
             waker.wake();
         }
     }
