@@ -71,7 +71,7 @@ fn main() {
             redis.cli(&["FLUSHALL"]);
             let process = start(server, &rival, &postgres, &redis);
             check_answers(&process, &redis);
-            for scenario in 0..SCENARIOS.len() {
+            for (scenario, (name, ..)) in SCENARIOS.iter().enumerate() {
                 let load = measure(&process, scenario, connections, seconds);
                 let row = Row {
                     round,
@@ -82,7 +82,7 @@ fn main() {
                 eprintln!(
                     "round {round} {:18} {:27} {:8.0} requests/s {:7.3} CPU us/request, {:.0} % busy",
                     SERVERS[server],
-                    SCENARIOS[scenario].0,
+                    name,
                     row.requests_per_s,
                     row.cpu_us,
                     row.busy * 100.0
