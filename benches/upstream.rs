@@ -239,7 +239,8 @@ fn measure(process: &ServerProcess, scenario: usize, connections: u32, seconds: 
 /// Medians with spread, and ratios to axum pair by pair (same round).
 fn summarise(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| scenario | server | requests/s | CPU us/request (min..max) | axum's CPU / its, by pairs (min..max) | server busy |\n\
+        "| scenario | server | requests/s | CPU us/request (min..max) | \
+         axum's CPU / its, by pairs (min..max) | server busy |\n\
          |---|---|---:|---:|---:|---:|\n",
     );
     for (scenario, (name, ..)) in SCENARIOS.iter().enumerate() {
