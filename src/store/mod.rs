@@ -12,12 +12,14 @@ mod changes;
 mod columns;
 mod geo;
 mod logins;
+mod migration;
 mod model;
 mod open_error;
 mod options;
 mod postgres;
 mod seed;
 mod sqlite;
+mod user_page;
 
 #[cfg(test)]
 mod tests;

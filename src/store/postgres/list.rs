@@ -22,7 +22,7 @@ use super::queries::{Columns, Query};
 use super::rows::partial_user_from;
 use crate::limits::STORE_LIST_WALK_ROWS_MAX as WALK_ROWS_MAX;
 use crate::store::{Cursor, PageStart, PartialUser, StoreError, UserField, UserPage};
-use crate::store::{UserQuery, UserSort};
+use crate::store::{UserQuery, UserSort, user_page};
 
 /// One page of users.
 pub(super) async fn page(pool: &Pool, query: &UserQuery) -> Result<UserPage, StoreError> {
@@ -36,7 +36,7 @@ pub(super) async fn page(pool: &Pool, query: &UserQuery) -> Result<UserPage, Sto
     } else {
         page.by_id().await?
     };
-    Ok(page.finish(rows))
+    Ok(user_page::finish(rows, query))
 }
 
 /// A page being read.
@@ -187,26 +187,6 @@ impl<'a> Page<'a> {
             .await
     }
 
-    /// Takes the row too many off, makes it the cursor, and takes out of the
-    /// rows what was not asked for.
-    fn finish(&self, mut rows: Vec<PartialUser>) -> UserPage {
-        let has_more = rows.len() as i64 == self.wanted;
-        rows.truncate(self.query.limit as usize);
-        let next = rows.last().filter(|_| has_more).and_then(|row| {
-            let name_age = match self.query.sort {
-                UserSort::NameThenAge => Some((row.name.clone()?, row.age?)),
-                UserSort::Id | UserSort::IdDescending => None,
-            };
-            Some(Cursor {
-                id: row.id?,
-                name_age,
-            })
-        });
-        let asked = Columns::of(&self.query.fields);
-        let rows = rows.into_iter().map(|row| only(row, asked)).collect();
-        UserPage { rows, next }
-    }
-
     /// The id beyond which the page starts, in its direction.
     fn start_id(&self) -> i64 {
         let lowest = match self.query.sort {
@@ -225,21 +205,6 @@ impl<'a> Page<'a> {
             Some((name, _)) => (name, AGE_MIN - 1, i64::MAX),
             None => (name, *age, cursor.id),
         })
-    }
-}
-
-/// A row without the columns that nobody asked for.
-fn only(row: PartialUser, asked: Columns) -> PartialUser {
-    let has = |field| asked.contains(field);
-    PartialUser {
-        id: row.id.filter(|_| has(UserField::Id)),
-        name: row.name.filter(|_| has(UserField::Name)),
-        email: row.email.filter(|_| has(UserField::Email)),
-        age: row.age.filter(|_| has(UserField::Age)),
-        location: row.location.filter(|_| has(UserField::Location)),
-        created_at_ms: row.created_at_ms.filter(|_| has(UserField::CreatedAt)),
-        updated_at_ms: row.updated_at_ms.filter(|_| has(UserField::UpdatedAt)),
-        version: row.version.filter(|_| has(UserField::Version)),
     }
 }
 

@@ -12,14 +12,7 @@ use super::connection::Connection;
 use super::fault::read_error;
 use crate::clock::unix_ms;
 use crate::store::OpenError;
-
-/// One step.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Migration {
-    pub(super) version: i64,
-    pub(super) name: &'static str,
-    pub(super) sql: &'static str,
-}
+use crate::store::migration::Migration;
 
 /// All steps, oldest first, numbered from 1.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -172,7 +165,7 @@ impl Work<'_> {
         }
         for (migration, row) in self.migrations.iter().zip(&rows) {
             let (version, applied): (i64, &str) = (row.get(0), row.get(1));
-            if version != migration.version || applied != checksum(migration.sql) {
+            if version != migration.version || applied != migration.checksum() {
                 return Err(Failure::Open(OpenError::MigrationChanged {
                     path: self.place.into(),
                     version: migration.version,
@@ -210,10 +203,10 @@ impl Work<'_> {
         }
         for migration in &self.migrations[applied..] {
             let Migration { version, name, sql } = migration;
+            let checksum = migration.checksum();
             self.run(&format!(
                 "BEGIN; {sql}; INSERT INTO schema_migrations
-                 VALUES ({version}, '{name}', '{}', {}); COMMIT",
-                checksum(sql),
+                 VALUES ({version}, '{name}', '{checksum}', {}); COMMIT",
                 unix_ms()
             ))
             .await?;
@@ -296,10 +289,6 @@ impl Work<'_> {
             why: format!("{} ({}){cure}", db.message(), db.code().code()),
         })
     }
-}
-
-fn checksum(sql: &str) -> String {
-    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(sql.as_bytes()))
 }
 
 /// What the place of a user is made of; the second gives the Earth its size.

@@ -23,7 +23,7 @@ use super::queries::{Columns, Query};
 use super::reader::{Reader, partial_user_from};
 use crate::limits::STORE_LIST_WALK_ROWS_MAX as WALK_ROWS_MAX;
 use crate::store::{Cursor, PageStart, PartialUser, StoreError, UserField, UserPage};
-use crate::store::{UserQuery, UserSort};
+use crate::store::{UserQuery, UserSort, user_page};
 
 /// One page of users.
 pub(super) fn page(reader: &Reader, query: &UserQuery) -> Result<UserPage, StoreError> {
@@ -46,7 +46,8 @@ pub(super) fn page(reader: &Reader, query: &UserQuery) -> Result<UserPage, Store
         (_, None, None) => page.walked_by_id(),
         _ => page.merged_by_id(),
     };
-    Ok(page.finish(rows.map_err(super::store_error)?))
+    let rows = rows.map_err(super::store_error)?;
+    Ok(user_page::finish(rows, query))
 }
 
 /// A page being read.
@@ -296,32 +297,6 @@ impl<'a> Page<'a> {
         statement
             .query_map(params, |row| partial_user_from(row, self.columns))?
             .collect()
-    }
-
-    /// Takes the row too many off, makes it the cursor, and takes out of the
-    /// rows what only the cursor needed.
-    fn finish(&self, mut rows: Vec<PartialUser>) -> UserPage {
-        let has_more = rows.len() == self.wanted;
-        rows.truncate(self.query.limit as usize);
-        let next = rows.last().filter(|_| has_more).and_then(|row| {
-            let name_age = match self.query.sort {
-                UserSort::NameThenAge => Some((row.name.clone()?, row.age?)),
-                UserSort::Id | UserSort::IdDescending => None,
-            };
-            Some(Cursor {
-                id: row.id?,
-                name_age,
-            })
-        });
-        let asked = Columns::of(&self.query.fields);
-        for row in &mut rows {
-            row.id = row.id.filter(|_| asked.contains(UserField::Id));
-            row.age = row.age.filter(|_| asked.contains(UserField::Age));
-            if !asked.contains(UserField::Name) {
-                row.name = None;
-            }
-        }
-        UserPage { rows, next }
     }
 
     fn is_down(&self) -> bool {

@@ -9,14 +9,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use super::connection::open_error;
 use crate::clock::unix_ms;
 use crate::store::OpenError;
-
-/// One step.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Migration {
-    version: i64,
-    name: &'static str,
-    sql: &'static str,
-}
+use crate::store::migration::Migration;
 
 /// All steps, oldest first, numbered from 1.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -111,7 +104,7 @@ fn apply(connection: &mut Connection, path: &Path, migration: &Migration) -> Res
         .map_err(|_| OpenError::Foreign {
             path: path.to_owned(),
         })?;
-    let checksum = checksum(migration.sql);
+    let checksum = migration.checksum();
     match applied {
         Some(applied) if applied == checksum => return Ok(()),
         Some(_) => {
@@ -131,10 +124,6 @@ fn apply(connection: &mut Connection, path: &Path, migration: &Migration) -> Res
         )
         .map_err(fail)?;
     transaction.commit().map_err(fail)
-}
-
-fn checksum(sql: &str) -> String {
-    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(sql.as_bytes()))
 }
 
 const LEDGER: &str = "CREATE TABLE schema_migrations (
@@ -190,7 +179,7 @@ mod tests {
         let released = ["82dd9455bef1e249", "bb2c4cbf31c75303", "559185a343d464bd"];
         let found: Vec<_> = MIGRATIONS
             .iter()
-            .map(|migration| checksum(migration.sql))
+            .map(|migration| migration.checksum())
             .collect();
         assert_eq!(found, released);
 

@@ -3,8 +3,9 @@
 use std::sync::Barrier;
 
 use super::super::Failure;
-use super::super::migrations::{MIGRATIONS, Migration, migrate};
+use super::super::migrations::{MIGRATIONS, migrate};
 use super::connected;
+use crate::store::migration::Migration;
 use crate::store::tests::{Kind, TestDatabase};
 use crate::store::{Database, OpenError, StoreOptions};
 
