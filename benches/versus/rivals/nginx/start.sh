@@ -3,8 +3,8 @@
 # files are in the folder given.
 #
 # Fair: tuned as for a benchmark. Unfair to corelane: no metrics, and a file
-# that changed is seen up to 60 s late. Root's
-# workers stay root, so that they read what root reads.
+# that changed is seen up to 60 s late. Workers run as who starts it, root
+# included, so that they can read the files.
 set -eu
 run=$1
 here=$(cd "$(dirname "$0")" && pwd)
