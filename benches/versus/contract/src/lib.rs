@@ -131,10 +131,18 @@ impl Start {
 /// # Panics
 /// When there is no such CPU or it is not allowed.
 pub fn pin(cpu: usize) {
+    confine(&[cpu]);
+}
+
+/// Keeps the calling thread, and those it starts from now on, to these CPUs.
+///
+/// # Panics
+/// When one of them does not exist or is not allowed.
+pub fn confine(cores: &[usize]) {
     let mut cpus = rustix::thread::CpuSet::new();
-    cpus.set(cpu);
-    let pinned = rustix::thread::sched_setaffinity(None, &cpus);
-    pinned.unwrap_or_else(|error| panic!("CPU {cpu} of CORES cannot be used: {error}"));
+    cores.iter().for_each(|&cpu| cpus.set(cpu));
+    let confined = rustix::thread::sched_setaffinity(None, &cpus);
+    confined.unwrap_or_else(|error| panic!("CORES {cores:?} cannot be used: {error}"));
 }
 
 /// A variable that is set and not empty.
