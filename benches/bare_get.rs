@@ -12,8 +12,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use corelane::topology::EngineKind;
+use corelane::{App, Response};
 
-use support::{ServerProcess, args, build_rival, corelane, free_port, run, spread, wrk};
+use support::{
+    Load, ServerProcess, Target, args, build_rival, corelane, free_port, run, spread, wrk_at,
+};
 
 const SERVER_CPU: usize = 0;
 const LOAD_CPU: usize = 1;
@@ -28,7 +31,9 @@ struct Row {
 }
 
 fn main() {
-    support::serve_if_asked();
+    support::serve_app_if_asked(|| {
+        App::new().get("/constant", async |_| Ok(Response::text("Hello, World!")))
+    });
     let rounds = args::number("--rounds").unwrap_or(7);
     let seconds = args::number("--seconds").unwrap_or(4);
     let connections = args::number("--connections").unwrap_or(64);
@@ -41,9 +46,9 @@ fn main() {
         }
         for contender in order {
             let server = start(contender, &rival);
-            wrk(server.port, LOAD_CPU, connections, 1);
+            load(&server, connections, 1);
             let before = server.cpu_ns();
-            let load = wrk(server.port, LOAD_CPU, connections, seconds);
+            let load = load(&server, connections, seconds);
             let cpu_ns = (server.cpu_ns() - before) as f64;
             assert_eq!(load.errors, 0, "{} answered with errors", NAMES[contender]);
             let row = Row {
@@ -73,12 +78,21 @@ fn start(contender: usize, rival: &PathBuf) -> ServerProcess {
         0 => {
             let port = free_port();
             let mut command = Command::new(rival);
-            command.args([port.to_string(), SERVER_CPU.to_string()]);
+            command.env("PORT", port.to_string());
+            command.env("CORES", SERVER_CPU.to_string());
             ServerProcess::start(command, port)
         }
         1 => corelane(EngineKind::IoUring, SERVER_CPU),
         _ => corelane(EngineKind::Epoll, SERVER_CPU),
     }
+}
+
+fn load(server: &ServerProcess, connections: u32, seconds: u32) -> Load {
+    let target = Target {
+        path: "/constant".to_owned(),
+        ..Target::default()
+    };
+    wrk_at(&target, server.port, LOAD_CPU, connections, seconds)
 }
 
 /// Medians with spread, and ratios to the floor pair by pair (same round).
