@@ -56,8 +56,8 @@ pub(crate) fn app(dataset: Dataset) -> App {
         let dataset = dataset.clone();
         async move { Ok(dataset) }
     });
-    // Profile json-comp: response compression is one more line here, a
-    // middleware of this app.
+    // Profile json-comp is one more line here, with response compression as
+    // middleware: `.middleware(Compression::new())`.
     app.get("/{count}", first_items)
 }
 
