@@ -112,6 +112,12 @@
 //! nobody is answered with the old value once it has been acknowledged. There
 //! is an example at [`Cache`].
 //!
+//! # PostgreSQL
+//!
+//! [`store::sql`] runs your own SQL on connections of the shard's own reactor,
+//! pipelined, within one budget for the process: there is an example at
+//! [`SqlDatabase`](store::sql::SqlDatabase).
+//!
 //! # Redis, and what needs tokio
 //!
 //! [`App::redis`] gives every shard a connection on its own reactor, which

@@ -29,7 +29,7 @@ pub use logins::Login;
 pub use model::*;
 pub use open_error::OpenError;
 pub use options::{DatabaseOptions, StoreOptions, StoreUrl};
-pub use postgres::{PostgresUrl, Secret, TlsMode};
+pub use postgres::{PostgresUrl, Secret, TlsMode, sql};
 pub use seed::{DEMO_PASSWORD, SeedPlan, SeedReport};
 
 use std::rc::Rc;

@@ -22,6 +22,7 @@ mod l2;
 mod limits;
 mod metrics;
 mod middleware;
+mod own_sql;
 mod panics;
 mod pipelining;
 mod postgres_api;

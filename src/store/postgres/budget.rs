@@ -20,6 +20,8 @@ use crate::store::OpenError;
 pub(super) struct Budget {
     /// For shards; the connection that listens for changes is not in it.
     shared_max: u32,
+    /// Those beside the shards'.
+    apart: u32,
     open: AtomicU32,
     members: AtomicU32,
     hungry: AtomicU32,
@@ -109,8 +111,19 @@ impl ServerLimits {
 impl Budget {
     /// `connections_max` for the whole process, the feed's included.
     pub(super) fn new(connections_max: u32) -> Arc<Self> {
+        let shared_max = connections_max.saturating_sub(DATABASE_FEED_CONNECTIONS);
+        Self::of(shared_max, DATABASE_FEED_CONNECTIONS)
+    }
+
+    /// The same where nobody listens for changes.
+    pub(super) fn without_feed(connections_max: u32) -> Arc<Self> {
+        Self::of(connections_max, 0)
+    }
+
+    fn of(shared_max: u32, apart: u32) -> Arc<Self> {
         Arc::new(Self {
-            shared_max: connections_max.saturating_sub(DATABASE_FEED_CONNECTIONS),
+            shared_max,
+            apart,
             open: AtomicU32::new(0),
             members: AtomicU32::new(0),
             hungry: AtomicU32::new(0),
@@ -145,7 +158,12 @@ impl Budget {
 
     /// All of it, the feed's included.
     pub(super) fn connections_max(&self) -> u32 {
-        self.shared_max + DATABASE_FEED_CONNECTIONS
+        self.shared_max + self.apart
+    }
+
+    /// How many shards share, and how many connections.
+    pub(super) fn members_of(&self) -> (u32, u32) {
+        (self.members.load(Ordering::Relaxed), self.shared_max)
     }
 }
 

@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::queries::{Columns, Query, SESSION};
+use super::sql::Statements;
 use crate::limits::STORE_STATEMENTS_MAX;
 
 /// A connection of a shard. Its methods take `&self`: statements of several
@@ -15,6 +16,8 @@ use crate::limits::STORE_STATEMENTS_MAX;
 pub(super) struct Connection {
     client: Client,
     statements: RefCell<HashMap<(Query, Columns), Statement>>,
+    /// Of a library user's own SQL.
+    own: RefCell<Statements>,
     is_set_up: Cell<bool>,
     is_spoiled: Cell<bool>,
 }
@@ -25,6 +28,7 @@ impl Connection {
         Self {
             client,
             statements: RefCell::default(),
+            own: RefCell::default(),
             is_set_up: Cell::new(false),
             is_spoiled: Cell::new(false),
         }
@@ -109,6 +113,23 @@ impl Connection {
         let done = self.client.batch_execute(SESSION).await;
         self.is_set_up.set(done.is_ok());
         done
+    }
+
+    /// A user's statement, prepared now unless it was before. The session
+    /// keeps the server's own settings.
+    pub(super) async fn statement_of(&self, sql: &str) -> Result<Statement, Error> {
+        let known = self.own.borrow().find(sql);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.own.borrow_mut().keep(sql, &statement);
+        Ok(statement)
+    }
+
+    /// Has [`Self::statement_of`] prepare it anew.
+    pub(super) fn forget_statement_of(&self, sql: &str) {
+        self.own.borrow_mut().forget(sql);
     }
 
     fn known(&self, query: Query, columns: Columns) -> Option<Statement> {

@@ -25,6 +25,7 @@ mod rows;
 mod seeding;
 mod server;
 mod session;
+pub mod sql;
 mod stats;
 mod tls;
 mod url;

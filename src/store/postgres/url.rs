@@ -7,10 +7,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 
 use crate::engine::Target;
+use crate::store::OpenError;
 
 /// Where PostgreSQL is and how to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,6 +238,25 @@ fn decoded(text: &str, what: &str) -> Result<String, String> {
 
 fn decoded_some(text: &str, what: &str) -> Result<Option<String>, String> {
     Ok((!text.is_empty()).then_some(decoded(text, what)?))
+}
+
+impl FromStr for PostgresUrl {
+    type Err = OpenError;
+
+    /// Parses `postgres://joe:secret@db.example:5432/shop`, or the same with
+    /// `postgresql://`.
+    ///
+    /// # Errors
+    /// [`OpenError::Url`] says what would be valid; it never repeats the
+    /// address, which may hold a password.
+    fn from_str(text: &str) -> Result<Self, OpenError> {
+        match text.split_once(':') {
+            Some(("postgres" | "postgresql", rest)) => Self::parse(rest).map_err(OpenError::Url),
+            _ => Err(OpenError::Url(
+                "write it as postgres://user:password@host:5432/database".to_owned(),
+            )),
+        }
+    }
 }
 
 /// `postgres://user@host:port/database`, without the password.

@@ -1,0 +1,236 @@
+//! A library user's own SQL on PostgreSQL, through a pool on the shard's own
+//! reactor: the pool that the API's store stands on, without the API's tables,
+//! migrations and feed of changes.
+//!
+//! One [`SqlDatabase`] for the process says how many connections there may be,
+//! one [`Sql`] per shard uses them. The server starts and works without
+//! PostgreSQL: statements fail until it is there, and from then on do not.
+
+mod error;
+mod statements;
+
+pub use error::{Refusal, SqlError};
+pub use tokio_postgres::Row;
+pub use tokio_postgres::types::{self, ToSql};
+
+pub(super) use statements::Statements;
+
+use std::sync::Arc;
+
+use tokio_postgres::{Client, Error, Statement};
+
+use super::budget::Budget;
+use super::connection::Connection;
+use super::dial::Dialer;
+use super::pool::{Intent, Pool};
+use super::server::Server;
+use super::{OpenError, PostgresUrl, StoreOptions};
+use crate::error_log::ErrorLog;
+use crate::ids::random_seed;
+use crate::limits::SQL_CONNECTIONS_DEFAULT;
+use crate::metrics::DatabaseSnapshot;
+use crate::store::DatabaseOptions;
+
+/// A PostgreSQL database as the whole process has it. Cheap to clone.
+///
+/// ```
+/// use corelane::store::DatabaseOptions;
+/// use corelane::store::sql::{Sql, SqlDatabase};
+/// use corelane::{App, Ctx, Error, Response};
+///
+/// async fn price(ctx: Ctx) -> Result<Response, Error> {
+///     let id: i32 = ctx.param("id")?;
+///     let items = ctx.state::<Sql>();
+///     let row = items.read_opt("SELECT price FROM items WHERE id = $1", &[&id]).await?;
+///     let row = row.ok_or_else(|| Error::not_found("there is no such item"))?;
+///     Ok(Response::text(row.try_get::<_, i32>(0)?.to_string()))
+/// }
+///
+/// let options = DatabaseOptions { connections_max: 32, ..DatabaseOptions::default() };
+/// let database = SqlDatabase::new(&"postgres://joe@db.example/shop".parse()?, &options)?;
+/// let app = App::new()
+///     .state(move |_shard| {
+///         let database = database.clone();
+///         async move { Ok(database.connect()?) }
+///     })
+///     .get("/items/{id}/price", price);
+/// # app.check()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct SqlDatabase {
+    server: Arc<Server>,
+}
+
+impl SqlDatabase {
+    /// A database at this address; nothing is connected yet.
+    ///
+    /// `options.connections_max` is for the whole process,
+    /// [`SQL_CONNECTIONS_DEFAULT`] if it is 0: nobody asks the server for its
+    /// own limit. Each shard has an equal part and lends what it does not use.
+    ///
+    /// # Errors
+    /// [`OpenError::Tls`] when the certificates cannot be read.
+    pub fn new(url: &PostgresUrl, options: &DatabaseOptions) -> Result<Self, OpenError> {
+        let session = StoreOptions {
+            database: options.clone(),
+            ..StoreOptions::default()
+        };
+        let dialer = Dialer::new(url, &session, &format!("{:016x}", random_seed()))?;
+        let budget = match options.connections_max {
+            0 => Budget::without_feed(SQL_CONNECTIONS_DEFAULT),
+            most => Budget::without_feed(most),
+        };
+        let errors = ErrorLog::start().ok();
+        Ok(Self {
+            server: Server::new(dialer, options.clone(), budget, errors),
+        })
+    }
+
+    /// Connections for the shard that calls this, in the app's
+    /// [`state`](crate::App::state).
+    ///
+    /// # Errors
+    /// [`OpenError::Server`] when there are more shards than connections.
+    ///
+    /// # Panics
+    /// When called on a thread that is no shard's.
+    pub fn connect(&self) -> Result<Sql, OpenError> {
+        let pool = Pool::new(&self.server);
+        let (members, most) = self.server.budget.members_of();
+        if members > most {
+            return Err(OpenError::Server {
+                place: self.server.dialer.target().to_string(),
+                why: format!(
+                    "{most} connections are too few for {members} shards, each of which needs one: \
+                     raise connections_max, or start fewer shards"
+                ),
+            });
+        }
+        Ok(Sql { pool })
+    }
+
+    /// What the pools of all shards have counted.
+    pub fn snapshot(&self) -> DatabaseSnapshot {
+        self.server.snapshot()
+    }
+}
+
+impl std::fmt::Debug for SqlDatabase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SqlDatabase({})", self.server.dialer.target())
+    }
+}
+
+/// One shard's door to a [`SqlDatabase`]. Cheap to clone; never leaves its
+/// shard.
+///
+/// A statement is prepared once per connection and found by its text after
+/// that ([`SQL_STATEMENTS_MAX`](crate::limits::SQL_STATEMENTS_MAX) of them are
+/// kept), so what varies belongs into parameters: `$1`, `$2`. Statements of
+/// several requests are under way on one connection at a time, at most
+/// `in_flight_per_connection_max`: none may begin a transaction or change the
+/// session.
+///
+/// Every call ends by `deadline_ms`; a request that is dropped leaves its
+/// statement to the server.
+#[derive(Clone)]
+pub struct Sql {
+    pool: Pool,
+}
+
+/// All fail with what [`SqlError`] says.
+impl Sql {
+    /// Rows of a statement that changes nothing: it is sent again, once, when
+    /// the connection broke before the answer.
+    ///
+    /// # Errors
+    /// [`SqlError`]; never [`SqlError::OutcomeUnknown`].
+    pub async fn read(&self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, SqlError> {
+        self.rows(Intent::Read, sql, params).await
+    }
+
+    /// [`read`](Self::read) with the first row alone.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_opt(&self, sql: &str, params: &Params<'_>) -> Result<Option<Row>, SqlError> {
+        let rows = self.read(sql, params).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// Rows of a statement that may change something, such as what `RETURNING`
+    /// returns: it is sent once. Committed when this returns.
+    ///
+    /// # Errors
+    /// [`SqlError::OutcomeUnknown`] when its answer was lost.
+    pub async fn write(&self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, SqlError> {
+        self.rows(Intent::Write, sql, params).await
+    }
+
+    /// [`write`](Self::write); how many rows it changed.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn execute(&self, sql: &str, params: &Params<'_>) -> Result<u64, SqlError> {
+        self.run(Intent::Write, sql, async |client, statement| {
+            client.execute(statement, params).await
+        })
+        .await
+    }
+
+    async fn rows(
+        &self,
+        intent: Intent,
+        sql: &str,
+        params: &Params<'_>,
+    ) -> Result<Vec<Row>, SqlError> {
+        self.run(intent, sql, async |client, statement| {
+            client.query(statement, params).await
+        })
+        .await
+    }
+
+    async fn run<T>(
+        &self,
+        intent: Intent,
+        sql: &str,
+        ask: impl AsyncFn(&Client, &Statement) -> Result<T, Error>,
+    ) -> Result<T, SqlError> {
+        let answered = self.pool.shared(intent, async |connection| {
+            match ask_prepared(connection, sql, &ask).await {
+                Err(error) => Refusal::of(&error, intent).map(Err).ok_or(error),
+                Ok(value) => Ok(Ok(value)),
+            }
+        });
+        answered.await?.map_err(SqlError::Refused)
+    }
+}
+
+impl std::fmt::Debug for Sql {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sql").finish_non_exhaustive()
+    }
+}
+
+/// Values of a statement's parameters, in order.
+pub type Params<'a> = [&'a (dyn ToSql + Sync)];
+
+/// A statement whose table was changed since it was prepared is refused before
+/// it does anything, by its connection for ever: it is prepared anew, once.
+async fn ask_prepared<T>(
+    connection: &Connection,
+    sql: &str,
+    ask: &impl AsyncFn(&Client, &Statement) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let statement = connection.statement_of(sql).await?;
+    let answer = ask(connection.client(), &statement).await;
+    match &answer {
+        Err(error) if statements::is_outdated(error) => {
+            connection.forget_statement_of(sql);
+            let statement = connection.statement_of(sql).await?;
+            ask(connection.client(), &statement).await
+        }
+        _ => answer,
+    }
+}
