@@ -191,7 +191,8 @@ pub const CACHE_TAGS_BYTES: u64 = 1024 * KIB as u64;
 /// network is the packet.
 pub const COMPRESS_BODY_BYTES_MIN: usize = KIB;
 /// Longest body, and piece of a stream, that a shard compresses itself while
-/// its other connections wait; longer ones go to the computing threads.
+/// its other connections wait: 0.14 ms at level 1, 0.26 at 2, 0.64 at 6 (2, 4
+/// and 10 ms for each MiB of JSON). Longer ones go to the computing threads.
 pub const COMPRESS_INLINE_BYTES_MAX: usize = 64 * KIB;
 /// Bodies of one shard on the computing threads or waiting for one. Over it:
 /// sent as they are, which costs the network and no one's time.

@@ -74,7 +74,7 @@ fn says_vary(response: &Received) -> bool {
 
 struct Kept(Rc<PreparedResponse>);
 
-const LONG_BYTES: usize = 400_000;
+const LONG_BYTES: usize = 200_000;
 
 fn app() -> App {
     let kept = || {
@@ -114,8 +114,8 @@ fn app() -> App {
         .get("/ranges", async |_| {
             Ok(json_of(5_000).header("Accept-Ranges", "bytes"))
         })
-        .get("/gone", async |_| {
-            Ok(json_of(5_000).with_status(StatusCode::GONE))
+        .get("/altered", async |_| {
+            Ok(json_of(5_000).with_status(StatusCode::NON_AUTHORITATIVE_INFORMATION))
         })
         .get("/wrong", async |_| -> Result<Response, Error> {
             Err(Error::conflict("taken ".repeat(1_000)))
@@ -124,7 +124,7 @@ fn app() -> App {
             ctx.conclude(ctx.state::<Kept>().0.clone())
         })
         .get("/lines", async |_| {
-            Ok(Response::stream("text/plain", lines()))
+            Ok(Response::stream("application/x-ndjson", lines()))
         })
         .get("/health/live", async |_| Ok(Response::text("alive\n")))
 }
@@ -207,7 +207,7 @@ fn who_accepts_gzip_gets_it_and_nobody_else(engine: Engine) {
     expect_gzip(&client.get_with("/list", &lines).expect(200));
     let posted = client.request("POST", "/list", GZIP, b"").expect(200);
     assert_eq!(expect_gzip(&posted), text(5_000).as_bytes());
-    expect_gzip(&client.get_with("/gone", GZIP).expect(410));
+    expect_gzip(&client.get_with("/altered", GZIP).expect(203));
     client.expect_usable();
 }
 
@@ -340,7 +340,8 @@ fn a_long_body_is_compressed_off_the_shard(engine: Engine) {
     let long = client.get_with("/long", GZIP).expect(200);
     assert_eq!(expect_gzip(&long), text(LONG_BYTES).as_bytes());
     // More at once than may wait: all are answered, some as they are.
-    let mut clients: Vec<_> = (0..40).map(|_| server.connect()).collect();
+    let whole = text(LONG_BYTES);
+    let mut clients: Vec<_> = (0..24).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send("GET /long HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
     }
@@ -351,7 +352,7 @@ fn a_long_body_is_compressed_off_the_shard(engine: Engine) {
             Some(_) => gunzip(&response.body),
             None => response.body,
         };
-        assert_eq!(plain, text(LONG_BYTES).as_bytes());
+        assert!(plain == whole.as_bytes());
     }
 }
 
