@@ -55,7 +55,7 @@ impl MediaTypes {
     pub fn contains(&self, content_type: &[u8]) -> bool {
         let mut parts = content_type.split(|byte| *byte == b';');
         let essence = parts.next().unwrap_or_default().trim_ascii();
-        self.0.iter().any(|pattern| pattern.matches(essence))
+        essence.contains(&b'/') && self.0.iter().any(|pattern| pattern.matches(essence))
     }
 }
 
