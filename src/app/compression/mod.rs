@@ -251,7 +251,7 @@ impl Plan {
         match shard.encode(self.level, kept.body_bytes()).await {
             Some(body) => {
                 let mut whole = Response::prepared(kept.clone());
-                mark(&mut whole, true);
+                mark(&mut whole, kept.status().is_success());
                 let coded = Rc::new(PreparedResponse::encode(&whole, &body));
                 shard.keep(kept, self.level, coded.clone());
                 response.replace_prepared(SharedResponse::Own(coded))
