@@ -1,7 +1,7 @@
 //! What one request costs in the parts that need no socket: parsing its head,
 //! finding its route, encoding its answer, recording it, and the conditional
 //! and path logic of static files; a hit of the cache and what its state
-//! machines cost; a rate limit; and what a message to another shard costs.
+//! machines cost; a rate limit; compression; and what a message to another shard costs.
 //!
 //! `cargo bench --bench micro [-- FILTER]`; `-- --test` only runs each case
 //! once. The cache of static files belongs to a shard and is seen from outside
@@ -11,6 +11,8 @@
 mod cache_cases;
 #[path = "support/directory.rs"]
 mod directory;
+#[path = "support/gzip_cases.rs"]
+mod gzip_cases;
 #[path = "support/hop.rs"]
 mod hop;
 #[path = "support/limit_cases.rs"]
@@ -48,6 +50,7 @@ fn main() {
     semantics(&mut bench);
     cache_cases::all(&mut bench);
     limit_cases::all(&mut bench);
+    gzip_cases::all(&mut bench);
     mesh_hop(&mut bench);
     bench.final_summary();
 }

@@ -14,6 +14,7 @@
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff coherence cache rate_limit session password stored
+//!                     compression
 //! floor 0  ground     error limits clock ids
 //! ```
 //!
@@ -177,6 +178,7 @@ pub mod access_log;
 pub mod backoff;
 pub mod cache;
 pub mod coherence;
+pub mod compression;
 pub mod http1;
 pub mod metrics;
 pub mod password;
@@ -213,8 +215,8 @@ pub mod config;
 pub mod server;
 
 pub use app::{
-    App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RateLimit,
-    RateLimitKey, RateRules, RedisCache, RequestBody, Response, Route, ShardInfo,
+    App, AppError, Background, Body, Compression, Ctx, Handler, Middleware, Next, PreparedResponse,
+    RateLimit, RateLimitKey, RateRules, RedisCache, RequestBody, Response, Route, ShardInfo,
 };
 pub use bridge::Bridge;
 pub use caches::{Cache, Cached, Feed, Found, Lookup};

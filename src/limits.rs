@@ -186,6 +186,26 @@ pub const CACHE_TURNS_IN_A_ROW_MAX: u32 = 4;
 /// Memory of the tags' tokens, for each shard, bytes: a few thousand tags. More
 /// push each other out, which invalidates what depends on them.
 pub const CACHE_TAGS_BYTES: u64 = 1024 * KIB as u64;
+/// Shortest body that is compressed where nothing else is said: with its head
+/// it fits one packet (1,460 bytes of TCP), and most of a millisecond of the
+/// network is the packet.
+pub const COMPRESS_BODY_BYTES_MIN: usize = KIB;
+/// Longest body, and piece of a stream, that a shard compresses itself while
+/// its other connections wait: 0.14 ms at level 1, 0.26 at 2, 0.64 at 6 (2, 4
+/// and 10 ms for each MiB of JSON). Longer ones go to the computing threads.
+pub const COMPRESS_INLINE_BYTES_MAX: usize = 64 * KIB;
+/// Bodies of one shard on the computing threads or waiting for one. Over it:
+/// sent as they are, which costs the network and no one's time.
+pub const COMPRESS_JOBS_MAX: usize = 16;
+/// Streams of one shard that are compressed at once, about 300 KiB each
+/// however slowly they are read. Over it: sent as they are.
+pub const COMPRESS_STREAMS_MAX: usize = 64;
+/// Encoders a shard keeps between answers, about 300 KiB each.
+pub const COMPRESS_ENCODERS_KEPT_MAX: usize = 4;
+/// Compressed forms of cached answers that a shard keeps, with the answers
+/// themselves, bytes: beside the cache's own memory. Over it: those least used
+/// are compressed anew.
+pub const COMPRESS_KEPT_BYTES: u64 = 8 * 1024 * KIB as u64;
 /// Keys of rate limits that one shard remembers. Over it: the one used longest
 /// ago is forgotten, and its client has a whole burst again.
 pub const LIMITER_KEYS_MAX: usize = 65_536;

@@ -84,6 +84,10 @@ impl Body {
         Self(kind)
     }
 
+    pub(super) fn is_prepared(&self) -> bool {
+        matches!(self.0, BodyKind::Prepared(_))
+    }
+
     pub(crate) fn is_stream(&self) -> bool {
         matches!(self.0, BodyKind::Stream { .. })
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::{AnswerCounts, CompiledApp, RequestBody, ShardContext, ShardInfo};
+use super::{AnswerCounts, CompiledApp, RequestBody, ShardCompression, ShardContext, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::{Cache, Feed};
 use crate::error::FieldError;
@@ -84,6 +84,14 @@ impl Ctx {
 
     pub(super) fn head(&self) -> &RequestHead {
         &self.parts().head
+    }
+
+    pub(super) fn head_mut(&mut self) -> &mut RequestHead {
+        &mut self.parts.as_mut().expect("present until drop").head
+    }
+
+    pub(super) fn shard_compression(&self) -> Rc<ShardCompression> {
+        self.shard.compression.clone()
     }
 
     pub(super) fn shard_app(&self) -> &CompiledApp {

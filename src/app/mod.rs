@@ -4,7 +4,7 @@
 //! An app is built (`builder`), checked and made into each shard's routes
 //! (`compiled`), and run by its handlers (`handler`, `ctx`, `body`,
 //! `response`, `sessions`). What a cache keeps is in `prepared` and `cache_line`, whether
-//! a client needs it in `conditions`. Stands between `shard`, which feeds it
+//! a client needs it in `conditions`; `compression` is middleware of ours. Stands between `shard`, which feeds it
 //! requests, and `handlers`, which are written on it like any user's code.
 
 mod app_error;
@@ -14,6 +14,7 @@ mod builder;
 mod cache_line;
 mod check;
 mod compiled;
+mod compression;
 mod conditions;
 mod ctx;
 mod door;
@@ -32,6 +33,7 @@ pub use background::Background;
 pub use body::{Body, RequestBody};
 pub use builder::{App, ShardInfo};
 pub use cache_line::SecondLevel;
+pub use compression::{Compression, InvalidCompression};
 pub use conditions::{ConditionFields, precondition_failed};
 pub use ctx::Ctx;
 pub use handler::{Handler, Middleware, Next};
@@ -44,6 +46,7 @@ pub use route::Route;
 pub(crate) use background::{BackgroundTask, start as start_background};
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
 pub(crate) use compiled::{CompiledApp, Unrouted};
+pub(crate) use compression::ShardCompression;
 pub(crate) use ctx::RequestParts;
 pub(crate) use door::Door;
 pub(crate) use redis_cache::AnswerCounts;

@@ -131,7 +131,8 @@ impl PreparedResponse {
         Self::encode(&response, body)
     }
 
-    fn encode(response: &Response, body: &[u8]) -> Self {
+    /// The head of one response before another's body.
+    pub(super) fn encode(response: &Response, body: &[u8]) -> Self {
         let kept = || response.headers().filter(|(name, _)| !is_of_answer(name));
         let fresh = kept().filter(|(name, _)| !describes_content(name));
         let content = kept().filter(|(name, _)| describes_content(name));

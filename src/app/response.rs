@@ -251,6 +251,14 @@ impl Response {
         self.head.headers.push((name, value));
     }
 
+    /// Removes every header of that name.
+    pub fn remove_header(&mut self, name: &HeaderName) {
+        if self.head.fixed().any(|(n, _)| n == name) {
+            self.head.thaw();
+        }
+        self.head.headers.retain(|(n, _)| n != name);
+    }
+
     /// The first header of that name.
     pub fn header_value(&self, name: &HeaderName) -> Option<&HeaderValue> {
         let mut named = self.headers().filter(|(n, _)| *n == name);
@@ -276,6 +284,39 @@ impl Response {
     #[must_use]
     pub fn replace_body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    pub(super) fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.body)
+    }
+
+    /// What its first headers were prepared as.
+    pub(super) fn prepared_head(&self) -> Option<&PreparedHead> {
+        self.head.prepared.as_ref()
+    }
+
+    /// The headers that what it was prepared as does not have, and that are not
+    /// the cache's.
+    pub(super) fn own_headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.head.headers
+    }
+
+    /// The prepared response of which it has the head and the body.
+    pub(super) fn prepared_body(&self) -> Option<&SharedResponse> {
+        let head = self.head.prepared.as_ref();
+        let whole = head.filter(|head| !head.without_content && self.body.is_prepared());
+        whole.map(|head| &head.of)
+    }
+
+    /// Puts another prepared response in the place of the one it was made of;
+    /// what was added and what the cache said stay.
+    pub(super) fn replace_prepared(mut self, prepared: SharedResponse) -> Self {
+        self.body = Body::of_kind(BodyKind::Prepared(prepared.clone()));
+        self.head.prepared = Some(PreparedHead {
+            of: prepared,
+            without_content: false,
+        });
         self
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::states::States;
-use super::{AnswerCounts, CompiledApp, RequestParts, ShardInfo};
+use super::{AnswerCounts, CompiledApp, RequestParts, ShardCompression, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::{Caches, Feed};
 use crate::clock::ShardClock;
@@ -33,6 +33,7 @@ pub(crate) struct ShardContext {
     pub(crate) bridge: Bridge,
     /// Of the caches of answers in Redis.
     pub(crate) answer_counts: Rc<AnswerCounts>,
+    pub(crate) compression: Rc<ShardCompression>,
     pub(crate) clock: ShardClock,
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
@@ -76,6 +77,7 @@ impl ShardContext {
         let rows = self.states.find::<RowCache>();
         snapshot.second_levels = rows.and_then(|rows| rows.snapshot()).into_iter().collect();
         snapshot.second_levels.extend(self.answer_counts.snapshot());
+        snapshot.compression = self.compression.counters();
         snapshot
     }
 

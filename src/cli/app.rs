@@ -19,6 +19,13 @@ pub(super) fn build(config: &Config, database: Arc<Database>) -> Result<App, Fai
     let limits = config.rate_limit.rules();
     let limits = limits
         .map_err(|error| Failure::with_cure_inside("the rate limits cannot be used", error))?;
+    let compression = config.compression.middleware();
+    let compression = compression
+        .map_err(|error| Failure::with_cure_inside("answers cannot be compressed", error))?;
+    let app = match config.compression.enabled {
+        true => app.middleware(compression),
+        false => app,
+    };
     let options = config.static_files.clone();
     Ok(app
         .rate_limits(limits)
@@ -47,6 +54,9 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Failure> {
     };
     let api = &loaded.config.api;
     handlers::check(api).map_err(|error| refuse(&knob_of(&error), &error))?;
+    if let Err(error) = loaded.config.compression.middleware() {
+        return Err(refuse("compression.types", &error).into());
+    }
     let mut options = loaded.config.static_files.clone();
     if first_start::makes_static(&loaded.config) && !options.root.exists() {
         // It will be made; the other options can be checked all the same.

@@ -10,6 +10,7 @@ mod access_log;
 mod admin;
 mod annotate;
 mod check;
+mod compression;
 pub mod core_map;
 mod core_map_source;
 mod error;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 pub use access_log::AccessLogOptions;
 pub use admin::{AdminListener, AdminToken};
 pub use annotate::annotate;
+pub use compression::CompressionOptions;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use knob::{Knob, Valid};
 pub use knobs::all as knobs;
@@ -65,6 +67,8 @@ pub struct Config {
     /// How often each client may ask; what it takes to count them is in
     /// `server`.
     pub rate_limit: RateLimitOptions,
+    /// Compressed answers.
+    pub compression: CompressionOptions,
     /// One line per request.
     pub access_log: AccessLogOptions,
     /// The users and posts API and the health endpoints.
@@ -88,6 +92,7 @@ impl Default for Config {
                 ..StaticOptions::default()
             },
             rate_limit: RateLimitOptions::default(),
+            compression: CompressionOptions::default(),
             access_log: AccessLogOptions::default(),
             api: ApiOptions {
                 cache_control: route_defaults().collect(),

@@ -168,6 +168,23 @@ impl RequestHead {
         })
     }
 
+    /// Puts one header with this value in the place of every one of that name;
+    /// without one nothing changes. For values that stand for the one sent.
+    pub fn replace_header(&mut self, name: &str, value: &[u8]) {
+        let of_name: Vec<usize> = (0..self.fields.len())
+            .filter(|index| self.is_named(&self.fields[*index], name))
+            .collect();
+        let Some((first, others)) = of_name.split_first() else {
+            return;
+        };
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.fields[*first].value = Span::new(start, self.bytes.len());
+        for index in others.iter().rev() {
+            self.fields.remove(*index);
+        }
+    }
+
     /// How the body is delimited.
     pub fn framing(&self) -> BodyFraming {
         self.framing

@@ -14,6 +14,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
+use super::compression::compression_families;
 use super::exposition_caches::{cache_families, mesh_families};
 use super::exposition_database::database_families;
 use super::exposition_redis::{bridge_families, redis_families};
@@ -39,6 +40,9 @@ pub fn prometheus_text(snapshot: &ProcessSnapshot) -> String {
     }
     if snapshot.missing_shards.is_empty() {
         second_level_families(&snapshot.second_levels, &mut families);
+        if let Some(compression) = &snapshot.compression {
+            compression_families(compression, &mut families);
+        }
     }
     bridge_families(&snapshot.bridge, &mut families);
     mesh_families(&snapshot.shards, &mut families);

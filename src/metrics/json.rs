@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::compression::compression_view;
 use super::{
     BridgeView, CacheSnapshot, Counters, DatabaseSnapshot, FeedSnapshot, MeshCounters,
     ProcessSnapshot, ProcessStats, RateLimitsView, RedisView, SecondLevelView, ShardTotals,
@@ -36,6 +37,9 @@ pub struct MetricsView {
     pub redis: Option<RedisView>,
     /// Every cache in Redis, all shards together.
     pub second_levels: Vec<SecondLevelView>,
+    /// Compressed answers, if there is compression, all shards together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<BTreeMap<String, u64>>,
     /// The tokio bridge.
     pub bridge: BridgeView,
     /// By shard.
@@ -214,6 +218,7 @@ impl From<&ProcessSnapshot> for MetricsView {
                 .iter()
                 .map(SecondLevelView::from)
                 .collect(),
+            compression: snapshot.compression.as_ref().map(compression_view),
             bridge: BridgeView::from(&snapshot.bridge),
             shards: snapshot.shards.iter().map(ShardView::from).collect(),
             missing_shards: snapshot.missing_shards.clone(),

@@ -11,6 +11,7 @@
 //! would have recorded alone.
 
 mod caches;
+mod compression;
 mod counters;
 mod database;
 mod exposition;
@@ -31,6 +32,7 @@ mod snapshot;
 mod tally;
 
 pub use caches::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
+pub use compression::CompressionCounters;
 pub use counters::{Counters, ParseErrorCounts, SessionCounters, TimeoutKind};
 pub use database::DatabaseSnapshot;
 pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};

@@ -120,6 +120,7 @@ impl ShardMetrics {
                 .collect(),
             caches: Vec::new(),
             second_levels: Vec::new(),
+            compression: None,
             mesh: MeshCounters::default(),
             limits: LimiterSnapshot::default(),
             redis: None,

@@ -3,8 +3,9 @@
 use super::caches::add_caches;
 use super::second_level::add_second_levels;
 use super::{
-    BridgeCounters, CacheSnapshot, Counters, DatabaseSnapshot, FeedSnapshot, LimiterSnapshot,
-    MeshCounters, RedisCounters, RouteName, SecondLevelSnapshot, ShardIdentity, Tally,
+    BridgeCounters, CacheSnapshot, CompressionCounters, Counters, DatabaseSnapshot, FeedSnapshot,
+    LimiterSnapshot, MeshCounters, RedisCounters, RouteName, SecondLevelSnapshot, ShardIdentity,
+    Tally,
 };
 
 /// Everything one shard has counted, at one moment.
@@ -26,6 +27,8 @@ pub struct ShardSnapshot {
     pub redis: Option<RedisCounters>,
     /// Its share of every cache in Redis.
     pub second_levels: Vec<SecondLevelSnapshot>,
+    /// Its compressed answers, once the app's compression has seen a request.
+    pub compression: Option<CompressionCounters>,
 }
 
 /// The requests of one route.
@@ -56,6 +59,8 @@ pub struct ProcessSnapshot {
     pub redis: Option<RedisCounters>,
     /// The shards' shares of every cache in Redis added up.
     pub second_levels: Vec<SecondLevelSnapshot>,
+    /// The shards' compressed answers added up.
+    pub compression: Option<CompressionCounters>,
     /// The tokio bridge.
     pub bridge: BridgeCounters,
     /// Shards that did not answer in time; nothing of them is in the sums.
@@ -132,6 +137,7 @@ impl ProcessSnapshot {
             limits: LimiterSnapshot::default(),
             second_levels: Vec::new(),
             redis: None,
+            compression: None,
             bridge: BridgeCounters::default(),
             missing_shards: Vec::new(),
             process,
@@ -162,6 +168,9 @@ impl ProcessSnapshot {
         add_second_levels(&mut self.second_levels, &shard.second_levels);
         if let Some(redis) = &shard.redis {
             self.redis.get_or_insert_default().add(redis);
+        }
+        if let Some(compression) = &shard.compression {
+            self.compression.get_or_insert_default().add(compression);
         }
         let index = shard.identity.shard;
         let place = self

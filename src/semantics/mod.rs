@@ -7,6 +7,7 @@
 //! out. No input, however broken, panics; a field that cannot be read has the
 //! effect that section says, most often none.
 
+mod coded_tags;
 mod conditional;
 mod date;
 mod etag;
@@ -15,6 +16,7 @@ mod multipart;
 mod negotiate;
 mod range;
 
+pub use coded_tags::{gzip_tag, names_gzip_of, with_plain_tags};
 pub use conditional::{Conditions, Validators, Verdict, evaluate, join_lines};
 pub use date::{format_http_date, parse_http_date};
 pub use etag::{ETag, InvalidETag, TagList, TagRef};

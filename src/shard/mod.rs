@@ -27,7 +27,9 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::app::{self, AnswerCounts, App, BackgroundTask, ShardContext, ShardInfo};
+use crate::app::{
+    self, AnswerCounts, App, BackgroundTask, ShardCompression, ShardContext, ShardInfo,
+};
 use crate::bridge::Bridge;
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
@@ -118,6 +120,7 @@ impl Shard {
         let redis = plan.start_redis().await;
         let died = plan.inherited.as_deref();
         let answer_counts = AnswerCounts::beside(&states, redis.as_ref(), died);
+        let compression = ShardCompression::resume(died);
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
@@ -132,6 +135,7 @@ impl Shard {
             redis: resources.redis,
             bridge: start.bridge,
             answer_counts,
+            compression,
             clock: ShardClock::new(),
             metrics: RefCell::new(resources.metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),

@@ -12,6 +12,7 @@ mod bridge;
 mod cache;
 mod cache_admin;
 mod cli;
+mod compression;
 mod conditional;
 mod durability;
 mod export;

@@ -4,6 +4,7 @@ mod access_log;
 mod admin;
 mod api;
 mod cache;
+mod compression;
 mod core_map;
 mod database;
 mod http;
@@ -92,6 +93,11 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "rate_limit",
         about: "How often each client may ask.",
         knobs: rate_limit::KNOBS,
+    },
+    Section {
+        name: "compression",
+        about: "Answers compressed with gzip.",
+        knobs: compression::KNOBS,
     },
     Section {
         name: "access_log",
