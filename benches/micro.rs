@@ -3,9 +3,10 @@
 //! and path logic of static files; a hit of the cache and what its state
 //! machines cost; a rate limit; compression; and what a message to another shard costs.
 //!
-//! `cargo bench --bench micro [-- FILTER]`; `-- --test` only runs each case
-//! once. The cache of static files belongs to a shard and is seen from outside
-//! only: what a hit costs is measured through a socket.
+//! `cargo bench --bench micro -- [FILTER] [--out DIR]`; `-- --test` only runs
+//! each case once. The cache of static files belongs to a shard and is seen from
+//! outside only: what a hit costs is measured through a socket. `instructions`
+//! counts the same cases, which no other load on the machine disturbs.
 
 #[path = "support/cache_cases.rs"]
 mod cache_cases;
@@ -15,38 +16,36 @@ mod directory;
 mod gzip_cases;
 #[path = "support/hop.rs"]
 mod hop;
+#[path = "support/hot_cases.rs"]
+mod hot_cases;
 #[path = "support/limit_cases.rs"]
 mod limit_cases;
+mod support;
 
+use std::fmt::Write as _;
 use std::hint::black_box;
-use std::rc::Rc;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use bytes::Bytes;
-use corelane::http1::{
-    BodyDecoder, BodyFraming, ConnectionHeader, HeadLimits, HeadParser, RequestHead,
-    ResponseFraming, ResponseHead, Version, encode_field, encode_head,
-};
-use corelane::limits::HttpLimits;
-use corelane::metrics::{RouteIndex, RouteName, ShardMetrics};
-use corelane::router::{Match, Params, Router};
+use corelane::http1::{BodyDecoder, BodyFraming};
 use corelane::semantics::{Conditions, ETag, Validators, evaluate, parse_ranges};
 use corelane::static_path::{PathRules, resolve};
-use corelane::{PreparedResponse, Response};
 use criterion::Criterion;
-use http::{HeaderValue, Method, StatusCode, header};
+
+use hot_cases::Cases;
+use support::{args, run};
 
 fn main() {
+    if args::text("--out").is_some() {
+        return write_run_folder();
+    }
     let mut bench = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
-    parse(&mut bench);
-    route(&mut bench);
-    encode(&mut bench);
-    encode_whole(&mut bench);
-    respond(&mut bench);
-    record(&mut bench);
+    hot_cases::all(&mut Timed(&mut bench));
+    chunk(&mut bench);
     semantics(&mut bench);
     cache_cases::all(&mut bench);
     limit_cases::all(&mut bench);
@@ -55,23 +54,20 @@ fn main() {
     bench.final_summary();
 }
 
-const BARE: &[u8] = b"GET /api/users/42 HTTP/1.1\r\nHost: localhost:3000\r\n\r\n";
+/// The cases that are counted too, by the clock.
+struct Timed<'a>(&'a mut Criterion);
 
-const BROWSER: &[u8] = b"GET /static/css/app.css?v=3 HTTP/1.1\r\nHost: localhost:3000\r\n\
-Connection: keep-alive\r\nsec-ch-ua: \"Chromium\";v=\"140\"\r\nsec-ch-ua-mobile: ?0\r\n\
-User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\r\n\
-Accept: text/css,*/*;q=0.1\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: no-cors\r\n\
-Referer: http://localhost:3000/\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
-Accept-Language: en-US,en;q=0.9\r\nIf-None-Match: \"0123456789abcdef\"\r\n\r\n";
-
-fn parse(bench: &mut Criterion) {
-    let limits = HeadLimits::from(&HttpLimits::default());
-    let mut head = RequestHead::new();
-    for (name, request) in [("parse/bare", BARE), ("parse/browser", BROWSER)] {
-        bench.bench_function(name, |b| {
-            b.iter(|| HeadParser::new().parse(black_box(request), &limits, &mut head))
-        });
+impl Cases for Timed<'_> {
+    fn wants(&self, _name: &str) -> bool {
+        true
     }
+
+    fn case<T>(&mut self, name: &str, mut run: impl FnMut() -> T) {
+        self.0.bench_function(name, |b| b.iter(&mut run));
+    }
+}
+
+fn chunk(bench: &mut Criterion) {
     let chunked = b"400\r\n"
         .iter()
         .chain(&[b'x'; 1024])
@@ -81,152 +77,6 @@ fn parse(bench: &mut Criterion) {
         b.iter(|| {
             let mut decoder = BodyDecoder::new(BodyFraming::Chunked, 1 << 20).expect("a limit");
             decoder.decode(black_box(&chunked))
-        })
-    });
-}
-
-fn route(bench: &mut Criterion) {
-    let mut router = Router::new();
-    for pattern in [
-        "/",
-        "/metrics",
-        "/health",
-        "/health/live",
-        "/health/ready",
-        "/resource",
-        "/api/users",
-        "/api/users/{id}",
-        "/api/users/batch",
-        "/api/users/near",
-        "/api/users/export",
-        "/api/posts",
-        "/api/posts/{id}",
-        "/static/{*path}",
-    ] {
-        router
-            .insert(Method::GET, pattern, pattern)
-            .expect("no conflict");
-    }
-    let mut params = Params::new();
-    for (name, path) in [
-        ("route/fixed", "/api/users"),
-        ("route/parameter", "/api/users/42"),
-        ("route/remainder", "/static/css/app.css"),
-        ("route/none", "/nowhere"),
-    ] {
-        bench.bench_function(name, |b| {
-            b.iter(|| {
-                let found = router.find(&Method::GET, black_box(path), &mut params);
-                matches!(found, Match::Found(_))
-            })
-        });
-    }
-}
-
-fn encode(bench: &mut Criterion) {
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        ),
-        (header::ETAG, HeaderValue::from_static("\"u42-v1\"")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-    ];
-    let mut out = Vec::with_capacity(4_096);
-    bench.bench_function("encode/head of 3 headers", |b| {
-        b.iter(|| {
-            out.clear();
-            let head = ResponseHead {
-                status: StatusCode::OK,
-                version: Version::Http11,
-                lines: &[],
-                headers: black_box(&headers),
-                framing: ResponseFraming::Length(169),
-                connection: ConnectionHeader::Omit,
-                date: b"Sat, 29 Oct 1994 19:43:31 GMT",
-                extra: &[],
-            };
-            encode_head(&mut out, &head);
-            out.len()
-        })
-    });
-}
-
-/// A response with four headers and a body of a KiB, three ways: its fields one
-/// by one, copied from where they were encoded once, and that with a line of
-/// the cache's; each body copied behind its head, as the shard does.
-fn encode_whole(bench: &mut Criterion) {
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        ),
-        (header::ETAG, HeaderValue::from_static("\"u42-v1\"")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (
-            header::LAST_MODIFIED,
-            HeaderValue::from_static("Sat, 29 Oct 1994 19:43:31 GMT"),
-        ),
-    ];
-    let mut lines = Vec::new();
-    for (name, value) in &headers {
-        encode_field(&mut lines, name.as_str(), value.as_bytes());
-    }
-    let cache_line = b"x-cache: HIT\r\ncache-status: corelane; hit; detail=l1\r\n";
-    let both: [&[u8]; 2] = [&lines, cache_line];
-    let body = vec![b'x'; 1024];
-    let mut out = Vec::with_capacity(4_096);
-    for (name, lines, headers) in [
-        ("encode/plain", &[][..], &headers[..]),
-        ("encode/prepared", &both[..1], &[]),
-        ("encode/prepared, cache line", &both, &[]),
-    ] {
-        bench.bench_function(name, |b| {
-            b.iter(|| {
-                out.clear();
-                let head = ResponseHead {
-                    status: StatusCode::OK,
-                    version: Version::Http11,
-                    lines: black_box(lines),
-                    headers: black_box(headers),
-                    framing: ResponseFraming::Length(black_box(&body).len() as u64),
-                    connection: ConnectionHeader::Omit,
-                    date: b"Sat, 29 Oct 1994 19:43:31 GMT",
-                    extra: &[],
-                };
-                encode_head(&mut out, &head);
-                out.extend_from_slice(black_box(&body));
-                out.len()
-            })
-        });
-    }
-}
-
-/// What a handler does to answer with four headers: build them, or count a
-/// reference. Without the copies into the output, which `encode_whole` has.
-fn respond(bench: &mut Criterion) {
-    let build = || {
-        Response::with_body("application/json", Bytes::from_static(&[b'x'; 1024]))
-            .header("etag", "\"u42-v1\"")
-            .header("cache-control", "no-cache")
-            .header("last-modified", "Sat, 29 Oct 1994 19:43:31 GMT")
-    };
-    let prepared = PreparedResponse::new(build()).expect("it may be kept");
-    let prepared = Rc::new(prepared);
-    bench.bench_function("respond/plain", |b| b.iter(|| drop(black_box(build()))));
-    bench.bench_function("respond/prepared", |b| {
-        b.iter(|| drop(black_box(Response::prepared(black_box(&prepared).clone()))))
-    });
-}
-
-fn record(bench: &mut Criterion) {
-    let mut metrics = ShardMetrics::new(vec![RouteName::new("GET", "/api/users/{id}")]);
-    let mut duration_ns = 1_000;
-    bench.bench_function("record/request", |b| {
-        b.iter(|| {
-            // Walks over the buckets of the histogram.
-            duration_ns = duration_ns * 5 % 99_991 + 1_000;
-            metrics.record(RouteIndex(0), 200, duration_ns, 300, 80);
         })
     });
 }
@@ -265,4 +115,70 @@ fn mesh_hop(bench: &mut Criterion) {
     bench.bench_function("mesh hop/round trip, both parked", |b| {
         b.iter_custom(|rounds| hop::round_trips(rounds, hop::Idle::Parks))
     });
+}
+
+/// Criterion takes no argument it does not know and writes where it is told to:
+/// runs itself again without `--out`, into a folder of its own, and reports what
+/// is in there then.
+fn write_run_folder() {
+    let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let at = arguments.iter().position(|arg| arg == "--out");
+    let at = at.expect("it was found");
+    arguments.drain(at..at + 2);
+    let mut command = Command::new(std::env::current_exe().expect("this executable"));
+    command.args(arguments).env("CRITERION_HOME", home.path());
+    let status = command.status().expect("it starts");
+    assert!(status.success(), "the benchmark failed: {status}");
+    let mut estimates = Vec::new();
+    collect_estimates(home.path(), &mut estimates);
+    estimates.sort_by(|one, other| one.case.cmp(&other.case));
+    let mut table = String::from("| case | ns (95 % of the mean) |\n|---|---:|\n");
+    let mut csv = String::from("case,mean_ns,mean_low_ns,mean_high_ns,median_ns\n");
+    for Estimate {
+        case,
+        mean,
+        low,
+        high,
+        median,
+    } in &estimates
+    {
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "| {case} | {mean:.1} ({low:.1}..{high:.1}) |");
+        let _ = writeln!(csv, "\"{case}\",{mean:.3},{low:.3},{high:.3},{median:.3}");
+    }
+    run::report("Micro-benchmarks", "micro", &table, &csv);
+}
+
+/// What criterion found out about one case, nanoseconds.
+struct Estimate {
+    case: String,
+    mean: f64,
+    low: f64,
+    high: f64,
+    median: f64,
+}
+
+/// Of every folder `new` below, which criterion writes one of for each case.
+fn collect_estimates(folder: &Path, found: &mut Vec<Estimate>) {
+    let json = |name: &str| -> Option<serde_json::Value> {
+        serde_json::from_slice(&std::fs::read(folder.join(name)).ok()?).ok()
+    };
+    if folder.ends_with("new")
+        && let (Some(about), Some(numbers)) = (json("benchmark.json"), json("estimates.json"))
+    {
+        let number = |path: &str| numbers.pointer(path).and_then(serde_json::Value::as_f64);
+        found.push(Estimate {
+            case: about["full_id"].as_str().expect("a name").to_owned(),
+            mean: number("/mean/point_estimate").expect("a mean"),
+            low: number("/mean/confidence_interval/lower_bound").expect("a bound"),
+            high: number("/mean/confidence_interval/upper_bound").expect("a bound"),
+            median: number("/median/point_estimate").expect("a median"),
+        });
+    }
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        if entry.path().is_dir() {
+            collect_estimates(&entry.path(), found);
+        }
+    }
 }

@@ -41,6 +41,14 @@ impl ServerProcess {
         panic!("{command:?} ended before it listened");
     }
 
+    /// Asks it to end, as `kill` does, and waits until it has.
+    pub fn terminate(mut self) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        let id = rustix::process::Pid::from_raw(id).expect("it runs");
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        let _ = self.child.wait();
+    }
+
     /// CPU time of all its threads, nanoseconds, from schedstat.
     pub fn cpu_ns(&self) -> u64 {
         let tasks = format!("/proc/{}/task", self.child.id());

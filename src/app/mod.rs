@@ -49,6 +49,7 @@ pub(crate) use compiled::{CompiledApp, Unrouted};
 pub(crate) use compression::ShardCompression;
 pub(crate) use ctx::RequestParts;
 pub(crate) use door::Door;
+pub(crate) use handler::HandlerFuture;
 pub(crate) use redis_cache::AnswerCounts;
 pub(crate) use response::HeadParts;
 pub(crate) use shard_context::ShardContext;

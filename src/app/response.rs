@@ -320,6 +320,10 @@ impl Response {
         self
     }
 
+    pub(crate) fn head(&self) -> &HeadParts {
+        &self.head
+    }
+
     pub(crate) fn into_parts(self) -> (HeadParts, Body) {
         (self.head, self.body)
     }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use super::{Cached, Caches, Found};
+use super::{Cached, Caches, Found, Lookup};
 use crate::Error;
 use crate::cache::{CacheOptions, CacheValue, Payload};
 
@@ -150,6 +150,25 @@ impl Cache {
         let (item, lookup) = self.fetch(key.as_ref(), load).await?;
         let found = Cached::new(item, lookup)?;
         Ok(found.map_or(Found::Nothing(lookup), Found::Value))
+    }
+
+    /// This shard's own copy, if it has a fresh one: what
+    /// [`find_or_load`](Self::find_or_load) would give, at once, and without
+    /// making ready to load. `None` says nothing about the other shards, and is
+    /// all there is to say of a cache whose entries have tags; then ask
+    /// `find_or_load`, which counts the lookup.
+    ///
+    /// # Errors
+    /// 500 when the key is kept with a value of another type.
+    pub fn find_here<V: CacheValue>(
+        &self,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Option<Found<V>>, Error> {
+        let Some(item) = self.fresh_here(key.as_ref()) else {
+            return Ok(None);
+        };
+        let found = Cached::new(item, Lookup::L1)?;
+        Ok(Some(found.map_or(Found::Nothing(Lookup::L1), Found::Value)))
     }
 }
 

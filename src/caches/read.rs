@@ -40,6 +40,19 @@ impl Cache {
         self.fetch_key(key, load).await
     }
 
+    /// This shard's copy, if it is fresh; counted as a hit.
+    pub(super) fn fresh_here(&self, key: &[u8]) -> Option<Rc<Item>> {
+        if self.keeps_nothing_of(key) || self.is_tagged() {
+            return None;
+        }
+        let key = self.caches.plan.hasher.key(self.number, key);
+        let (Hit::Fresh, item) = self.caches.hit(self.number, key)? else {
+            return None;
+        };
+        self.caches.count_lookup(self.number, Lookup::L1);
+        Some(item)
+    }
+
     /// Whether nothing is ever kept under a key like this.
     pub(super) fn keeps_nothing_of(&self, key: &[u8]) -> bool {
         key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off()

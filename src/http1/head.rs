@@ -73,11 +73,10 @@ pub enum HeadStatus {
 pub struct RequestHead {
     /// The head as received.
     pub(super) bytes: Vec<u8>,
-    /// The target, then the host.
-    pub(super) text: String,
-    pub(super) target_bytes: usize,
+    pub(super) target: String,
     /// Of the target, up to `?`.
     pub(super) path_bytes: usize,
+    pub(super) host: Span,
     pub(super) fields: Vec<FieldSpans>,
     pub(super) method: Method,
     pub(super) version: Version,
@@ -97,7 +96,7 @@ impl RequestHead {
     pub fn clear(&mut self) {
         self.reset();
         self.bytes.shrink_to(HEAD_KEEP_BYTES);
-        self.text.shrink_to(HEAD_KEEP_BYTES);
+        self.target.shrink_to(HEAD_KEEP_BYTES);
         self.fields
             .shrink_to(HEAD_KEEP_BYTES / size_of::<FieldSpans>());
     }
@@ -115,12 +114,12 @@ impl RequestHead {
     /// Path and query as sent, starting with `/`; `*` for `OPTIONS *`.
     /// Of an absolute-form target, the part after the authority.
     pub fn target(&self) -> &str {
-        self.text.get(..self.target_bytes).unwrap_or_default()
+        &self.target
     }
 
     /// The path as sent: not decoded, dot segments kept.
     pub fn path(&self) -> &str {
-        self.text.get(..self.path_bytes).unwrap_or_default()
+        self.target.get(..self.path_bytes).unwrap_or_default()
     }
 
     /// What follows the first `?`, as sent.
@@ -131,7 +130,8 @@ impl RequestHead {
     /// `host[:port]`: the authority of an absolute-form target, else the Host
     /// header (RFC 9112 section 3.2.2). Empty for HTTP/1.0 without either.
     pub fn host(&self) -> &str {
-        self.text.get(self.target_bytes..).unwrap_or_default()
+        // It was checked to be ASCII; few ask for it, so it is no text of its own.
+        std::str::from_utf8(self.slice(self.host)).unwrap_or_default()
     }
 
     /// The first header of that name, in any case; white space around the
@@ -205,9 +205,9 @@ impl RequestHead {
     /// Forgets the request, keeps the memory.
     pub(super) fn reset(&mut self) {
         self.bytes.clear();
-        self.text.clear();
-        self.target_bytes = 0;
+        self.target.clear();
         self.path_bytes = 0;
+        self.host = Span::default();
         self.fields.clear();
         self.method = Method::GET;
         self.version = Version::default();

@@ -12,7 +12,9 @@ use crate::limits::{EMPTY_LINES_MAX, METHOD_BYTES_MAX};
 use super::error::ParseError;
 use super::fields::FramingFields;
 use super::head::{FieldSpans, HeadLimits, HeadStatus, RequestHead, Span, Version};
-use super::octets::{is_blank, is_token, target_run, token_run, trim_blank, value_run};
+use super::octets::{
+    is_blank, is_token, position_of, target_run, token_run, trim_blank, trim_blank_start, value_run,
+};
 use super::target;
 
 /// Parses one head after the other. Remembers how far a partial head was
@@ -46,7 +48,8 @@ pub struct HeadParser {
     value_end: usize,
     target: (usize, usize),
     empty_lines: u8,
-    authority_in_target: bool,
+    /// Where the authority of an absolute-form target stands.
+    authority: Option<(usize, usize)>,
     fields: FramingFields,
 }
 
@@ -151,6 +154,11 @@ impl HeadParser {
     fn start(&mut self, window: &[u8]) -> Result<Step, ParseError> {
         match window.get(self.at) {
             None => Ok(Step::NeedMore),
+            // What a new head has until its method is known.
+            Some(b'G') if rest(window, self.at).starts_with(b"GET ") => {
+                self.mark = self.at + "GET ".len();
+                Ok(self.enter(Phase::Target, self.mark))
+            }
             Some(&byte) if is_token(byte) => {
                 self.mark = self.at;
                 Ok(self.enter(Phase::Method, self.at))
@@ -227,17 +235,22 @@ impl HeadParser {
     fn store_target(&mut self, window: &[u8], head: &mut RequestHead) -> Result<(), ParseError> {
         let raw = &window[self.target.0..self.target.1];
         let target = target::split(&head.method, raw)?;
-        head.text.clear();
+        head.target.clear();
         if !matches!(target.resource, [b'/' | b'*', ..]) {
-            head.text.push('/');
+            head.target.push('/');
         }
-        push_text(&mut head.text, target.resource, ParseError::TargetByte)?;
-        head.target_bytes = head.text.len();
-        head.path_bytes = head.text.find('?').unwrap_or(head.target_bytes);
-        if let Some(authority) = target.authority {
-            self.authority_in_target = true;
-            push_text(&mut head.text, authority, ParseError::HostInvalid)?;
-        }
+        // It was checked to be ASCII.
+        let resource = std::str::from_utf8(target.resource);
+        head.target
+            .push_str(resource.map_err(|_| ParseError::TargetByte)?);
+        let query = position_of(b'?', head.target.as_bytes());
+        head.path_bytes = query.unwrap_or(head.target.len());
+        self.authority = target.authority.map(|authority| {
+            // Nothing but `http://` or `https://` stands before it.
+            let colon = position_of(b':', raw).unwrap_or_default();
+            let start = self.target.0 + colon + "://".len();
+            (start, start + authority.len())
+        });
         Ok(())
     }
 
@@ -293,8 +306,8 @@ impl HeadParser {
         let step = self.line_feed(window, Phase::FieldStart)?;
         if step == Step::Next {
             let name = &window[self.mark..self.colon];
-            let raw = &window[self.colon + 1..self.value_end];
-            let start = self.colon + 1 + raw.iter().take_while(|&&b| is_blank(b)).count();
+            let raw = trim_blank_start(&window[self.colon + 1..self.value_end]);
+            let start = self.value_end - raw.len();
             let value = trim_blank(raw);
             self.fields.note(name, value, start, head.version)?;
             head.fields.push(FieldSpans {
@@ -316,12 +329,11 @@ impl HeadParser {
 
     /// What only the end of the head can tell; `bytes` is the whole head.
     fn finish(&self, bytes: &[u8], head: &mut RequestHead) -> Result<(), ParseError> {
-        match self.fields.host {
-            None if head.version == Version::Http11 => return Err(ParseError::HostMissing),
-            Some((start, end)) if !self.authority_in_target => {
-                push_text(&mut head.text, &bytes[start..end], ParseError::HostInvalid)?;
-            }
-            _ => {}
+        if self.fields.host.is_none() && head.version == Version::Http11 {
+            return Err(ParseError::HostMissing);
+        }
+        if let Some((start, end)) = self.authority.or(self.fields.host) {
+            head.host = Span::new(start, end);
         }
         head.bytes.clear();
         head.bytes.extend_from_slice(bytes);
@@ -390,12 +402,6 @@ fn check_version_byte(place: usize, byte: u8) -> Result<(), ParseError> {
         b'\n' => Err(ParseError::BareLf),
         _ => Err(ParseError::VersionSyntax),
     }
-}
-
-/// Appends bytes that were checked to be ASCII.
-fn push_text(text: &mut String, bytes: &[u8], otherwise: ParseError) -> Result<(), ParseError> {
-    text.push_str(std::str::from_utf8(bytes).map_err(|_| otherwise)?);
-    Ok(())
 }
 
 /// `HTTP/1.1` and CRLF.

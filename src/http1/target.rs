@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 use http::Method;
 
 use super::error::ParseError;
+use super::octets::reg_name_run;
 
 /// A request target taken apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ fn strip_scheme<'a>(raw: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
 
 /// Length of the registered name or IPv4 address at the start.
 fn reg_name_bytes(authority: &[u8]) -> Result<usize, ParseError> {
-    let mut at = 0;
+    let mut at = reg_name_run(authority);
     while let Some(&byte) = authority.get(at) {
         match byte {
             b':' => break,
@@ -84,9 +85,9 @@ fn reg_name_bytes(authority: &[u8]) -> Result<usize, ParseError> {
                 Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => at += 3,
                 _ => return Err(ParseError::HostInvalid),
             },
-            _ if is_reg_name(byte) => at += 1,
             _ => return Err(ParseError::HostInvalid),
         }
+        at += reg_name_run(&authority[at..]);
     }
     if at == 0 {
         Err(ParseError::HostInvalid)
@@ -108,35 +109,16 @@ fn ipv6_literal_bytes(rest: &[u8]) -> Result<usize, ParseError> {
         .ok_or(ParseError::HostInvalid)
 }
 
-/// Unreserved characters and sub-delims of RFC 3986.
-const fn is_reg_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b';'
-                | b'='
-        )
-}
-
 /// A port may be empty (RFC 3986 section 3.2.3).
 fn is_port(port: &[u8]) -> bool {
-    let number = port.iter().try_fold(0u32, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
-        Some(number * 10 + digit).filter(|&number| number <= u32::from(u16::MAX))
-    });
-    number.is_some()
+    let mut number = 0;
+    for byte in port {
+        if !byte.is_ascii_digit() || number > u32::from(u16::MAX) {
+            return false;
+        }
+        number = number * 10 + u32::from(byte - b'0');
+    }
+    number <= u32::from(u16::MAX)
 }
 
 #[cfg(test)]

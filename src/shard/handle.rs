@@ -1,48 +1,83 @@
 //! Running what users wrote: middleware and handlers, their errors and their
 //! panics.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use super::Shard;
 use super::body::BodyReader;
 use super::connection::ConnectionIo;
 use super::respond::RequestFacts;
 use crate::Error;
-use crate::app::{Ctx, Door, Response, Unrouted};
-use crate::engine::{Guarded, Panicked};
+use crate::app::{Ctx, Door, HandlerFuture, Response, Unrouted};
+use crate::engine::{Guarded, Panicked, panic_text};
+
+/// A handler after its first poll.
+pub(super) enum Started {
+    Done(Result<Response, HandlerFailure>),
+    /// To be given to [`Shard::wait_for_handler`].
+    Waits(Guarded<HandlerFuture>),
+}
 
 impl Shard {
-    /// Runs middleware and handler. If they do not answer at once, answers
-    /// queued before this one are written meanwhile.
-    pub(super) async fn run_handler(
+    /// Starts middleware and handler and polls them once.
+    pub(super) fn start_handler(
+        &self,
+        cx: &mut Context<'_>,
+        door: Door,
+        routed: Result<usize, Unrouted>,
+        ctx: Ctx,
+    ) -> Started {
+        let mut handler = None;
+        // One guard for both. The future stays outside of it: its destructor
+        // may panic too, which `Guarded` sees to.
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let future = self.context.app.start(door, routed, ctx);
+            handler.insert(future).as_mut().poll(cx)
+        }));
+        let outcome = match (polled, handler.map(Guarded::new)) {
+            (Ok(Poll::Ready(outcome)), _) => outcome.map_err(HandlerFailure::Error),
+            (Ok(Poll::Pending), Some(handler)) => return Started::Waits(handler),
+            (Ok(Poll::Pending), None) => unreachable!("what was polled was kept"),
+            (Err(payload), _) => Err(HandlerFailure::Panic(panic_text(&*payload))),
+        };
+        Started::Done(outcome)
+    }
+
+    /// Waits for a handler that did not answer at once; answers queued before
+    /// its own are written meanwhile.
+    pub(super) async fn wait_for_handler(
+        &self,
+        handler: Guarded<HandlerFuture>,
+        io: &mut ConnectionIo,
+    ) -> Result<Response, HandlerFailure> {
+        let _in_flight = InFlight::start(self);
+        // A failed write shows again when the answer is written.
+        let _ = io.flush().await;
+        Ok(handler.await??)
+    }
+
+    /// Runs middleware and handler while `reader` has the connection. If they
+    /// do not answer at once, answers queued before this one are written
+    /// meanwhile.
+    pub(super) async fn run_reading_handler(
         &self,
         door: Door,
         routed: Result<usize, Unrouted>,
         ctx: Ctx,
-        held: &mut Option<Box<ConnectionIo>>,
-        reader: Option<&Rc<BodyReader>>,
+        reader: &Rc<BodyReader>,
     ) -> Result<Response, HandlerFailure> {
-        let mut future = Guarded::start(|| self.context.app.start(door, routed, ctx))?;
-        if let Some(outcome) = future.poll_once().await {
+        let mut handler = Guarded::start(|| self.context.app.start(door, routed, ctx))?;
+        if let Some(outcome) = handler.poll_once().await {
             return Ok(outcome??);
         }
         let _in_flight = InFlight::start(self);
-        let mut borrowed = None;
-        let io = match held {
-            Some(io) => Some(io),
-            None => {
-                borrowed = reader.and_then(|reader| reader.lend_io());
-                borrowed.as_mut()
-            }
-        };
-        if let Some(io) = io {
-            // A failed write shows again when the answer is written.
+        if let Some(mut io) = reader.lend_io() {
             let _ = io.flush().await;
-        }
-        if let (Some(io), Some(reader)) = (borrowed, reader) {
             reader.return_io(io);
         }
-        Ok(future.await??)
+        Ok(handler.await??)
     }
 
     /// The response to send, whatever the handler came to.

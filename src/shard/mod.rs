@@ -2,11 +2,13 @@
 //! runs on one thread and one reactor; nothing is shared.
 //!
 //! In the order of a connection's life: `accept` takes it off an `entrance`,
-//! `serve` runs its requests if `admission` lets them in, `body` reads what they carry, `respond` writes the answers,
-//! `sweep` ends what takes too long, `drain` ends the shard.
+//! `serve` runs its requests if `admission` lets them in, those that need no waiting
+//! `at_once`; `body` reads what they carry, `handle` runs what users wrote, `respond`
+//! writes the answers, `sweep` ends what takes too long, `drain` ends the shard.
 
 mod accept;
 mod admission;
+mod at_once;
 mod body;
 mod connection;
 mod drain;

@@ -12,6 +12,7 @@ use http::StatusCode;
 use super::Shard;
 use super::body::BodyReader;
 use super::connection::{ConnectionIo, ConnectionState};
+use super::serve::Exchange;
 use crate::Error;
 use crate::app::{Body, BodyKind, ByteStream, HeadParts, Response};
 use crate::clock::DATE_BYTES;
@@ -141,6 +142,37 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// Queues an answer whose body is short, and counts it. Tells when, on the
+    /// shard's clock.
+    pub(super) fn answer_at_once(
+        &self,
+        io: &mut ConnectionIo,
+        exchange: Exchange,
+        response: &Response,
+    ) -> u64 {
+        // Also brings the Date up to this moment.
+        let answered_ns = self.context.clock.now_ns();
+        let (head, body) = (response.head(), response.body());
+        let facts = exchange.facts;
+        let framing = framing_of(head.status, body, facts.version);
+        let before = io.output.len();
+        let date = self.context.clock.date();
+        let id = &exchange.request_id;
+        encode(&mut io.output, facts, head, framing, &date, id);
+        let head_end = io.output.len();
+        if !facts.is_head && framing != ResponseFraming::NoBody {
+            io.output
+                .extend_from_slice(body.as_bytes().unwrap_or_default());
+        }
+        let sent = Sent {
+            whole: true,
+            head_bytes: (head_end - before) as u64,
+            body_bytes: (io.output.len() - head_end) as u64,
+        };
+        self.finish_record(exchange, head.status, sent, answered_ns);
+        answered_ns
     }
 
     /// 503 with Retry-After to a connection over the limit, then close.

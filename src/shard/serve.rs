@@ -1,14 +1,16 @@
-//! A connection's requests, one after the other: parse, route, run the
-//! handler, queue the answer; write when the input is used up.
+//! A connection's requests, one after the other: parse, and what `at_once`
+//! cannot do without waiting; write when the input is used up.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::Shard;
+use super::at_once::{Rest, Unfinished};
 use super::body::{BodyReader, refusal};
 use super::connection::{ConnectionIo, Phase};
 use super::entrance::Entrance;
@@ -16,11 +18,8 @@ use super::record::Record;
 use super::respond::{AnswerIo, RequestFacts, Sent};
 use crate::app::{Ctx, RequestBody, RequestParts, Response};
 use crate::engine::Guarded;
-use crate::http1::{
-    BodyDecoder, BodyFraming, HeadParser, HeadStatus, ParseError, RequestHead, Version,
-};
-use crate::ids::is_acceptable_request_id;
-use crate::limits::{BODY_DRAIN_BYTES_MAX, REQUESTS_PER_TURN_MAX};
+use crate::http1::{HeadParser, HeadStatus, ParseError, Version};
+use crate::limits::{BODY_DRAIN_BYTES_MAX, REQUESTS_PER_TURN_MAX, WRITE_BATCH_BYTES};
 use crate::{Error, engine};
 
 impl Shard {
@@ -41,6 +40,8 @@ impl Shard {
             shard: &self,
             entrance: &entrance,
             peer,
+            parser: HeadParser::default(),
+            parts: None,
             turn: 0,
         };
         // Handlers and streams are guarded where they are polled. This keeps
@@ -74,50 +75,115 @@ impl Drop for Registered<'_> {
     }
 }
 
-struct Connection<'a> {
-    shard: &'a Rc<Shard>,
-    entrance: &'a Entrance,
-    peer: SocketAddr,
+/// What the requests of a connection have in common.
+pub(super) struct Connection<'a> {
+    pub(super) shard: &'a Rc<Shard>,
+    pub(super) entrance: &'a Entrance,
+    pub(super) peer: SocketAddr,
+    parser: HeadParser,
+    /// Of the head being read; none while none has begun, so that a connection
+    /// that waits holds no storage.
+    pub(super) parts: Option<Box<RequestParts>>,
     /// Requests since the other tasks last got a turn.
     turn: u32,
 }
 
+/// What keeps [`Connection::serve_received`] from going on by itself.
+enum Step {
+    /// The input is used up.
+    Receive,
+    /// Enough answers are queued for a write.
+    Flush,
+    /// The other tasks of the shard have waited long enough.
+    Yield,
+    /// The head cannot be read.
+    Refuse(ParseError),
+    /// A request whose answer takes some waiting.
+    GoOn(Box<Unfinished>),
+}
+
 impl Connection<'_> {
+    /// Only what waits is a future here, and what is rare is boxed: the task
+    /// of a connection stays small, and a request that is answered at once
+    /// moves nothing from one future to the next.
     async fn serve_requests(&mut self, mut io: Box<ConnectionIo>) {
-        let mut parser = HeadParser::default();
-        let mut parts = self.shard.context.take_parts();
         loop {
-            match parser.parse(io.pending(), &self.shard.head_limits, &mut parts.head) {
-                Ok(HeadStatus::Complete { head_bytes }) => {
-                    io.consume(head_bytes);
-                    io.state.enter(Phase::Busy);
-                    match self.serve_request(io, parts, head_bytes).await {
-                        Some(returned) => io = returned,
-                        None => return,
-                    }
-                    parts = self.shard.context.take_parts();
-                    self.give_others_a_turn().await;
-                }
-                Ok(HeadStatus::Partial) => match self.receive_head(&mut io).await {
+            match poll_fn(|cx| Poll::Ready(self.serve_received(cx, &mut io))).await {
+                Step::Receive => match self.receive_head(&mut io).await {
                     Received::More => {}
                     Received::End => break,
                     Received::TooLate => {
-                        self.refuse(io, &parts.head, head_timeout()).await;
+                        Box::pin(self.refuse(io, head_timeout())).await;
                         break;
                     }
                 },
-                Err(error) => {
-                    self.shard
-                        .context
-                        .metrics
-                        .borrow_mut()
-                        .parse_error(error.status().as_u16());
-                    self.refuse(io, &parts.head, refusal(error)).await;
+                Step::Flush => {
+                    if io.flush().await.is_err() {
+                        break;
+                    }
+                }
+                Step::Yield => {
+                    self.turn = 0;
+                    engine::yield_now().await;
+                }
+                Step::Refuse(error) => {
+                    let status = error.status().as_u16();
+                    self.shard.context.metrics.borrow_mut().parse_error(status);
+                    Box::pin(self.refuse(io, refusal(error))).await;
                     break;
+                }
+                Step::GoOn(unfinished) => {
+                    match Box::pin(self.finish_request(io, unfinished)).await {
+                        Some(returned) => io = returned,
+                        None => return,
+                    }
+                    self.end_request();
                 }
             }
         }
-        self.shard.context.recycle(parts);
+        if let Some(parts) = self.parts.take() {
+            self.shard.context.recycle(parts);
+        }
+    }
+
+    /// Answers what has been received as far as that needs no waiting.
+    fn serve_received(&mut self, cx: &mut Context<'_>, io: &mut ConnectionIo) -> Step {
+        // A request starts when the one before it is answered: it was there.
+        let mut now_ns = None;
+        loop {
+            if self.turn >= REQUESTS_PER_TURN_MAX {
+                return Step::Yield;
+            }
+            if io.pending().is_empty() {
+                return Step::Receive;
+            }
+            let parts = self
+                .parts
+                .get_or_insert_with(|| self.shard.context.take_parts());
+            let limits = &self.shard.head_limits;
+            match self.parser.parse(io.pending(), limits, &mut parts.head) {
+                Ok(HeadStatus::Complete { head_bytes }) => {
+                    io.consume(head_bytes);
+                    io.state.enter(Phase::Busy);
+                    let started_ns = now_ns.unwrap_or_else(|| self.shard.context.clock.now_ns());
+                    match self.serve_request(cx, io, head_bytes, started_ns) {
+                        Ok(answered_ns) => now_ns = Some(answered_ns),
+                        Err(unfinished) => return Step::GoOn(unfinished),
+                    }
+                    self.end_request();
+                    if io.output.len() >= WRITE_BATCH_BYTES {
+                        return Step::Flush;
+                    }
+                }
+                Ok(HeadStatus::Partial) => return Step::Receive,
+                Err(error) => return Step::Refuse(error),
+            }
+        }
+    }
+
+    fn end_request(&mut self) {
+        self.shard.context.caches.glance();
+        self.turn += 1;
     }
 
     /// Writes what is queued and reads more of the next head.
@@ -173,83 +239,52 @@ impl Connection<'_> {
         io.read_more().await
     }
 
-    async fn give_others_a_turn(&mut self) {
-        self.shard.context.caches.glance();
-        self.turn += 1;
-        if self.turn >= REQUESTS_PER_TURN_MAX {
-            self.turn = 0;
-            engine::yield_now().await;
-        }
-    }
-
-    /// One request with a complete head. Gives the connection back if it goes
-    /// on.
-    async fn serve_request(
-        &mut self,
+    /// Does what `serve_request` could not do at once. Gives the connection
+    /// back if it goes on.
+    async fn finish_request(
+        &self,
         mut io: Box<ConnectionIo>,
-        mut parts: Box<RequestParts>,
-        head_bytes: usize,
+        unfinished: Box<Unfinished>,
     ) -> Option<Box<ConnectionIo>> {
+        let Unfinished { mut exchange, rest } = *unfinished;
         let shard = self.shard;
-        let started_ns = shard.context.clock.now_ns();
-        parts.peer = Some(self.peer);
-        shard.choose_request_id(&mut parts);
-        let door = self.entrance.door;
-        let RequestParts { head, params, .. } = &mut *parts;
-        let routed = self.entrance.check(head).map(|()| {
-            // Only of what is let in, so that nothing else names a route.
-            shard.context.app.route(door, head, params)
-        });
-        parts.route = routed.as_ref().ok().and_then(|r| r.as_ref().ok().copied());
-        let mut exchange = Exchange {
-            facts: RequestFacts {
-                version: parts.head.version(),
-                is_head: *parts.head.method() == Method::HEAD,
-                keep_alive: parts.head.keep_alive() && !shard.context.draining.get(),
-            },
-            client_goes_on: parts.head.keep_alive(),
-            record: shard.start_record(&parts, head_bytes),
-            request_id: parts.request_id.clone(),
-            started_ns,
-        };
-        let admitted = routed.and_then(|routed| {
-            let body = shard.plan_body(&mut io, &parts).map_err(refusal)?;
-            Ok((routed, body))
-        });
-        let (routed, body) = match admitted {
-            Ok(admitted) => admitted,
-            Err(error) => {
-                shard.context.recycle(parts);
+        match rest {
+            Rest::Refused(error) => {
                 self.refuse_as(io, exchange, error).await;
-                return None;
+                None
             }
-        };
-        let (mut held, reader, request_body) = match body {
-            BodyPlan::Whole(bytes) => (Some(io), None, RequestBody::whole(bytes)),
-            BodyPlan::Read {
+            Rest::Response(response) => shard.answer(io, None, exchange, response).await,
+            Rest::Handler(handler) => {
+                let outcome = shard.wait_for_handler(handler, &mut io).await;
+                let response = shard.settle(outcome, &mut exchange.facts);
+                shard.answer(io, None, exchange, response).await
+            }
+            Rest::Body {
+                parts,
+                routed,
                 decoder,
                 expects_continue,
             } => {
                 let reader = BodyReader::new(io, decoder, expects_continue);
-                (None, Some(reader.clone()), RequestBody::streaming(reader))
+                let body = RequestBody::streaming(reader.clone());
+                let ctx = Ctx::new(parts, body, shard.context.clone());
+                let door = self.entrance.door;
+                let outcome = shard.run_reading_handler(door, routed, ctx, &reader).await;
+                let response = shard.settle(outcome, &mut exchange.facts);
+                let io = reader.lend_io()?;
+                shard.answer(io, Some(reader), exchange, response).await
             }
-        };
-        let ctx = Ctx::new(parts, request_body, shard.context.clone());
-        let outcome = shard
-            .run_handler(door, routed, ctx, &mut held, reader.as_ref())
-            .await;
-        let response = shard.settle(outcome, &mut exchange.facts);
-        let io = held.or_else(|| reader.as_ref()?.lend_io())?;
-        shard.answer(io, reader, exchange, response).await
+        }
     }
 
     /// Answers a request whose head cannot be read and ends the connection.
     /// The method counts if it could be read: HEAD is never sent a body.
-    async fn refuse(&mut self, io: Box<ConnectionIo>, head: &RequestHead, error: Error) {
+    async fn refuse(&self, io: Box<ConnectionIo>, error: Error) {
+        let method = self.parts.as_ref().map(|parts| parts.head.method());
         let exchange = Exchange {
             facts: RequestFacts {
                 version: Version::Http11,
-                is_head: *head.method() == Method::HEAD,
+                is_head: method == Some(&Method::HEAD),
                 keep_alive: false,
             },
             client_goes_on: true,
@@ -262,7 +297,7 @@ impl Connection<'_> {
 
     /// Answers an exchange with an error and ends the connection, whatever
     /// the client still sends.
-    async fn refuse_as(&mut self, io: Box<ConnectionIo>, mut exchange: Exchange, error: Error) {
+    async fn refuse_as(&self, io: Box<ConnectionIo>, mut exchange: Exchange, error: Error) {
         exchange.facts.keep_alive = false;
         let mut answer = AnswerIo::new(io, None);
         let status = error.status();
@@ -300,59 +335,6 @@ enum Received {
     More,
     End,
     TooLate,
-}
-
-/// How a request's body is read.
-enum BodyPlan {
-    /// It is empty or has already arrived.
-    Whole(Bytes),
-    /// From the socket, as the handler asks.
-    Read {
-        decoder: BodyDecoder,
-        expects_continue: bool,
-    },
-}
-
-impl Shard {
-    fn plan_body(
-        &self,
-        io: &mut ConnectionIo,
-        parts: &RequestParts,
-    ) -> Result<BodyPlan, ParseError> {
-        let framing = parts.head.framing();
-        if framing == BodyFraming::None {
-            return Ok(BodyPlan::Whole(Bytes::new()));
-        }
-        let own = parts
-            .route
-            .and_then(|route| self.context.app.routes[route].body_bytes_max);
-        let decoder = BodyDecoder::new(framing, own.unwrap_or(self.limits.body_bytes_max))?;
-        if let BodyFraming::Length(length) = framing
-            && length <= io.pending().len() as u64
-        {
-            let length = length as usize;
-            let bytes = Bytes::copy_from_slice(&io.pending()[..length]);
-            io.consume(length);
-            return Ok(BodyPlan::Whole(bytes));
-        }
-        Ok(BodyPlan::Read {
-            decoder,
-            expects_continue: parts.head.expects_continue(),
-        })
-    }
-
-    fn choose_request_id(&self, parts: &mut RequestParts) {
-        parts.request_id.clear();
-        if self.request_id_echo
-            && let Some(id) = parts.head.header("x-request-id")
-            && is_acceptable_request_id(id)
-            && let Ok(id) = std::str::from_utf8(id)
-        {
-            parts.request_id.push_str(id);
-        } else if self.request_id_always {
-            self.context.request_ids.write_next(&mut parts.request_id);
-        }
-    }
 }
 
 impl Shard {

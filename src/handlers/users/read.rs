@@ -34,7 +34,14 @@ pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
 /// `GET /api/users/{id}`. That there is none is kept too.
 pub(super) async fn one(ctx: Ctx) -> Result<Response, Error> {
     let id = id_of(&ctx)?;
-    let (found, level) = find(&ctx, id).await?;
+    let here = ctx
+        .cache(USERS_CACHE)
+        .find_here(itoa::Buffer::new().format(id))?;
+    let (found, level) = match here {
+        Some(found) => (found, None),
+        // Boxed, so that a request that needs none of it does not carry it.
+        None => Box::pin(find(&ctx, id)).await?,
+    };
     let lookup = found.lookup();
     let response = match found {
         Found::Value(cached) => ctx.conclude(cached)?,
