@@ -10,6 +10,7 @@
 mod app;
 mod data;
 mod prepare;
+mod report;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -19,6 +20,7 @@ use versus::campaign;
 use versus::cell::Ground;
 use versus::cores::Cores;
 use versus::names;
+use versus::readme::About;
 use versus::rival::Rival;
 use versus::scenario::{Scenario, Store};
 
@@ -50,6 +52,9 @@ fn run() -> Result<(), String> {
     ];
     rivals.extend(Rival::read_all(&home.join("rivals"))?);
     let scenarios = chosen("scenario", "--scenarios", scenarios, |s| &s.name)?;
+    if let Some(run) = args::text("--readme") {
+        return report::write_readme(&run, &scenarios);
+    }
     let rivals = chosen("rival", "--rivals", rivals, |rival| &rival.name)?;
     if std::env::args().any(|arg| arg == "--list") {
         list(&scenarios, &rivals);
@@ -58,6 +63,9 @@ fn run() -> Result<(), String> {
     let cores = cores()?;
     let rounds = args::number("--rounds").unwrap_or(ROUNDS);
     let seconds = args::number("--seconds").unwrap_or(SECONDS);
+    if rounds == 0 || seconds == 0 {
+        return Err("--rounds and --seconds are at least 1".to_owned());
+    }
     // This program, and all it starts but the servers, runs beside the load.
     data::on_cpus(&cores.load.clone(), || {
         let needs_oha = scenarios
@@ -70,12 +78,32 @@ fn run() -> Result<(), String> {
         } = prepare::prepare(rivals, needs_oha)?;
         let needs_postgres = scenarios.iter().any(|s| s.store == Store::Postgres);
         let mut data = data::Data::make(&cores, needs_postgres);
+        let programs = programs(&rivals);
+        let host = report::describe(oha.as_deref(), data.postgres_version(), &programs);
         let ground = ground(&home, cores, seconds, oha, &data)?;
         let rows = campaign::run(&ground, &scenarios, &rivals, rounds, &mut data)?;
-        let _ = skipped;
-        print!("{}", versus::row::to_csv(&rows));
+        let about = About {
+            host: &host,
+            rivals: &rivals,
+            skipped: &skipped,
+            rounds,
+            seconds,
+            cores: &ground.cores,
+        };
+        report::write(&report::folder(), &home, &about, &rows, &scenarios)?;
         Ok(())
     })
+}
+
+/// What the rivals' programs are, of which versions are told.
+fn programs(rivals: &[Rival]) -> Vec<String> {
+    let all = rivals
+        .iter()
+        .flat_map(|rival| rival.sheet.requires.iter().cloned());
+    let mut all: Vec<String> = all.collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Those of `all` that a flag names.
