@@ -79,7 +79,7 @@ impl Client {
     /// # Errors
     /// When there is none, or it is not HTTP/1.1 with a length.
     pub fn ask(&mut self, question: &Question<'_>) -> Result<Answer, String> {
-        self.send(&question.encode())?;
+        self.send(question)?;
         self.answer()
     }
 
@@ -89,16 +89,28 @@ impl Client {
     /// As [`ask`](Self::ask).
     pub fn ask_all(&mut self, questions: &[Question<'_>]) -> Result<Vec<Answer>, String> {
         let text: String = questions.iter().map(Question::encode).collect();
-        self.send(&text)?;
+        self.write(&text)?;
         questions.iter().map(|_| self.answer()).collect()
     }
 
-    fn send(&mut self, text: &str) -> Result<(), String> {
+    /// Asks without waiting.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn send(&mut self, question: &Question<'_>) -> Result<(), String> {
+        self.write(&question.encode())
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), String> {
         let sent = self.stream.get_mut().write_all(text.as_bytes());
         sent.map_err(|error| format!("sending: {error}"))
     }
 
-    fn answer(&mut self) -> Result<Answer, String> {
+    /// Waits for the next answer.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn answer(&mut self) -> Result<Answer, String> {
         read_answer(&mut self.stream)
     }
 

@@ -9,6 +9,8 @@ use crate::http::{Client, Question};
 
 /// Descriptors this program needs beside them.
 const SPARE: u64 = 200;
+/// Connections opened before the first of them is read: less than any backlog.
+const BATCH: usize = 100;
 
 /// Open connections; closed with the value.
 pub struct IdleConnections {
@@ -24,16 +26,26 @@ impl IdleConnections {
     /// them.
     pub fn open(port: u16, count: u32, path: &str) -> Result<Self, String> {
         allow(u64::from(count) + SPARE)?;
+        let question = Question {
+            path,
+            ..Question::default()
+        };
         let mut streams = Vec::with_capacity(count as usize);
-        for number in 0..count {
-            let told = |why| format!("idle connection {} of {count}: {why}", number + 1);
-            let mut client = Client::connect(port).map_err(told)?;
-            let question = Question {
-                path,
-                ..Question::default()
-            };
-            client.ask(&question).map_err(told)?;
-            streams.push(client.into_stream());
+        while streams.len() < count as usize {
+            let open = streams.len();
+            let told = |why| format!("idle connections, {open} of {count} open: {why}");
+            let batch = BATCH.min(count as usize - streams.len());
+            let clients: Result<Vec<Client>, String> = (0..batch)
+                .map(|_| {
+                    let mut client = Client::connect(port)?;
+                    client.send(&question)?;
+                    Ok(client)
+                })
+                .collect();
+            for mut client in clients.map_err(told)? {
+                client.answer().map_err(told)?;
+                streams.push(client.into_stream());
+            }
         }
         Ok(Self { streams })
     }

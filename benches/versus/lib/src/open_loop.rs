@@ -31,16 +31,9 @@ pub fn install(root: &Path) -> Result<PathBuf, String> {
         "building oha {VERSION} into {}, once: some minutes",
         root.display()
     );
-    // Without its default feature: no TLS, which nothing here speaks.
+    // With its default feature, TLS: without, this version does not compile.
     let status = Command::new(env!("CARGO"))
-        .args([
-            "install",
-            "oha",
-            "--version",
-            VERSION,
-            "--locked",
-            "--no-default-features",
-        ])
+        .args(["install", "oha", "--version", VERSION, "--locked"])
         .args(["--quiet", "--root"])
         .arg(root)
         .arg("--target-dir")
@@ -85,12 +78,7 @@ pub fn start(
             "json",
         ])
         .args(["-q", &open.rate.to_string(), "-c", &connections.to_string()])
-        .args([
-            "-z",
-            &format!("{seconds}s"),
-            "--disable-compression",
-            "--no-color",
-        ]);
+        .args(["-z", &format!("{seconds}s"), "--disable-compression"]);
     if let Some(header) = &open.header {
         command.args(["-H", header]);
     }
@@ -149,4 +137,36 @@ pub fn parse(text: &str, rate: u32) -> Result<OpenFigures, String> {
         errors: bad.map(|(_, count)| count).sum::<u64>() + broken.map(|(_, c)| c).sum::<u64>(),
         load_busy: 0.0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAID: &str = r#"{
+        "summary": {"successRate": 1.0, "total": 2.0, "requestsPerSec": 5000.0},
+        "latencyPercentiles": {"p10": 0.0001, "p50": 0.0002, "p90": 0.0005, "p99": 0.001,
+                               "p99.9": 0.002, "p99.99": 0.003},
+        "statusCodeDistribution": {"200": 9990, "503": 4},
+        "errorDistribution": {"aborted due to deadline": 6, "connection refused": 2}
+    }"#;
+
+    #[test]
+    fn what_it_said_is_read() {
+        let figures = parse(SAID, 5_000).unwrap();
+        assert_eq!((figures.rate, figures.rate_had), (5_000.0, 4_997.0));
+        assert_eq!(
+            (figures.latency.p50, figures.latency.p999),
+            (200.0, 2_000.0)
+        );
+        // Not those that were in flight at the end.
+        assert_eq!(figures.errors, 6);
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        assert!(parse("", 1).unwrap_err().contains("no JSON"));
+        let error = parse(&SAID.replace("p99.9\"", "p98\""), 1).unwrap_err();
+        assert!(error.contains("latencyPercentiles.p99.9"), "{error}");
+    }
 }

@@ -133,7 +133,8 @@ fn draw_bars(
         let y = line_y(index);
         draw_name(panel, server, y);
         let Some(value) = value else {
-            write(panel, "wrong answer", (BARS.start + 6, y + 2), 12, &RED);
+            let cell = Cell::of(rows, &scenario.name, server);
+            write(panel, cell.why_none(), (BARS.start + 6, y + 2), 12, &RED);
             continue;
         };
         let end = BARS.start + (f64::from(BARS.end - BARS.start) * value / most) as i32;
@@ -293,7 +294,9 @@ mod tests {
         let svg = bars(&rows, &[scenario()], Plot::Throughput);
         let width = |color: &str| -> i64 {
             let flat = svg.replace('\n', " ");
-            let rects = flat.split("<rect").filter_map(|rest| rest.split("/>").next());
+            let rects = flat
+                .split("<rect")
+                .filter_map(|rest| rest.split("/>").next());
             let rect = rects.into_iter().find(|rect| rect.contains(color)).unwrap();
             let at = rect.find("width=\"").unwrap() + 7;
             rect[at..].split('"').next().unwrap().parse().unwrap()

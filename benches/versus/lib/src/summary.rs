@@ -46,6 +46,16 @@ impl<'a> Cell<'a> {
         })
     }
 
+    /// Why there is no figure, in two words.
+    pub fn why_none(&self) -> &'static str {
+        let is_wrong = |row: &&Row| matches!(row.outcome, Outcome::Wrong(_));
+        match self.rows.iter().any(is_wrong) {
+            true => "wrong answer",
+            false if self.is_empty() => "",
+            false => "failed",
+        }
+    }
+
     fn values(&self, metric: Metric) -> Vec<(usize, f64)> {
         let each = self.figures();
         each.filter_map(|(round, figures)| Some((round, metric(figures)?)))
@@ -150,7 +160,10 @@ fn push_table(text: &mut String, rows: &[Row], scenario: &Scenario, servers: &[S
     let _ = writeln!(
         text,
         "Fair: {}\n\nUnfair: {}\n\n{} connections; the baseline is {}.{rate}\n",
-        scenario.fair, scenario.unfair, scenario.connections, scenario.baseline
+        line(&scenario.fair),
+        line(&scenario.unfair),
+        scenario.connections,
+        scenario.baseline
     );
     text.push_str(HEADER);
     let base = Cell::of(rows, &scenario.name, &scenario.baseline);
@@ -160,6 +173,11 @@ fn push_table(text: &mut String, rows: &[Row], scenario: &Scenario, servers: &[S
             push_line(text, server, &cell, &base);
         }
     }
+}
+
+/// A sentence that a file has on several lines.
+fn line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn push_line(text: &mut String, server: &str, cell: &Cell<'_>, base: &Cell<'_>) {
@@ -244,7 +262,7 @@ pub fn headline(rows: &[Row], scenarios: &[Scenario]) -> String {
                 };
                 format!("{mark}{} / {:.1}", thousands(rate.median), cpu.median)
             });
-            let told = told.unwrap_or_else(|| if cell.is_empty() { "" } else { "wrong" }.into());
+            let told = told.unwrap_or_else(|| cell.why_none().to_owned());
             let _ = write!(text, " {told} |");
         }
         text.push('\n');
@@ -321,7 +339,7 @@ mod tests {
         assert_eq!(marks(&cell), "~ load");
         let short = headline(&rows, &[scenario()]);
         assert!(short.contains("| ~100k / 10.0 |"), "{short}");
-        assert!(short.contains("| wrong |"), "{short}");
+        assert!(short.contains("| wrong answer |"), "{short}");
     }
 
     #[test]
