@@ -26,9 +26,10 @@ impl Data {
         seed(StoreOptions::sqlite(folder.path().join("users.db")));
         let postgres = with_postgres.then(|| start_postgres(cores));
         if let Some(postgres) = &postgres {
-            let mut options = StoreOptions::default();
-            options.url = postgres.url().parse().expect("an address");
-            seed(options);
+            seed(StoreOptions {
+                url: postgres.url().parse().expect("an address"),
+                ..StoreOptions::default()
+            });
             make_plain_template(postgres);
         }
         make_files(&folder.path().join("static"));
