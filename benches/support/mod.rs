@@ -239,15 +239,40 @@ pub fn spread(values: &[f64]) -> (f64, f64, f64) {
     )
 }
 
+/// What a program says on standard output, or else on standard error.
+pub fn said(program: &str, args: &[&str]) -> String {
+    let Ok(output) = Command::new(program).args(args).output() else {
+        return format!("{program}: not found");
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let told = text(&output.stdout);
+    if told.is_empty() {
+        text(&output.stderr)
+    } else {
+        told
+    }
+}
+
+/// What the kernel does about the flaws of this CPU, in a line.
+fn mitigations() -> String {
+    let folder = std::fs::read_dir("/sys/devices/system/cpu/vulnerabilities");
+    let entries = folder.into_iter().flatten().flatten();
+    let told = |entry: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(entry.path()).ok()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let affected = text.trim() != "Not affected";
+        affected.then(|| format!("{name}: {}", text.trim()))
+    };
+    let mut all: Vec<String> = entries.filter_map(told).collect();
+    all.sort();
+    match all.is_empty() {
+        true => "none shown".to_owned(),
+        false => all.join("; "),
+    }
+}
+
 /// What a run folder says of the machine and the program.
 pub fn describe_host() -> String {
-    let said = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).output();
-        output.map_or_else(
-            |_| format!("{program}: not found"),
-            |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-        )
-    };
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
         .lines()
@@ -260,13 +285,17 @@ pub fn describe_host() -> String {
         .filter(|arg| arg != "--bench")
         .collect();
     format!(
-        "- arguments: `{}`\n- commit: {}\n- kernel: {}\n- CPU: {} x {}\n- governor: {}\n- {}\n- {}\n",
+        "- arguments: `{}`\n- commit: {}\n- kernel: {}\n- CPU: {} x {}\n- governor: {}\n\
+         - mitigations: {}\n- {}\n- {}\n",
         command.join(" "),
         said("git", &["describe", "--always", "--dirty"]),
         said("uname", &["-sr"]),
-        std::thread::available_parallelism().map_or(0, usize::from),
+        cpu.lines()
+            .filter(|line| line.starts_with("processor"))
+            .count(),
         model.trim_start_matches([' ', '\t', ':']),
         governor.trim(),
+        mitigations(),
         said("rustc", &["--version"]),
         said("wrk", &["-v"])
             .lines()

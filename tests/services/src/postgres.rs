@@ -89,6 +89,11 @@ impl Postgres {
         self.port
     }
 
+    /// The process all others of the server are children of.
+    pub fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
     /// The address over TCP, with the password.
     pub fn url(&self) -> String {
         self.url_through(self.port)
