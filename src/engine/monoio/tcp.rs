@@ -45,6 +45,12 @@ impl TcpListener {
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let handle = self.canceller.borrow().handle();
         let (stream, peer) = self.inner.cancelable_accept(handle).await?;
+        // monoio's io_uring accept leaves it out; a child would inherit it.
+        if !monoio::utils::is_legacy() {
+            // SAFETY: `stream` keeps the descriptor open during this call.
+            let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+            let _ = rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC);
+        }
         Ok((TcpStream::new(stream), peer))
     }
 
@@ -206,10 +212,6 @@ impl Drop for TcpStream {
 impl TcpStream {
     pub(super) fn new(stream: ReactorStream) -> Self {
         let fd = stream.as_raw_fd();
-        // SAFETY: `stream` keeps the descriptor open during this call.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-        // monoio's io_uring accept leaves it out; a child would inherit it.
-        let _ = rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC);
         Self {
             inner: UnsafeCell::new(stream),
             link: Rc::new(Link {
