@@ -112,6 +112,9 @@ pub const CHUNKS_PER_TURN_MAX: u32 = 16;
 /// Reads of one request body in one go before the other tasks of the shard get
 /// a turn.
 pub const BODY_READS_PER_TURN_MAX: u32 = 16;
+/// Accepts that a public listener has in flight under io_uring: connections
+/// taken in one turn of the shard, however many wait.
+pub const ACCEPTS_IN_FLIGHT_MAX: usize = 16;
 /// Connections accepted in one go before the other tasks of the shard get a
 /// turn.
 pub const ACCEPTS_PER_TURN_MAX: u32 = 64;

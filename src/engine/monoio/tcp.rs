@@ -16,6 +16,8 @@ use monoio::net::{TcpListener as ReactorListener, TcpStream as ReactorStream};
 use rustix::ioctl;
 use rustix::net::SocketFlags;
 
+use crate::limits::ACCEPTS_IN_FLIGHT_MAX;
+
 /// A listening socket of one shard.
 pub struct TcpListener {
     inner: ReactorListener,
@@ -75,7 +77,16 @@ impl TcpListener {
         waiting
     }
 
-    /// Makes a pending [`accept`](Self::accept) return, with ECANCELED or with
+    /// How many calls of [`accept`](Self::accept) may be pending at once. Under
+    /// epoll it is one: a second waiter would take the place of the first.
+    pub fn accepts_in_flight_max(&self) -> usize {
+        match monoio::utils::is_legacy() {
+            true => 1,
+            false => ACCEPTS_IN_FLIGHT_MAX,
+        }
+    }
+
+    /// Makes every pending [`accept`](Self::accept) return, with ECANCELED or with
     /// the connection that came first. The socket stays open for others who
     /// hold it.
     pub fn cancel_accept(&self) {
