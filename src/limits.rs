@@ -92,6 +92,9 @@ pub const WRITE_BATCH_BYTES: usize = 64 * KIB;
 /// A body up to this size is copied behind its head and sent with it; a longer
 /// one is sent from where it is, in a write of its own.
 pub const WRITE_COPY_BYTES_MAX: usize = 32 * KIB;
+/// A connection's output buffer at first: a short answer, so that it need not
+/// grow to it in steps.
+pub const WRITE_BUFFER_FIRST_BYTES: usize = 384;
 /// A connection's output buffer is given back when it has grown over this.
 pub const WRITE_BUFFER_KEEP_BYTES: usize = 16 * KIB;
 /// An unread request body up to this size is read and dropped so that the

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::engine::{StreamCloser, TcpStream};
 use crate::limits::{
     LINGER_BYTES_MAX, READ_BUFFER_LARGE_BYTES, READ_BUFFER_MEDIUM_BYTES, READ_BUFFER_SMALL_BYTES,
-    WRITE_BUFFER_KEEP_BYTES,
+    WRITE_BUFFER_FIRST_BYTES, WRITE_BUFFER_KEEP_BYTES,
 };
 
 /// What a connection is waiting for; the sweep has a limit for each.
@@ -91,7 +91,7 @@ impl ConnectionIo {
             stream,
             input: Vec::new(),
             start: 0,
-            output: Vec::new(),
+            output: Vec::with_capacity(WRITE_BUFFER_FIRST_BYTES),
             state,
         }
     }
