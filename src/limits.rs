@@ -90,8 +90,11 @@ pub const CLIENT_WRITE_BUFFER_BYTES: usize = 64 * KIB;
 /// Responses collected for one write; over it the connection writes early.
 pub const WRITE_BATCH_BYTES: usize = 64 * KIB;
 /// A body up to this size is copied behind its head and sent with it; a longer
-/// one is sent from where it is, in a write of its own.
+/// one is sent from where it is, in a write of its own. Cached static files
+/// over it are kept in sealed pages, a descriptor each, and not copied at all.
 pub const WRITE_COPY_BYTES_MAX: usize = 32 * KIB;
+/// Sent by one sendfile call before the other tasks of the shard get a turn.
+pub const SENDFILE_BYTES_MAX: usize = 1024 * KIB;
 /// A connection's output buffer at first: a short answer, so that it need not
 /// grow to it in steps.
 pub const WRITE_BUFFER_FIRST_BYTES: usize = 384;

@@ -1,5 +1,7 @@
 //! TCP listeners and connections on the monoio reactor.
 
+mod sealed;
+
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::future::{Future, poll_fn};
 use std::io;

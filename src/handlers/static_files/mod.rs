@@ -221,6 +221,10 @@ impl StaticFiles {
     ) -> Result<Option<Body>, Error> {
         let representation = selected.representation;
         let body_bytes = outline.body_bytes(representation.length);
+        let sealed = representation.sealed.as_ref();
+        if let Some(sealed) = sealed.and_then(|sealed| outline.of_sealed(sealed)) {
+            return Ok(Some(Body::sealed(sealed)));
+        }
         if let Some(content) = &representation.content {
             return Ok(outline.of_content(content).map(Body::from));
         }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::beneath::{Fingerprint, Kind, OpenFile, RACY_NS, Root};
+use crate::engine::SealedBytes;
+use crate::limits::WRITE_COPY_BYTES_MAX;
 use crate::semantics::{Coding, CodingSet, ETag, Validators, format_http_date};
 use crate::static_path::{CacheRules, content_type};
 
@@ -60,6 +62,8 @@ pub(super) struct Representation {
     pub(super) fingerprint: Fingerprint,
     /// The bytes, if they are kept.
     pub(super) content: Option<Bytes>,
+    /// The same in pages that are sent without a copy, if they are many.
+    pub(super) sealed: Option<SealedBytes>,
 }
 
 /// What a lookup needs to know; shared by all lookups of a shard.
@@ -177,23 +181,35 @@ impl Finder {
             if !whole.is_one_state {
                 *settling = Settling::Never;
             }
-            Bytes::from(whole.bytes)
+            whole.bytes
         });
         let fingerprint = file.fingerprint;
         let now_s = (now_ns / 1_000_000_000) as i64;
         // A Last-Modified after the Date is forbidden (RFC 9110 section 8.8.2.1).
         let modified_s = fingerprint.modified_s.min(now_s);
+        let length = content
+            .as_ref()
+            .map_or(fingerprint.length, |c| c.len() as u64);
+        let etag = match &content {
+            Some(content) => ETag::of_bytes(content),
+            None => etag_of_file(&fingerprint, now_ns),
+        };
+        // Where no descriptor is left for it, copying it is well enough.
+        let sealed = content
+            .as_ref()
+            .filter(|content| content.len() > WRITE_COPY_BYTES_MAX)
+            .and_then(|content| SealedBytes::copy_of(content).ok());
+        let content = match &sealed {
+            Some(sealed) => Some(Bytes::from_owner(sealed.clone())),
+            None => content.map(Bytes::from),
+        };
         Ok(Representation {
-            etag: match &content {
-                Some(content) => ETag::of_bytes(content),
-                None => etag_of_file(&fingerprint, now_ns),
-            },
+            etag,
             last_modified: format_http_date(modified_s).map(|value| (modified_s, value)),
-            length: content
-                .as_ref()
-                .map_or(fingerprint.length, |c| c.len() as u64),
+            length,
             fingerprint,
             content,
+            sealed,
         })
     }
 }
