@@ -90,8 +90,14 @@ pub const CLIENT_WRITE_BUFFER_BYTES: usize = 64 * KIB;
 /// Responses collected for one write; over it the connection writes early.
 pub const WRITE_BATCH_BYTES: usize = 64 * KIB;
 /// A body up to this size is copied behind its head and sent with it; a longer
-/// one is sent from where it is, in a write of its own.
+/// one is sent from where it is, in a write of its own. Cached static files
+/// over it are kept in sealed pages, a descriptor each, and not copied at all.
 pub const WRITE_COPY_BYTES_MAX: usize = 32 * KIB;
+/// Sent by one sendfile call before the other tasks of the shard get a turn.
+pub const SENDFILE_BYTES_MAX: usize = 1024 * KIB;
+/// A connection's output buffer at first: a short answer, so that it need not
+/// grow to it in steps.
+pub const WRITE_BUFFER_FIRST_BYTES: usize = 384;
 /// A connection's output buffer is given back when it has grown over this.
 pub const WRITE_BUFFER_KEEP_BYTES: usize = 16 * KIB;
 /// An unread request body up to this size is read and dropped so that the
@@ -112,6 +118,9 @@ pub const CHUNKS_PER_TURN_MAX: u32 = 16;
 /// Reads of one request body in one go before the other tasks of the shard get
 /// a turn.
 pub const BODY_READS_PER_TURN_MAX: u32 = 16;
+/// Accepts that a public listener has in flight under io_uring: connections
+/// taken in one turn of the shard, however many wait.
+pub const ACCEPTS_IN_FLIGHT_MAX: usize = 16;
 /// Connections accepted in one go before the other tasks of the shard get a
 /// turn.
 pub const ACCEPTS_PER_TURN_MAX: u32 = 64;

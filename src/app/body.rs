@@ -9,6 +9,7 @@ use futures_core::Stream;
 
 use super::prepared::SharedResponse;
 use crate::Error;
+use crate::engine::SealedBytes;
 
 /// A response body.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(crate) enum BodyKind {
     Bytes(Bytes),
     Vec(Vec<u8>),
     Prepared(SharedResponse),
+    /// Not empty.
+    Sealed(SealedBytes),
     Stream {
         stream: ByteStream,
         length: Option<u64>,
@@ -65,6 +68,7 @@ impl Body {
             BodyKind::Bytes(bytes) => Some(bytes.len() as u64),
             BodyKind::Vec(bytes) => Some(bytes.len() as u64),
             BodyKind::Prepared(response) => Some(response.body().len() as u64),
+            BodyKind::Sealed(bytes) => Some(bytes.as_ref().len() as u64),
             BodyKind::Stream { length, .. } => *length,
         }
     }
@@ -76,8 +80,14 @@ impl Body {
             BodyKind::Bytes(bytes) => Some(bytes),
             BodyKind::Vec(bytes) => Some(bytes),
             BodyKind::Prepared(response) => Some(response.body()),
+            BodyKind::Sealed(bytes) => Some(bytes.as_ref()),
             BodyKind::Stream { .. } => None,
         }
+    }
+
+    /// Bytes that are sent from where they are.
+    pub(crate) fn sealed(bytes: SealedBytes) -> Self {
+        Self(BodyKind::Sealed(bytes))
     }
 
     pub(super) fn of_kind(kind: BodyKind) -> Self {

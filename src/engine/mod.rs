@@ -13,6 +13,7 @@ mod monoio;
 mod options;
 mod pool;
 mod remote;
+mod sealed_bytes;
 
 pub(crate) use guarded::{Guarded, Panicked, panic_text};
 pub(crate) use local_event::LocalEvent;
@@ -25,6 +26,7 @@ pub use monoio::{
 pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
+pub use sealed_bytes::SealedBytes;
 
 pub use crate::topology::EngineKind;
 

@@ -11,13 +11,27 @@ use rustix::io::Errno;
 use super::Shard;
 use super::connection::{ConnectionIo, ConnectionState};
 use super::entrance::Entrance;
+use crate::app::Door;
 use crate::engine::{self, TcpStream};
 use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN_MAX, OVERLOAD_ANSWERS_MAX};
 
 impl Shard {
+    /// Starts accepting, with as many accepts in flight as take connections in
+    /// one turn of the shard: after each the ring must be asked again.
+    pub(super) fn start_accepting(self: &Rc<Self>, entrance: &Rc<Entrance>) {
+        let count = match entrance.door {
+            Door::Public => entrance.listener.accepts_in_flight_max(),
+            Door::Admin => 1,
+        };
+        entrance.accepting.set(count);
+        for _ in 0..count {
+            engine::spawn_local(self.clone().accept_connections(entrance.clone()));
+        }
+    }
+
     /// Accepts until the listener is closed. Nothing races an accept: a
     /// connection accepted into a dropped future would be lost.
-    pub(super) async fn accept_connections(self: Rc<Self>, entrance: Rc<Entrance>) {
+    async fn accept_connections(self: Rc<Self>, entrance: Rc<Entrance>) {
         let mut accepted = 0u32;
         while !self.context.draining.get() {
             match entrance.listener.accept().await {
@@ -32,7 +46,7 @@ impl Shard {
                 Err(error) => self.survive_accept_error(&error).await,
             }
         }
-        entrance.accepting.set(false);
+        entrance.accepting.set(entrance.accepting.get() - 1);
         self.connection_ended.notify();
     }
 

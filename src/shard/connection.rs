@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
-use crate::engine::{StreamCloser, TcpStream};
+use crate::engine::{SealedBytes, StreamCloser, TcpStream};
 use crate::limits::{
     LINGER_BYTES_MAX, READ_BUFFER_LARGE_BYTES, READ_BUFFER_MEDIUM_BYTES, READ_BUFFER_SMALL_BYTES,
-    WRITE_BUFFER_KEEP_BYTES,
+    WRITE_BUFFER_FIRST_BYTES, WRITE_BUFFER_KEEP_BYTES,
 };
 
 /// What a connection is waiting for; the sweep has a limit for each.
@@ -91,7 +91,7 @@ impl ConnectionIo {
             stream,
             input: Vec::new(),
             start: 0,
-            output: Vec::new(),
+            output: Vec::with_capacity(WRITE_BUFFER_FIRST_BYTES),
             state,
         }
     }
@@ -229,6 +229,21 @@ impl ConnectionIo {
             .stream
             .write_all_bytes(bytes, |_| state.ticks.set(0))
             .await;
+        self.state.enter(Phase::Busy);
+        result
+    }
+
+    /// Writes what has been collected and then `bytes`, without copying them.
+    pub(super) async fn write_sealed(&mut self, bytes: &SealedBytes) -> io::Result<()> {
+        self.state.enter(Phase::Write);
+        let state = &self.state;
+        let output = std::mem::take(&mut self.output);
+        let written = self
+            .stream
+            .write_all_sealed(output, bytes, |_| state.ticks.set(0));
+        let (result, mut output) = written.await;
+        output.clear();
+        self.output = output;
         self.state.enter(Phase::Busy);
         result
     }

@@ -26,8 +26,8 @@ pub(crate) struct AdminStart {
 pub(super) struct Entrance {
     pub(super) door: Door,
     pub(super) listener: TcpListener,
-    /// Whether its accept task is there.
-    pub(super) accepting: Cell<bool>,
+    /// Its accept tasks that have not ended.
+    pub(super) accepting: Cell<usize>,
     /// Connections that came in here and have not ended.
     pub(super) connections: Cell<usize>,
     pub(super) connections_max: usize,
@@ -72,7 +72,7 @@ impl Entrance {
         Ok(Self {
             door,
             listener: TcpListener::from_std(listener)?,
-            accepting: Cell::new(false),
+            accepting: Cell::new(0),
             connections: Cell::new(0),
             connections_max,
             overload_answers: Cell::new(0),
@@ -94,6 +94,6 @@ impl Entrance {
     /// Whether no operation on its listener or on a connection that is being
     /// refused is in flight.
     pub(super) fn is_quiet(&self) -> bool {
-        !self.accepting.get() && self.overload_answers.get() == 0
+        self.accepting.get() == 0 && self.overload_answers.get() == 0
     }
 }

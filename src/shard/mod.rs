@@ -172,8 +172,7 @@ impl Shard {
     /// connections had to be cut.
     pub(crate) async fn run(self: Rc<Self>) -> usize {
         for entrance in &self.entrances {
-            entrance.accepting.set(true);
-            engine::spawn_local(self.clone().accept_connections(entrance.clone()));
+            self.start_accepting(entrance);
         }
         engine::spawn_local(self.context.caches.clone().carry_messages());
         engine::spawn_local(Self::sweep_every_second(Rc::downgrade(&self)));

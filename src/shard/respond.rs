@@ -123,6 +123,11 @@ impl Shard {
                 send_copy(io, head_bytes, shared.body()).await
             }
             BodyKind::Prepared(shared) => send_bytes(io, head_bytes, shared.body_bytes()).await,
+            BodyKind::Sealed(bytes) => Sent {
+                head_bytes,
+                body_bytes: bytes.as_ref().len() as u64,
+                whole: io.write_sealed(&bytes).await.is_ok(),
+            },
             BodyKind::Stream { stream, length } => {
                 let mut sending = Streaming {
                     framing,

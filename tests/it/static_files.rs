@@ -63,7 +63,17 @@ fn write(path: &Path, content: &[u8]) {
 }
 
 fn files_of_every_size_arrive_whole(engine: Engine) {
-    let sizes = [0, 1, 4_096, 65_536, 262_144, 262_145, 1_048_576, 50 << 20];
+    let sizes = [
+        0,
+        1,
+        4_096,
+        32_768,
+        32_769,
+        65_536,
+        1_048_576,
+        1_048_577,
+        50 << 20,
+    ];
     let site = Site::start(engine, &[]);
     let mut client = site.connect().patience(Duration::from_secs(60));
     for size in sizes {

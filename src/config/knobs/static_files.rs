@@ -57,7 +57,8 @@ pub(super) const KNOBS: &[Knob] = &[
         valid: Valid::Range(0, 1 << 30),
         what: "Longer files are not kept in memory but streamed from disk. At most a quarter of\n\
                cache_bytes.",
-        cost: "memory: a few such files can push out many small ones.",
+        cost: "memory: a few such files can push out many small ones; a descriptor for each\n\
+               that is kept and longer than 32 KiB.",
         change: "up together with cache_bytes when larger files are hot.",
         ..turns!(static_files.cached_file_bytes_max)
     },

@@ -1,5 +1,7 @@
 //! TCP listeners and connections on the monoio reactor.
 
+mod sealed;
+
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -15,6 +17,8 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent, Canceller};
 use monoio::net::{TcpListener as ReactorListener, TcpStream as ReactorStream};
 use rustix::ioctl;
 use rustix::net::SocketFlags;
+
+use crate::limits::ACCEPTS_IN_FLIGHT_MAX;
 
 /// A listening socket of one shard.
 pub struct TcpListener {
@@ -45,6 +49,12 @@ impl TcpListener {
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let handle = self.canceller.borrow().handle();
         let (stream, peer) = self.inner.cancelable_accept(handle).await?;
+        // monoio's io_uring accept leaves it out; a child would inherit it.
+        if !monoio::utils::is_legacy() {
+            // SAFETY: `stream` keeps the descriptor open during this call.
+            let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+            let _ = rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC);
+        }
         Ok((TcpStream::new(stream), peer))
     }
 
@@ -69,7 +79,16 @@ impl TcpListener {
         waiting
     }
 
-    /// Makes a pending [`accept`](Self::accept) return, with ECANCELED or with
+    /// How many calls of [`accept`](Self::accept) may be pending at once. Under
+    /// epoll it is one: a second waiter would take the place of the first.
+    pub fn accepts_in_flight_max(&self) -> usize {
+        match monoio::utils::is_legacy() {
+            true => 1,
+            false => ACCEPTS_IN_FLIGHT_MAX,
+        }
+    }
+
+    /// Makes every pending [`accept`](Self::accept) return, with ECANCELED or with
     /// the connection that came first. The socket stays open for others who
     /// hold it.
     pub fn cancel_accept(&self) {
@@ -206,10 +225,6 @@ impl Drop for TcpStream {
 impl TcpStream {
     pub(super) fn new(stream: ReactorStream) -> Self {
         let fd = stream.as_raw_fd();
-        // SAFETY: `stream` keeps the descriptor open during this call.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-        // monoio's io_uring accept leaves it out; a child would inherit it.
-        let _ = rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC);
         Self {
             inner: UnsafeCell::new(stream),
             link: Rc::new(Link {

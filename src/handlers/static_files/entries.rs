@@ -20,7 +20,7 @@ use super::beneath::RACY_NS;
 use super::resource::{Finder, Found, Lookup, Settling};
 use crate::engine::{self, PoolError};
 use crate::error::Blame;
-use crate::{Error, clock::Millis};
+use crate::{Error, PreparedResponse, clock::Millis};
 
 /// Lookups of one shard.
 pub(super) struct Entries {
@@ -35,11 +35,25 @@ pub(super) struct Entries {
 /// One remembered lookup.
 pub(super) struct Entry {
     pub(super) found: Found,
+    /// Answers to requests for the whole of a short file, by `Coding as usize`.
+    pub(super) prepared: [Option<Rc<PreparedResponse>>; 4],
     /// When the last lookup began.
     looked_up_ms: Cell<Millis>,
 }
 
 impl Entry {
+    fn new(mut found: Found, now_ms: Millis) -> Self {
+        let prepared = match &mut found {
+            Found::File(resource) => resource.take_prepared(),
+            _ => [const { None }; 4],
+        };
+        Self {
+            found,
+            prepared: prepared.map(|prepared| prepared.map(Rc::new)),
+            looked_up_ms: Cell::new(now_ms),
+        }
+    }
+
     /// How long after the lookup it is trusted. A file that has just changed
     /// is looked at again as soon as its times can tell, to give it a strong
     /// tag and to catch a second change that they hide.
@@ -153,10 +167,7 @@ impl Entries {
                 Ok(entry)
             }
             (Lookup::Found(found), _) => {
-                let entry = Rc::new(Entry {
-                    found,
-                    looked_up_ms: Cell::new(now_ms),
-                });
+                let entry = Rc::new(Entry::new(found, now_ms));
                 self.cache.borrow_mut().insert(path.into(), entry.clone());
                 Ok(entry)
             }

@@ -105,9 +105,13 @@ pub async fn serve(ctx: Ctx) -> Result<Response, Error> {
 /// parameter itself comes decoded, where an encoded slash looks like a real
 /// one.
 fn catch_all_tail<'a>(pattern: &str, path: &'a str) -> &'a str {
-    let Some((fixed, _)) = pattern.split_once("{*") else {
+    // Nothing stands behind a catch-all.
+    let Some((fixed, rest)) = pattern.rsplit_once('{') else {
         return "";
     };
+    if !rest.starts_with('*') {
+        return "";
+    }
     let slashes = fixed.bytes().filter(|b| *b == b'/').count();
     path.splitn(slashes + 1, '/').nth(slashes).unwrap_or("")
 }
@@ -204,6 +208,9 @@ impl StaticFiles {
         let Some(outline) = outline(&request.asked, selected)? else {
             return Ok(Some(selected.not_modified()));
         };
+        if let (Outline::Whole, Some(whole)) = (&outline, &entry.prepared[coding as usize]) {
+            return Ok(Some(Response::prepared(whole.clone())));
+        }
         let Some(body) = self.body(&outline, selected, request.asked.is_head).await? else {
             self.entries.forget(path.as_str());
             return Ok(None);
@@ -221,6 +228,10 @@ impl StaticFiles {
     ) -> Result<Option<Body>, Error> {
         let representation = selected.representation;
         let body_bytes = outline.body_bytes(representation.length);
+        let sealed = representation.sealed.as_ref();
+        if let Some(sealed) = sealed.and_then(|sealed| outline.of_sealed(sealed)) {
+            return Ok(Some(Body::sealed(sealed)));
+        }
         if let Some(content) = &representation.content {
             return Ok(outline.of_content(content).map(Body::from));
         }

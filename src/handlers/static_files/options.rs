@@ -47,7 +47,7 @@ impl Default for StaticOptions {
             hidden: false,
             precompressed: true,
             cache_bytes: 16 * 1024 * 1024,
-            cached_file_bytes_max: 256 * 1024,
+            cached_file_bytes_max: 1024 * 1024,
             revalidate_ms: 1_000,
             open_files_max: 512,
             cache_control: vec![

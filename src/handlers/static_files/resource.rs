@@ -5,9 +5,13 @@ use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, header};
 
 use super::beneath::{Fingerprint, Kind, OpenFile, RACY_NS, Root};
+use super::respond::{Outline, Selected};
+use crate::PreparedResponse;
+use crate::engine::SealedBytes;
+use crate::limits::WRITE_COPY_BYTES_MAX;
 use crate::semantics::{Coding, CodingSet, ETag, Validators, format_http_date};
 use crate::static_path::{CacheRules, content_type};
 
@@ -30,6 +34,9 @@ pub(super) struct Resource {
     pub(super) cache_control: Option<HeaderValue>,
     /// By `Coding as usize`; identity is always there.
     representations: [Option<Representation>; 4],
+    /// The 200 with the whole of a representation whose bytes are kept and
+    /// few, encoded; until the shard takes it.
+    prepared: [Option<PreparedResponse>; 4],
     seen: Seen,
     settling: Settling,
 }
@@ -60,6 +67,8 @@ pub(super) struct Representation {
     pub(super) fingerprint: Fingerprint,
     /// The bytes, if they are kept.
     pub(super) content: Option<Bytes>,
+    /// The same in pages that are sent without a copy, if they are many.
+    pub(super) sealed: Option<SealedBytes>,
 }
 
 /// What a lookup needs to know; shared by all lookups of a shard.
@@ -157,14 +166,17 @@ impl Finder {
                 _ => None,
             };
         }
-        Ok(Found::File(Box::new(Resource {
+        let mut resource = Box::new(Resource {
             content_type: content_type(&relative),
             cache_control: self.rules.for_path(&relative).cloned(),
             relative,
             representations,
+            prepared: [const { None }; 4],
             seen,
             settling,
-        })))
+        });
+        resource.prepare();
+        Ok(Found::File(resource))
     }
 
     fn represent(
@@ -177,28 +189,79 @@ impl Finder {
             if !whole.is_one_state {
                 *settling = Settling::Never;
             }
-            Bytes::from(whole.bytes)
+            whole.bytes
         });
         let fingerprint = file.fingerprint;
         let now_s = (now_ns / 1_000_000_000) as i64;
         // A Last-Modified after the Date is forbidden (RFC 9110 section 8.8.2.1).
         let modified_s = fingerprint.modified_s.min(now_s);
+        let length = content
+            .as_ref()
+            .map_or(fingerprint.length, |c| c.len() as u64);
+        let etag = match &content {
+            Some(content) => ETag::of_bytes(content),
+            None => etag_of_file(&fingerprint, now_ns),
+        };
+        // Where no descriptor is left for it, copying it is well enough.
+        let sealed = content
+            .as_ref()
+            .filter(|content| content.len() > WRITE_COPY_BYTES_MAX)
+            .and_then(|content| SealedBytes::copy_of(content).ok());
+        let content = match &sealed {
+            Some(sealed) => Some(Bytes::from_owner(sealed.clone())),
+            None => content.map(Bytes::from),
+        };
         Ok(Representation {
-            etag: match &content {
-                Some(content) => ETag::of_bytes(content),
-                None => etag_of_file(&fingerprint, now_ns),
-            },
+            etag,
             last_modified: format_http_date(modified_s).map(|value| (modified_s, value)),
-            length: content
-                .as_ref()
-                .map_or(fingerprint.length, |c| c.len() as u64),
+            length,
             fingerprint,
             content,
+            sealed,
         })
     }
 }
 
 impl Resource {
+    /// Encodes the answers to requests for the whole. What is kept as content
+    /// is from then on a part of them.
+    fn prepare(&mut self) {
+        for coding in Coding::BY_PREFERENCE {
+            let prepared = self
+                .representation(coding)
+                .and_then(|representation| self.encode(representation, coding));
+            let representation = self.representations[coding as usize].as_mut();
+            if let (Some(prepared), Some(representation)) = (prepared, representation) {
+                representation.content = Some(prepared.body_bytes());
+                self.prepared[coding as usize] = Some(prepared);
+            }
+        }
+    }
+
+    fn encode(&self, representation: &Representation, coding: Coding) -> Option<PreparedResponse> {
+        let content = representation.content.as_ref()?;
+        if representation.sealed.is_some() || content.len() > WRITE_COPY_BYTES_MAX {
+            return None;
+        }
+        let selected = Selected {
+            resource: self,
+            representation,
+            coding,
+        };
+        let head = selected.head_of(&Outline::Whole);
+        let headers = head
+            .headers()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        let headers = headers.filter(|(name, _)| *name != header::CONTENT_TYPE);
+        let content_type = self.content_type.clone();
+        Some(PreparedResponse::of_content(content_type, content, headers))
+    }
+
+    /// The encoded answers, by `Coding as usize`. Leaves none.
+    pub(super) fn take_prepared(&mut self) -> [Option<PreparedResponse>; 4] {
+        std::mem::take(&mut self.prepared)
+    }
+
     /// The codings it exists in.
     pub(super) fn codings(&self) -> CodingSet {
         let all = Coding::BY_PREFERENCE.into_iter();

@@ -5,6 +5,8 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::file_stream::Piece;
 use super::resource::{Representation, Resource};
+use crate::engine::SealedBytes;
+use crate::limits::WRITE_COPY_BYTES_MAX;
 use crate::semantics::{ByteRange, ByterangesBody, Coding, unsatisfied_content_range};
 use crate::{Error, Response};
 
@@ -65,6 +67,17 @@ impl Outline {
                 Some(body.freeze())
             }
         }
+    }
+
+    /// The body in the pages it is kept in; `None` when it is of several
+    /// parts, or so short that a copy is cheaper.
+    pub(super) fn of_sealed(&self, sealed: &SealedBytes) -> Option<SealedBytes> {
+        let part = match self {
+            Self::Whole => return Some(sealed.clone()),
+            Self::Part(range) => range.start as usize..range.end_inclusive as usize + 1,
+            Self::Parts(_) => return None,
+        };
+        (part.len() > WRITE_COPY_BYTES_MAX).then(|| sealed.slice(part))?
     }
 
     /// The body as pieces of a file of `length` bytes.

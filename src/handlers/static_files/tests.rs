@@ -203,6 +203,7 @@ impl Answer {
             BodyKind::Bytes(bytes) => Ok(vec![bytes]),
             BodyKind::Vec(bytes) => Ok(vec![bytes.into()]),
             BodyKind::Prepared(response) => Ok(vec![response.body_bytes()]),
+            BodyKind::Sealed(bytes) => Ok(vec![Bytes::copy_from_slice(bytes.as_ref())]),
             BodyKind::Stream { stream, .. } => collect(stream).await,
         }
     }

@@ -4,11 +4,12 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::Site;
-use crate::harness::{Client, Engine};
+use crate::harness::{Client, Engine, hash_of, pattern};
 
 both_engines!(
     a_change_is_noticed_within_a_second,
     a_file_that_goes_is_gone_within_a_second,
+    an_answer_on_its_way_keeps_its_bytes,
 );
 
 /// Asks until the answer is `wanted`; how long that took.
@@ -57,4 +58,64 @@ fn a_file_that_goes_is_gone_within_a_second(engine: Engine) {
     client
         .get_with("/static/a.txt", &[("If-None-Match", &etag)])
         .expect(404);
+}
+
+/// A client that does not read yet leaves answers in the kernel, in the server
+/// and not even begun, while the file is written in place.
+fn an_answer_on_its_way_keeps_its_bytes(engine: Engine) {
+    let first = pattern(700_000);
+    let mut second = first.clone();
+    second.iter_mut().for_each(|byte| *byte = !*byte);
+    let site = Site::start(engine, &[("a.bin", &first)]);
+    // It settles: from then on it is kept for a second at a time.
+    std::thread::sleep(Duration::from_millis(100));
+    let mut quick = site.connect();
+    let old = quick.get("/static/a.bin").expect(200);
+    assert_eq!(old.hash(), hash_of(&first));
+
+    let mut slow = site.connect();
+    slow.receive_buffer(65_536);
+    let mut requests = b"GET /static/a.bin HTTP/1.1\r\nHost: a\r\n\r\n".repeat(9);
+    requests.extend(b"GET /static/a.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=100-650000\r\n\r\n");
+    slow.send(requests);
+    let head = slow.read_head();
+    assert_eq!(head.status, 200);
+    fs::write(site.path("a.bin"), &second).expect("a file");
+    let since = Instant::now();
+    let new = loop {
+        let response = quick.get("/static/a.bin").expect(200);
+        if response.hash() != old.hash() {
+            break response;
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(4),
+            "still the old file"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(new.hash(), hash_of(&second));
+
+    assert!(
+        slow.read_exactly(first.len()) == first,
+        "it changed on its way"
+    );
+    let etag = |response: &crate::harness::Response| response.must_have("etag").to_owned();
+    for _ in 1..9 {
+        let response = slow.read().expect(200);
+        let same = [&old, &new]
+            .into_iter()
+            .find(|known| etag(known) == etag(&response));
+        assert_eq!(response.hash(), same.expect("a known tag").hash());
+    }
+    let part = slow.read().expect(206);
+    let of = if etag(&part) == etag(&old) {
+        &first
+    } else {
+        &second
+    };
+    assert!(
+        part.body == of[100..=650_000],
+        "the range is of another file"
+    );
+    slow.expect_usable();
 }

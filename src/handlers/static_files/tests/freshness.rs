@@ -211,6 +211,7 @@ impl Answer {
     fn body_bytes(self) -> Bytes {
         match self.response.into_parts().1.into_kind() {
             BodyKind::Bytes(bytes) => bytes,
+            BodyKind::Prepared(response) => response.body_bytes(),
             _ => panic!("not kept in memory"),
         }
     }
