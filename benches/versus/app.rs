@@ -12,7 +12,7 @@ use corelane::handlers::{self, ApiOptions};
 use corelane::server::{ServerOptions, ShutdownSignals};
 use corelane::store::{Database, StoreOptions};
 use corelane::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
-use corelane::{App, Ctx, Error, Response, Server};
+use corelane::{App, Compression, Ctx, Error, Response, Server};
 
 /// Becomes the server if the arguments say `--serve ENGINE`, and ends with it.
 pub(crate) fn serve_if_asked() {
@@ -70,8 +70,8 @@ fn app(shards: u32) -> App {
         root: variable("STATIC_DIR").into(),
         ..StaticOptions::default()
     };
-    // The middleware that compresses goes around this route.
-    let json = corelane::Route::new(http::Method::GET, "/json/{count}", items);
+    let json = corelane::Route::new(http::Method::GET, "/json/{count}", items)
+        .middleware(Compression::fastest());
     handlers::app(options, database)
         .expect("good options")
         .state(move |_| {

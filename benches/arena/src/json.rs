@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use corelane::error::FieldError;
-use corelane::{App, Ctx, Error, Response};
+use corelane::{App, Compression, Ctx, Error, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::items::Rating;
@@ -56,9 +56,8 @@ pub(crate) fn app(dataset: Dataset) -> App {
         let dataset = dataset.clone();
         async move { Ok(dataset) }
     });
-    // Profile json-comp is one more line here, with response compression as
-    // middleware: `.middleware(Compression::new())`.
-    app.get("/{count}", first_items)
+    app.middleware(Compression::new())
+        .get("/{count}", first_items)
 }
 
 /// `GET /json/{count}?m={multiplier}`.

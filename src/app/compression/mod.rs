@@ -378,6 +378,7 @@ fn bytes_of(body: BodyKind) -> Bytes {
         BodyKind::Bytes(bytes) => bytes,
         BodyKind::Vec(bytes) => bytes.into(),
         BodyKind::Prepared(prepared) => prepared.body_bytes(),
+        BodyKind::Sealed(pages) => Bytes::from_owner(pages),
         BodyKind::Empty | BodyKind::Stream { .. } => Bytes::new(),
     }
 }

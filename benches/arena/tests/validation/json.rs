@@ -1,4 +1,6 @@
-//! Profile json.
+//! Profiles json and json-comp.
+
+use std::io::Read;
 
 use corelane::topology::EngineKind;
 use serde_json::json;
@@ -8,6 +10,7 @@ use crate::server::{Arena, dataset_items};
 
 both_engines!(
     items_have_totals_of_their_request,
+    items_are_compressed_for_who_accepts_it,
     what_cannot_be_counted_is_refused,
 );
 
@@ -24,6 +27,23 @@ fn items_have_totals_of_their_request(engine: EngineKind) {
             item["total"] = json!(total);
         }
         assert_eq!(answer.value(), json!({"items": items, "count": count}));
+    }
+}
+
+fn items_are_compressed_for_who_accepts_it(engine: EngineKind) {
+    let arena = Arena::start(engine);
+    let mut client = arena.connect();
+    for (count, m) in [(25, 3), (40, 7), (50, 2)] {
+        let target = format!("/json/{count}?m={m}");
+        let plain = client.get(&target).expect(200);
+        let accepts = [("Accept-Encoding", "gzip, br")];
+        let coded = client.request("GET", &target, &accepts, b"").expect(200);
+        assert_eq!(coded.header("content-encoding"), Some("gzip"));
+        assert!(coded.body.len() < plain.body.len() / 2);
+        let mut body = Vec::new();
+        let mut decoder = flate2::read::GzDecoder::new(&coded.body[..]);
+        decoder.read_to_end(&mut body).expect("gzip");
+        assert_eq!(body, plain.body);
     }
 }
 
