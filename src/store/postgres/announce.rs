@@ -209,17 +209,19 @@ async fn run(inner: Rc<Inner>) {
         if let Ok(dialed) = inner.server.dialer.dial().await {
             let ringing = inner.clone();
             dialed.line.when_over(move || ringing.rung.notify());
-            match (Teller {
-                inner: &inner,
-                dialed,
-            })
-            .tell_all()
-            .await
-            {
+            let (close, closed) = oneshot::channel();
+            dialed.line.when_closed(move || {
+                // Whoever waits may have gone.
+                let _ = close.send(());
+            });
+            let inner = &*inner;
+            match (Teller { inner, dialed }).tell_all().await {
                 Ok(()) => break,
                 Err(Broken { had_worked: true }) => backoff.reset(),
                 Err(_) => {}
             }
+            // There are never two, also not at the server.
+            let _ = closed.await;
         }
         if inner.is_leaving.get() || engine::is_ending() {
             break;
