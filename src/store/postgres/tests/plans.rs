@@ -119,7 +119,7 @@ const HARD: &[(Query, &str, i64)] = &[
     (
         Query::UserReplace,
         "7, 'Name', '7@y', 4, NULL, NULL, 9, 'on'",
-        1,
+        2,
     ),
     (Query::UserDelete, "9, '{1}', NULL", 2),
     (Query::UserInsert, "'n', '12@X', 30, NULL, NULL, 5, ''", 1),
