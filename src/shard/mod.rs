@@ -42,6 +42,7 @@ use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::ShardSnapshot;
 use crate::semantics::TrustedProxies;
+use crate::store::Store;
 use crate::{Error, http1};
 
 pub(crate) use entrance::AdminStart;
@@ -191,6 +192,9 @@ impl Shard {
         let patience = Duration::from_millis(self.drain_timeout_ms + DRAIN_OVERDUE_MS);
         let _ = engine::timeout(patience, self.obey_until(Order::End)).await;
         self.leave_redis().await;
+        if let Some(store) = self.context.states.find::<Store>() {
+            store.leave().await;
+        }
     }
 
     /// Ends the connection to Redis, if there is one.

@@ -5,6 +5,8 @@
 //! and `ID:VERSION` of each row with commas between them, `x` for the version
 //! of a deleted row, or `*` for more rows than are worth naming.
 
+use crate::limits::DATABASE_NOTIFICATION_BYTES_MAX;
+
 /// What a listener for changes hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChangeEvent {
@@ -79,6 +81,30 @@ pub(super) fn parse(payload: &str, own_origin: Option<&str>) -> Option<Vec<Chang
     Some(vec![Change { table, rows }])
 }
 
+/// Notifications of those users, as [`parse`] reads them, none longer than
+/// [`DATABASE_NOTIFICATION_BYTES_MAX`]; `None` for all users.
+pub(super) fn encode(origin: &str, users: Option<&[ChangedRow]>) -> Vec<String> {
+    let head = format!("{origin} users ");
+    let Some(users) = users else {
+        return vec![head + "*"];
+    };
+    let mut payloads: Vec<String> = Vec::new();
+    for ChangedRow { id, version } in users {
+        let row = match version {
+            Some(version) => format!("{id}:{version}"),
+            None => format!("{id}:x"),
+        };
+        match payloads.last_mut() {
+            Some(last) if last.len() + 1 + row.len() <= DATABASE_NOTIFICATION_BYTES_MAX => {
+                last.push(',');
+                last.push_str(&row);
+            }
+            _ => payloads.push(format!("{head}{row}")),
+        }
+    }
+    payloads
+}
+
 fn parse_row(text: &str) -> Option<ChangedRow> {
     let (id, version) = text.split_once(':')?;
     let version = match version {
@@ -121,6 +147,26 @@ mod tests {
         assert_eq!(rows("me users 7:3"), None);
         assert_eq!(rows("me users *"), None);
         assert!(parse("me users 7:3", None).is_some());
+    }
+
+    #[test]
+    fn what_is_encoded_is_read_whatever_its_size() {
+        let users: Vec<_> = (0..2_000)
+            .map(|n| row(i64::MAX - n, (n % 3 > 0).then_some(n)))
+            .collect();
+        let payloads = encode("me", Some(&users));
+        let longest = payloads.iter().map(String::len).max();
+        assert!((7_850..=DATABASE_NOTIFICATION_BYTES_MAX).contains(&longest.unwrap()));
+        let read = payloads
+            .iter()
+            .flat_map(|payload| parse(payload, None).unwrap());
+        let read = read.flat_map(|change| match change.rows {
+            ChangedRows::These(rows) => rows,
+            ChangedRows::Any => panic!("all of them"),
+        });
+        assert_eq!(read.collect::<Vec<_>>(), users);
+        assert_eq!(encode("me", Some(&[])), Vec::<String>::new());
+        assert_eq!(encode("me", None), ["me users *"]);
     }
 
     #[test]

@@ -414,6 +414,15 @@ impl Store {
         }
     }
 
+    /// Says goodbye to other processes on the database, so that they do not wait
+    /// for what this shard might have left untold. When nobody writes any more.
+    pub(crate) async fn leave(&self) {
+        match &self.backend {
+            StoreBackend::Sqlite(_) => {}
+            StoreBackend::Postgres(session) => session.leave().await,
+        }
+    }
+
     /// Reads from the database on this shard; SQLite's writer is asked for a
     /// sign of life too, which comes after the commit under way.
     ///

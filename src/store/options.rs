@@ -42,8 +42,8 @@ pub struct StoreOptions {
 /// each shard, which has a pool of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseOptions {
-    /// Connections of the whole process, the one that listens for changes
-    /// included. Default 0: what the server allows
+    /// Connections of the whole process, the one that listens for changes and
+    /// those that tell of own ones included. Default 0: what the server allows
     /// (`max_connections` less what is reserved for superusers) less
     /// [`crate::limits::DATABASE_RESERVE_CONNECTIONS`].
     pub connections_max: u32,

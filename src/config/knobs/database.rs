@@ -9,8 +9,8 @@ pub(super) const KNOBS: &[Knob] = &[
     Knob {
         name: "database.connections_max",
         valid: Valid::Range(0, CONNECTIONS_MAX),
-        what: "Connections of the whole process, all shards and the one that listens for changes\n\
-               together. Never exceeded, also not while connections are replaced. Each shard has an\n\
+        what: "Connections of the whole process: all shards, the one that listens for changes, and\n\
+               one with which each shard tells of its own. Never exceeded, also not while connections are replaced. Each shard has an\n\
                equal share and borrows what others do not use. 0 takes what the server has: its\n\
                max_connections less what is reserved for superusers and a few for others.",
         cost: "a process of the server for each, 5 to 10 MB there.",

@@ -12,7 +12,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::limits::{DATABASE_FEED_CONNECTIONS, DATABASE_RESERVE_CONNECTIONS};
+use crate::limits::{
+    DATABASE_CALL_CONNECTIONS_MIN, DATABASE_FEED_CONNECTIONS, DATABASE_RESERVE_CONNECTIONS,
+};
 use crate::store::OpenError;
 
 /// The process's connections. Counters only; no shard waits for another here.
@@ -22,6 +24,8 @@ pub(super) struct Budget {
     shared_max: u32,
     /// Those beside the shards'.
     apart: u32,
+    /// Of those, each shard has one to tell of its writes with.
+    has_announcers: bool,
     open: AtomicU32,
     members: AtomicU32,
     hungry: AtomicU32,
@@ -104,7 +108,14 @@ impl ServerLimits {
                     .then_some(self.connections_max),
             });
         }
-        Ok(Budget::new(allowed))
+        let calls = pool_min.max(DATABASE_CALL_CONNECTIONS_MIN);
+        let ample = shards
+            .saturating_mul(calls.saturating_add(1))
+            .saturating_add(DATABASE_FEED_CONNECTIONS);
+        match allowed < ample {
+            true => Ok(Budget::new(allowed)),
+            false => Ok(Budget::with_announcers(allowed, shards)),
+        }
     }
 }
 
@@ -112,18 +123,26 @@ impl Budget {
     /// `connections_max` for the whole process, the feed's included.
     pub(super) fn new(connections_max: u32) -> Arc<Self> {
         let shared_max = connections_max.saturating_sub(DATABASE_FEED_CONNECTIONS);
-        Self::of(shared_max, DATABASE_FEED_CONNECTIONS)
+        Self::of(shared_max, DATABASE_FEED_CONNECTIONS, false)
+    }
+
+    /// The same where each of so many shards has one more, to tell of its
+    /// writes with.
+    fn with_announcers(connections_max: u32, shards: u32) -> Arc<Self> {
+        let apart = shards.saturating_add(DATABASE_FEED_CONNECTIONS);
+        Self::of(connections_max.saturating_sub(apart), apart, true)
     }
 
     /// The same where nobody listens for changes.
     pub(super) fn without_feed(connections_max: u32) -> Arc<Self> {
-        Self::of(connections_max, 0)
+        Self::of(connections_max, 0, false)
     }
 
-    fn of(shared_max: u32, apart: u32) -> Arc<Self> {
+    fn of(shared_max: u32, apart: u32, has_announcers: bool) -> Arc<Self> {
         Arc::new(Self {
             shared_max,
             apart,
+            has_announcers,
             open: AtomicU32::new(0),
             members: AtomicU32::new(0),
             hungry: AtomicU32::new(0),
@@ -148,6 +167,11 @@ impl Budget {
             own,
             is_hungry,
         }
+    }
+
+    /// Whether each shard has a connection to tell of its writes with.
+    pub(super) fn has_announcers(&self) -> bool {
+        self.has_announcers
     }
 
     /// Connections that count now.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Notification;
 
 use super::dial::{Dialed, describe};
+use super::presence::Peers;
 use super::server::Server;
 use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
@@ -44,17 +45,18 @@ impl std::fmt::Debug for Listener {
 }
 
 /// What has come and was not taken yet.
-#[derive(Default)]
 struct Heard {
     payloads: RefCell<VecDeque<String>>,
     /// More came than could be kept.
     has_overflowed: Cell<bool>,
+    peers: RefCell<Peers>,
     rung: LocalEvent,
 }
 
 impl Listener {
     /// `origin` is what this process's own writes are told with.
     pub(super) fn new(server: Arc<Server>, origin: String, backoff: Backoff) -> Self {
+        let peers = Peers::new(&origin, server.options.statement_timeout_ms);
         Self {
             server,
             origin,
@@ -62,7 +64,12 @@ impl Listener {
             backoff,
             born: Instant::now(),
             connection: None,
-            heard: Rc::default(),
+            heard: Rc::new(Heard {
+                payloads: RefCell::default(),
+                has_overflowed: Cell::new(false),
+                peers: RefCell::new(peers),
+                rung: LocalEvent::default(),
+            }),
             is_lost: false,
         }
     }
@@ -101,6 +108,9 @@ impl Listener {
                 }
                 return ChangeEvent::Changed(changes);
             }
+            if self.heard.peers.borrow_mut().have_doubts(Instant::now()) {
+                return ChangeEvent::Changed(changes::everything());
+            }
             if connection.line.is_over() {
                 if engine::is_ending() {
                     // Not lost: given up. Whoever ends the shard cuts the feed.
@@ -111,13 +121,21 @@ impl Listener {
                 self.is_lost = true;
                 return ChangeEvent::Lost(why.unwrap_or_else(|| "the server closed it".to_owned()));
             }
-            let pause = Duration::from_millis(DATABASE_FEED_HEARTBEAT_MS);
-            if engine::timeout(pause, self.heard.rung.wait())
+            if engine::timeout(self.pause(), self.heard.rung.wait())
                 .await
                 .is_err()
             {
                 ask_for_life(connection).await;
             }
+        }
+    }
+
+    /// How long nothing need be looked at.
+    fn pause(&self) -> Duration {
+        let heartbeat = Duration::from_millis(DATABASE_FEED_HEARTBEAT_MS);
+        match self.heard.peers.borrow().due_at() {
+            Some(due_at) => heartbeat.min(due_at.saturating_duration_since(Instant::now())),
+            None => heartbeat,
         }
     }
 
@@ -133,9 +151,21 @@ impl Listener {
         let dialed = dialed.map_err(|error| error.to_string())?;
         dialed.line.when_over(move || ended.rung.notify());
         let patience = Duration::from_millis(DATABASE_FEED_TIMEOUT_MS);
-        let listening = dialed.client.batch_execute(LISTEN);
+        let listening = async {
+            dialed.client.batch_execute(LISTEN).await?;
+            // From here on we hear of who comes; these were there before.
+            dialed.client.query(PRESENT, &[]).await
+        };
         match engine::timeout(patience, listening).await {
-            Ok(Ok(())) => Ok(dialed),
+            Ok(Ok(present)) => {
+                let mut peers = self.heard.peers.borrow_mut();
+                for row in present {
+                    let member: &str = row.try_get(0).map_err(|error| error.to_string())?;
+                    peers.hear(&format!("{member} beat"), Instant::now());
+                }
+                drop(peers);
+                Ok(dialed)
+            }
             Ok(Err(error)) => {
                 dialed.line.cut();
                 Err(describe(&error))
@@ -165,15 +195,28 @@ async fn ask_for_life(connection: &Dialed) {
     }
 }
 
-/// The channel of the triggers in `migrations`.
+/// A channel of its own; PostgreSQL keeps one order over all.
+const PRESENCE: &str = "corelane_presence";
+
+/// The first channel is that of the triggers in `migrations`.
 /// The name tells it from the other connections in pg_stat_activity.
 const LISTEN: &str = "\
-    LISTEN corelane_changes; \
+    LISTEN corelane_changes; LISTEN corelane_presence; \
     SELECT set_config('application_name', left(current_setting('application_name'), 55) \
      || ' changes', false)";
 
+/// The shards that tell of their writes; `announce` names their connections so.
+const PRESENT: &str = "\
+    SELECT split_part(application_name, ' announces ', 2) FROM pg_stat_activity \
+    WHERE datname = current_database() AND split_part(application_name, ' announces ', 2) <> ''";
+
 impl Heard {
     fn put(&self, told: &Notification) {
+        if told.channel() == PRESENCE {
+            let mut peers = self.peers.borrow_mut();
+            peers.hear(told.payload(), Instant::now());
+            return;
+        }
         let mut payloads = self.payloads.borrow_mut();
         if payloads.len() < DATABASE_FEED_NOTIFICATIONS_MAX {
             payloads.push_back(told.payload().to_owned());
@@ -201,5 +244,6 @@ impl Heard {
     fn clear(&self) {
         self.payloads.take();
         self.has_overflowed.set(false);
+        self.peers.borrow_mut().forget();
     }
 }

@@ -41,6 +41,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "versions",
         sql: include_str!("migrations/0005_versions.sql"),
     },
+    Migration {
+        version: 6,
+        name: "announced",
+        sql: include_str!("migrations/0006_announced.sql"),
+    },
 ];
 
 /// Applies the steps the database lacks; waits for another node's at most

@@ -2,9 +2,11 @@
 //! reactor; requests are pipelined over few of them. A write is one statement,
 //! answered when PostgreSQL has committed it.
 //!
-//! Triggers tell of every change, whoever made it: see
-//! `migrations/0003_changes.sql`.
+//! Every change is told to other processes: by triggers in the transaction that
+//! makes it, see `migrations/0003_changes.sql`, or, for most writes of ours, by
+//! ourselves after it: see `announce`.
 
+mod announce;
 mod blocking;
 mod budget;
 mod connection;
@@ -19,6 +21,7 @@ mod logins;
 mod migrations;
 mod near;
 mod pool;
+mod presence;
 mod queries;
 mod reads;
 mod rows;
@@ -41,6 +44,7 @@ pub use url::{PostgresUrl, Secret, TlsMode};
 
 use std::sync::Arc;
 
+use announce::Announcer;
 use budget::{Budget, ServerLimits};
 use connection::Connection;
 use dial::{DialError, Dialed, Dialer};
@@ -164,6 +168,11 @@ impl PostgresDatabase {
     /// Connections for the shard that calls this.
     fn pool(&self) -> Pool {
         Pool::new(&self.server)
+    }
+
+    /// Tells others of the writes of the shard that calls this.
+    fn announcer(&self) -> Announcer {
+        Announcer::new(&self.server, &self.origin)
     }
 
     /// Hears what others change; on the shard that calls this.

@@ -12,6 +12,10 @@ use std::fmt::Write;
 use crate::limits::USER_AGE_YEARS_MAX;
 pub(super) use crate::store::columns::Columns;
 
+// Of `corelane.announced`, set for the one transaction, the triggers see
+// whether they are to tell of it: see `announce`. It is set by each row that is
+// about to be written, so before the triggers look, which is at the end.
+
 /// Settings of a session that runs these statements.
 ///
 /// The planner guesses that a LIMIT it does not know takes a tenth of the
@@ -201,7 +205,14 @@ catalogue! {
         "INSERT INTO users (name, email, age, lat, lon, created_at_ms, updated_at_ms, version)
          SELECT $1::text, $2::text, $3::bigint, $4::float8, $5::float8, $6::bigint, $6, 1
          WHERE NOT EXISTS (SELECT FROM users WHERE lower(email) = lower($2 COLLATE \"C\"))
+             AND set_config('corelane.announced', $7, true) IS NOT NULL
          RETURNING id"
+    /// Replaces a user without a condition: the new row, if there is one.
+    UserReplace ["users_pkey"]
+        "UPDATE users SET name = $2, email = $3, age = $4, lat = $5, lon = $6,
+             updated_at_ms = greatest($7, updated_at_ms), version = version + 1
+         WHERE id = $1 AND set_config('corelane.announced', $8, true) IS NOT NULL
+         RETURNING {user}"
     /// Changes what is not null ($7: and the place) if the condition holds:
     /// one of the versions $9, not written at $10 or later. Whether there is
     /// such a user; the new row, if the condition held.
@@ -217,6 +228,7 @@ catalogue! {
              FROM current c WHERE u.id = $1 AND u.id = c.id
                  AND ($9::bigint[] IS NULL OR c.version = ANY($9))
                  AND ($10::bigint IS NULL OR c.updated_at_ms < $10)
+                 AND set_config('corelane.announced', $11, true) IS NOT NULL
              RETURNING u.*
          )
          SELECT {user}, EXISTS (SELECT FROM current) AS found

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::announce::Announcer;
 use super::feed::Listener;
 use super::pool::Pool;
 use super::{PostgresDatabase, list, near, reads, writes};
@@ -13,6 +14,7 @@ use crate::store::{UserPatch, UserQuery, WriteCondition};
 pub(in crate::store) struct Session {
     database: Arc<PostgresDatabase>,
     pub(super) pool: Pool,
+    announcer: Announcer,
 }
 
 impl std::fmt::Debug for Session {
@@ -27,6 +29,7 @@ impl Session {
         Ok(Self {
             database: database.clone(),
             pool: database.pool(),
+            announcer: database.announcer(),
         })
     }
 
@@ -55,7 +58,7 @@ impl Session {
     }
 
     pub(in crate::store) async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
-        writes::create_user(&self.pool, &user).await
+        writes::create_user(&self.pool, &self.announcer, &user).await
     }
 
     pub(in crate::store) async fn replace_user(
@@ -64,7 +67,7 @@ impl Session {
         user: NewUser,
         condition: WriteCondition,
     ) -> Result<User, StoreError> {
-        writes::replace_user(&self.pool, id, user, &condition).await
+        writes::replace_user(&self.pool, &self.announcer, id, user, &condition).await
     }
 
     pub(in crate::store) async fn update_user(
@@ -73,7 +76,7 @@ impl Session {
         patch: UserPatch,
         condition: WriteCondition,
     ) -> Result<User, StoreError> {
-        writes::update_user(&self.pool, id, &patch, &condition).await
+        writes::update_user(&self.pool, &self.announcer, id, &patch, &condition).await
     }
 
     pub(in crate::store) async fn delete_user(
@@ -98,6 +101,10 @@ impl Session {
 
     pub(in crate::store) fn listener(&self) -> Listener {
         self.database.listener()
+    }
+
+    pub(in crate::store) async fn leave(&self) {
+        self.announcer.leave().await;
     }
 
     pub(in crate::store) fn connections(&self) -> DatabaseSnapshot {

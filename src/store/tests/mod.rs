@@ -230,7 +230,7 @@ impl Drop for Cases {
     }
 }
 
-fn person(number: usize) -> NewUser {
+pub(super) fn person(number: usize) -> NewUser {
     NewUser {
         name: format!("Person {number}"),
         email: format!("person{number}@example.com"),

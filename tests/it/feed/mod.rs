@@ -2,6 +2,7 @@
 //! database, and somebody with psql. The reader is asked until it shows the
 //! change; its caches would keep the old value for a minute.
 
+mod announced;
 mod cuts;
 
 use std::sync::atomic::{AtomicBool, Ordering};

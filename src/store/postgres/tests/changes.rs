@@ -12,7 +12,7 @@ use crate::store::tests::{Fixture, Kind};
 use crate::store::{NewUser, WriteCondition};
 
 /// Payloads in the order they come. Ends with the database it listens to.
-fn listen(fixture: &Fixture) -> Receiver<String> {
+pub(super) fn listen(fixture: &Fixture) -> Receiver<String> {
     let config: Config = fixture.server().url().parse().unwrap();
     let (tell, told) = channel();
     std::thread::spawn(move || {
@@ -60,7 +60,7 @@ fn person(number: i64) -> NewUser {
 }
 
 /// The payloads up to one that says `end`.
-fn told_by(fixture: &Fixture, told: &Receiver<String>) -> Vec<String> {
+pub(super) fn told_by(fixture: &Fixture, told: &Receiver<String>) -> Vec<String> {
     fixture
         .server()
         .psql("SELECT pg_notify('corelane_changes', 'end')");

@@ -1,5 +1,6 @@
 //! What is PostgreSQL's own: migrations, the change feed, plans, streams.
 
+mod announced;
 mod changes;
 mod concurrency;
 mod export;

@@ -113,11 +113,16 @@ const HARD: &[(Query, &str, i64)] = &[
     (Query::PostsOfAuthorAuthors, "50000, 21, 0, 77", 42),
     (
         Query::UserUpdate,
-        "7, NULL, NULL, 4, NULL, NULL, false, 9, NULL, NULL",
+        "7, NULL, NULL, 4, NULL, NULL, false, 9, NULL, NULL, 'on'",
         4,
     ),
+    (
+        Query::UserReplace,
+        "7, 'Name', '7@y', 4, NULL, NULL, 9, 'on'",
+        2,
+    ),
     (Query::UserDelete, "9, '{1}', NULL", 2),
-    (Query::UserInsert, "'n', '12@X', 30, NULL, NULL, 5", 1),
+    (Query::UserInsert, "'n', '12@X', 30, NULL, NULL, 5, ''", 1),
 ];
 
 #[test]
