@@ -8,8 +8,8 @@
 //!
 //! A connection in eight, and one at least where there are two, is kept from
 //! writes, so that reads have where to go. A read goes behind a write only when
-//! no other connection has room and no more can be had; a write never goes
-//! behind another. It waits here, where the first connection that is free takes
+//! all connections write and no more can be had; a write never goes behind
+//! another. It waits here, where the first connection that is free takes
 //! it and where it is known not to be done.
 
 use std::rc::Rc;
@@ -52,12 +52,13 @@ impl Inner {
         (may && in_flight < self.in_flight_max()).then(|| link.clone())
     }
 
-    /// For a read, when there is nothing better: behind a write.
+    /// For a read where all connections write. One that does not and is full
+    /// has room soon, one that writes perhaps not.
     fn place_behind_write(&self) -> Option<Rc<Link>> {
         let links = self.links.borrow();
         let shared = links.iter().filter(|link| link.is_shared());
-        let link = shared.min_by_key(|link| link.in_flight())?;
-        (link.in_flight() < self.in_flight_max()).then(|| link.clone())
+        let link = shared.min_by_key(|link| (link.is_writing(), link.in_flight()))?;
+        (link.is_writing() && link.in_flight() < self.in_flight_max()).then(|| link.clone())
     }
 
     /// Serves who waits as far as there are connections, and asks for more.
