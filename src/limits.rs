@@ -395,13 +395,11 @@ pub const DATABASE_RESERVE_CONNECTIONS: u32 = 5;
 /// changes.
 pub const DATABASE_FEED_CONNECTIONS: u32 = 1;
 /// Connections of a shard's pool when `database.pool_max` is 0 and its share of
-/// the budget is not less: so many writes at once, less those kept for reads,
+/// the budget is not less: so many writes at once, less one kept for reads,
 /// wait for a commit, and more would hardly fill the server's group commit.
 pub const DATABASE_POOL_MAX: u32 = 16;
 /// The same for a shard whose share is less; it borrows what others leave.
 pub const DATABASE_POOL_MAX_LEAST: u32 = 8;
-/// Of so many connections of a pool one is kept from writes.
-pub const DATABASE_CONNECTIONS_PER_READER: usize = 8;
 /// How long asking PostgreSQL to cancel a statement may take.
 pub const DATABASE_CANCEL_TIMEOUT_MS: u64 = 1_000;
 /// How long a connection has to become free after its statement was cancelled,
@@ -435,7 +433,6 @@ const _: () = assert!(
 );
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
 const _: () = assert!(DATABASE_POOL_MAX_LEAST <= DATABASE_POOL_MAX);
-const _: () = assert!(DATABASE_CONNECTIONS_PER_READER > 1);
 const _: () = assert!(DATABASE_RECONNECT_FIRST_MS < DATABASE_RECONNECT_MAX_MS);
 const _: () = assert!(
     DATABASE_SWEEP_HUNGRY_MS <= DATABASE_SWEEP_MS && DATABASE_SWEEP_MS <= DATABASE_SWEEP_IDLE_MS

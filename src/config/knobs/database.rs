@@ -32,10 +32,9 @@ pub(super) const KNOBS: &[Knob] = &[
         valid: Valid::Range(0, CONNECTIONS_MAX),
         what: "Connections a shard may have. Each has one write at a time, and a write keeps its\n\
                connection until its commit is on disk, so this is also how many writes of a shard\n\
-               are under way at once; one connection in eight, one at least, is left for reads, and\n\
-               one for short requests while exports and transactions have the others. 0 takes the\n\
-               shard's share of connections_max, but at least 8, borrowed from shards that leave\n\
-               them, and at most 16.",
+               are under way at once; one is left for reads, and one for short requests while exports\n\
+               and transactions have the others. 0 takes the shard's share of connections_max, but\n\
+               at least 8, borrowed from shards that leave them, and at most 16.",
         cost: "more statements compete at the server.",
         change: "up when many writes wait for a slow disk or statements are slow, and the server has\n\
                idle cores; down when several nodes share one server's connections.",

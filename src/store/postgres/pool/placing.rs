@@ -6,18 +6,19 @@
 //! are pipelined on those without. Writes spread over connections instead,
 //! where the server's group commit puts many of them to disk at once.
 //!
-//! A connection in eight, and one at least where there are two, is kept from
-//! writes, so that reads have where to go. A read goes behind a write only when
-//! all connections write and no more can be had; a write never goes behind
-//! another. It waits here, where the first connection that is free takes
-//! it and where it is known not to be done.
+//! Where there are two or more, one is kept from writes, so that reads have
+//! where to go: pipelined, one does tens of thousands a second, and when it is
+//! full they and the writes that wait take turns on the others, by age. A read
+//! goes behind a write only when all connections write and no more can be had;
+//! a write never goes behind another. It waits here, where the first connection
+//! that is free takes it and where it is known not to be done.
 
 use std::rc::Rc;
 
 use super::Inner;
 use super::link::{Link, State};
 use super::queue::{Waiter, Want};
-use crate::limits::{DATABASE_CONNECTIONS_PER_READER, DATABASE_POOL_MAX, DATABASE_POOL_MAX_LEAST};
+use crate::limits::{DATABASE_POOL_MAX, DATABASE_POOL_MAX_LEAST};
 use crate::store::postgres::fault::Intent;
 
 impl From<Intent> for Want {
@@ -169,8 +170,5 @@ impl Inner {
 
 /// Of so many connections that calls share.
 fn kept_for_reads(shared: usize) -> usize {
-    match shared {
-        0 | 1 => 0,
-        more => more.div_ceil(DATABASE_CONNECTIONS_PER_READER),
-    }
+    usize::from(shared > 1)
 }
