@@ -450,6 +450,12 @@ pub const DATABASE_FEED_CONNECTIONS: u32 = 1;
 /// The connection with which a shard tells of its writes is given to each when
 /// so many are left to it for its calls; else triggers tell.
 pub const DATABASE_CALL_CONNECTIONS_MIN: u32 = 2;
+/// Connections of a shard's pool when `database.pool_max` is 0 and its share of
+/// the budget is not less: so many writes at once, less one kept for reads,
+/// wait for a commit, and more would hardly fill the server's group commit.
+pub const DATABASE_POOL_MAX: u32 = 16;
+/// The same for a shard whose share is less; it borrows what others leave.
+pub const DATABASE_POOL_MAX_LEAST: u32 = 8;
 /// How long asking PostgreSQL to cancel a statement may take.
 pub const DATABASE_CANCEL_TIMEOUT_MS: u64 = 1_000;
 /// How long a connection has to become free after its statement was cancelled,
@@ -486,6 +492,7 @@ const _: () = assert!(
     DATABASE_BEAT_MS < DATABASE_LEASE_MS && DATABASE_LEASE_MS < DATABASE_SILENCE_MS,
     "who has lost its lease is not believed for long"
 );
+const _: () = assert!(DATABASE_POOL_MAX_LEAST <= DATABASE_POOL_MAX);
 const _: () = assert!(DATABASE_RECONNECT_FIRST_MS < DATABASE_RECONNECT_MAX_MS);
 const _: () = assert!(
     DATABASE_SWEEP_HUNGRY_MS <= DATABASE_SWEEP_MS && DATABASE_SWEEP_MS <= DATABASE_SWEEP_IDLE_MS

@@ -49,11 +49,11 @@ fn database_times(loading: &mut Loading) {
 fn pool_sizes(loading: &mut Loading) {
     let options = &loading.config.store.database;
     let (min, max) = (options.pool_min, options.pool_max);
-    if min > max {
+    if max > 0 && min > max {
         loading.refuse(
             later_of(loading, "database.pool_min", "database.pool_max"),
             format!("database.pool_min is {min}, over database.pool_max, {max}"),
-            format!("give database.pool_max at least {min}"),
+            format!("give database.pool_max at least {min}, or 0"),
         );
     }
 }

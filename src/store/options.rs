@@ -49,11 +49,14 @@ pub struct DatabaseOptions {
     pub connections_max: u32,
     /// Connections a shard keeps open while it has nothing to do. Default 1.
     pub pool_min: u32,
-    /// Connections a shard may have. Default 8.
+    /// Connections a shard may have. Default 0: its share of
+    /// `connections_max`, at least
+    /// [`crate::limits::DATABASE_POOL_MAX_LEAST`] and at most
+    /// [`crate::limits::DATABASE_POOL_MAX`].
     pub pool_max: u32,
     /// Statements sent over one connection before the first is answered.
-    /// Default 16. When all connections of the shard have that many, another
-    /// is opened, or callers wait.
+    /// Default 16. Of these one is a write. When all connections of the shard
+    /// have that many or a write, another is opened, or callers wait.
     pub in_flight_per_connection_max: u32,
     /// A connection over `pool_min` that had nothing to do for this long is
     /// closed, milliseconds. Default 60,000.
@@ -86,7 +89,7 @@ impl Default for DatabaseOptions {
         Self {
             connections_max: 0,
             pool_min: 1,
-            pool_max: 8,
+            pool_max: 0,
             in_flight_per_connection_max: 16,
             idle_timeout_ms: 60_000,
             connect_timeout_ms: 3_000,

@@ -29,20 +29,24 @@ pub(super) const KNOBS: &[Knob] = &[
     Knob {
         name: "database.pool_max",
         unit: "connections per shard",
-        valid: Valid::Range(1, CONNECTIONS_MAX),
-        what: "Connections a shard may have. One of them is always left for short requests; exports\n\
-               and transactions have the others.",
+        valid: Valid::Range(0, CONNECTIONS_MAX),
+        what: "Connections a shard may have. Each has one write at a time, and a write keeps its\n\
+               connection until its commit is on disk, so this is also how many writes of a shard\n\
+               are under way at once; one is left for reads, and one for short requests while exports\n\
+               and transactions have the others. 0 takes the shard's share of connections_max, but\n\
+               at least 8, borrowed from shards that leave them, and at most 16.",
         cost: "more statements compete at the server.",
-        change: "up when statements are slow and the server has idle cores; two or three times its\n\
-               cores, over all shards and nodes, are plenty.",
+        change: "up when many writes wait for a slow disk or statements are slow, and the server has\n\
+               idle cores; down when several nodes share one server's connections.",
         ..turns!(store.database.pool_max)
     },
     Knob {
         name: "database.in_flight_per_connection_max",
         unit: "statements",
         valid: Valid::Range(1, 1_024),
-        what: "Statements sent over one connection before the first is answered. When all connections\n\
-               of a shard have that many, another is opened, or requests wait in line.",
+        what: "Statements sent over one connection before the first is answered: reads, and one write.\n\
+               When all connections of a shard have that many or a write, another is opened, or reads\n\
+               go behind a write, or requests wait in line.",
         cost: "a slow statement holds up those behind it on the same connection.",
         change: "down to 1 or 2 when some statements are slow; up when all are quick and many.",
         ..turns!(store.database.in_flight_per_connection_max)

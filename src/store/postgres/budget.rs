@@ -266,7 +266,8 @@ impl Seat {
         self.set_hungry(false);
     }
 
-    fn share(&self) -> u32 {
+    /// Its equal share, one at least.
+    pub(super) fn share(&self) -> u32 {
         let members = self.budget.members.load(Ordering::Relaxed).max(1);
         (self.budget.shared_max / members).max(1)
     }

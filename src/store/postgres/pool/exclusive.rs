@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::link::{Expired, Link, State, Ticket};
+use super::queue::Want;
 use crate::engine;
 use crate::limits::DATABASE_SETTLE_MS;
 use crate::store::StoreError;
@@ -40,7 +41,7 @@ impl Exclusive {
         work: impl AsyncFnOnce(&Connection) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, StoreError> {
         let deadline = Instant::now() + self.pool.deadline();
-        let ticket = self.pool.ticket(&self.link, deadline);
+        let ticket = self.pool.ticket(&self.link, Want::Alone, deadline);
         let outcome = ticket.run(work(&self.link.connection)).await;
         drop(ticket);
         match outcome {

@@ -10,6 +10,7 @@ use slab::Slab;
 use tokio_postgres::CancelToken;
 
 use super::Inner;
+use super::queue::Want;
 use crate::store::postgres::connection::Connection;
 use crate::store::postgres::dial::Dialed;
 use crate::store::postgres::line::Line;
@@ -46,6 +47,9 @@ pub(super) struct Link {
     /// A statement on it was cancelled; what runs next may have been hit.
     pub(super) was_cancelled: Cell<bool>,
     calls: RefCell<Slab<Call>>,
+    /// Calls on it that write. What was sent after one is answered after its
+    /// commit is on disk.
+    writes: Cell<usize>,
 }
 
 struct Call {
@@ -73,6 +77,7 @@ impl Link {
             was_answered: Cell::new(false),
             was_cancelled: Cell::new(false),
             calls: RefCell::new(Slab::new()),
+            writes: Cell::new(0),
         }
     }
 
@@ -82,6 +87,16 @@ impl Link {
 
     pub(super) fn is_idle(&self) -> bool {
         self.calls.borrow().is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn writes(&self) -> usize {
+        self.writes.get()
+    }
+
+    /// Whether a call that writes is on it.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writes.get() > 0
     }
 
     /// Whether calls may be put on it.
@@ -110,10 +125,14 @@ pub(super) struct Ticket {
     pub(super) link: Rc<Link>,
     pool: Rc<Inner>,
     key: usize,
+    want: Want,
 }
 
 impl Ticket {
-    pub(super) fn new(pool: &Rc<Inner>, link: &Rc<Link>, deadline: Instant) -> Self {
+    pub(super) fn new(pool: &Rc<Inner>, link: &Rc<Link>, want: Want, deadline: Instant) -> Self {
+        if want == Want::Write {
+            link.writes.set(link.writes.get() + 1);
+        }
         let key = link.calls.borrow_mut().insert(Call {
             deadline,
             is_expired: false,
@@ -123,6 +142,7 @@ impl Ticket {
             link: link.clone(),
             pool: pool.clone(),
             key,
+            want,
         }
     }
 
@@ -159,6 +179,9 @@ impl Drop for Ticket {
         calls.remove(self.key);
         let is_idle = calls.is_empty();
         drop(calls);
+        if self.want == Want::Write {
+            self.link.writes.set(self.link.writes.get() - 1);
+        }
         self.pool.call_ended(&self.link, is_idle);
     }
 }

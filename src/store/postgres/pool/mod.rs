@@ -1,10 +1,11 @@
 //! The connections of one shard.
 //!
-//! Short calls share connections: each takes some statements at once, another
-//! connection is opened when all are full and the process may have one more,
-//! else callers wait in line. Transactions and long row streams take one
-//! alone. A call costs a look at the connections, a place in a slab and a
-//! reading of the clock; deadlines, idle times and health are the sweep's.
+//! Short calls share connections: each takes some reads at once and one write,
+//! which of them a call gets is told in `placing`. Another connection is opened
+//! when none has room and the process may have one more, else callers wait in
+//! line. Transactions and long row streams take one alone. A call costs a look
+//! at the connections, a place in a slab and a reading of the clock; deadlines,
+//! idle times and health are the sweep's.
 //!
 //! Every call ends by its deadline. A read whose connection broke before is
 //! tried once more; a write never is. While the server is known to be down
@@ -12,6 +13,7 @@
 
 mod exclusive;
 mod link;
+mod placing;
 mod queue;
 mod sweep;
 #[cfg(test)]
@@ -102,7 +104,8 @@ impl Pool {
 
     /// Runs short work on a shared connection, at most until the deadline.
     /// Statements of others are in flight on it at the same time: no
-    /// transactions, nothing that is streamed slowly.
+    /// transactions, nothing that is streamed slowly. The intent chooses the
+    /// connection too: nothing is sent behind a write that can go elsewhere.
     ///
     /// # Errors
     /// [`StoreError::Busy`] when too many wait or none became free in time,
@@ -126,9 +129,10 @@ impl Pool {
         work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, StoreError> {
         let deadline = Instant::now() + self.inner.deadline();
+        let want = Want::from(intent);
         let mut may_retry = intent == Intent::Read;
         loop {
-            let ticket = self.inner.checkout(Want::Place, deadline).await?;
+            let ticket = self.inner.checkout(want, deadline).await?;
             let link = ticket.link.clone();
             let outcome = ticket.run(work(&link.connection)).await;
             drop(ticket);
@@ -200,9 +204,9 @@ impl Inner {
         want: Want,
         deadline: Instant,
     ) -> Result<Ticket, StoreError> {
-        let is_open = want == Want::Place && self.queue.borrow().len(want) == 0;
-        if is_open && let Some(link) = self.place() {
-            return Ok(self.ticket(&link, deadline));
+        let is_open = want != Want::Alone && self.queue.borrow().len(want) == 0;
+        if is_open && let Some(link) = self.place(want) {
+            return Ok(self.ticket(&link, want, deadline));
         }
         if let Some(why) = &*self.outage.borrow() {
             return Err(StoreError::Unavailable(why.clone()));
@@ -219,101 +223,15 @@ impl Inner {
         waiting.outcome().await
     }
 
-    fn ticket(self: &Rc<Self>, link: &Rc<Link>, deadline: Instant) -> Ticket {
+    fn ticket(self: &Rc<Self>, link: &Rc<Link>, want: Want, deadline: Instant) -> Ticket {
         self.calls.set(self.calls.get() + 1);
         self.stir();
-        Ticket::new(self, link, deadline)
+        Ticket::new(self, link, want, deadline)
     }
 
     fn stir(&self) {
         if self.is_asleep.replace(false) {
             self.stirred.notify();
-        }
-    }
-
-    /// The shared connection with the fewest calls, if it has room.
-    fn place(&self) -> Option<Rc<Link>> {
-        let links = self.links.borrow();
-        let shared = links.iter().filter(|link| link.is_shared());
-        let link = shared.min_by_key(|link| link.in_flight())?;
-        (link.in_flight() < self.in_flight_max()).then(|| link.clone())
-    }
-
-    /// Serves who waits as far as there are connections, and asks for more.
-    fn dispatch(self: &Rc<Self>) {
-        self.serve_waiting();
-        let queue = self.queue.borrow();
-        let (places, alone) = (queue.len(Want::Place), queue.len(Want::Alone));
-        drop(queue);
-        self.grow(places.div_ceil(self.in_flight_max()) + alone);
-        match alone {
-            0 => self.release_promises(),
-            _ => self.promise(),
-        }
-    }
-
-    /// Starts no task: it runs in destructors too.
-    fn serve_waiting(self: &Rc<Self>) {
-        while let Some((want, waiter, link)) = self.next_match() {
-            self.queue.borrow_mut().pop(want);
-            if want == Want::Alone {
-                link.state.set(State::Exclusive);
-            }
-            waiter.serve(Ok(self.ticket(&link, waiter.deadline)));
-        }
-    }
-
-    fn next_match(&self) -> Option<(Want, Rc<queue::Waiter>, Rc<Link>)> {
-        let mut queue = self.queue.borrow_mut();
-        if let Some(waiter) = queue.first(Want::Alone)
-            && let Some(link) = self.idle_for_one()
-        {
-            return Some((Want::Alone, waiter, link));
-        }
-        let waiter = queue.first(Want::Place)?;
-        Some((Want::Place, waiter, self.place()?))
-    }
-
-    /// A connection for one caller alone, if so many may be.
-    fn idle_for_one(&self) -> Option<Rc<Link>> {
-        if !self.may_be_alone() {
-            return None;
-        }
-        let links = self.links.borrow();
-        let fits = |link: &&Rc<Link>| {
-            matches!(link.state.get(), State::Shared | State::Promised)
-                && link.is_idle()
-                && !link.line.is_over()
-        };
-        let promised = |link: &&Rc<Link>| link.state.get() == State::Promised;
-        let found = links.iter().filter(fits).find(promised);
-        found.or_else(|| links.iter().find(fits)).cloned()
-    }
-
-    fn may_be_alone(&self) -> bool {
-        let most = (self.server.options.pool_max as usize).saturating_sub(1);
-        self.count_of(State::Exclusive) < most.max(1)
-    }
-
-    /// When no more connections can be had, one that is shared is kept from
-    /// new calls until it is idle.
-    fn promise(&self) {
-        if self.dialing.get() > 0 || !self.may_be_alone() || self.count_of(State::Promised) > 0 {
-            return;
-        }
-        let links = self.links.borrow();
-        let shared = links.iter().filter(|link| link.is_shared());
-        if let Some(link) = shared.min_by_key(|link| link.in_flight()) {
-            link.state.set(State::Promised);
-        }
-    }
-
-    /// Who was promised a connection has left the line.
-    fn release_promises(&self) {
-        for link in self.links.borrow().iter() {
-            if link.state.get() == State::Promised {
-                link.state.set(State::Shared);
-            }
         }
     }
 
@@ -328,9 +246,8 @@ impl Inner {
     /// Starts making connections until `wanted` are being made, as far as
     /// pool, budget and server allow.
     fn grow(self: &Rc<Self>, wanted: usize) {
-        let most = self.server.options.pool_max as usize;
         while self.dialing.get() < wanted
-            && self.links.borrow().len() + self.dialing.get() < most
+            && self.links.borrow().len() + self.dialing.get() < self.links_max()
             && self.outage.borrow().is_none()
             && self.retry_at.get().is_none_or(|at| at <= Instant::now())
         {
@@ -390,7 +307,9 @@ impl Inner {
         self.retry_at
             .set(Some(Instant::now() + Duration::from_millis(delay_ms)));
         // While others still answer, those who wait may get one of them.
-        if !self.has_usable() {
+        if self.has_usable() {
+            self.dispatch();
+        } else {
             self.go_down(error.to_string());
         }
     }
@@ -429,7 +348,7 @@ impl Inner {
             }
         }
         if !self.queue.borrow().is_empty() {
-            self.serve_waiting();
+            self.serve_waiting(self.dialing.get() == 0);
         }
     }
 

@@ -1,6 +1,7 @@
-//! Calls that wait for a connection, first come, first served; those that
-//! want one alone in a line of their own, so that an export that waits does
-//! not hold short reads up.
+//! Calls that wait for a connection: reads, writes, and those that want one
+//! alone, each in a line of their own, first come, first served. A write that
+//! waits does not hold reads up, an export neither of them; where a read and a
+//! write could both go on, who came first does.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,21 +17,28 @@ use crate::store::StoreError;
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
-    /// A place among others.
-    Place,
+    /// A place among others, for a statement that waits for no commit.
+    Read,
+    /// A place among others, for one that commits.
+    Write,
     /// A connection alone.
     Alone,
 }
 
 #[derive(Default)]
 pub(super) struct Queue {
-    places: VecDeque<Rc<Waiter>>,
+    reads: VecDeque<Rc<Waiter>>,
+    writes: VecDeque<Rc<Waiter>>,
     alone: VecDeque<Rc<Waiter>>,
+    /// How many have ever joined.
+    joined: u64,
 }
 
 /// One caller who waits.
 pub(super) struct Waiter {
     pub(super) deadline: Instant,
+    /// Counts up in the order of coming.
+    number: u64,
     give_up_at: Instant,
     outcome: RefCell<Option<Result<Ticket, StoreError>>>,
     waker: RefCell<Option<Waker>>,
@@ -45,14 +53,16 @@ impl Queue {
         give_up_at: Instant,
         deadline: Instant,
     ) -> Option<Waiting> {
-        if self.places.len() + self.alone.len() >= DATABASE_WAITERS_MAX {
+        if self.total() >= DATABASE_WAITERS_MAX {
             self.forget_the_gone();
-            if self.places.len() + self.alone.len() >= DATABASE_WAITERS_MAX {
+            if self.total() >= DATABASE_WAITERS_MAX {
                 return None;
             }
         }
+        self.joined += 1;
         let waiter = Rc::new(Waiter {
             deadline,
+            number: self.joined,
             give_up_at,
             outcome: RefCell::default(),
             waker: RefCell::default(),
@@ -78,20 +88,35 @@ impl Queue {
 
     pub(super) fn len(&self, want: Want) -> usize {
         match want {
-            Want::Place => self.places.len(),
+            Want::Read => self.reads.len(),
+            Want::Write => self.writes.len(),
             Want::Alone => self.alone.len(),
         }
     }
 
+    pub(super) fn total(&self) -> usize {
+        self.reads.len() + self.writes.len() + self.alone.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty() && self.alone.is_empty()
+        self.total() == 0
+    }
+
+    /// Which of reads and writes has waited longest, and the other.
+    pub(super) fn by_age(&mut self) -> [Want; 2] {
+        let read = self.first(Want::Read).map(|waiter| waiter.number);
+        let write = self.first(Want::Write).map(|waiter| waiter.number);
+        match (read, write) {
+            (Some(read), Some(write)) if write < read => [Want::Write, Want::Read],
+            _ => [Want::Read, Want::Write],
+        }
     }
 
     /// Those who have waited long enough.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Rc<Waiter>> {
         self.forget_the_gone();
         let mut expired = Vec::new();
-        for line in [&mut self.places, &mut self.alone] {
+        for line in [&mut self.reads, &mut self.writes, &mut self.alone] {
             line.retain(|waiter| {
                 let waits = waiter.give_up_at > now;
                 if !waits {
@@ -105,17 +130,26 @@ impl Queue {
 
     pub(super) fn take_all(&mut self) -> Vec<Rc<Waiter>> {
         self.forget_the_gone();
-        self.places.drain(..).chain(self.alone.drain(..)).collect()
+        let Self {
+            reads,
+            writes,
+            alone,
+            ..
+        } = self;
+        let lines = [reads, writes, alone];
+        lines.into_iter().flat_map(|line| line.drain(..)).collect()
     }
 
     fn forget_the_gone(&mut self) {
-        self.places.retain(|waiter| !waiter.is_gone.get());
-        self.alone.retain(|waiter| !waiter.is_gone.get());
+        for line in [&mut self.reads, &mut self.writes, &mut self.alone] {
+            line.retain(|waiter| !waiter.is_gone.get());
+        }
     }
 
     fn line(&mut self, want: Want) -> &mut VecDeque<Rc<Waiter>> {
         match want {
-            Want::Place => &mut self.places,
+            Want::Read => &mut self.reads,
+            Want::Write => &mut self.writes,
             Want::Alone => &mut self.alone,
         }
     }

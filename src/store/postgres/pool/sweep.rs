@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Inner;
 use super::exclusive::put_back;
 use super::link::{Link, State};
+use super::queue::Want;
 use crate::engine;
 use crate::limits::{DATABASE_SWEEP_HUNGRY_MS, DATABASE_SWEEP_IDLE_MS, DATABASE_SWEEP_MS};
 use crate::store::StoreError;
@@ -137,7 +138,7 @@ impl Inner {
         let due: Vec<_> = self.links.borrow().iter().filter(is_due).cloned().collect();
         for link in due {
             let deadline = now + self.deadline().min(every);
-            let (ticket, pool) = (self.ticket(&link, deadline), self.clone());
+            let (ticket, pool) = (self.ticket(&link, Want::Read, deadline), self.clone());
             let idle_since = link.idle_since.get();
             engine::spawn_local(async move {
                 let answer = link.connection.client().simple_query("");
@@ -175,8 +176,7 @@ impl Inner {
         level(&stats.borrowed, u64::from(self.seat.borrowed()));
         level(&stats.in_flight, in_flight as u64);
         let queue = self.queue.borrow();
-        let waiting = queue.len(super::Want::Place) + queue.len(super::Want::Alone);
-        level(&stats.waiting, waiting as u64);
+        level(&stats.waiting, queue.total() as u64);
         stats.calls.store(self.calls.get(), Ordering::Relaxed);
     }
 }

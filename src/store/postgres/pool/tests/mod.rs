@@ -4,6 +4,7 @@ mod basics;
 mod faults;
 mod lending;
 mod links;
+mod placing;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use services::Postgres;
 
-use super::Pool;
+use super::queue::Want;
+use super::{Exclusive, Pool};
 use crate::engine::{self, BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::store::postgres::budget::Budget;
 use crate::store::postgres::connection::Connection;

@@ -1,0 +1,174 @@
+//! Which connection a call gets.
+//!
+//! PostgreSQL answers the statements of a connection one after another, and a
+//! write when its commit is on disk or its row is free: what is sent behind one
+//! waits for that too. So a connection carries one write at a time, and reads
+//! are pipelined on those without. Writes spread over connections instead,
+//! where the server's group commit puts many of them to disk at once.
+//!
+//! Where there are two or more, one is kept from writes, so that reads have
+//! where to go: pipelined, one does tens of thousands a second, and when it is
+//! full they and the writes that wait take turns on the others, by age. A read
+//! goes behind a write only when all connections write and no more can be had;
+//! a write never goes behind another. It waits here, where the first connection
+//! that is free takes it and where it is known not to be done.
+
+use std::rc::Rc;
+
+use super::Inner;
+use super::link::{Link, State};
+use super::queue::{Waiter, Want};
+use crate::limits::{DATABASE_POOL_MAX, DATABASE_POOL_MAX_LEAST};
+use crate::store::postgres::fault::Intent;
+
+impl From<Intent> for Want {
+    fn from(intent: Intent) -> Self {
+        match intent {
+            Intent::Read => Self::Read,
+            Intent::Write => Self::Write,
+        }
+    }
+}
+
+impl Inner {
+    /// The connection for a short call that holds nothing up and is not held
+    /// up, if there is one: the one with the fewest calls.
+    pub(super) fn place(&self, want: Want) -> Option<Rc<Link>> {
+        let links = self.links.borrow();
+        let (mut shared, mut writing) = (0_usize, 0);
+        let mut best: Option<(usize, &Rc<Link>)> = None;
+        for link in links.iter().filter(|link| link.is_shared()) {
+            shared += 1;
+            if link.is_writing() {
+                writing += 1;
+                continue;
+            }
+            let in_flight = link.in_flight();
+            if best.is_none_or(|(fewest, _)| in_flight < fewest) {
+                best = Some((in_flight, link));
+            }
+        }
+        let (in_flight, link) = best?;
+        let may = want == Want::Read || writing + kept_for_reads(shared) < shared;
+        (may && in_flight < self.in_flight_max()).then(|| link.clone())
+    }
+
+    /// For a read where all connections write. One that does not and is full
+    /// has room soon, one that writes perhaps not.
+    fn place_behind_write(&self) -> Option<Rc<Link>> {
+        let links = self.links.borrow();
+        let shared = links.iter().filter(|link| link.is_shared());
+        let link = shared.min_by_key(|link| (link.is_writing(), link.in_flight()))?;
+        (link.is_writing() && link.in_flight() < self.in_flight_max()).then(|| link.clone())
+    }
+
+    /// Serves who waits as far as there are connections, and asks for more.
+    pub(super) fn dispatch(self: &Rc<Self>) {
+        self.serve_waiting(false);
+        let queue = self.queue.borrow();
+        let (reads, writes) = (queue.len(Want::Read), queue.len(Want::Write));
+        let alone = queue.len(Want::Alone);
+        drop(queue);
+        self.grow(reads.div_ceil(self.in_flight_max()) + writes + alone);
+        if self.dialing.get() == 0 && reads > 0 {
+            self.serve_waiting(true);
+        }
+        match alone {
+            0 => self.release_promises(),
+            _ => self.promise(),
+        }
+    }
+
+    /// Starts no task: it runs in destructors too.
+    pub(super) fn serve_waiting(self: &Rc<Self>, behind_writes: bool) {
+        while let Some((want, waiter, link)) = self.next_match(behind_writes) {
+            self.queue.borrow_mut().pop(want);
+            if want == Want::Alone {
+                link.state.set(State::Exclusive);
+            }
+            waiter.serve(Ok(self.ticket(&link, want, waiter.deadline)));
+        }
+    }
+
+    fn next_match(&self, behind_writes: bool) -> Option<(Want, Rc<Waiter>, Rc<Link>)> {
+        let mut queue = self.queue.borrow_mut();
+        if let Some(waiter) = queue.first(Want::Alone)
+            && let Some(link) = self.idle_for_one()
+        {
+            return Some((Want::Alone, waiter, link));
+        }
+        for want in queue.by_age() {
+            let Some(waiter) = queue.first(want) else {
+                continue;
+            };
+            if let Some(link) = self.place(want) {
+                return Some((want, waiter, link));
+            }
+        }
+        let waiter = queue.first(Want::Read).filter(|_| behind_writes)?;
+        Some((Want::Read, waiter, self.place_behind_write()?))
+    }
+
+    /// A connection for one caller alone, if so many may be.
+    fn idle_for_one(&self) -> Option<Rc<Link>> {
+        if !self.may_be_alone() {
+            return None;
+        }
+        let links = self.links.borrow();
+        let fits = |link: &&Rc<Link>| {
+            matches!(link.state.get(), State::Shared | State::Promised)
+                && link.is_idle()
+                && !link.line.is_over()
+        };
+        let promised = |link: &&Rc<Link>| link.state.get() == State::Promised;
+        let found = links.iter().filter(fits).find(promised);
+        found.or_else(|| links.iter().find(fits)).cloned()
+    }
+
+    fn may_be_alone(&self) -> bool {
+        let most = self.links_max().saturating_sub(1);
+        self.count_of(State::Exclusive) < most.max(1)
+    }
+
+    /// When no more connections can be had, one that is shared is kept from
+    /// new calls until it is idle.
+    fn promise(&self) {
+        if self.dialing.get() > 0 || !self.may_be_alone() || self.count_of(State::Promised) > 0 {
+            return;
+        }
+        let links = self.links.borrow();
+        let shared = links.iter().filter(|link| link.is_shared());
+        if let Some(link) = shared.min_by_key(|link| link.in_flight()) {
+            link.state.set(State::Promised);
+        }
+    }
+
+    /// Who was promised a connection has left the line.
+    pub(super) fn release_promises(&self) {
+        for link in self.links.borrow().iter() {
+            if link.state.get() == State::Promised {
+                link.state.set(State::Shared);
+            }
+        }
+    }
+
+    /// Connections this shard may have: `pool_max`, or by itself its share of
+    /// the budget within bounds. Over its share it borrows.
+    pub(super) fn links_max(&self) -> usize {
+        let options = &self.server.options;
+        let most = match options.pool_max {
+            0 => {
+                let share = self.seat.share();
+                let share = share.clamp(DATABASE_POOL_MAX_LEAST, DATABASE_POOL_MAX);
+                share.max(options.pool_min)
+            }
+            most => most,
+        };
+        most as usize
+    }
+}
+
+/// Of so many connections that calls share.
+fn kept_for_reads(shared: usize) -> usize {
+    usize::from(shared > 1)
+}
