@@ -10,9 +10,10 @@ pub(super) const KNOBS: &[Knob] = &[
         name: "database.connections_max",
         valid: Valid::Range(0, CONNECTIONS_MAX),
         what: "Connections of the whole process: all shards, the one that listens for changes, and\n\
-               one with which each shard tells of its own. Never exceeded, also not while connections are replaced. Each shard has an\n\
-               equal share and borrows what others do not use. 0 takes what the server has: its\n\
-               max_connections less what is reserved for superusers and a few for others.",
+               one with which each shard tells of its own. Never exceeded, also not while\n\
+               connections are replaced. Each shard has an equal share and borrows what others do\n\
+               not use. 0 takes what the server has: its max_connections less what is reserved for\n\
+               superusers and a few for others.",
         cost: "a process of the server for each, 5 to 10 MB there.",
         change: "with several nodes on one server: to each node's part of its max_connections.",
         ..turns!(store.database.connections_max)

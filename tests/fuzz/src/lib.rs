@@ -7,7 +7,7 @@
 pub mod clock;
 #[path = "../../../src/error.rs"]
 pub mod error;
-#[path = "../../../src/limits.rs"]
+#[path = "../../../src/limits/mod.rs"]
 pub mod limits;
 
 #[path = "../../../src/http1/mod.rs"]

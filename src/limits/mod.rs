@@ -4,6 +4,10 @@
 //! operator may change are defaults of the matching `Options` and have a key
 //! in `tuning/server.toml`; the others are structural.
 
+mod database;
+
+pub use database::*;
+
 /// Limits of one HTTP/1.1 connection and of one shard's set of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpLimits {
@@ -403,78 +407,6 @@ pub const STORE_MIGRATION_LOCK_WAIT_MS: u64 = 60_000;
 /// A PostgreSQL table with more rows must not be read from end to end by a
 /// request; `corelane explain` complains.
 pub const STORE_SCAN_ROWS_MAX: i64 = 10_000;
-/// How often the connection that listens for changes is asked for a sign of
-/// life, and how long it has: after both a silent loss is noticed.
-pub const DATABASE_FEED_HEARTBEAT_MS: u64 = 1_000;
-/// See [`DATABASE_FEED_HEARTBEAT_MS`].
-pub const DATABASE_FEED_TIMEOUT_MS: u64 = 2_000;
-/// How much longer than a statement may take own writes are listened for after
-/// one of them ended without a known outcome.
-pub const DATABASE_SURPRISE_MS: u64 = 60_000;
-/// Notifications that wait to be worked through. Over it: everything counts as
-/// changed.
-pub const DATABASE_FEED_NOTIFICATIONS_MAX: usize = 4_096;
-/// How often a shard that tells of its writes itself says that it is there;
-/// others believe it is for [`DATABASE_SILENCE_MS`].
-pub const DATABASE_BEAT_MS: u64 = 1_000;
-/// A shard that was not heard of for so long may have left writes untold:
-/// nothing cached counts as fresh then.
-pub const DATABASE_SILENCE_MS: u64 = 3_000;
-/// How long after it was last heard a shard begins writes that it tells of
-/// itself; later ones are told by the trigger, in their transaction.
-pub const DATABASE_LEASE_MS: u64 = 2_000;
-/// A shard that has not written for so long says goodbye to the others. Much
-/// longer than any write may take.
-pub const DATABASE_PRESENCE_MS: u64 = 60_000;
-/// How long a committed write waits for the others to be told; then it is
-/// acknowledged, and they are told when they can be.
-pub const DATABASE_ANNOUNCE_WAIT_MS: u64 = 1_000;
-/// How long telling may take before its connection is given up.
-pub const DATABASE_ANNOUNCE_TIMEOUT_MS: u64 = 2_000;
-/// Rows of one shard that wait to be told. Over it: everything has changed.
-pub const DATABASE_ANNOUNCED_ROWS_MAX: usize = 4_096;
-/// Bytes of one notification; PostgreSQL takes 7,999.
-pub const DATABASE_NOTIFICATION_BYTES_MAX: usize = 7_900;
-/// Shards of other processes whose presence is followed. Over it: everything
-/// has changed.
-pub const DATABASE_PEERS_MAX: usize = 4_096;
-/// Calls of one shard that wait for a connection to PostgreSQL. Over it: 503
-/// with Retry-After.
-pub const DATABASE_WAITERS_MAX: usize = 4_096;
-/// Connections left to others (psql, backups, another node's start) when
-/// `database.connections_max` is taken from the server.
-pub const DATABASE_RESERVE_CONNECTIONS: u32 = 5;
-/// Connections of a process that belong to no shard: the one that listens for
-/// changes.
-pub const DATABASE_FEED_CONNECTIONS: u32 = 1;
-/// The connection with which a shard tells of its writes is given to each when
-/// so many are left to it for its calls; else triggers tell.
-pub const DATABASE_CALL_CONNECTIONS_MIN: u32 = 2;
-/// Connections of a shard's pool when `database.pool_max` is 0 and its share of
-/// the budget is not less: so many writes at once, less one kept for reads,
-/// wait for a commit, and more would hardly fill the server's group commit.
-pub const DATABASE_POOL_MAX: u32 = 16;
-/// The same for a shard whose share is less; it borrows what others leave.
-pub const DATABASE_POOL_MAX_LEAST: u32 = 8;
-/// How long asking PostgreSQL to cancel a statement may take.
-pub const DATABASE_CANCEL_TIMEOUT_MS: u64 = 1_000;
-/// How long a connection has to become free after its statement was cancelled,
-/// or after its user left it; then it is cut.
-pub const DATABASE_SETTLE_MS: u64 = 500;
-/// How long a closed connection is waited for until the server has closed it
-/// too; as long it counts against the budget.
-pub const DATABASE_GOODBYE_MS: u64 = 2_000;
-/// First pause before connecting to a server that could not be reached.
-pub const DATABASE_RECONNECT_FIRST_MS: u64 = 50;
-/// Longest pause of that kind: how late a server that is back is noticed.
-pub const DATABASE_RECONNECT_MAX_MS: u64 = 1_000;
-/// How often a pool looks at its deadlines while calls are in flight, and at
-/// what it owes other shards.
-pub const DATABASE_SWEEP_MS: u64 = 50;
-/// The same while calls wait for a connection.
-pub const DATABASE_SWEEP_HUNGRY_MS: u64 = 10;
-/// The same while nothing is asked.
-pub const DATABASE_SWEEP_IDLE_MS: u64 = 500;
 
 const _: () = assert!(
     PASSWORD_HASHES_MAX * 4 <= BLOCKING_QUEUE_JOBS_MAX,
@@ -488,15 +420,6 @@ const _: () = assert!(
     "a default head fits one large buffer"
 );
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
-const _: () = assert!(
-    DATABASE_BEAT_MS < DATABASE_LEASE_MS && DATABASE_LEASE_MS < DATABASE_SILENCE_MS,
-    "who has lost its lease is not believed for long"
-);
-const _: () = assert!(DATABASE_POOL_MAX_LEAST <= DATABASE_POOL_MAX);
-const _: () = assert!(DATABASE_RECONNECT_FIRST_MS < DATABASE_RECONNECT_MAX_MS);
-const _: () = assert!(
-    DATABASE_SWEEP_HUNGRY_MS <= DATABASE_SWEEP_MS && DATABASE_SWEEP_MS <= DATABASE_SWEEP_IDLE_MS
-);
 const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
 const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);
 const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
