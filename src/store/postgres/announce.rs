@@ -54,6 +54,9 @@ struct Inner {
     heard_at: Cell<Option<Instant>>,
     /// When a write last asked whether it may be told of here.
     used_at: Cell<Instant>,
+    /// Writes sent as ours of which the end is not known yet: while there are
+    /// any, no goodbye is said.
+    under_way: Cell<u32>,
     is_running: Cell<bool>,
     is_leaving: Cell<bool>,
     on_left: RefCell<Option<oneshot::Sender<()>>>,
@@ -79,6 +82,7 @@ impl Announcer {
             rung: LocalEvent::default(),
             heard_at: Cell::new(None),
             used_at: Cell::new(Instant::now()),
+            under_way: Cell::new(0),
             is_running: Cell::new(false),
             is_leaving: Cell::new(false),
             on_left: RefCell::default(),
@@ -126,13 +130,23 @@ impl Write<'_> {
     /// is sent: empty has the trigger tell.
     pub(super) fn mark(&self) -> &'static str {
         let is_ours = self.announcer.inner.as_ref().is_some_and(Inner::may_tell);
-        self.is_ours.set(is_ours);
+        self.count(is_ours);
         if is_ours { "on" } else { "" }
     }
 
     /// Nothing was written.
     pub(super) fn nothing_done(self) {
-        self.is_ours.set(false);
+        self.count(false);
+    }
+
+    /// Whether it is one of those under way that nobody else tells of.
+    fn count(&self, is_ours: bool) {
+        let Some(inner) = &self.announcer.inner else {
+            return;
+        };
+        let was_ours = self.is_ours.replace(is_ours);
+        let others = inner.under_way.get() - u32::from(was_ours);
+        inner.under_way.set(others + u32::from(is_ours));
     }
 
     /// It was committed; when this returns the others have been told, or will be
@@ -141,11 +155,12 @@ impl Write<'_> {
         let Some(inner) = self.announcer.inner.as_ref() else {
             return;
         };
-        if !self.is_ours.replace(false) {
+        if !self.is_ours.get() {
             return;
         }
         let version = Some(version);
         let told = inner.queue.borrow_mut().join(ChangedRow { id, version });
+        self.count(false);
         inner.rung.notify();
         let patience = Duration::from_millis(DATABASE_ANNOUNCE_WAIT_MS);
         let _ = engine::timeout(patience, told).await;
@@ -163,6 +178,7 @@ impl Drop for Write<'_> {
             let doubtful_ms = options.deadline_ms + options.statement_timeout_ms + DATABASE_BEAT_MS;
             let until = Instant::now() + Duration::from_millis(doubtful_ms);
             inner.queue.borrow_mut().doubt(self.id, until);
+            self.count(false);
             inner.rung.notify();
         }
     }
@@ -192,7 +208,7 @@ impl Inner {
     fn is_idle(&self) -> bool {
         let presence = Duration::from_millis(DATABASE_PRESENCE_MS);
         let is_unused = self.is_leaving.get() || self.used_at.get().elapsed() >= presence;
-        is_unused && self.queue.borrow().is_empty()
+        is_unused && self.under_way.get() == 0 && self.queue.borrow().is_empty()
     }
 }
 
@@ -208,14 +224,20 @@ async fn run(inner: Rc<Inner>) {
     loop {
         if let Ok(dialed) = inner.server.dialer.dial().await {
             let ringing = inner.clone();
-            dialed.line.when_over(move || ringing.rung.notify());
+            dialed.line.when_over(move || {
+                // Who begins to listen now does not see us.
+                ringing.heard_at.set(None);
+                ringing.rung.notify();
+            });
             let (close, closed) = oneshot::channel();
             dialed.line.when_closed(move || {
                 // Whoever waits may have gone.
                 let _ = close.send(());
             });
             let inner = &*inner;
-            match (Teller { inner, dialed }).tell_all().await {
+            let told = (Teller { inner, dialed }).tell_all().await;
+            inner.heard_at.set(None);
+            match told {
                 Ok(()) => break,
                 Err(Broken { had_worked: true }) => backoff.reset(),
                 Err(_) => {}

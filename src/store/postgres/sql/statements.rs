@@ -45,8 +45,13 @@ impl Statements {
 /// Whether a prepared statement was refused because it no longer fits: "cached
 /// plan must not change result type", or the session has forgotten it.
 pub(super) fn is_outdated(error: &Error) -> bool {
-    matches!(
-        error.code(),
-        Some(&SqlState::FEATURE_NOT_SUPPORTED | &SqlState::INVALID_SQL_STATEMENT_NAME)
-    )
+    let Some(refusal) = error.as_db_error() else {
+        return false;
+    };
+    match *refusal.code() {
+        SqlState::INVALID_SQL_STATEMENT_NAME => true,
+        // A procedure may have committed something before it raises the same.
+        SqlState::FEATURE_NOT_SUPPORTED => refusal.routine() == Some("RevalidateCachedQuery"),
+        _ => false,
+    }
 }
