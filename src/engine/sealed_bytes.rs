@@ -12,10 +12,13 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::limits::{SEALED_FILES_MAX, SEALED_FILES_SHARE};
 
 /// Bytes that are shared and sent in place. A clone or a slice costs a count.
 ///
@@ -32,6 +35,33 @@ struct Pages {
     /// Where all of `file` is mapped to be read.
     start: NonNull<u8>,
     length: usize,
+    _place: Place,
+}
+
+/// One of the descriptors and mappings that a process may use for this; the
+/// others are for connections.
+struct Place;
+
+static PLACES_TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Place {
+    fn take() -> Option<Self> {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let share = limit.current.map_or(SEALED_FILES_MAX, |files| {
+            usize::try_from(files / SEALED_FILES_SHARE).unwrap_or(SEALED_FILES_MAX)
+        });
+        let most = share.min(SEALED_FILES_MAX);
+        let taken = PLACES_TAKEN.fetch_add(1, Ordering::Relaxed);
+        // Given back when this is dropped.
+        let place = Self;
+        (taken < most).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        PLACES_TAKEN.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: the mapping is read-only, of a file that nobody can write, and ends
@@ -48,6 +78,7 @@ impl SealedBytes {
     /// When descriptors or memory have run out, or the kernel knows no sealed
     /// memory files; the caller then keeps its bytes as they are.
     pub fn copy_of(bytes: &[u8]) -> io::Result<Self> {
+        let place = Place::take().ok_or(Errno::MFILE)?;
         let mut file = File::from(memory_file()?);
         file.write_all(bytes)?;
         let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
@@ -70,6 +101,7 @@ impl SealedBytes {
             file: file.into(),
             start,
             length,
+            _place: place,
         };
         Ok(Self {
             pages: Arc::new(pages),

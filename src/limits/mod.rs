@@ -408,6 +408,16 @@ pub const STORE_MIGRATION_LOCK_WAIT_MS: u64 = 60_000;
 /// request; `corelane explain` complains.
 pub const STORE_SCAN_ROWS_MAX: i64 = 10_000;
 
+/// Cached static files of a process that have a descriptor and a mapping of their
+/// own, at most, and at most one in so many descriptors that it may open. Over
+/// it: they are copied into every answer.
+pub const SEALED_FILES_MAX: usize = 8_192;
+/// See [`SEALED_FILES_MAX`].
+pub const SEALED_FILES_SHARE: u64 = 4;
+/// A shard that is always busy lets its timers run so often: deadlines go by
+/// them.
+pub const TIMERS_LATE_MS: u64 = 100;
+
 const _: () = assert!(
     PASSWORD_HASHES_MAX * 4 <= BLOCKING_QUEUE_JOBS_MAX,
     "logins leave the computing threads to others"

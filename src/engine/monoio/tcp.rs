@@ -18,7 +18,7 @@ use monoio::net::{TcpListener as ReactorListener, TcpStream as ReactorStream};
 use rustix::ioctl;
 use rustix::net::SocketFlags;
 
-use crate::limits::ACCEPTS_IN_FLIGHT_MAX;
+use crate::limits::{ACCEPTS_IN_FLIGHT_MAX, WRITE_BUFFER_KEEP_BYTES};
 
 /// A listening socket of one shard.
 pub struct TcpListener {
@@ -302,6 +302,9 @@ impl TcpStream {
         if matches!(sent, Ok(n) if n == output.len()) {
             on_progress(output.len());
             on_written();
+            // Who waits long need not keep what a long answer took.
+            let is_large = output.capacity() > WRITE_BUFFER_KEEP_BYTES;
+            let output = if is_large { Vec::new() } else { output };
             let (read, input) = self.start_read(input).await;
             return WrittenAndRead {
                 written: Ok(()),
