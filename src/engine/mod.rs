@@ -21,7 +21,7 @@ pub(crate) use monoio::is_ending;
 pub use monoio::{
     ClientStream, File, Runtime, StreamCloser, Target, TcpListener, TcpStream, WrittenAndRead,
     bind_alone_std, bind_std, connect, interval_tick, is_running, sleep, spawn_local, timeout,
-    yield_now,
+    yield_now, yield_to_all,
 };
 pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, compute, unblock};

@@ -23,7 +23,9 @@ impl Shard {
         }
         let deadline = Instant::now() + Duration::from_millis(self.drain_timeout_ms);
         let grace_end = Instant::now() + Duration::from_millis(DRAIN_FRESH_GRACE_MS);
-        while self.has_connections() {
+        // One that was accepted a moment ago is let in by its task.
+        let is_accepting = || self.entrances.iter().any(|one| one.accepting.get() > 0);
+        while self.has_connections() || is_accepting() {
             let now = Instant::now();
             if now >= deadline {
                 break;

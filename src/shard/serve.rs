@@ -124,7 +124,7 @@ impl Connection<'_> {
                 }
                 Step::Yield => {
                     self.turn = 0;
-                    engine::yield_now().await;
+                    engine::yield_to_all().await;
                 }
                 Step::Refuse(error) => {
                     let status = error.status().as_u16();

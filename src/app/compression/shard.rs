@@ -25,6 +25,8 @@ pub(crate) struct ShardCompression {
     /// Bodies on the computing threads.
     jobs: Cell<usize>,
     streams: Cell<usize>,
+    /// Bytes compressed here since others had a turn.
+    since_turn: Cell<usize>,
     kept: RefCell<Cache<KeptKey, Kept, Weigh>>,
     counters: Cell<CompressionCounters>,
     is_used: Cell<bool>,
@@ -62,6 +64,7 @@ impl ShardCompression {
             encoders: RefCell::default(),
             jobs: Cell::new(0),
             streams: Cell::new(0),
+            since_turn: Cell::new(0),
             kept: RefCell::new(Cache::with_weighter(pairs, COMPRESS_KEPT_BYTES, Weigh)),
             counters: Cell::new(before.unwrap_or_default()),
             is_used: Cell::new(before.is_some()),
@@ -90,6 +93,7 @@ impl ShardCompression {
         let plain_bytes = plain.len();
         let coded = match plain_bytes <= COMPRESS_INLINE_BYTES_MAX {
             true => {
+                self.make_way(plain_bytes).await;
                 let mut encoder = self.take_encoder(level);
                 let coded = encoder.encode(&plain);
                 self.put_back(encoder);
@@ -104,6 +108,16 @@ impl ShardCompression {
             counters.coded_bytes += coded.len() as u64;
         });
         Some(coded)
+    }
+
+    /// Lets others have a turn when so much was compressed since the last.
+    async fn make_way(&self, bytes: usize) {
+        let since = self.since_turn.get() + bytes;
+        self.since_turn.set(since);
+        if since > COMPRESS_INLINE_BYTES_MAX {
+            self.since_turn.set(bytes);
+            engine::yield_now().await;
+        }
     }
 
     async fn encode_elsewhere(
