@@ -56,7 +56,7 @@ pub(crate) fn hit_ratios(rows: &[Row], scenarios: &[&str], rates: &[f64]) -> Str
         }
         root.present().expect("a string takes it");
     }
-    wrap(&svg)
+    versus::plot::wrap(&svg)
 }
 
 /// What the picture shows, and which line is which.
@@ -134,24 +134,3 @@ fn percent_max(rows: &[Row], scenario: &str) -> f64 {
     let values = own.map(|row| row.single.max(row.directory).max(row.private));
     (values.fold(0.0, f64::max) * 5.0).ceil() * 20.0
 }
-
-/// Breaks lines where the format lets them be broken: between attributes.
-fn wrap(svg: &str) -> String {
-    let mut text = String::with_capacity(svg.len());
-    for line in svg.lines() {
-        let mut rest = line.trim_end();
-        while rest.len() > LINE_BYTES_MAX {
-            let Some(at) = rest[..LINE_BYTES_MAX].rfind(' ').filter(|at| *at > 0) else {
-                break;
-            };
-            text.push_str(&rest[..at]);
-            text.push('\n');
-            rest = &rest[at + 1..];
-        }
-        text.push_str(rest);
-        text.push('\n');
-    }
-    text
-}
-
-const LINE_BYTES_MAX: usize = 100;

@@ -149,19 +149,24 @@ fn the_only_connection_there_may_be_is_shared_by_reads_and_a_write() {
             ..options()
         };
         let pool = Pool::new(&server(&postgres.url(), one));
-        let write = run(&pool, Intent::Write, "SELECT pg_sleep(0.2)");
-        let read = async {
-            until(|| writing(&pool) == 1).await;
-            let read = ask(&pool, "SELECT 1");
-            let seen = async {
-                until(|| pool.inner.links.borrow()[0].in_flight() == 2).await;
-            };
-            join(read, seen).await.0
-        };
-        let (write, read) = join(write, read).await;
-        assert_eq!((write, read.as_deref()), (Ok(()), Ok("1")));
+        a_read_goes_behind_a_write(&pool, "SELECT pg_sleep(0.2)").await;
         closed(pool).await;
     });
+}
+
+/// On the pool's only connection, while the write is under way.
+async fn a_read_goes_behind_a_write(pool: &Pool, slowly: &str) {
+    let write = run(pool, Intent::Write, slowly);
+    let read = async {
+        until(|| writing(pool) == 1).await;
+        let read = ask(pool, "SELECT 1");
+        let seen = async {
+            until(|| pool.inner.links.borrow()[0].in_flight() == 2).await;
+        };
+        join(read, seen).await.0
+    };
+    let (write, read) = join(write, read).await;
+    assert_eq!((write, read.as_deref()), (Ok(()), Ok("1")));
 }
 
 #[test]
@@ -172,17 +177,7 @@ fn reads_go_behind_a_write_where_no_other_connection_can_be_made() {
     on_both(async || {
         let pool = Pool::new(&server(&url, options()));
         pool.ping().await.unwrap();
-        let write = run(&pool, Intent::Write, "SELECT pg_sleep(0.3)");
-        let read = async {
-            until(|| writing(&pool) == 1).await;
-            let read = ask(&pool, "SELECT 1");
-            let seen = async {
-                until(|| pool.inner.links.borrow()[0].in_flight() == 2).await;
-            };
-            join(read, seen).await.0
-        };
-        let (write, read) = join(write, read).await;
-        assert_eq!((write, read.as_deref()), (Ok(()), Ok("1")));
+        a_read_goes_behind_a_write(&pool, "SELECT pg_sleep(0.3)").await;
         assert!(pool.inner.server.snapshot().connect_failures > 0);
         closed(pool).await;
     });
