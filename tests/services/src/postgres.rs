@@ -5,12 +5,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::child::{Server, as_user, becomes, free_port};
+use crate::child::{PATIENCE, Server, as_user, becomes, free_port};
 
 /// How a server is started.
 #[derive(Debug, Clone)]
@@ -188,21 +189,28 @@ impl Postgres {
         count.parse().expect("a number")
     }
 
-    /// `kill -9` of the postmaster; its children notice and end.
+    /// `kill -9` of the postmaster; its children notice and are gone when this
+    /// returns: until then they answer those who are connected to them.
     pub fn kill(&mut self) {
+        let children = children(self.postmaster());
         self.server.kill();
+        let begun = Instant::now();
+        while children.iter().any(|pid| is_alive(*pid)) {
+            assert!(begun.elapsed() < PATIENCE, "children of PostgreSQL stay");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Starts it again on the same port and data after [`kill`](Self::kill).
     pub fn start_again(&mut self) {
-        // Until the last child of the killed one is gone it refuses to.
+        // While its port is not free again it refuses to.
         for _ in 0..100 {
             self.server = launch(self.folder.path(), self.port, &self.options);
             let socket = self.folder.path().join(format!(".s.PGSQL.{}", self.port));
             if becomes(&mut self.server, || answers(&socket)) {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(100));
         }
         panic!("PostgreSQL does not start again");
     }
@@ -218,21 +226,37 @@ impl Postgres {
     }
 
     fn signal_all(&self, signal: Signal) {
-        let pid = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid"));
-        let pid = pid
-            .expect("it runs")
-            .lines()
-            .next()
-            .expect("a pid")
-            .to_owned();
         // The postmaster first, so that it starts no more children meanwhile.
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-        let children = children.unwrap_or_default();
-        for pid in std::iter::once(pid.as_str()).chain(children.split_whitespace()) {
-            let pid = pid.parse().ok().and_then(rustix::process::Pid::from_raw);
-            let _ = rustix::process::kill_process(pid.expect("a pid"), signal);
+        let postmaster = self.postmaster();
+        let _ = kill_process(postmaster, signal);
+        for child in children(postmaster) {
+            let _ = kill_process(child, signal);
         }
     }
+
+    fn postmaster(&self) -> Pid {
+        let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid"));
+        let file = file.expect("it runs");
+        let pid = file.lines().next().and_then(|pid| pid.parse().ok());
+        pid.and_then(Pid::from_raw).expect("a pid")
+    }
+}
+
+fn children(parent: Pid) -> Vec<Pid> {
+    let parent = parent.as_raw_nonzero();
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    let children = children.unwrap_or_default();
+    children
+        .split_whitespace()
+        .map(|pid| pid.parse().ok().and_then(Pid::from_raw).expect("a pid"))
+        .collect()
+}
+
+/// Whether there is such a process that is more than an entry its parent has
+/// not read.
+fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 impl Drop for Postgres {
