@@ -54,19 +54,18 @@ impl Params {
     /// digits, or bytes that are not UTF-8 (answer 400). May hold any
     /// character, `/` and NUL included.
     pub fn decoded<'p>(&self, path: &'p str, name: &str) -> Option<Cow<'p, str>> {
-        percent_decode_str(self.well_encoded(path, name)?)
-            .decode_utf8()
-            .ok()
+        let raw = self.name(path, name)?;
+        if !raw.as_bytes().contains(&b'%') {
+            return Some(Cow::Borrowed(raw));
+        }
+        let raw = is_well_encoded(raw.as_bytes()).then_some(raw)?;
+        percent_decode_str(raw).decode_utf8().ok()
     }
 
     /// As [`decoded`](Self::decoded), of bytes that need not be UTF-8.
     pub fn decoded_bytes<'p>(&self, path: &'p str, name: &str) -> Option<Cow<'p, [u8]>> {
-        Some(percent_decode_str(self.well_encoded(path, name)?).into())
-    }
-
-    fn well_encoded<'p>(&self, path: &'p str, name: &str) -> Option<&'p str> {
         let raw = self.name(path, name)?;
-        is_well_encoded(raw.as_bytes()).then_some(raw)
+        is_well_encoded(raw.as_bytes()).then(|| percent_decode_str(raw).into())
     }
 
     /// Every parameter with its value as sent, in the order of the pattern.
