@@ -173,6 +173,12 @@ impl Plan {
             self.tell_fresh(&mut response, &asked);
             return Ok(response);
         }
+        if response.status() == StatusCode::PARTIAL_CONTENT {
+            if self.may_code_whole(&response) {
+                add_vary(&mut response);
+            }
+            return Ok(response);
+        }
         let length = response.body().length();
         if !self.may_code(response.status(), response.headers(), length) {
             return Ok(response);
@@ -213,6 +219,21 @@ impl Plan {
             }
         }
         is_compressible
+    }
+
+    /// Whether what this 206 is a part of may be sent compressed: it then says
+    /// `Vary` as the whole does (RFC 9110 section 15.3.7). Of several parts it
+    /// is not known; the field does no harm.
+    fn may_code_whole(&self, part: &Response) -> bool {
+        let Some(range) = part.header_value(&header::CONTENT_RANGE) else {
+            return true;
+        };
+        let length = range.to_str().ok().and_then(|range| {
+            let (_, length) = range.split_once('/')?;
+            length.parse().ok()
+        });
+        let headers = part.headers().filter(|(n, _)| **n != header::CONTENT_RANGE);
+        self.may_code(StatusCode::OK, headers, length)
     }
 
     /// The 304 of an answer has its tag: that of the copy the client named, or
