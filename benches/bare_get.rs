@@ -8,14 +8,12 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::process::Command;
 
 use corelane::topology::EngineKind;
 use corelane::{App, Response};
 
 use support::{
-    Load, ServerProcess, Target, args, build_rival, corelane, free_port, run, spread, wrk_at,
+    Load, ServerProcess, Target, args, corelane, free_port, raw_epoll, run, spread, wrk_at,
 };
 
 const SERVER_CPU: usize = 0;
@@ -37,7 +35,6 @@ fn main() {
     let rounds = args::number("--rounds").unwrap_or(7);
     let seconds = args::number("--seconds").unwrap_or(4);
     let connections = args::number("--connections").unwrap_or(64);
-    let rival = build_rival("raw-epoll");
     let mut rows = Vec::new();
     for round in 0..rounds {
         let mut order = [0, 1, 2];
@@ -45,7 +42,7 @@ fn main() {
             order.reverse();
         }
         for contender in order {
-            let server = start(contender, &rival);
+            let server = start(contender);
             load(&server, connections, 1);
             let before = server.cpu_ns();
             let load = load(&server, connections, seconds);
@@ -73,14 +70,11 @@ fn main() {
     run::report("Bare GET", "bare_get", &summary, &raw_csv(&rows));
 }
 
-fn start(contender: usize, rival: &PathBuf) -> ServerProcess {
+fn start(contender: usize) -> ServerProcess {
     match contender {
         0 => {
             let port = free_port();
-            let mut command = Command::new(rival);
-            command.env("PORT", port.to_string());
-            command.env("CORES", SERVER_CPU.to_string());
-            ServerProcess::start(command, port)
+            ServerProcess::start(raw_epoll(port, SERVER_CPU), port)
         }
         1 => corelane(EngineKind::IoUring, SERVER_CPU),
         _ => corelane(EngineKind::Epoll, SERVER_CPU),

@@ -33,7 +33,7 @@ use corelane::topology::EngineKind;
 use corelane::{App, Response};
 
 use hot_cases::Cases;
-use support::{ServerProcess, args, build_rival, free_port, run};
+use support::{ServerProcess, args, corelane_command, free_port, raw_epoll, run};
 
 /// Operations of the shorter and of the longer run; multiples of every batch.
 const OPERATIONS: [u64; 2] = [1_280, 11_520];
@@ -81,7 +81,7 @@ fn report(rows: &[(String, f64)]) {
 
 /// Runs a program under callgrind until `during` is done with it, and gives the
 /// instructions of all its threads.
-fn instructions(program: &Path, arguments: &[String], during: impl FnOnce(Command)) -> u64 {
+fn instructions(program: &Command, during: impl FnOnce(Command)) -> u64 {
     let log = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
     let profile = args::text("--profile").unwrap_or_else(|| "/dev/null".to_owned());
     let mut command = Command::new("valgrind");
@@ -89,8 +89,13 @@ fn instructions(program: &Path, arguments: &[String], during: impl FnOnce(Comman
         .arg("--tool=callgrind")
         .arg(format!("--callgrind-out-file={profile}"))
         .arg(format!("--log-file={}", log.path().display()))
-        .arg(program)
-        .args(arguments);
+        .arg(program.get_program())
+        .args(program.get_args())
+        .envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
     during(command);
     let log = std::fs::read_to_string(log.path()).expect("valgrind's log");
     let collected = log.lines().find_map(|line| line.split_once("Collected : "));
@@ -125,8 +130,9 @@ fn names() -> Vec<String> {
 const MESH_HOP: &str = "mesh hop/message in a batch of 64, one thread";
 
 fn count_case(case: &str, count: u64) -> u64 {
-    let arguments = ["--run", case, "--count", &count.to_string()].map(str::to_owned);
-    instructions(&this(), &arguments, |mut command| {
+    let mut program = Command::new(this());
+    program.args(["--run", case, "--count", &count.to_string()]);
+    instructions(&program, |mut command| {
         let status = command.status().expect(NO_VALGRIND);
         assert!(status.success(), "{case} failed");
     })
@@ -179,11 +185,16 @@ const fn request(case: &'static str, server: Server, path: &'static str, batch: 
 const USER: &str = "/api/users/7";
 
 const REQUESTS: [Request; 7] = [
-    request("request/constant, raw epoll", Server::RawEpoll, "/", 1),
+    request(
+        "request/constant, raw epoll",
+        Server::RawEpoll,
+        "/constant",
+        1,
+    ),
     request(
         "request/pipelined x16, raw epoll",
         Server::RawEpoll,
-        "/",
+        "/constant",
         16,
     ),
     request("request/constant", Server::Corelane, "/constant", 1),
@@ -204,21 +215,15 @@ const REQUESTS: [Request; 7] = [
 impl Request {
     fn count(&self, database: &Path, count: u64) -> u64 {
         let port = free_port();
-        let (program, arguments) = match self.server {
-            Server::RawEpoll => (
-                build_rival("raw-epoll"),
-                vec![port.to_string(), CPU.to_owned()],
-            ),
+        let server = match self.server {
+            Server::RawEpoll => raw_epoll(port, CPU),
             Server::Corelane => {
-                let engine = EngineKind::Epoll.name().to_owned();
-                let database = database.to_str().expect("UTF-8").to_owned();
-                let (port, cpu) = (port.to_string(), CPU.to_owned());
-                let serve = "--serve".to_owned();
-                let arguments = vec![serve, engine, port, cpu, "--database".to_owned(), database];
-                (this(), arguments)
+                let mut command = corelane_command(EngineKind::Epoll, port, CPU);
+                command.arg("--database").arg(database);
+                command
             }
         };
-        instructions(&program, &arguments, |command| {
+        instructions(&server, |command| {
             let server = ServerProcess::start(command, port);
             self.ask(port, count);
             server.terminate();
@@ -259,7 +264,7 @@ impl Request {
 }
 
 /// The CPU that servers are pinned to.
-const CPU: &str = "0";
+const CPU: usize = 0;
 
 /// Sends one request; whatever comes back at once.
 fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> Vec<u8> {

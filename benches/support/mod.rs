@@ -84,6 +84,14 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
+/// The raw epoll loop on one CPU, not started yet.
+pub fn raw_epoll(port: u16, cpu: usize) -> Command {
+    let mut command = Command::new(build_rival("raw-epoll"));
+    command.env("PORT", port.to_string());
+    command.env("CORES", cpu.to_string());
+    command
+}
+
 /// This benchmark's executable as a corelane server with one shard; see
 /// [`serve_if_asked`].
 pub fn corelane(engine: EngineKind, cpu: usize) -> ServerProcess {
@@ -93,15 +101,17 @@ pub fn corelane(engine: EngineKind, cpu: usize) -> ServerProcess {
 /// [`corelane`] with more arguments, for [`serve_app_if_asked`].
 pub fn corelane_with(engine: EngineKind, cpu: usize, more: &[&str]) -> ServerProcess {
     let port = free_port();
-    let mut command = Command::new(std::env::current_exe().expect("this executable"));
-    command.args([
-        "--serve",
-        engine.name(),
-        &port.to_string(),
-        &cpu.to_string(),
-    ]);
+    let mut command = corelane_command(engine, port, cpu);
     command.args(more);
     ServerProcess::start(command, port)
+}
+
+/// What [`corelane`] starts.
+pub fn corelane_command(engine: EngineKind, port: u16, cpu: usize) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this executable"));
+    command.args(["--serve", engine.name()]);
+    command.args([port.to_string(), cpu.to_string()]);
+    command
 }
 
 /// Becomes the server of [`corelane`] if the arguments say so.
