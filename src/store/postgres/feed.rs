@@ -241,9 +241,10 @@ impl Heard {
         Some(told.flatten().collect())
     }
 
+    /// Not of who was there: a write may outlive its shard, and be committed
+    /// when we listen again and the shard is gone.
     fn clear(&self) {
         self.payloads.take();
         self.has_overflowed.set(false);
-        self.peers.borrow_mut().forget();
     }
 }

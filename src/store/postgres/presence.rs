@@ -91,11 +91,6 @@ impl Peers {
         let doubt = self.doubtful_until.and(doubt);
         silent.into_iter().chain(doubt).min()
     }
-
-    /// Nothing is known of anybody.
-    pub(super) fn forget(&mut self) {
-        self.heard_at.clear();
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::harness::{Client, Engine};
 both_engines!(
     a_process_that_dies_before_it_could_tell_is_noticed,
     a_lost_connection_leaves_nothing_untold,
+    a_write_that_outlives_its_process_is_noticed_over_a_cut,
     a_process_that_says_goodbye_costs_the_others_nothing,
 );
 
@@ -74,6 +75,44 @@ fn a_lost_connection_leaves_nothing_untold(engine: Engine) {
             (left != backend.as_raw_nonzero().to_string()).then_some(())
         });
     }
+}
+
+fn a_write_that_outlives_its_process_is_noticed_over_a_cut(engine: Engine) {
+    let database = Postgres::start();
+    let [writing, reading] = [(); 2].map(|()| node(engine, &database.url()));
+    fill(&database, 2);
+    let (mut writer, mut reader) = (writing.connect(), reading.connect());
+    teller(&database, &mut writer);
+    let count = |what: &str| -> String {
+        let connections =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
+        database.psql(&format!("{connections} AND {what}"))
+    };
+    let becomes = |what: &str, expected: &str| {
+        within(Duration::from_secs(10), what, || {
+            (count(what) == expected).then_some(())
+        });
+    };
+    std::thread::scope(|scope| {
+        let lock = "BEGIN; SELECT 1 FROM users WHERE id = 1 FOR UPDATE; SELECT pg_sleep(3); COMMIT";
+        scope.spawn(|| database.psql(lock));
+        becomes("wait_event = 'PgSleep'", "1");
+        let json = [("Content-Type", "application/json")];
+        writer.send_request("PATCH", "/api/users/1", &json, br#"{"name":"late"}"#);
+        becomes("wait_event_type = 'Lock'", "1");
+        drop(writer);
+        writing.kill();
+        becomes("application_name LIKE '% announces _%'", "0");
+        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE application_name LIKE '% changes'";
+        database.psql(cut);
+        becomes("application_name LIKE '% changes'", "1");
+        super::wait_for_feed(&mut reader, true);
+        cached(&mut reader, "/api/users/1");
+    });
+    within(NOTICED_WITHIN, "the late write", || {
+        Some(reader.get("/api/users/1")).filter(name_is("late"))
+    });
 }
 
 fn a_process_that_says_goodbye_costs_the_others_nothing(engine: Engine) {
