@@ -173,10 +173,9 @@ impl Drop for Write<'_> {
             return;
         };
         if self.is_ours.get() {
-            let options = &inner.server.options;
             // Until then the statement has been sent and has ended.
-            let doubtful_ms = options.deadline_ms + options.statement_timeout_ms + DATABASE_BEAT_MS;
-            let until = Instant::now() + Duration::from_millis(doubtful_ms);
+            let deadline = Duration::from_millis(inner.server.options.deadline_ms);
+            let until = Instant::now() + deadline + inner.statement_ends_within();
             inner.queue.borrow_mut().doubt(self.id, until);
             self.count(false);
             inner.rung.notify();
@@ -197,6 +196,11 @@ impl Inner {
         let lease = Duration::from_millis(DATABASE_LEASE_MS);
         let heard_at = self.heard_at.get();
         !self.is_leaving.get() && heard_at.is_some_and(|at| at.elapsed() < lease)
+    }
+
+    /// Of a statement that the server has, and a second for the machines.
+    fn statement_ends_within(&self) -> Duration {
+        Duration::from_millis(self.server.options.statement_timeout_ms + DATABASE_BEAT_MS)
     }
 
     fn stop(&self) {
@@ -274,6 +278,9 @@ impl Teller<'_> {
         let Some(statement) = self.prepare().await else {
             return Err(Broken { had_worked: false });
         };
+        // A server that stood still begins only now what it was sent before.
+        let ended = Instant::now() + inner.statement_ends_within();
+        inner.queue.borrow_mut().doubt_longer(ended);
         // When the others have last been told that we are there.
         let mut beaten_at = None;
         loop {

@@ -141,7 +141,7 @@ impl Listener {
 
     /// Connects and listens; what is heard from now on is kept.
     async fn listen(&self) -> Result<Dialed, String> {
-        self.heard.clear();
+        self.heard.begin_anew();
         let (heard, ended) = (self.heard.clone(), self.heard.clone());
         let dialed = self
             .server
@@ -241,10 +241,11 @@ impl Heard {
         Some(told.flatten().collect())
     }
 
-    /// Not of who was there: a write may outlive its shard, and be committed
-    /// when we listen again and the shard is gone.
-    fn clear(&self) {
+    /// Who was there is still known: a write may outlive its shard, and be
+    /// committed when we listen again and the shard is gone.
+    fn begin_anew(&self) {
         self.payloads.take();
         self.has_overflowed.set(false);
+        self.peers.borrow_mut().listen_anew(Instant::now());
     }
 }

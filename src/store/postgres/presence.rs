@@ -82,6 +82,15 @@ impl Peers {
         is_news
     }
 
+    /// Before somebody listens anew. The server may have stood still meanwhile,
+    /// and those who were there with it: their silence counts from here, and so
+    /// does the time of what they had sent.
+    pub(super) fn listen_anew(&mut self, now: Instant) {
+        self.heard_at.values_mut().for_each(|at| *at = now);
+        let ended = now + self.statement + Duration::from_millis(DATABASE_BEAT_MS);
+        self.doubtful_until = self.doubtful_until.map(|until| until.max(ended));
+    }
+
     /// When to ask again at the latest, if at all.
     pub(super) fn due_at(&self) -> Option<Instant> {
         let silence = Duration::from_millis(DATABASE_SILENCE_MS);
@@ -120,6 +129,20 @@ mod tests {
         }
         assert!(!peers.have_doubts(at(start, 9_000)));
         assert_eq!(peers.due_at(), None);
+    }
+
+    #[test]
+    fn who_listens_anew_gives_everybody_the_whole_time_again() {
+        let (start, mut peers) = (Instant::now(), Peers::new("me", 4_000));
+        peers.hear("you.1 beat", start);
+        peers.listen_anew(at(start, 60_000));
+        assert!(!peers.have_doubts(at(start, 62_999)));
+        assert!(peers.have_doubts(at(start, 63_000)));
+        // Would be until 67 s.
+        peers.listen_anew(at(start, 66_000));
+        assert!(peers.have_doubts(at(start, 67_000)));
+        assert!(peers.have_doubts(at(start, 71_000)));
+        assert!(!peers.have_doubts(at(start, 72_000)));
     }
 
     #[test]

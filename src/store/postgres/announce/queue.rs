@@ -54,6 +54,11 @@ impl Queue {
         self.doubtful_until = self.doubtful_until.max(Some(until));
     }
 
+    /// What is doubtful is so until then at least.
+    pub(super) fn doubt_longer(&mut self, until: Instant) {
+        self.doubtful_until = self.doubtful_until.map(|present| present.max(until));
+    }
+
     /// The doubtful rows, if there are any; `Some(None)` for all users.
     pub(super) fn doubtful(&self) -> Option<Option<Vec<ChangedRow>>> {
         self.doubtful_until?;
@@ -181,8 +186,14 @@ mod tests {
             queue.settle(now);
             assert!(!queue.is_empty());
         }
+        let latest = later + Duration::from_secs(5);
+        queue.doubt_longer(latest);
         queue.settle(later);
+        assert!(!queue.is_empty());
+        queue.settle(latest);
         assert!(queue.is_empty() && queue.doubtful().is_none());
+        queue.doubt_longer(latest);
+        assert!(queue.is_empty());
         queue.doubt(None, later);
         assert_eq!(queue.doubtful(), Some(None));
         queue.settle(later);
