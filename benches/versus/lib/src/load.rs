@@ -96,7 +96,7 @@ pub fn parse(text: &str) -> Result<Counted, String> {
     };
     match counted.requests > 0 && counted.seconds > 0.0 {
         true => Ok(counted),
-        false => Err(format!("nothing was answered: {line}")),
+        false => Err(format!("nothing was answered: {}", line.trim_end())),
     }
 }
 
