@@ -6,7 +6,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use services::Postgres;
 
-use super::{cached, fill, is_hit, name_is, node, rename, shows, within};
+use super::cuts::END_FEEDS;
+use super::{cached, fill, is_hit, name_is, node, rename, shows, wait_for_feed, within};
 use crate::harness::{Client, Engine};
 
 both_engines!(
@@ -102,12 +103,12 @@ fn a_write_that_outlives_its_process_is_noticed_over_a_cut(engine: Engine) {
         becomes("wait_event_type = 'Lock'", "1");
         drop(writer);
         writing.kill();
-        becomes("application_name LIKE '% announces _%'", "0");
-        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                   WHERE application_name LIKE '% changes'";
-        database.psql(cut);
+        within(Duration::from_secs(10), "its end", || {
+            database.psql(TELLERS).is_empty().then_some(())
+        });
+        database.psql(END_FEEDS);
         becomes("application_name LIKE '% changes'", "1");
-        super::wait_for_feed(&mut reader, true);
+        wait_for_feed(&mut reader, true);
         cached(&mut reader, "/api/users/1");
     });
     within(NOTICED_WITHIN, "the late write", || {

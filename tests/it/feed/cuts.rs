@@ -34,7 +34,7 @@ fn told(client: &mut Client, field: &str) -> u64 {
     feed_of(client)[field].as_u64().expect("a number")
 }
 
-const END_FEEDS: &str = "\
+pub(super) const END_FEEDS: &str = "\
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '% changes'";
 
 fn nothing_is_fresh_while_the_feed_is_cut(engine: Engine) {

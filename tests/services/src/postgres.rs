@@ -203,7 +203,7 @@ impl Postgres {
 
     /// Starts it again on the same port and data after [`kill`](Self::kill).
     pub fn start_again(&mut self) {
-        // While its port is not free again it refuses to.
+        // While a child of the killed one's last moment is there it refuses to.
         for _ in 0..100 {
             self.server = launch(self.folder.path(), self.port, &self.options);
             let socket = self.folder.path().join(format!(".s.PGSQL.{}", self.port));
