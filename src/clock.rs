@@ -6,8 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Milliseconds on some monotonic scale; floor 1 never asks what time it is.
-pub type Millis = u64;
+pub use corelane_proto::clock::{DATE_BYTES, Millis};
 
 /// A shard's clock. Not `Sync`: each shard has its own.
 #[derive(Debug)]
@@ -20,9 +19,6 @@ pub struct ShardClock {
 }
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
-
-/// Length of an IMF-fixdate, `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub const DATE_BYTES: usize = 29;
 
 impl Default for ShardClock {
     fn default() -> Self {

@@ -12,11 +12,12 @@
 //! floor 4  app        app  shard  handlers
 //! floor 3  resources  store  mesh  caches  limiter  redis  l2  sessions
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
-//! floor 1  thinking   http1 semantics router static_path metrics access_log
-//!                     backoff coherence cache rate_limit session password stored
-//!                     compression
-//! floor 0  ground     error limits clock ids
+//! floor 1  thinking   password compression
+//! floor 0  ground     clock
 //! ```
+//!
+//! Below them stands `corelane-proto`: protocols and rules without a socket,
+//! file, thread or clock.
 //!
 //! # Hello
 //!
@@ -170,24 +171,15 @@
 //! ```
 
 pub mod clock;
-pub mod error;
-pub(crate) mod ids;
-pub mod limits;
-
-pub mod access_log;
-pub mod backoff;
-pub mod cache;
-pub mod coherence;
 pub mod compression;
-pub mod http1;
-pub mod metrics;
 pub mod password;
-pub mod rate_limit;
-pub mod router;
-pub mod semantics;
-pub mod session;
-pub mod static_path;
-pub mod stored;
+
+pub use corelane_proto::{
+    access_log, backoff, cache, coherence, error, http1, limits, metrics, rate_limit, redis_codec,
+    router, semantics, session, static_path,
+};
+
+pub(crate) use corelane_proto::ids;
 
 pub mod bridge;
 pub mod engine;

@@ -3,15 +3,18 @@
 //! Each rule finds breaches, counted per file. A breach is allowed only by a
 //! line in `EXCEPTIONS` with its exact count: one more fails, and so does one
 //! less, until the line is lowered. Lengths count everything, tests inside the
-//! file included. The floors are those in the head of `src/lib.rs`.
+//! file included. The floors are those in the head of each crate's `lib.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
+#[path = "tidy/breaches.rs"]
+mod breaches;
 #[path = "tidy/source.rs"]
 mod source;
 
+use breaches::Breaches;
 use source::{Source, identifier, words};
 
 /// (rule, file, breaches): never more than there are, and never to grow.
@@ -23,6 +26,9 @@ const HEAD_LINES_MAX: usize = 15;
 const MAIN_LINES_MAX: usize = 40;
 /// rustfmt keeps code within 100; it leaves literals and comments to us.
 const LINE_CHARACTERS_MAX: usize = 120;
+
+/// The crates of the product, the lowest first: a folder of sources each.
+const CRATES: &[&str] = &["crates/proto/src", "src"];
 
 /// The house style, in one test so that one run shows every breach.
 #[test]
@@ -41,48 +47,57 @@ fn the_house_is_tidy() {
     house.check_names(&mut breaches);
     house.check_leftovers(&mut breaches);
     check_text_files(&mut breaches);
-    breaches.judge();
+    breaches.judge(EXCEPTIONS);
 }
 
 #[test]
 fn every_module_has_its_floor() {
     let house = House::read();
-    let library = house.source("src/lib.rs");
-    let declared: BTreeSet<String> = words(&library.product, "mod")
-        .into_iter()
-        .map(|at| identifier(library.product[at + 3..].trim_start()).to_owned())
-        .collect();
-    let placed: BTreeSet<String> = house.floors.keys().cloned().collect();
-    assert_eq!(
-        declared, placed,
-        "modules of src/lib.rs, and the floors in its head"
-    );
+    for folder in CRATES {
+        let path = format!("{folder}/lib.rs");
+        let library = house.source(&path);
+        let declared: BTreeSet<String> = words(&library.product, "mod")
+            .into_iter()
+            .map(|at| identifier(library.product[at + 3..].trim_start()).to_owned())
+            .collect();
+        let placed: BTreeSet<String> = house.floors[folder].keys().cloned().collect();
+        assert_eq!(
+            declared, placed,
+            "modules of {path}, and the floors in its head"
+        );
+    }
 }
 
-/// The sources and what the head of `src/lib.rs` says of them.
+/// The sources and what the heads of the crates' `lib.rs` say of them.
 struct House {
     sources: Vec<Source>,
-    floors: BTreeMap<String, usize>,
-    /// `Error` is `error`'s, `App` is `app`'s: names at the crate root.
+    /// By crate, then module.
+    floors: BTreeMap<&'static str, BTreeMap<String, usize>>,
+    /// `Error` is `error`'s, `App` is `app`'s: names at the crates' roots.
     reexports: BTreeMap<String, String>,
 }
 
 impl House {
     fn read() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let sources = Source::read_all(root, &["src", "tests", "benches", "examples"]);
+        let folders = ["src", "crates", "tests", "benches", "examples"];
+        let sources = Source::read_all(root, &folders);
         let mut house = Self {
             sources,
             floors: BTreeMap::new(),
             reexports: BTreeMap::new(),
         };
-        let library = house.source("src/lib.rs");
-        let (floors, reexports) = (read_floors(&library.text), read_reexports(&library.product));
-        assert!(
-            floors.len() > 10,
-            "the floors in the head of src/lib.rs: {floors:?}"
-        );
-        (house.floors, house.reexports) = (floors, reexports);
+        for folder in CRATES {
+            let library = house.source(&format!("{folder}/lib.rs"));
+            let (floors, reexports) =
+                (read_floors(&library.text), read_reexports(&library.product));
+            assert!(
+                !floors.is_empty(),
+                "no floors in the head of {folder}/lib.rs"
+            );
+            house.floors.insert(folder, floors);
+            house.reexports.extend(reexports);
+        }
         house
     }
 
@@ -91,13 +106,25 @@ impl House {
         found.unwrap_or_else(|| panic!("{path} is not there"))
     }
 
-    /// Product files below `src/`, with the top module each belongs to.
+    /// Product files of the crates, with the top module each belongs to.
     fn modules(&self) -> impl Iterator<Item = (&Source, &str)> {
         let product = self
             .sources
             .iter()
-            .filter(|source| source.path.starts_with("src/") && !source.product.is_empty());
+            .filter(|source| crate_of(&source.path).is_some() && !source.product.is_empty());
         product.filter_map(|source| Some((source, *source.module_path().first()?)))
+    }
+
+    /// The floor of what the crate of `path` calls `module` at its root: its
+    /// own, or what it has from a crate below.
+    fn floor_of(&self, path: &str, module: &str) -> Option<usize> {
+        let own = crate_of(path).and_then(|folder| self.floors[folder].get(module));
+        let below = || {
+            CRATES
+                .iter()
+                .find_map(|folder| self.floors[folder].get(module))
+        };
+        own.or_else(below).copied()
     }
 
     fn modules_of<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = &'a Source> {
@@ -107,7 +134,7 @@ impl House {
 
     fn floor_one(&self) -> impl Iterator<Item = &Source> {
         self.modules()
-            .filter(|(_, module)| self.floors[*module] == 1)
+            .filter(|(source, module)| self.floor_of(&source.path, module) == Some(1))
             .map(|(source, _)| source)
     }
 
@@ -115,10 +142,10 @@ impl House {
     /// stands alone.
     fn check_floors(&self, breaches: &mut Breaches) {
         for (source, module) in self.modules() {
-            let floor = self.floors[module];
+            let floor = self.floor_of(&source.path, module).expect("a floor");
             for (at, name) in source.root_names() {
                 let used = self.reexports.get(&name).unwrap_or(&name);
-                let Some(&used_floor) = self.floors.get(used) else {
+                let Some(used_floor) = self.floor_of(&source.path, used) else {
                     continue;
                 };
                 let alone = floor == 1 && used_floor == 1 && used != module;
@@ -186,7 +213,7 @@ impl House {
     /// Nothing below floor 5 reads TOML, argv or the environment.
     fn check_outer_inputs(&self, breaches: &mut Breaches) {
         for (source, module) in self.modules() {
-            if self.floors[module] < 5 {
+            if self.floor_of(&source.path, module) < Some(5) {
                 let forbidden = &["toml::", "std::env", "env::var", "clap::"];
                 breaches.add_each("outer-inputs", source, &source.product, forbidden);
             }
@@ -276,7 +303,7 @@ impl House {
                 .lines()
                 .take_while(|line| line.starts_with("//!"))
                 .count();
-            let most = if source.path == "src/lib.rs" {
+            let most = if source.path.ends_with("src/lib.rs") {
                 usize::MAX
             } else {
                 HEAD_LINES_MAX
@@ -320,6 +347,15 @@ impl House {
             breaches.add_each("leftover", source, &source.text, &notes);
         }
     }
+}
+
+/// The crate whose source a path is.
+fn crate_of(path: &str) -> Option<&'static str> {
+    let is_in = |folder: &&&str| {
+        path.strip_prefix(**folder)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    CRATES.iter().find(is_in).copied()
 }
 
 /// Lines `//! floor N  name  module module`, and lines that go on with modules.
@@ -435,50 +471,4 @@ fn files_of_repository(root: &Path) -> Vec<String> {
     }
     let sources = Source::read_all(root, &["src", "tests", "benches"]);
     sources.into_iter().map(|source| source.path).collect()
-}
-
-/// What was found, by rule and file.
-#[derive(Default)]
-struct Breaches(BTreeMap<(&'static str, String), Vec<String>>);
-
-impl Breaches {
-    fn add(&mut self, rule: &'static str, source: &Source, at: usize, why: String) {
-        self.add_at(rule, &source.path, source.line_of(at), why);
-    }
-
-    fn add_at(&mut self, rule: &'static str, path: &str, line: usize, why: String) {
-        let found = self.0.entry((rule, path.to_owned())).or_default();
-        found.push(format!("{path}:{line}: {rule}: {why}"));
-    }
-
-    fn add_each(&mut self, rule: &'static str, source: &Source, text: &str, forbidden: &[&str]) {
-        for needle in forbidden {
-            for (at, _) in text.match_indices(needle) {
-                self.add(rule, source, at, (*needle).to_owned());
-            }
-        }
-    }
-
-    fn judge(self) {
-        let mut wrong = Vec::new();
-        for ((rule, path), found) in &self.0 {
-            let allowed = EXCEPTIONS.iter().find(|(r, p, _)| r == rule && p == path);
-            if found.len() > allowed.map_or(0, |(_, _, count)| *count) {
-                wrong.extend(found.iter().cloned());
-            }
-        }
-        for (rule, path, count) in EXCEPTIONS {
-            let found = self.0.get(&(*rule, (*path).to_owned())).map_or(0, Vec::len);
-            if found < *count {
-                let lower = format!("{path}: {rule}: {found} left of {count}: lower EXCEPTIONS");
-                wrong.push(lower);
-            }
-        }
-        assert!(
-            wrong.is_empty(),
-            "{} breaches of style:\n{}",
-            wrong.len(),
-            wrong.join("\n")
-        );
-    }
 }

@@ -36,9 +36,10 @@ pub trait Weight {
     fn weight_bytes(&self) -> usize;
 }
 
+/// As the product counts an entry of the directory: not by its holders.
 impl Weight for Idle<Payload> {
     fn weight_bytes(&self) -> usize {
-        ByBytes::weight_bytes(self)
+        size_of::<Self>() + self.replica.value.weight_bytes()
     }
 }
 

@@ -138,23 +138,27 @@ impl Shelf<CacheKey, Kept<Payload>> for CopyShelf {
 /// Cached values of the keys that have this shard as their home.
 #[derive(Debug)]
 pub(super) struct DirectoryShelf {
-    pub(super) map: Bounded<Idle<Payload>>,
+    pub(super) map: Bounded<DirectoryEntry>,
 }
 
-impl ByBytes for Idle<Payload> {
+/// An entry of the directory, with its weight.
+#[derive(Debug)]
+pub(super) struct DirectoryEntry(pub(super) Idle<Payload>);
+
+impl ByBytes for DirectoryEntry {
     /// Not by its holders, who come and go while it is kept.
     fn weight_bytes(&self) -> usize {
-        size_of::<Self>() + self.replica.value.weight_bytes()
+        size_of::<Self>() + self.0.replica.value.weight_bytes()
     }
 }
 
 impl Shelf<CacheKey, Idle<Payload>> for DirectoryShelf {
     fn find(&self, key: &CacheKey) -> Option<&Idle<Payload>> {
-        self.map.find(key.as_ref())
+        self.map.find(key.as_ref()).map(|entry| &entry.0)
     }
 
     fn update(&mut self, key: &CacheKey, change: impl FnOnce(&mut Idle<Payload>)) -> bool {
-        self.map.update(key.as_ref(), change)
+        self.map.update(key.as_ref(), |entry| change(&mut entry.0))
     }
 
     fn insert(
@@ -163,11 +167,13 @@ impl Shelf<CacheKey, Idle<Payload>> for DirectoryShelf {
         entry: Idle<Payload>,
         evicted: &mut Vec<(CacheKey, Idle<Payload>)>,
     ) {
-        self.map.insert(key, entry, evicted);
+        let mut gone = Vec::new();
+        self.map.insert(key, DirectoryEntry(entry), &mut gone);
+        evicted.extend(gone.into_iter().map(|(key, entry)| (key, entry.0)));
     }
 
     fn remove(&mut self, key: &CacheKey) -> Option<Idle<Payload>> {
-        self.map.remove(key.as_ref())
+        self.map.remove(key.as_ref()).map(|entry| entry.0)
     }
 
     fn clear(&mut self) {

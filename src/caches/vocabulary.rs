@@ -260,7 +260,7 @@ impl Caches {
         let entries = part.home.shelf().map.iter();
         let era = self.era(cache);
         let fresh =
-            entries.filter(|(_, entry)| entry.replica.freshness.seen_in(era).is_fresh(now_ms));
+            entries.filter(|(_, entry)| entry.0.replica.freshness.seen_in(era).is_fresh(now_ms));
         fresh.map(|(key, _)| key.clone()).collect()
     }
 }

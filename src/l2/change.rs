@@ -3,7 +3,7 @@
 use super::RowCache;
 use super::debts::RowDebt;
 use super::session::Session;
-use crate::stored::{VERSION_ABOVE_ALL, version_digits};
+use crate::redis_codec::{VERSION_ABOVE_ALL, version_digits};
 
 /// A row that is being written. Dropped without having been told how that
 /// ended, the row is taken for one that may have been changed, or may still be.

@@ -14,7 +14,7 @@ use super::debts::{Due, RowDebt};
 use super::rows::Inner;
 use crate::engine;
 use crate::limits::{L2_DEBT_RETRY_MS, L2_DEBTS_PER_TURN_MAX};
-use crate::stored::VERSION_ABOVE_ALL;
+use crate::redis_codec::VERSION_ABOVE_ALL;
 
 impl RowCache {
     /// Pays in a task of its own, until nothing is owed. A change may be dropped

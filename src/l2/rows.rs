@@ -13,7 +13,7 @@ use crate::ids::random_seed;
 use crate::limits::{CACHE_DOUBT_MS, L2_PUTS_IN_FLIGHT_MAX};
 use crate::metrics::{SecondLevelCounters, SecondLevelSnapshot};
 use crate::redis::{Redis, RedisFault};
-use crate::stored::{Entry, EntryKind, GENERATION_BYTES, version_digits};
+use crate::redis_codec::{Entry, EntryKind, GENERATION_BYTES, version_digits};
 
 /// Options of the rows in Redis. All nodes with the same database must have the
 /// same.

@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use crate::limits::L2_CLOCK_MS_MAX;
-use crate::stored::GENERATION_BYTES;
+use crate::redis_codec::GENERATION_BYTES;
 
 /// A generation's name.
 pub(super) type Generation = [u8; GENERATION_BYTES];

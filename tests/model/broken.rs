@@ -1,7 +1,7 @@
 //! That the check bites: with a rule, a lane or the death protocol broken, it
 //! finds a way to a stale read, and shows the shortest one.
 
-use corelane::coherence::{Rules, Sound};
+use corelane_proto::coherence::{Rules, Sound};
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::config::{Config, Fault, Left};

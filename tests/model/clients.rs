@@ -1,7 +1,7 @@
 //! Carries out a step of the clients: they begin, read and write the database,
 //! and report to their shard.
 
-use corelane::coherence::{Freshness, Outcome, Replica, Rules, WaitId, WriteOutcome};
+use corelane_proto::coherence::{Freshness, Outcome, Replica, Rules, WaitId, WriteOutcome};
 
 use crate::config::Config;
 use crate::shelf::Key;

@@ -1,7 +1,7 @@
 //! The configurations: each small enough to be explored whole, each about one
 //! part of the protocol.
 
-use corelane::coherence::WriteMode;
+use corelane_proto::coherence::WriteMode;
 
 use crate::steps::What;
 use crate::witness::Witness;

@@ -1,6 +1,6 @@
 //! Shards that die, and writes of which nobody knows whether they happened.
 
-use corelane::coherence::WriteMode;
+use corelane_proto::coherence::WriteMode;
 
 use crate::config::{Config, Left};
 use crate::exploration::{Size, explore};

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use corelane::coherence::Sound;
+use corelane_proto::coherence::Sound;
 use stateright::{Checker, Model};
 
 use crate::config::Config;

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use corelane::coherence::{FromHome, Rules, Shelf};
+use corelane_proto::coherence::{FromHome, Rules, Shelf};
 use stateright::{Model, Property};
 
 use crate::config::{Config, Fault};

@@ -1,7 +1,7 @@
 //! Carries out a step on the shards: what arrives is handed to the product's
 //! code, and what that has to say goes on the lanes or to the clients.
 
-use corelane::coherence::{Answer, HolderOutput, Home, Rules, ShardSet, WaitId};
+use corelane_proto::coherence::{Answer, HolderOutput, Home, Rules, ShardSet, WaitId};
 
 use crate::config::{Config, Fault};
 use crate::shelf::Room;

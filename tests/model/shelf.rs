@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use corelane::coherence::Shelf;
+use corelane_proto::coherence::Shelf;
 
 /// A key; homes are given by the configuration.
 pub(crate) type Key = u8;

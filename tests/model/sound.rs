@@ -1,6 +1,6 @@
 //! The product's rules, all shards alive: no configuration breaks a promise.
 
-use corelane::coherence::WriteMode;
+use corelane_proto::coherence::WriteMode;
 
 use crate::config::{Config, Left};
 use crate::exploration::{Size, explore};

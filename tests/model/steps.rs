@@ -2,7 +2,7 @@
 //! clock moves, a shard dies. Everything that a shard does in one step is done
 //! before the next, as in the product, whose shards have one thread each.
 
-use corelane::coherence::WaitId;
+use corelane_proto::coherence::WaitId;
 
 use crate::shelf::Key;
 use crate::world::{Doing, Link, World};
@@ -98,7 +98,7 @@ impl Step {
     }
 }
 
-impl<R: corelane::coherence::Rules> World<R> {
+impl<R: corelane_proto::coherence::Rules> World<R> {
     pub(crate) fn steps(&self, may_overtake: bool, steps: &mut Vec<Step>) {
         if self.stale.is_some() {
             return;

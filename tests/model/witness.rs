@@ -1,6 +1,6 @@
 //! What must be seen in some state, so that nothing is proved vacuously.
 
-use corelane::coherence::{HomeCounters, Rules};
+use corelane_proto::coherence::{HomeCounters, Rules};
 use stateright::Property;
 
 use crate::properties::Machine;

@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use corelane::clock::Millis;
-use corelane::coherence::{
+use corelane_proto::clock::Millis;
+use corelane_proto::coherence::{
     FromHome, Holder, Home, Idle, Kept, LoadId, Request, Rules, ShardSet, ToHome, WaitId, WriteId,
     WriteMode,
 };

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use corelane::coherence::Rules;
+use corelane_proto::coherence::Rules;
 
 use crate::coverage::Coverage;
 use crate::mutation::Mutation;

@@ -1,7 +1,7 @@
 //! What is neither read nor write: purges (with or without a write past the
 //! protocol before), touches, peeks and flushes.
 
-use corelane::coherence::{Answer, Replica, Rules};
+use corelane_proto::coherence::{Answer, Replica, Rules};
 
 use crate::mutation::Mutation;
 use crate::operation::{OperationId, Step, Task};

@@ -1,6 +1,6 @@
 //! Clients: what they begin, and what becomes of it when they are gone.
 
-use corelane::coherence::{Answer, Outcome, Rules, WriteOutcome};
+use corelane_proto::coherence::{Answer, Outcome, Rules, WriteOutcome};
 
 use crate::operation::{OperationId, Step, Task};
 use crate::schedule::Event;

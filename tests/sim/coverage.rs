@@ -1,7 +1,7 @@
 //! How often the interesting things happened: a simulation that covers nothing
 //! finds nothing.
 
-use corelane::coherence::Rules;
+use corelane_proto::coherence::Rules;
 
 use crate::shards::Shard;
 

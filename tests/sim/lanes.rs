@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use corelane::coherence::{FromHome, Request, ToHome};
+use corelane_proto::coherence::{FromHome, Request, ToHome};
 
 use crate::world::{Fault, Key, Written};
 

@@ -27,7 +27,7 @@ mod world;
 mod writes;
 mod zones;
 
-use corelane::coherence::{Rules, Sound};
+use corelane_proto::coherence::{Rules, Sound};
 
 use campaign::{Campaign, run_caught};
 use mutation::Mutation;

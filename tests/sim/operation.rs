@@ -1,6 +1,6 @@
 //! What clients have under way.
 
-use corelane::coherence::{LoadId, Replica, WaitId, WriteId, WriteMode};
+use corelane_proto::coherence::{LoadId, Replica, WaitId, WriteId, WriteMode};
 
 use crate::world::{Key, Written};
 use crate::zones::Moment;

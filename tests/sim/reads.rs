@@ -1,6 +1,6 @@
 //! Reads, and the loads they lead.
 
-use corelane::coherence::{Answer, Hit, LoadId, Outcome, Replica, Rules, Source};
+use corelane_proto::coherence::{Answer, Hit, LoadId, Outcome, Replica, Rules, Source};
 
 use crate::mutation::Mutation;
 use crate::operation::{OperationId, Step, Task};

@@ -1,7 +1,7 @@
 //! Rare interleavings that the simulation has found once, at any hour: told to
 //! a home directly, so that they are looked at in every run.
 
-use corelane::coherence::{FromHome, Home, Request, Sound, Ticket, ToHome};
+use corelane_proto::coherence::{FromHome, Home, Request, Sound, Ticket, ToHome};
 
 use crate::shelf::SmallShelf;
 use crate::world::SimHome;

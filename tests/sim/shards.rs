@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use corelane::coherence::{
+use corelane_proto::coherence::{
     Answer, FromHome, Holder, HolderOutput, Home, Rules, ShardSet, Shelf, ToHome,
 };
 

@@ -1,6 +1,6 @@
 //! A shelf with room for a few entries, or none: what goes is taken in turn.
 
-use corelane::coherence::Shelf;
+use corelane_proto::coherence::Shelf;
 
 use crate::world::Key;
 

@@ -6,7 +6,7 @@
 
 use std::any::TypeId;
 
-use corelane::coherence::{Freshness, Holder, Home, Idle, Kept, Replica, Rules, Sound};
+use corelane_proto::coherence::{Freshness, Holder, Home, Idle, Kept, Replica, Rules, Sound};
 use fastrand::Rng;
 
 use crate::climate::Climate;

@@ -1,6 +1,6 @@
 //! Writes under leases: of one key or several, alone or beside others.
 
-use corelane::coherence::{Answer, Rules, WriteId, WriteMode, WriteOutcome};
+use corelane_proto::coherence::{Answer, Rules, WriteId, WriteMode, WriteOutcome};
 
 use crate::mutation::Mutation;
 use crate::operation::{OperationId, Part, Step, Task, Write};

@@ -81,7 +81,10 @@ impl Source {
     /// Path of the module below the crate root: `src/http1/head.rs` is
     /// `["http1", "head"]`.
     pub(crate) fn module_path(&self) -> Vec<&str> {
-        let inner = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        let inner = match self.path.split_once("/src/") {
+            Some((folder, inner)) if folder.starts_with("crates/") => inner,
+            _ => self.path.strip_prefix("src/").unwrap_or(&self.path),
+        };
         let inner = inner.trim_end_matches(".rs").trim_end_matches("/mod");
         if matches!(inner, "lib" | "main") {
             Vec::new()

@@ -10,7 +10,7 @@ use crate::clock::Millis;
 /// other, and start over after a calm period.
 ///
 /// ```
-/// use corelane::backoff::Backoff;
+/// use corelane_proto::backoff::Backoff;
 ///
 /// let mut backoff = Backoff::new(100, 10_000, 60_000);
 /// let now = 5_000;

@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 
 /// Longest request id taken over from a client, in bytes.
-pub(crate) const REQUEST_ID_BYTES_MAX: usize = 64;
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// Makes request ids `<boot><shard>-<counter>` in hexadecimal; a shard that has
 /// been restarted says how often: `<boot><shard>.<restarts>-<counter>`.
 #[derive(Debug)]
-pub(crate) struct RequestIds {
+pub struct RequestIds {
     prefix: String,
     next: Cell<u64>,
 }
@@ -17,7 +17,7 @@ pub(crate) struct RequestIds {
 impl RequestIds {
     /// Ids of one shard. `boot` distinguishes process starts, `restarts` the
     /// incarnations of the shard, each of which counts from 1.
-    pub(crate) fn new(boot: u32, shard: usize, restarts: u32) -> Self {
+    pub fn new(boot: u32, shard: usize, restarts: u32) -> Self {
         let prefix = match restarts {
             0 => format!("{boot:08x}{shard:02x}-"),
             _ => format!("{boot:08x}{shard:02x}.{restarts:x}-"),
@@ -29,7 +29,7 @@ impl RequestIds {
     }
 
     /// Appends the next id to `out`.
-    pub(crate) fn write_next(&self, out: &mut String) {
+    pub fn write_next(&self, out: &mut String) {
         use std::fmt::Write;
         let n = self.next.get();
         self.next.set(n + 1);
@@ -40,21 +40,21 @@ impl RequestIds {
 }
 
 /// A number that differs between process starts (not a secret).
-pub(crate) fn boot_id() -> u32 {
+pub fn boot_id() -> u32 {
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());
     hasher.finish() as u32
 }
 
 /// A number nobody outside can guess.
-pub(crate) fn random_seed() -> u64 {
+pub fn random_seed() -> u64 {
     let state = std::collections::hash_map::RandomState::new();
     state.build_hasher().finish()
 }
 
 /// Whether a client's request id may be echoed and logged as it is: 1 to 64
 /// characters of `A-Z a-z 0-9 - _ . : +  / =`.
-pub(crate) fn is_acceptable_request_id(id: &[u8]) -> bool {
+pub fn is_acceptable_request_id(id: &[u8]) -> bool {
     !id.is_empty()
         && id.len() <= REQUEST_ID_BYTES_MAX
         && id

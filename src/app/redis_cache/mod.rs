@@ -22,8 +22,8 @@ use super::cache_line::X_CACHE;
 use super::conditions::ConditionFields;
 use super::{Ctx, Middleware, Next, PreparedResponse, Response};
 use crate::Error;
+use crate::redis_codec::{RequestRules, StoredAnswer};
 use crate::semantics::{Verdict, evaluate};
-use crate::stored::{RequestRules, StoredAnswer};
 
 pub(crate) use counts::AnswerCounts;
 

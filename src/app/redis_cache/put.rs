@@ -13,8 +13,8 @@ use crate::app::{Ctx, Response};
 use crate::engine;
 use crate::limits::{ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX};
 use crate::redis::{Redis, RedisFault};
+use crate::redis_codec::{AnswerRules, Kept, RequestRules, StoredAnswer, VaryNames, lifetime_ms};
 use crate::semantics::join_lines;
-use crate::stored::{AnswerRules, Kept, RequestRules, StoredAnswer, VaryNames, lifetime_ms};
 
 /// What is needed of a request once its handler has it.
 pub(super) struct RequestCopy {

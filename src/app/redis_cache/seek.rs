@@ -7,10 +7,10 @@ use http::HeaderName;
 use super::{Plan, URI_MISS, VARY_MISS, Why, unix_ms};
 use crate::app::Ctx;
 use crate::redis::{Redis, RedisFault};
-use crate::semantics::join_lines;
-use crate::stored::{
+use crate::redis_codec::{
     Kept, RequestRules, StoredAnswer, VaryNames, canonical_target, hashed_key, varied_key,
 };
+use crate::semantics::join_lines;
 
 /// What became of a look-up.
 pub(super) enum Looked {

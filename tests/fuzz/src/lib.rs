@@ -1,23 +1,7 @@
-//! The parts of corelane that are fuzzed, compiled from their sources.
-//!
-//! Floor 1 stands alone, so it needs neither the ring nor the database: only
-//! what is fuzzed is built and instrumented, and no C compiler is needed.
+//! What the fuzz targets share. They need `corelane-proto` alone: neither the
+//! ring nor a database is built and instrumented, and no C compiler is needed.
 
-#[path = "../../../src/clock.rs"]
-pub mod clock;
-#[path = "../../../src/error.rs"]
-pub mod error;
-#[path = "../../../src/limits/mod.rs"]
-pub mod limits;
-
-#[path = "../../../src/http1/mod.rs"]
-pub mod http1;
-#[path = "../../../src/router/mod.rs"]
-pub mod router;
-#[path = "../../../src/semantics/mod.rs"]
-pub mod semantics;
-#[path = "../../../src/static_path/mod.rs"]
-pub mod static_path;
+pub use corelane_proto::{http1, router, semantics, static_path};
 
 /// Cuts `input` into pieces whose sizes are drawn from `seed`, so that the
 /// fuzzer steers the cuts: one byte at a time for an even seed.

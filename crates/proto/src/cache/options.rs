@@ -37,7 +37,7 @@ impl Coherence {
 /// Options of one cache of an app.
 ///
 /// ```
-/// use corelane::cache::{CacheOptions, Coherence};
+/// use corelane_proto::cache::{CacheOptions, Coherence};
 ///
 /// let options = CacheOptions::new("users")
 ///     .ttl_ms(60_000)
@@ -77,7 +77,7 @@ pub struct CacheOptions {
     /// Tags that every write through this cache invalidates. Default none.
     pub invalidates: Vec<String>,
     /// Whether its values may be changed by others, whose changes the app's
-    /// [`Feed`](crate::Feed) tells: while it is cut nothing is fresh. Default
+    /// `Feed` tells: while it is cut nothing is fresh. Default
     /// false.
     pub fed: bool,
 }

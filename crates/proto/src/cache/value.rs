@@ -10,7 +10,7 @@ use bytes::Bytes;
 /// A value a cache can keep. It is shared by all shards and never changed.
 ///
 /// ```
-/// use corelane::cache::CacheValue;
+/// use corelane_proto::cache::CacheValue;
 ///
 /// struct User {
 ///     name: String,

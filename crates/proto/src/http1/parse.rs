@@ -21,7 +21,7 @@ use super::target;
 /// judged; begins anew by itself after a complete or a refused one.
 ///
 /// ```
-/// use corelane::http1::{BodyFraming, HeadLimits, HeadParser, HeadStatus, RequestHead};
+/// use corelane_proto::http1::{BodyFraming, HeadLimits, HeadParser, HeadStatus, RequestHead};
 ///
 /// let (mut parser, mut head) = (HeadParser::new(), RequestHead::new());
 /// let limits = HeadLimits::default();
@@ -33,7 +33,7 @@ use super::target;
 /// );
 /// assert_eq!((head.path(), head.query()), ("/users", Some("page=2")));
 /// assert_eq!(head.framing(), BodyFraming::None);
-/// # Ok::<(), corelane::http1::ParseError>(())
+/// # Ok::<(), corelane_proto::http1::ParseError>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct HeadParser {

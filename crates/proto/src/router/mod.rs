@@ -25,7 +25,7 @@ use pattern::check_pattern;
 /// Routes by method and pattern.
 ///
 /// ```
-/// use corelane::router::{Match, Params, Router};
+/// use corelane_proto::router::{Match, Params, Router};
 /// use http::Method;
 ///
 /// let mut router = Router::new();
@@ -34,7 +34,7 @@ use pattern::check_pattern;
 /// let path = "/users/42";
 /// assert!(matches!(router.find(&Method::GET, path, &mut params), Match::Found(&"show user")));
 /// assert_eq!(params.name(path, "id"), Some("42"));
-/// # Ok::<(), corelane::router::RouteError>(())
+/// # Ok::<(), corelane_proto::router::RouteError>(())
 /// ```
 pub struct Router<T> {
     /// Pattern to index in `paths`.

@@ -12,7 +12,7 @@ use http::HeaderValue;
 /// An entity tag: strong `"opaque"` or weak `W/"opaque"`.
 ///
 /// ```
-/// use corelane::semantics::ETag;
+/// use corelane_proto::semantics::ETag;
 /// let tag = ETag::strong("v7").unwrap();
 /// assert_eq!(tag.to_string(), "\"v7\"");
 /// assert!(tag.strong_eq(&ETag::parse(b"\"v7\"").unwrap()));

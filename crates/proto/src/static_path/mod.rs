@@ -74,7 +74,7 @@ impl StaticPath<'_> {
 /// See [`Refusal`].
 ///
 /// ```
-/// use corelane::static_path::{PathRules, Refusal, resolve};
+/// use corelane_proto::static_path::{PathRules, Refusal, resolve};
 /// let rules = PathRules::default();
 /// assert_eq!(resolve("a%20b/c.txt", rules).unwrap().relative(), "a b/c.txt");
 /// assert_eq!(resolve("a/%2e%2e/b", rules), Err(Refusal::NotServed));

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::talk;
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/http1")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/http1")
 }
 
 fn expectations() -> BTreeMap<String, Vec<String>> {

@@ -1,0 +1,34 @@
+//! What corelane thinks, apart from anything it does: protocols and rules as
+//! bytes, events and `now` in, bytes and events out.
+//!
+//! No socket, file, thread, lock, async function or clock is in this crate, so
+//! its simulation, model check and fuzz targets need nothing else, and each of
+//! its modules can be read alone: on floor 1 none uses another.
+//!
+//! ```text
+//! floor 1  thinking   http1 semantics router static_path metrics access_log
+//!                     backoff coherence cache rate_limit session redis_codec
+//! floor 0  ground     error limits clock ids
+//! ```
+//!
+//! It is a part of `corelane`, which says what of it users may build on.
+
+pub mod clock;
+pub mod error;
+pub mod ids;
+pub mod limits;
+
+pub mod access_log;
+pub mod backoff;
+pub mod cache;
+pub mod coherence;
+pub mod http1;
+pub mod metrics;
+pub mod rate_limit;
+pub mod redis_codec;
+pub mod router;
+pub mod semantics;
+pub mod session;
+pub mod static_path;
+
+pub use error::Error;
