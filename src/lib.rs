@@ -170,7 +170,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod clock;
 pub mod compression;
 pub mod password;
 
@@ -179,14 +178,13 @@ pub use corelane_proto::{
     router, semantics, session, static_path,
 };
 
+pub use corelane_engine::{self as engine, bridge, clock, topology};
+
 pub(crate) use corelane_proto::ids;
 
-pub mod bridge;
-pub mod engine;
 pub(crate) mod error_log;
 pub mod log_sink;
 pub(crate) mod process_stats;
-pub mod topology;
 
 // Public for `benches/micro.rs`, which measures the lanes; not part of the API.
 #[doc(hidden)]

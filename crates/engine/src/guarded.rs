@@ -8,14 +8,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// A future whose panics are caught. After one it must not be polled again.
-pub(crate) struct Guarded<F>(Option<F>);
+pub struct Guarded<F>(Option<F>);
 
 /// The text of a panic.
-pub(crate) struct Panicked(pub(crate) String);
+pub struct Panicked(pub String);
 
 impl<T, F: Future<Output = T> + Unpin> Guarded<F> {
     /// Starts the future by `start`, catching a panic of that too.
-    pub(crate) fn start(start: impl FnOnce() -> F) -> Result<Self, Panicked> {
+    pub fn start(start: impl FnOnce() -> F) -> Result<Self, Panicked> {
         match catch_unwind(AssertUnwindSafe(start)) {
             Ok(future) => Ok(Self(Some(future))),
             Err(payload) => Err(Panicked(panic_text(&*payload))),
@@ -23,12 +23,12 @@ impl<T, F: Future<Output = T> + Unpin> Guarded<F> {
     }
 
     /// Guards a future that is there already.
-    pub(crate) fn new(future: F) -> Self {
+    pub fn new(future: F) -> Self {
         Self(Some(future))
     }
 
     /// One poll: `None` when it is not done yet.
-    pub(crate) async fn poll_once(&mut self) -> Option<Result<T, Panicked>> {
+    pub async fn poll_once(&mut self) -> Option<Result<T, Panicked>> {
         poll_fn(|cx| match Pin::new(&mut *self).poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
             Poll::Pending => Poll::Ready(None),
@@ -67,7 +67,8 @@ impl<F> Drop for Guarded<F> {
     }
 }
 
-pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+/// What a panic said, from what was caught of it.
+pub fn panic_text(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         return (*text).to_owned();
     }

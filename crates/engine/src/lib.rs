@@ -1,34 +1,45 @@
-//! The seam to the reactor: listen, accept, connect, read, write, sleep, spawn, files,
-//! blocking work, and waking a shard from another thread.
+//! The machine, and the seam to the reactor: listen, accept, connect, read,
+//! write, sleep, spawn, files, blocking work, waking a shard from another
+//! thread; what cores there are; and the bridge to tokio.
 //!
 //! Everything above says `engine::…`; only `monoio.rs` names a reactor, and a
 //! second reactor is a second file beside it. Two rules come from facts about
 //! the reactor: nothing races `accept` or a read that must not lose data, and
 //! no task's waker leaves its shard: results from other threads come through
 //! [`remote`], one wake for many of them.
+//!
+//! This crate alone has unsafe code. It is a part of `corelane`, which says
+//! what of it users may build on.
+//!
+//! ```text
+//! floor 2  machine    topology bridge clock kind guarded local_event monoio
+//!                     options pool remote sealed_bytes
+//! ```
 
+pub mod bridge;
+pub mod clock;
 mod guarded;
+mod kind;
 mod local_event;
 mod monoio;
 mod options;
 mod pool;
 mod remote;
 mod sealed_bytes;
+pub mod topology;
 
-pub(crate) use guarded::{Guarded, Panicked, panic_text};
-pub(crate) use local_event::LocalEvent;
-pub(crate) use monoio::is_ending;
+pub use guarded::{Guarded, Panicked, panic_text};
+pub use kind::EngineKind;
+pub use local_event::LocalEvent;
 pub use monoio::{
     ClientStream, File, Runtime, StreamCloser, Target, TcpListener, TcpStream, WrittenAndRead,
-    bind_alone_std, bind_std, connect, interval_tick, is_running, sleep, spawn_local, timeout,
-    yield_now, yield_to_all,
+    bind_alone_std, bind_std, connect, interval_tick, is_ending, is_running, sleep, spawn_local,
+    timeout, yield_now, yield_to_all,
 };
 pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
 pub use sealed_bytes::SealedBytes;
-
-pub use crate::topology::EngineKind;
 
 /// A deadline passed; the future was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

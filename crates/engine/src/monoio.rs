@@ -6,7 +6,7 @@ mod dial;
 mod file;
 mod tcp;
 
-pub(crate) use dial::is_ending;
+pub use dial::is_ending;
 pub use dial::{ClientStream, Target, connect};
 pub use file::File;
 pub use tcp::{StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_alone_std, bind_std};
@@ -22,7 +22,7 @@ use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
 use super::remote::{Port, Pumped};
-use crate::limits::TIMERS_LATE_MS;
+use corelane_proto::limits::TIMERS_LATE_MS;
 
 use super::{BlockingPool, BuildError, Elapsed, EngineKind, EngineOptions};
 

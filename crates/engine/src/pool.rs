@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::remote;
-use crate::Error;
-use crate::limits::{BLOCKING_QUEUE_JOBS_MAX, COMPUTING_THREADS};
+use corelane_proto::Error;
+use corelane_proto::limits::{BLOCKING_QUEUE_JOBS_MAX, COMPUTING_THREADS};
 
 /// Runs `job` on the blocking pool of the current shard.
 ///
@@ -139,7 +139,7 @@ fn work(queue: &Mutex<Receiver<Job>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{EngineKind, EngineOptions, Runtime, spawn_local};
+    use crate::{EngineKind, EngineOptions, Runtime, spawn_local};
 
     #[test]
     fn what_computes_for_long_delays_no_blocking_work() {
@@ -160,7 +160,7 @@ mod tests {
                         released.lock().is_ok_and(|end| end.recv().is_err())
                     }));
                 }
-                crate::engine::yield_now().await;
+                crate::yield_now().await;
                 assert_eq!(unblock(|| 7).await, Ok(7));
                 drop(release);
                 assert_eq!(compute(|| 8).await, Ok(8));

@@ -18,7 +18,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::limits::{SEALED_FILES_MAX, SEALED_FILES_SHARE};
+use corelane_proto::limits::{SEALED_FILES_MAX, SEALED_FILES_SHARE};
 
 /// Bytes that are shared and sent in place. A clone or a slice costs a count.
 ///

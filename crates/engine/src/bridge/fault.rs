@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::Error;
-use crate::limits::{BRIDGE_RETRY_AFTER_S, BRIDGE_TASKS_MAX};
+use corelane_proto::Error;
+use corelane_proto::limits::{BRIDGE_RETRY_AFTER_S, BRIDGE_TASKS_MAX};
 
 /// Why [`Bridge::run`](super::Bridge::run) has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,12 +27,12 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::engine::{Guarded, Panicked, remote};
-use crate::limits::{BRIDGE_BLOCKING_THREADS_MAX, BRIDGE_TASKS_MAX};
-use crate::metrics::BridgeCounters;
+use crate::{Guarded, Panicked, remote};
+use corelane_proto::limits::{BRIDGE_BLOCKING_THREADS_MAX, BRIDGE_TASKS_MAX};
+use corelane_proto::metrics::BridgeCounters;
 
 /// A shard's handle to the process's tokio runtime; clones share it. `Send`, so
-/// state of any kind can keep one ([`Ctx::bridge`](crate::Ctx::bridge)). What
+/// state of any kind can keep one (`Ctx::bridge`). What
 /// was started by it ends with its shard.
 #[derive(Debug, Clone)]
 pub struct Bridge {
@@ -69,7 +69,7 @@ impl Bridge {
     ///
     /// # Errors
     /// When the system gives no thread, or no descriptors for its reactor.
-    pub(crate) fn start() -> io::Result<Self> {
+    pub fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -103,7 +103,7 @@ impl Bridge {
     }
 
     /// The handle of one shard.
-    pub(crate) fn for_shard(&self) -> Self {
+    pub fn for_shard(&self) -> Self {
         Self {
             shared: self.shared.clone(),
             waited_for: Arc::default(),
@@ -112,7 +112,7 @@ impl Bridge {
 
     /// Aborts what the shard of this handle waited for. A shard that died may
     /// have left its futures where nobody drops them.
-    pub(crate) fn abort_all(&self) {
+    pub fn abort_all(&self) {
         let tasks = std::mem::take(&mut *lock(&self.waited_for));
         for (_, task) in tasks {
             self.cancel(&task);
@@ -132,7 +132,7 @@ impl Bridge {
     /// block, and long computations hold up the others.
     ///
     /// # Errors
-    /// [`BridgeFault`]; it becomes a response as an [`Error`](crate::Error).
+    /// [`BridgeFault`]; it becomes a response as an [`Error`](corelane_proto::Error).
     ///
     /// # Panics
     /// When it is polled on a thread that is not a shard.
@@ -181,7 +181,7 @@ impl Bridge {
     }
 
     /// What it has done so far.
-    pub(crate) fn counters(&self) -> BridgeCounters {
+    pub fn counters(&self) -> BridgeCounters {
         let shared = &self.shared;
         BridgeCounters {
             in_flight: shared.in_flight.load(Ordering::Relaxed) as u64,
@@ -194,7 +194,7 @@ impl Bridge {
 
     /// Ends the runtime with all its tasks, and waits for the thread at most
     /// `timeout`: a task that blocks it is left behind.
-    pub(crate) fn close(&self, timeout: Duration) {
+    pub fn close(&self, timeout: Duration) {
         let life = lock(&self.shared.life).take();
         if let Some(Life { stop, ended }) = life {
             drop(stop);

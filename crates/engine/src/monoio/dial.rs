@@ -17,8 +17,8 @@ use send_wrapper::SendWrapper;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::tcp::{StreamCloser, TcpStream};
-use crate::engine::unblock;
-use crate::limits::{CLIENT_READ_BUFFER_BYTES, CLIENT_WRITE_BUFFER_BYTES};
+use crate::unblock;
+use corelane_proto::limits::{CLIENT_READ_BUFFER_BYTES, CLIENT_WRITE_BUFFER_BYTES};
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,7 +69,7 @@ pub async fn connect(target: &Target) -> io::Result<ClientStream> {
 
 /// Whether this shard has closed the connections it had made: that one is gone
 /// says nothing of who was at its other end.
-pub(crate) fn is_ending() -> bool {
+pub fn is_ending() -> bool {
     IS_ENDING.get()
 }
 

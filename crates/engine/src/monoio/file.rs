@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::engine::unblock;
+use crate::unblock;
 
 /// A file that is read by offset without blocking the shard: through the ring
 /// under io_uring, on the blocking pool under epoll.

@@ -18,7 +18,7 @@ use monoio::net::{TcpListener as ReactorListener, TcpStream as ReactorStream};
 use rustix::ioctl;
 use rustix::net::SocketFlags;
 
-use crate::limits::{ACCEPTS_IN_FLIGHT_MAX, WRITE_BUFFER_KEEP_BYTES};
+use corelane_proto::limits::{ACCEPTS_IN_FLIGHT_MAX, WRITE_BUFFER_KEEP_BYTES};
 
 /// A listening socket of one shard.
 pub struct TcpListener {

@@ -10,7 +10,7 @@ use std::io;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::TopologyError;
-use crate::limits::CPU_IDS_MAX;
+use corelane_proto::limits::CPU_IDS_MAX;
 
 const _: () = assert!(
     CpuSet::MAX_CPU == CPU_IDS_MAX,

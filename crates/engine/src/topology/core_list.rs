@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::limits::{CORE_LIST_BYTES_MAX, CPU_IDS_MAX};
+use corelane_proto::limits::{CORE_LIST_BYTES_MAX, CPU_IDS_MAX};
 
 /// Parses a core list such as `2-8,10` or `0-126:2` (every second one), in
 /// the order written. Spaces around numbers are accepted.
@@ -18,7 +18,7 @@ use crate::limits::{CORE_LIST_BYTES_MAX, CPU_IDS_MAX};
 /// under [`CPU_IDS_MAX`], or a core is named twice.
 ///
 /// ```
-/// use corelane::topology::parse_core_list;
+/// use corelane_engine::topology::parse_core_list;
 /// assert_eq!(parse_core_list("2-4,10"), Ok(vec![2, 3, 4, 10]));
 /// assert!(parse_core_list("4-2").is_err());
 /// ```

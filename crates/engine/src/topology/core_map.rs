@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::EngineKind;
+
 use super::{CoreListError, format_core_list, parse_core_list};
 
 /// Which cores get shards, which are left, and what every shard is given.
@@ -100,38 +102,6 @@ pub struct ShardPlacement {
     pub ring_entries: Option<u32>,
     /// See [`CoreMapOptions::spin_us`].
     pub spin_us: Option<u32>,
-}
-
-/// A reactor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EngineKind {
-    /// Completion-based, one ring per shard.
-    IoUring,
-    /// Readiness-based.
-    Epoll,
-}
-
-impl EngineKind {
-    /// `io_uring` or `epoll`, as in configuration, logs and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::IoUring => "io_uring",
-            Self::Epoll => "epoll",
-        }
-    }
-
-    /// The engine with this [`name`](Self::name).
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::IoUring, Self::Epoll]
-            .into_iter()
-            .find(|kind| kind.name() == name)
-    }
-}
-
-impl fmt::Display for EngineKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
 }
 
 /// Where every shard goes.

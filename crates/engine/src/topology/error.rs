@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::core_list::format_core_list;
-use crate::limits::CPU_IDS_MAX;
+use corelane_proto::limits::CPU_IDS_MAX;
 
 /// A failure of the host (never of the core map: that is a
 /// [`PlacementError`](super::PlacementError)). Its message names the cure.

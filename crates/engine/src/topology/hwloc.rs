@@ -127,7 +127,7 @@ const UNKNOWN_INDEX: u32 = u32::MAX;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::fixtures::{self, RecordedTree, uniform_machine};
+    use crate::topology::fixtures::{self, RecordedTree};
     use crate::topology::sysfs;
     use std::path::Path;
     use std::process::Command;
@@ -187,7 +187,7 @@ mod tests {
             let machine = Machine::read().unwrap();
             assert!(machine.is_synthetic);
             assert_eq!(machine.allowed_cpus().len(), 256);
-            assert_eq!(as_if_from_sys(machine), uniform_machine(2, 1, 8, 8, 2));
+            assert_eq!(as_if_from_sys(machine), Machine::uniform(2, 1, 8, 8, 2));
         }
     }
 

@@ -289,7 +289,6 @@ fn lowest_cpu_by<K: Ord>(records: &[PuRecord], key: fn(&PuRecord) -> K) -> BTree
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::fixtures;
 
     #[test]
     fn the_tree_does_not_depend_on_the_order_or_the_numbers_of_the_reader() {
@@ -333,7 +332,7 @@ mod tests {
 
     #[test]
     fn only_what_is_allowed_counts_as_allowed() {
-        let mut machine = fixtures::uniform_machine(1, 1, 1, 2, 2);
+        let mut machine = Machine::uniform(1, 1, 1, 2, 2);
         assert_eq!(machine.allowed_cpus(), [0, 1, 2, 3]);
         machine.allow_only(&[3, 1, 900]);
         assert_eq!(machine.allowed_cpus(), [1, 3]);

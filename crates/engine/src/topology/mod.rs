@@ -20,11 +20,14 @@ mod machine;
 mod place;
 mod sysfs;
 mod tree;
+mod uniform;
+
+pub use crate::EngineKind;
 
 pub use affinity::{allowed_cpus, confine_current_thread, pin_current_thread};
 pub use core_list::{CoreListError, format_core_list, parse_core_list};
 pub use core_map::{
-    CoreMapOptions, CoreSelection, EngineKind, Placement, PlacementError, ShardPlacement, ShardSlot,
+    CoreMapOptions, CoreSelection, Placement, PlacementError, ShardPlacement, ShardSlot,
 };
 pub use error::TopologyError;
 pub use machine::{Core, L3Group, Machine, NumaNode, Package, Pu, Source};
@@ -32,4 +35,4 @@ pub use place::place;
 pub use tree::render_tree;
 
 #[cfg(test)]
-pub(crate) mod fixtures;
+mod fixtures;

@@ -9,7 +9,7 @@ use super::core_map::{
 };
 use super::format_core_list;
 use super::machine::{CoreRef, Machine};
-use crate::limits::{CPU_IDS_MAX, RING_ENTRIES_MAX, RING_ENTRIES_MIN, SPIN_US_MAX};
+use corelane_proto::limits::{CPU_IDS_MAX, RING_ENTRIES_MAX, RING_ENTRIES_MIN, SPIN_US_MAX};
 
 /// Places the shards of a core map on a machine.
 ///
@@ -22,7 +22,7 @@ use crate::limits::{CPU_IDS_MAX, RING_ENTRIES_MAX, RING_ENTRIES_MIN, SPIN_US_MAX
 /// shard is left; or when a setting is out of its range.
 ///
 /// ```
-/// use corelane::topology::{CoreMapOptions, CoreSelection, Machine, place};
+/// use corelane_engine::topology::{CoreMapOptions, CoreSelection, Machine, place};
 /// let machine = Machine::read()?;
 /// let one = CoreMapOptions { cores: CoreSelection::Count(1), ..Default::default() };
 /// let placement = place(&machine, &one)?;

@@ -309,10 +309,11 @@ const NOT_ALLOWED: &str = "×";
 
 #[cfg(test)]
 mod tests {
-    use super::super::core_map::{CoreMapOptions, CoreSelection, EngineKind, ShardPlacement};
-    use super::super::fixtures::{LAPTOP, OFFLINE, RecordedTree, uniform_machine};
+    use super::super::core_map::{CoreMapOptions, CoreSelection, ShardPlacement};
+    use super::super::fixtures::{LAPTOP, OFFLINE, RecordedTree};
     use super::super::{parse_core_list, place, sysfs};
     use super::*;
+    use crate::EngineKind;
 
     /// Compares with the recorded drawing; on a difference shows the new one.
     #[track_caller]
@@ -333,7 +334,7 @@ mod tests {
 
     #[test]
     fn two_sockets_of_128_cores_with_a_core_of_each_for_housekeeping() {
-        let mut machine = uniform_machine(2, 1, 8, 8, 2);
+        let mut machine = Machine::uniform(2, 1, 8, 8, 2);
         machine.is_synthetic = true;
         let map = CoreMapOptions {
             housekeeping: Some(vec![0, 64]),
@@ -373,7 +374,7 @@ mod tests {
 
     #[test]
     fn two_cores_that_share_and_a_machine_without_a_map() {
-        let machine = uniform_machine(1, 1, 1, 2, 1);
+        let machine = Machine::uniform(1, 1, 1, 2, 1);
         let placement = place(&machine, &CoreMapOptions::default()).unwrap();
         let drawn = render_tree(&machine, Some(&placement));
         assert!(drawn.contains("0 s0+hk  1 s1+hk\n"), "{drawn}");

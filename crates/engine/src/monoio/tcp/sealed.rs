@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::TcpStream;
-use crate::engine::{SealedBytes, yield_now};
-use crate::limits::SENDFILE_BYTES_MAX;
+use crate::{SealedBytes, yield_now};
+use corelane_proto::limits::SENDFILE_BYTES_MAX;
 
 impl TcpStream {
     /// Writes all of `head` and then `body`, of which nothing is copied: the

@@ -1,8 +1,8 @@
 //! What every kind of core map gives, or is refused with.
 
 use super::*;
-use crate::topology::core_map::EngineKind;
-use crate::topology::fixtures::{OFFLINE, RecordedTree, uniform_machine};
+use crate::EngineKind;
+use crate::topology::fixtures::{OFFLINE, RecordedTree};
 use crate::topology::sysfs;
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ fn refusal(machine: &Machine, options: &CoreMapOptions) -> String {
 
 #[test]
 fn all_gives_two_cores_two_shards_and_says_that_housekeeping_shares() {
-    let machine = uniform_machine(1, 1, 1, 2, 1);
+    let machine = Machine::uniform(1, 1, 1, 2, 1);
     let placement = place(&machine, &options(CoreSelection::All)).unwrap();
     assert_eq!(cpus(&placement), [0, 1]);
     assert_eq!(placement.housekeeping, [0, 1]);
@@ -37,7 +37,7 @@ fn all_gives_two_cores_two_shards_and_says_that_housekeeping_shares() {
 
 #[test]
 fn all_is_one_shard_per_physical_core_and_housekeeping_gets_the_siblings() {
-    let machine = uniform_machine(1, 1, 1, 4, 2);
+    let machine = Machine::uniform(1, 1, 1, 4, 2);
     let placement = place(&machine, &options(CoreSelection::All)).unwrap();
     assert_eq!(cpus(&placement), [0, 1, 2, 3]);
     assert_eq!(placement.housekeeping, [4, 5, 6, 7]);
@@ -50,7 +50,7 @@ fn all_is_one_shard_per_physical_core_and_housekeeping_gets_the_siblings() {
 
 #[test]
 fn cores_left_for_housekeeping_get_no_shard_on_any_thread() {
-    let machine = uniform_machine(1, 1, 1, 4, 2);
+    let machine = Machine::uniform(1, 1, 1, 4, 2);
     let mut map = options(CoreSelection::All);
     map.housekeeping = Some(vec![4]);
     let placement = place(&machine, &map).unwrap();
@@ -61,7 +61,7 @@ fn cores_left_for_housekeeping_get_no_shard_on_any_thread() {
 
 #[test]
 fn a_count_fills_one_l3_after_the_other_and_leaves_the_rest() {
-    let machine = uniform_machine(2, 2, 2, 2, 2);
+    let machine = Machine::uniform(2, 2, 2, 2, 2);
     let placement = place(&machine, &options(CoreSelection::Count(6))).unwrap();
     assert_eq!(cpus(&placement), [0, 1, 2, 3, 4, 5]);
     let nodes: Vec<_> = placement.shards.iter().map(|slot| slot.numa_node).collect();
@@ -77,7 +77,7 @@ fn a_count_fills_one_l3_after_the_other_and_leaves_the_rest() {
 
 #[test]
 fn a_count_that_does_not_fit_is_refused_with_what_fits() {
-    let two = uniform_machine(1, 1, 1, 2, 1);
+    let two = Machine::uniform(1, 1, 1, 2, 1);
     let text = refusal(&two, &options(CoreSelection::Count(3)));
     assert_eq!(
         text,
@@ -85,7 +85,7 @@ fn a_count_that_does_not_fit_is_refused_with_what_fits() {
          valid are 1-2"
     );
     assert!(refusal(&two, &options(CoreSelection::Count(0))).ends_with("valid are 1-2"));
-    let smt = uniform_machine(1, 1, 1, 2, 2);
+    let smt = Machine::uniform(1, 1, 1, 2, 2);
     let text = refusal(&smt, &options(CoreSelection::Count(3)));
     assert!(
         text.ends_with(
@@ -97,7 +97,7 @@ fn a_count_that_does_not_fit_is_refused_with_what_fits() {
 
 #[test]
 fn a_list_keeps_its_order_and_may_name_siblings() {
-    let machine = uniform_machine(1, 1, 1, 4, 2);
+    let machine = Machine::uniform(1, 1, 1, 4, 2);
     let placement = place(&machine, &options(CoreSelection::List(vec![6, 2, 0]))).unwrap();
     assert_eq!(cpus(&placement), [6, 2, 0]);
     let shares: Vec<_> = placement
@@ -116,7 +116,7 @@ fn a_list_keeps_its_order_and_may_name_siblings() {
 
 #[test]
 fn a_core_that_cannot_be_given_is_refused_with_the_ones_that_can() {
-    let mut machine = uniform_machine(1, 1, 1, 4, 1);
+    let mut machine = Machine::uniform(1, 1, 1, 4, 1);
     machine.allow_only(&[0, 1, 2]);
     let mut map = options(CoreSelection::List(vec![9]));
     assert_eq!(
@@ -160,7 +160,7 @@ fn an_offline_core_is_called_offline() {
 
 #[test]
 fn no_core_left_for_a_shard_names_the_key_that_took_them() {
-    let mut machine = uniform_machine(1, 1, 1, 2, 1);
+    let mut machine = Machine::uniform(1, 1, 1, 2, 1);
     let mut map = options(CoreSelection::All);
     map.housekeeping = Some(vec![0, 1]);
     let text = refusal(&machine, &map);
@@ -174,7 +174,7 @@ fn no_core_left_for_a_shard_names_the_key_that_took_them() {
 
 #[test]
 fn every_shard_may_have_its_own_settings() {
-    let machine = uniform_machine(1, 1, 1, 4, 1);
+    let machine = Machine::uniform(1, 1, 1, 4, 1);
     let tuned = ShardPlacement {
         core: 3,
         engine: Some(EngineKind::Epoll),
@@ -198,7 +198,7 @@ fn every_shard_may_have_its_own_settings() {
 
 #[test]
 fn settings_out_of_range_are_refused_under_their_own_key() {
-    let machine = uniform_machine(1, 1, 1, 4, 1);
+    let machine = Machine::uniform(1, 1, 1, 4, 1);
     for (entries, near) in [(0, 256), (1_000, 1_024), (u32::MAX, 32_768)] {
         let map = CoreMapOptions {
             ring_entries: entries,
@@ -227,7 +227,7 @@ fn settings_out_of_range_are_refused_under_their_own_key() {
 #[test]
 fn cpu_ids_over_the_mask_are_never_given() {
     // 1,024 cores of two threads: the siblings are over the mask.
-    let machine = uniform_machine(2, 1, 32, 16, 2);
+    let machine = Machine::uniform(2, 1, 32, 16, 2);
     let placement = place(&machine, &options(CoreSelection::All)).unwrap();
     assert_eq!(placement.shards.len(), 1_024);
     let text = refusal(&machine, &options(CoreSelection::List(vec![1_024])));
@@ -248,7 +248,7 @@ proptest! {
         kind in 0..3_u8,
         count in 0..12_usize,
     ) {
-        let mut machine = uniform_machine(shape.0, shape.1, shape.2, shape.3, shape.4);
+        let mut machine = Machine::uniform(shape.0, shape.1, shape.2, shape.3, shape.4);
         machine.allow_only(&allowed);
         let cores = match kind {
             0 => CoreSelection::All,
