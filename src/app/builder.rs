@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::background::BackgroundTask;
-use super::sessions::{SessionPlan, UserCheck};
+use super::sessions::{FindBackend, SessionPlan, UserCheck};
 use super::states::{StateBuilder, StateType};
 use super::{AppError, Background, Door, Handler, Middleware, RateRules, Route};
 use crate::Error;
@@ -41,6 +41,7 @@ pub struct App {
     pub(super) feed: Option<Feed>,
     pub(super) background: Vec<BackgroundTask>,
     pub(super) sessions: Option<SessionPlan>,
+    pub(super) session_backend: Option<FindBackend>,
     pub(super) session_users: Option<UserCheck>,
     pub(super) session_key_prefix: Option<String>,
     pub(super) redis: Option<RedisOptions>,
@@ -447,6 +448,7 @@ impl App {
             self.faults.push(AppError::SessionsTwice);
         }
         self.sessions = self.sessions.take().or(inner.sessions);
+        self.session_backend = self.session_backend.or(inner.session_backend);
         self.session_users = self.session_users.take().or(inner.session_users);
         self.session_key_prefix = self.session_key_prefix.take().or(inner.session_key_prefix);
         if self.redis.is_some() && inner.redis.is_some() {

@@ -1,11 +1,12 @@
 //! What is checked of an app at start, and what one shard makes of it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::builder::App;
 use super::compiled::{CompiledApp, Entry, RouteEntry};
 use super::sessions::guard;
-use super::states::{StateType, States};
+use super::states::States;
 use super::{AppError, BackgroundTask, Door, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
@@ -14,8 +15,7 @@ use crate::metrics::RouteName;
 use crate::redis::RedisOptions;
 use crate::router::Router;
 use crate::session::is_safe_method;
-use crate::sessions::Sessions;
-use crate::store::Store;
+use crate::sessions::{SessionBackend, Sessions};
 
 impl App {
     /// Checks what [`Server::start`](crate::Server::start) would refuse, for a
@@ -164,16 +164,22 @@ impl App {
                 return Err(AppError::StateTwice { type_name });
             }
         }
-        // Without Redis sessions are kept in the store.
-        let sessions = self.sessions.as_ref().filter(|_| self.redis.is_none());
-        let store = sessions.map(|_| StateType::of::<Store>());
-        for required in self.required_states.iter().chain(&store) {
+        for required in &self.required_states {
             let type_name = required.name;
             if !self.states.iter().any(|state| state.of.id == required.id) {
                 return Err(AppError::StateMissing { type_name });
             }
         }
+        let has_place = self.redis.is_some() || self.session_backend.is_some();
+        if self.sessions.is_some() && !has_place {
+            return Err(AppError::SessionsNowhere);
+        }
         Ok(())
+    }
+
+    /// The one of a shard's states that keeps sessions.
+    pub(crate) fn session_backend_of(&self, states: &States) -> Option<Rc<dyn SessionBackend>> {
+        self.session_backend.and_then(|find| find(states))
     }
 
     /// Names of the routes for the metrics, by route index.

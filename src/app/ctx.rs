@@ -22,6 +22,7 @@ use crate::metrics::{ProcessSnapshot, ShardMetrics};
 use crate::redis::Redis;
 use crate::router::Params;
 use crate::semantics::{Client, ForwardingFields, TrustedProxies, trace_client};
+use crate::sessions::SessionBackend;
 use crate::{Error, clock};
 
 /// One request and the shard it is on. Owned by its handler; what it borrows
@@ -96,6 +97,10 @@ impl Ctx {
 
     pub(super) fn shard_app(&self) -> &CompiledApp {
         &self.shard.app
+    }
+
+    pub(super) fn shard_session_backend(&self) -> Option<Rc<dyn SessionBackend>> {
+        self.shard.session_backend.clone()
     }
 
     pub(super) fn shard_metrics(&self) -> &RefCell<ShardMetrics> {

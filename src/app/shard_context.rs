@@ -21,12 +21,15 @@ use crate::mesh::{Mesh, Message};
 use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
+use crate::sessions::SessionBackend;
 
 /// Everything a request may reach.
 pub(crate) struct ShardContext {
     pub(crate) info: ShardInfo,
     pub(crate) app: CompiledApp,
     pub(crate) states: States,
+    /// The one of the states that keeps sessions and knows who logs in.
+    pub(crate) session_backend: Option<Rc<dyn SessionBackend>>,
     pub(crate) caches: Rc<Caches>,
     pub(crate) limiter: Limiter,
     pub(crate) redis: Option<Redis>,

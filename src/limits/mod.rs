@@ -382,6 +382,8 @@ pub const SESSION_EXPIRED_ROWS_PER_LOGIN: u32 = 16;
 /// How long a request waits for it to be written down that its session was
 /// used; then it goes on, and the next one sees to it.
 pub const SESSION_REFRESH_WAIT_MS: u64 = 1_000;
+/// `Retry-After` of a request whose session cannot be had now, seconds.
+pub const SESSION_RETRY_AFTER_S: u32 = 1;
 /// Body of a login, bytes. Over it: 413.
 pub const SESSION_BODY_BYTES_MAX: u64 = 8 * KIB as u64;
 /// Password hashes under way or waiting for a computing thread, process-wide.

@@ -132,6 +132,7 @@ impl Shard {
         let resources = Resources::attach(plan, redis, &start.info, &start.app);
         let context = ShardContext {
             app,
+            session_backend: start.app.session_backend_of(&states),
             states,
             caches: resources.caches,
             limiter: resources.limiter,

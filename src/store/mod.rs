@@ -25,7 +25,6 @@ mod user_page;
 mod tests;
 
 pub use changes::{Change, ChangeEvent, ChangedRow, ChangedRows, ChangedTable};
-pub use logins::Login;
 pub use model::*;
 pub use open_error::OpenError;
 pub use options::{DatabaseOptions, StoreOptions, StoreUrl};
@@ -34,6 +33,8 @@ pub use seed::{DEMO_PASSWORD, SeedPlan, SeedReport};
 
 use std::rc::Rc;
 use std::sync::Arc;
+
+pub use crate::sessions::Login;
 
 use crate::metrics::DatabaseSnapshot;
 
