@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::background::BackgroundTask;
+use super::lifecycle::Lifecycle;
 use super::sessions::{FindBackend, SessionPlan, UserCheck};
 use super::states::{StateBuilder, StateType};
-use super::{AppError, Background, Door, Handler, Middleware, RateRules, Route};
+use super::{AppError, Door, Handler, Middleware, RateRules, Route};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
@@ -39,7 +39,7 @@ pub struct App {
     pub(super) required_states: Vec<StateType>,
     pub(super) caches: Vec<CacheOptions>,
     pub(super) feed: Option<Feed>,
-    pub(super) background: Vec<BackgroundTask>,
+    pub(super) lifecycle: Lifecycle,
     pub(super) sessions: Option<SessionPlan>,
     pub(super) session_backend: Option<FindBackend>,
     pub(super) session_users: Option<UserCheck>,
@@ -163,35 +163,6 @@ impl App {
     #[must_use]
     pub fn feed(mut self, feed: Feed) -> Self {
         self.feed = Some(feed);
-        self
-    }
-
-    /// Runs `task` beside the requests, once per process: on the first shard,
-    /// from when it serves until it ends. It runs again when that shard is
-    /// restarted, and when it panics, which is logged, after a second.
-    ///
-    /// ```
-    /// use corelane::{App, Background, engine};
-    ///
-    /// async fn tidy_up(shard: Background) {
-    ///     while !shard.is_draining() {
-    ///         engine::sleep(std::time::Duration::from_secs(60)).await;
-    ///         let _ = shard.cache("reports").flush().await;
-    ///     }
-    /// }
-    ///
-    /// let app = App::new()
-    ///     .cache(corelane::cache::CacheOptions::new("reports"))
-    ///     .background(tidy_up);
-    /// ```
-    #[must_use]
-    pub fn background<F, Fut>(mut self, task: F) -> Self
-    where
-        F: Fn(Background) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + 'static,
-    {
-        self.background
-            .push(Arc::new(move |shard| Box::pin(task(shard))));
         self
     }
 
@@ -443,7 +414,7 @@ impl App {
         self.required_states.extend(inner.required_states);
         self.caches.extend(inner.caches);
         self.feed = self.feed.take().or(inner.feed);
-        self.background.extend(inner.background);
+        self.lifecycle.extend(inner.lifecycle);
         if self.sessions.is_some() && inner.sessions.is_some() {
             self.faults.push(AppError::SessionsTwice);
         }

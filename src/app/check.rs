@@ -7,7 +7,7 @@ use super::builder::App;
 use super::compiled::{CompiledApp, Entry, RouteEntry};
 use super::sessions::guard;
 use super::states::States;
-use super::{AppError, BackgroundTask, Door, Middleware, Route, ShardInfo};
+use super::{AppError, Door, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
@@ -127,14 +127,6 @@ impl App {
     /// The feed of changes made elsewhere, if there is one.
     pub(crate) fn change_feed(&self) -> Option<&Feed> {
         self.feed.as_ref()
-    }
-
-    /// What runs beside the requests of a shard: on the first one everything.
-    pub(crate) fn background_tasks_of(&self, shard: usize) -> Vec<BackgroundTask> {
-        match shard {
-            0 => self.background.clone(),
-            _ => Vec::new(),
-        }
     }
 
     /// The Redis of this app, if it has one.

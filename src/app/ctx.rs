@@ -446,7 +446,7 @@ impl Ctx {
     /// Whether the server is shutting down: it finishes what it has and takes
     /// nothing new.
     pub fn is_draining(&self) -> bool {
-        self.shard.draining.get()
+        self.shard.draining.has_begun()
     }
 
     /// The metrics of all shards. A shard that does not answer within

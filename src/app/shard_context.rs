@@ -2,13 +2,13 @@
 //! reference count with every request in flight; nothing in it leaves the
 //! shard.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::states::States;
-use super::{AnswerCounts, CompiledApp, RequestParts, ShardCompression, ShardInfo};
+use super::{AnswerCounts, CompiledApp, DrainSignal, RequestParts, ShardCompression, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::{Caches, Feed};
 use crate::clock::ShardClock;
@@ -43,7 +43,7 @@ pub(crate) struct ShardContext {
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
-    pub(crate) draining: Cell<bool>,
+    pub(crate) draining: DrainSignal,
     /// Boxed because requests own theirs boxed: moving one moves a pointer.
     #[allow(clippy::vec_box)]
     pub(crate) spare_parts: RefCell<Vec<Box<RequestParts>>>,

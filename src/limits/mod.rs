@@ -112,6 +112,11 @@ pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
 /// How long after the drain timeout the process waits for a shard that does
 /// not end, because a handler blocks its thread; then it ends without it.
 pub const DRAIN_OVERDUE_MS: u64 = 2_000;
+/// How long what an app does at shutdown has at least, also when connections
+/// took the whole drain timeout.
+pub const SHUTDOWN_MS_MIN: u64 = 500;
+/// How long what an app does at the end of a shard may take.
+pub const SHARD_END_MS_MAX: u64 = DRAIN_OVERDUE_MS;
 /// How often a shard whose inbox is full is told again to drain.
 pub const DRAIN_RETRY_MS: u64 = 50;
 /// Requests served in one go before the other tasks of the shard get a turn.
@@ -423,6 +428,10 @@ pub const TIMERS_LATE_MS: u64 = 100;
 const _: () = assert!(
     PASSWORD_HASHES_MAX * 4 <= BLOCKING_QUEUE_JOBS_MAX,
     "logins leave the computing threads to others"
+);
+const _: () = assert!(
+    1_000 + SHUTDOWN_MS_MIN < DRAIN_OVERDUE_MS,
+    "connections are cut and the app shuts down before a shard is given up"
 );
 const _: () = assert!(1 < SESSION_EXPIRED_ROWS_PER_LOGIN);
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_MEDIUM_BYTES);

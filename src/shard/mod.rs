@@ -30,19 +30,18 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::app::{
-    self, AnswerCounts, App, BackgroundTask, ShardCompression, ShardContext, ShardInfo,
+    AnswerCounts, App, DrainSignal, ShardCompression, ShardContext, ShardInfo, ShardLife,
 };
 use crate::bridge::Bridge;
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
-use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
+use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits, SHUTDOWN_MS_MIN};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::ShardSnapshot;
 use crate::semantics::TrustedProxies;
-use crate::store::Store;
 use crate::{Error, http1};
 
 pub(crate) use entrance::AdminStart;
@@ -101,8 +100,10 @@ pub(crate) struct Shard {
     inbox: Inbox,
     log: Option<RefCell<ShardLog>>,
     errors: ErrorLog,
-    /// What runs beside the requests; of the first shard.
-    background: Vec<BackgroundTask>,
+    /// What the app does beside the requests.
+    life: ShardLife,
+    /// Since the drain began.
+    drain_deadline: Cell<Option<Instant>>,
     spin: Rc<spin::Spin>,
     accept_trouble: trouble::Trouble,
 }
@@ -146,13 +147,17 @@ impl Shard {
             mesh: start.mesh,
             trusted_proxies: start.trusted_proxies,
             server_started: start.server_started,
-            draining: Cell::new(false),
+            draining: DrainSignal::default(),
             spare_parts: RefCell::default(),
             info: start.info,
         };
+        let context = Rc::new(context);
+        let life = ShardLife::new(&start.app, &context, &start.errors);
+        life.on_start();
         Ok(Rc::new(Self {
-            background: start.app.background_tasks_of(context.info.index),
-            context: Rc::new(context),
+            context,
+            life,
+            drain_deadline: Cell::new(None),
             head_limits: http1::HeadLimits::from(&start.limits),
             limits: start.limits,
             request_id_always: start.request_id_always,
@@ -182,20 +187,21 @@ impl Shard {
             let caches = self.context.caches.clone();
             engine::spawn_local(spin::spin_while_busy(self.spin.clone(), caches));
         }
-        app::start_background(&self.background, &self.context, &self.errors);
+        self.life.start_tasks();
         self.obey_until(Order::Drain).await;
         self.drain().await
     }
 
     /// After the drain: other shards that still drain may need this one's part
-    /// of the caches, until all have.
+    /// of the caches, until all have. Then the app's own ends.
     pub(crate) async fn serve_peers(self: Rc<Self>) {
         let patience = Duration::from_millis(self.drain_timeout_ms + DRAIN_OVERDUE_MS);
         let _ = engine::timeout(patience, self.obey_until(Order::End)).await;
+        let at_least = Instant::now() + Duration::from_millis(SHUTDOWN_MS_MIN);
+        let deadline = self.drain_deadline.get().unwrap_or(at_least);
+        self.life.shut_down(deadline.max(at_least)).await;
         self.leave_redis().await;
-        if let Some(store) = self.context.states.find::<Store>() {
-            store.leave().await;
-        }
+        self.life.end().await;
     }
 
     /// Ends the connection to Redis, if there is one.
