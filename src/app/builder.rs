@@ -10,15 +10,16 @@ use std::sync::Arc;
 use http::Method;
 
 use super::lifecycle::Lifecycle;
-use super::sessions::{FindBackend, SessionPlan, UserCheck};
-use super::states::{StateBuilder, StateType};
+use super::sessions::{SessionPlan, UserCheck};
+use super::states::{Find, StateBuilder, StateType};
 use super::{AppError, Door, Handler, Middleware, RateRules, Route};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::engine::EngineKind;
-use crate::metrics::ShardIdentity;
+use crate::metrics::{MetricsSource, ShardIdentity};
 use crate::redis::RedisOptions;
+use crate::sessions::SessionBackend;
 
 /// Routes, per-shard state and middleware.
 ///
@@ -37,11 +38,12 @@ pub struct App {
     pub(super) routes: Vec<Route>,
     pub(super) states: Vec<StateBuilder>,
     pub(super) required_states: Vec<StateType>,
+    pub(super) metrics_sources: Vec<Find<dyn MetricsSource>>,
     pub(super) caches: Vec<CacheOptions>,
     pub(super) feed: Option<Feed>,
     pub(super) lifecycle: Lifecycle,
     pub(super) sessions: Option<SessionPlan>,
-    pub(super) session_backend: Option<FindBackend>,
+    pub(super) session_backend: Option<Find<dyn SessionBackend>>,
     pub(super) session_users: Option<UserCheck>,
     pub(super) session_key_prefix: Option<String>,
     pub(super) redis: Option<RedisOptions>,
@@ -145,6 +147,19 @@ impl App {
                     Ok((TypeId::of::<S>(), state))
                 })
             }),
+        });
+        self
+    }
+
+    /// Has the app's state of type `S` count for the metrics. It must be state of
+    /// the app.
+    #[must_use]
+    pub fn metrics_source<S: MetricsSource + 'static>(mut self) -> Self {
+        self.required_states.push(StateType::of::<S>());
+        self.metrics_sources.push(|states| {
+            states
+                .find::<S>()
+                .map(|state| state as Rc<dyn MetricsSource>)
         });
         self
     }
@@ -412,6 +427,7 @@ impl App {
             }));
         self.states.extend(inner.states);
         self.required_states.extend(inner.required_states);
+        self.metrics_sources.extend(inner.metrics_sources);
         self.caches.extend(inner.caches);
         self.feed = self.feed.take().or(inner.feed);
         self.lifecycle.extend(inner.lifecycle);

@@ -11,7 +11,7 @@ use super::{AppError, Door, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
-use crate::metrics::RouteName;
+use crate::metrics::{MetricsSource, RouteName};
 use crate::redis::RedisOptions;
 use crate::router::Router;
 use crate::session::is_safe_method;
@@ -172,6 +172,12 @@ impl App {
     /// The one of a shard's states that keeps sessions.
     pub(crate) fn session_backend_of(&self, states: &States) -> Option<Rc<dyn SessionBackend>> {
         self.session_backend.and_then(|find| find(states))
+    }
+
+    /// The ones of a shard's states that count for the metrics.
+    pub(crate) fn metrics_sources_of(&self, states: &States) -> Vec<Rc<dyn MetricsSource>> {
+        let sources = self.metrics_sources.iter();
+        sources.filter_map(|find| find(states)).collect()
     }
 
     /// Names of the routes for the metrics, by route index.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header};
 
 use super::rate_limit::RateLimitKey;
-use super::states::{StateType, States};
+use super::states::StateType;
 use super::{App, AppError, Ctx, Next, Response};
 use crate::Error;
 use crate::metrics::SessionCounters;
@@ -16,9 +16,6 @@ use crate::session::{
     RequestOrigin, SessionCookie, SessionId, SessionOptions, find_cookie, is_safe_method,
 };
 use crate::sessions::{BegunSession, Passwords, Session, SessionBackend, SessionStore, Sessions};
-
-/// Finds what keeps sessions among a shard's states.
-pub(super) type FindBackend = fn(&States) -> Option<Rc<dyn SessionBackend>>;
 
 /// Whether a user is still there.
 pub(super) type UserCheck =

@@ -14,11 +14,10 @@ use crate::caches::{Caches, Feed};
 use crate::clock::ShardClock;
 use crate::engine;
 use crate::ids::RequestIds;
-use crate::l2::RowCache;
 use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
-use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::metrics::{MetricsSource, ProcessSnapshot, ShardMetrics, ShardSnapshot};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
 use crate::sessions::SessionBackend;
@@ -34,6 +33,8 @@ pub(crate) struct ShardContext {
     pub(crate) limiter: Limiter,
     pub(crate) redis: Option<Redis>,
     pub(crate) bridge: Bridge,
+    /// The ones of the states that count for the metrics.
+    pub(crate) metrics_sources: Vec<Rc<dyn MetricsSource>>,
     /// Of the caches of answers in Redis.
     pub(crate) answer_counts: Rc<AnswerCounts>,
     pub(crate) compression: Rc<ShardCompression>,
@@ -77,8 +78,8 @@ impl ShardContext {
         snapshot.mesh = self.caches.mesh_snapshot();
         snapshot.limits = self.limiter.snapshot();
         snapshot.redis = self.redis.as_ref().map(Redis::counters);
-        let rows = self.states.find::<RowCache>();
-        snapshot.second_levels = rows.and_then(|rows| rows.snapshot()).into_iter().collect();
+        let sources = self.metrics_sources.iter();
+        snapshot.second_levels = sources.flat_map(|source| source.second_levels()).collect();
         snapshot.second_levels.extend(self.answer_counts.snapshot());
         snapshot.compression = self.compression.counters();
         snapshot

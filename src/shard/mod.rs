@@ -123,7 +123,8 @@ impl Shard {
         let mut plan = start.resources;
         let redis = plan.start_redis().await;
         let died = plan.inherited.as_deref();
-        let answer_counts = AnswerCounts::beside(&states, redis.as_ref(), died);
+        let metrics_sources = start.app.metrics_sources_of(&states);
+        let answer_counts = AnswerCounts::beside(&metrics_sources, died);
         let compression = ShardCompression::resume(died);
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
@@ -139,6 +140,7 @@ impl Shard {
             limiter: resources.limiter,
             redis: resources.redis,
             bridge: start.bridge,
+            metrics_sources,
             answer_counts,
             compression,
             clock: ShardClock::new(),
