@@ -17,6 +17,7 @@ mod error;
 mod file;
 mod knob;
 mod knobs;
+pub mod limits;
 mod load;
 mod rate_limit;
 mod value;

@@ -24,6 +24,7 @@ mod changes;
 pub mod conditional;
 pub mod cursor;
 pub mod json;
+pub mod limits;
 pub mod page;
 pub mod query;
 pub mod store_fault;

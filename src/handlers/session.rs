@@ -11,7 +11,7 @@ use super::json::ObjectWriter;
 use super::users;
 use super::validate::Faults;
 use crate::app::Route;
-use crate::limits::SESSION_BODY_BYTES_MAX;
+use crate::handlers::limits::SESSION_BODY_BYTES_MAX;
 use crate::session::SessionOptions;
 use crate::store::Store;
 use crate::{App, Ctx, Error, Found, Next, Response, Session};

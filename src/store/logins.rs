@@ -47,7 +47,7 @@ impl Store {
 
     /// Adds a session and removes the one it replaces, both or neither. Removes
     /// some that have expired on the way:
-    /// [`crate::limits::SESSION_EXPIRED_ROWS_PER_LOGIN`] at most.
+    /// [`crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN`] at most.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such user.
