@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! floor 5  process    cli  config  server
-//! floor 4  app        app  shard  handlers
+//! floor 4  app        app  shard  static_files  handlers
 //! floor 3  resources  store  mesh  caches  limiter  redis  l2  sessions
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
@@ -209,6 +209,7 @@ pub mod store;
 pub mod app;
 pub mod handlers;
 pub(crate) mod shard;
+pub mod static_files;
 
 pub mod cli;
 pub mod config;

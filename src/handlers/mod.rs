@@ -15,7 +15,6 @@ pub mod posts;
 pub mod redis_cache;
 pub mod resource;
 pub mod session;
-pub mod static_files;
 pub mod users;
 
 pub mod cache_control;
