@@ -235,7 +235,14 @@ impl House {
 
     /// Shards share nothing mutable.
     fn check_shared_state(&self, breaches: &mut Breaches) {
-        for source in self.modules_of(&["router", "shard", "static_files", "handlers", "app"]) {
+        for source in self.modules_of(&[
+            "router",
+            "shard",
+            "static_files",
+            "handlers",
+            "app",
+            "middleware",
+        ]) {
             let forbidden = &["Arc<Mutex", "Mutex<", "RwLock", "Atomic", "static mut"];
             breaches.add_each("shared-state", source, &source.product, forbidden);
         }

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use http::Method;
 
 use super::lifecycle::Lifecycle;
-use super::sessions::{SessionPlan, UserCheck};
 use super::states::{Find, StateBuilder, StateType};
-use super::{AppError, Door, Handler, Middleware, RateRules, Route};
+use super::{AppError, Door, Handler, Middleware, Route};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::engine::EngineKind;
 use crate::metrics::{MetricsSource, ShardIdentity};
+use crate::middleware::{RateRules, SessionPlan, UserCheck};
 use crate::redis::RedisOptions;
 use crate::sessions::SessionBackend;
 
@@ -37,15 +37,15 @@ use crate::sessions::SessionBackend;
 pub struct App {
     pub(super) routes: Vec<Route>,
     pub(super) states: Vec<StateBuilder>,
-    pub(super) required_states: Vec<StateType>,
+    pub(crate) required_states: Vec<StateType>,
     pub(super) metrics_sources: Vec<Find<dyn MetricsSource>>,
     pub(super) caches: Vec<CacheOptions>,
     pub(super) feed: Option<Feed>,
     pub(super) lifecycle: Lifecycle,
-    pub(super) sessions: Option<SessionPlan>,
-    pub(super) session_backend: Option<Find<dyn SessionBackend>>,
-    pub(super) session_users: Option<UserCheck>,
-    pub(super) session_key_prefix: Option<String>,
+    pub(crate) sessions: Option<SessionPlan>,
+    pub(crate) session_backend: Option<Find<dyn SessionBackend>>,
+    pub(crate) session_users: Option<UserCheck>,
+    pub(crate) session_key_prefix: Option<String>,
     pub(super) redis: Option<RedisOptions>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
@@ -53,7 +53,7 @@ pub struct App {
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
     pub(super) admin: Option<Vec<Arc<dyn Middleware>>>,
     /// What was found wrong while building, told by `check`.
-    pub(super) faults: Vec<AppError>,
+    pub(crate) faults: Vec<AppError>,
 }
 
 /// Where a piece of per-shard state is being built.
@@ -227,7 +227,7 @@ impl App {
     /// app's middleware and around that of routes, and also what has no route.
     /// Paths are whole, whichever app brings the rules; an admin app's count
     /// for nothing. A limit of one route or group can be its middleware:
-    /// [`RateLimit`](super::RateLimit).
+    /// [`RateLimit`](crate::RateLimit).
     #[must_use]
     pub fn rate_limits(mut self, rules: RateRules) -> Self {
         self.rate_rules.extend(rules);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::builder::App;
 use super::compiled::{CompiledApp, Entry, RouteEntry};
-use super::sessions::guard;
 use super::states::States;
 use super::{AppError, Door, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::metrics::{MetricsSource, RouteName};
+use crate::middleware::guard;
 use crate::redis::RedisOptions;
 use crate::router::Router;
 use crate::session::is_safe_method;

@@ -12,13 +12,14 @@ use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::{AnswerCounts, CompiledApp, RequestBody, ShardCompression, ShardContext, ShardInfo};
+use super::{CompiledApp, RequestBody, ShardContext, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::{Cache, Feed};
 use crate::error::FieldError;
 use crate::http1::RequestHead;
 use crate::limiter::Limiter;
 use crate::metrics::{ProcessSnapshot, ShardMetrics};
+use crate::middleware::{AnswerCounts, ShardCompression};
 use crate::redis::Redis;
 use crate::router::Params;
 use crate::semantics::{Client, ForwardingFields, TrustedProxies, trace_client};
@@ -83,27 +84,27 @@ impl Ctx {
         self.parts.as_ref().expect("present until drop")
     }
 
-    pub(super) fn head(&self) -> &RequestHead {
+    pub(crate) fn head(&self) -> &RequestHead {
         &self.parts().head
     }
 
-    pub(super) fn head_mut(&mut self) -> &mut RequestHead {
+    pub(crate) fn head_mut(&mut self) -> &mut RequestHead {
         &mut self.parts.as_mut().expect("present until drop").head
     }
 
-    pub(super) fn shard_compression(&self) -> Rc<ShardCompression> {
+    pub(crate) fn shard_compression(&self) -> Rc<ShardCompression> {
         self.shard.compression.clone()
     }
 
-    pub(super) fn shard_app(&self) -> &CompiledApp {
+    pub(crate) fn shard_app(&self) -> &CompiledApp {
         &self.shard.app
     }
 
-    pub(super) fn shard_session_backend(&self) -> Option<Rc<dyn SessionBackend>> {
+    pub(crate) fn shard_session_backend(&self) -> Option<Rc<dyn SessionBackend>> {
         self.shard.session_backend.clone()
     }
 
-    pub(super) fn shard_metrics(&self) -> &RefCell<ShardMetrics> {
+    pub(crate) fn shard_metrics(&self) -> &RefCell<ShardMetrics> {
         &self.shard.metrics
     }
 
@@ -324,7 +325,7 @@ impl Ctx {
         self.shard.redis.clone()
     }
 
-    pub(super) fn answer_counts(&self) -> Rc<AnswerCounts> {
+    pub(crate) fn answer_counts(&self) -> Rc<AnswerCounts> {
         self.shard.answer_counts.clone()
     }
 
@@ -418,7 +419,7 @@ impl Ctx {
         self.parts().client(&self.shard.trusted_proxies)
     }
 
-    pub(super) fn limiter(&self) -> &Limiter {
+    pub(crate) fn limiter(&self) -> &Limiter {
         &self.shard.limiter
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::states::States;
-use super::{AnswerCounts, CompiledApp, DrainSignal, RequestParts, ShardCompression, ShardInfo};
+use super::{CompiledApp, DrainSignal, RequestParts, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::{Caches, Feed};
 use crate::clock::ShardClock;
@@ -18,6 +18,7 @@ use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
 use crate::metrics::{MetricsSource, ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::middleware::{AnswerCounts, ShardCompression};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
 use crate::sessions::SessionBackend;

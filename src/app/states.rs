@@ -11,17 +11,17 @@ use crate::Error;
 type StateFuture = Pin<Box<dyn Future<Output = Result<(TypeId, Rc<dyn Any>), Error>>>>;
 
 pub(super) struct StateBuilder {
-    pub(super) of: StateType,
+    pub(crate) of: StateType,
     pub(super) build: Box<dyn Fn(ShardInfo) -> StateFuture + Send + Sync>,
 }
 
-pub(super) struct StateType {
+pub(crate) struct StateType {
     pub(super) id: TypeId,
     pub(super) name: &'static str,
 }
 
 impl StateType {
-    pub(super) fn of<S: 'static>() -> Self {
+    pub(crate) fn of<S: 'static>() -> Self {
         Self {
             id: TypeId::of::<S>(),
             name: std::any::type_name::<S>(),

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header};
 
 use super::rate_limit::RateLimitKey;
-use super::states::StateType;
-use super::{App, AppError, Ctx, Next, Response};
 use crate::Error;
+use crate::app::{App, AppError, Ctx, Next, Response, StateType};
 use crate::metrics::SessionCounters;
 use crate::session::{
     RequestOrigin, SessionCookie, SessionId, SessionOptions, find_cookie, is_safe_method,
@@ -18,13 +17,13 @@ use crate::session::{
 use crate::sessions::{BegunSession, Passwords, Session, SessionBackend, SessionStore, Sessions};
 
 /// Whether a user is still there.
-pub(super) type UserCheck =
+pub(crate) type UserCheck =
     Arc<dyn Fn(&Ctx, i64) -> Pin<Box<dyn Future<Output = Result<bool, Error>>>> + Send + Sync>;
 
 /// What an app was told about sessions.
-pub(super) struct SessionPlan {
-    pub(super) options: SessionOptions,
-    pub(super) passwords: Passwords,
+pub(crate) struct SessionPlan {
+    pub(crate) options: SessionOptions,
+    pub(crate) passwords: Passwords,
 }
 
 /// What a request's session was found to be; looked for once.
@@ -157,7 +156,7 @@ impl Ctx {
 
     /// Finds the session for who only wants to tell clients apart. One that
     /// cannot be read is none: a limit is not what fails a request.
-    pub(super) async fn identify_session(&mut self) {
+    pub(crate) async fn identify_session(&mut self) {
         let is_known = self.attached::<RateLimitKey>().is_some();
         if self.shard_app().sessions.is_some() && !is_known {
             let _ = self.session().await;
@@ -316,7 +315,7 @@ impl Ctx {
 }
 
 /// Stands around whatever may change something, outermost.
-pub(super) async fn guard(ctx: Ctx, next: Next) -> Result<Response, Error> {
+pub(crate) async fn guard(ctx: Ctx, next: Next) -> Result<Response, Error> {
     if !is_safe_method(ctx.method()) && !matches!(ctx.session_cookie(), SessionCookie::Absent) {
         ctx.check_origin()?;
     }

@@ -29,9 +29,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::app::{
-    AnswerCounts, App, DrainSignal, ShardCompression, ShardContext, ShardInfo, ShardLife,
-};
+use crate::app::{App, DrainSignal, ShardContext, ShardInfo, ShardLife};
 use crate::bridge::Bridge;
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
@@ -41,6 +39,7 @@ use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits, SHUTDOWN_MS_MIN};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::ShardSnapshot;
+use crate::middleware::{AnswerCounts, ShardCompression};
 use crate::semantics::TrustedProxies;
 use crate::{Error, http1};
 

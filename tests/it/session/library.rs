@@ -1,6 +1,6 @@
 //! Sessions in an app of one's own.
 
-use corelane::app::rate_limit::Key;
+use corelane::middleware::rate_limit::Key;
 use corelane::session::SessionOptions;
 use corelane::store::{Database, Store, StoreOptions};
 use corelane::{App, Ctx, Error, PreparedResponse, RateLimit, Route};
