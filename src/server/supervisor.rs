@@ -111,6 +111,7 @@ impl ServerHandle {
 
     /// Fault injection: makes a shard's own loop panic, to see it restarted
     /// while the others go on. Its connections are lost.
+    #[cfg(feature = "fault-injection")]
     pub fn crash_shard(&self, index: usize) {
         let _ = self.plan.mesh.send(index, Message::Crash);
     }

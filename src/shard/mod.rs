@@ -227,6 +227,7 @@ impl Shard {
                     }
                     Message::Drain => Order::Drain,
                     Message::End => Order::End,
+                    #[cfg(feature = "fault-injection")]
                     Message::Crash => panic!("crashed on request (fault injection)"),
                 };
                 if order >= last {
