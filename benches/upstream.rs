@@ -14,9 +14,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use corelane::app::rate_limit::Key;
 use corelane::handlers::cached::{ApiCacheOptions, RedisUse};
 use corelane::handlers::{self, ApiOptions};
+use corelane::middleware::rate_limit::Key;
 use corelane::redis::RedisOptions;
 use corelane::store::{Database, SeedPlan, StoreOptions};
 use corelane::topology::EngineKind;

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! floor 5  process    cli  config  server
-//! floor 4  app        app  shard  handlers
+//! floor 4  app        app  middleware  shard  static_files  handlers
 //! floor 3  resources  store  mesh  caches  limiter  redis  l2  sessions
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   password compression
@@ -198,19 +198,22 @@ pub mod store;
 
 pub mod app;
 pub mod handlers;
+pub mod middleware;
 pub(crate) mod shard;
+pub mod static_files;
 
 pub mod cli;
 pub mod config;
 pub mod server;
 
 pub use app::{
-    App, AppError, Background, Body, Compression, Ctx, Handler, Middleware, Next, PreparedResponse,
-    RateLimit, RateLimitKey, RateRules, RedisCache, RequestBody, Response, Route, ShardInfo,
+    App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
+    Response, Route, ShardInfo,
 };
 pub use bridge::Bridge;
 pub use caches::{Cache, Cached, Feed, Found, Lookup};
 pub use error::Error;
+pub use middleware::{Compression, RateLimit, RateLimitKey, RateRules, RedisCache};
 pub use server::{Server, ServerHandle};
 pub use sessions::{BegunSession, Session};
 

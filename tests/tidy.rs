@@ -183,9 +183,11 @@ impl House {
         }
     }
 
-    /// Handlers are written on the public API like any user's code.
+    /// Handlers, and the file server, are written on the public API like any
+    /// user's code.
     fn check_handlers(&self, breaches: &mut Breaches) {
-        for source in self.modules_of(&["handlers"]) {
+        const WRITTEN_ON_THE_API: &[&str] = &["handlers", "static_files"];
+        for source in self.modules_of(WRITTEN_ON_THE_API) {
             for (at, name) in source.root_names() {
                 if matches!(name.as_str(), "mesh" | "shard" | "http1" | "router") {
                     breaches.add("handlers-private-door", source, at, name);
@@ -202,7 +204,7 @@ impl House {
                 .collect::<Vec<_>>()
         });
         for name in names.filter(|name| !name.is_empty()) {
-            for source in self.modules_of(&["handlers"]) {
+            for source in self.modules_of(WRITTEN_ON_THE_API) {
                 for at in words(&source.product, &name) {
                     breaches.add("handlers-private-door", source, at, name.clone());
                 }
@@ -259,7 +261,14 @@ impl House {
 
     /// Shards share nothing mutable.
     fn check_shared_state(&self, breaches: &mut Breaches) {
-        for source in self.modules_of(&["router", "shard", "handlers", "app"]) {
+        for source in self.modules_of(&[
+            "router",
+            "shard",
+            "static_files",
+            "handlers",
+            "app",
+            "middleware",
+        ]) {
             let forbidden = &["Arc<Mutex", "Mutex<", "RwLock", "Atomic", "static mut"];
             breaches.add_each("shared-state", source, &source.product, forbidden);
         }

@@ -7,9 +7,9 @@
 use std::net::SocketAddr;
 
 use corelane::handlers::cached::ApiCacheOptions;
-use corelane::handlers::static_files::{self, StaticFiles, StaticOptions};
 use corelane::handlers::{self, ApiOptions};
 use corelane::server::{ServerOptions, ShutdownSignals};
+use corelane::static_files::{self, StaticFiles, StaticOptions};
 use corelane::store::{Database, StoreOptions};
 use corelane::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
 use corelane::{App, Compression, Ctx, Error, Response, Server};

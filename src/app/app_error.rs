@@ -43,6 +43,8 @@ pub enum AppError {
     Sessions(SessionOptionsError),
     /// Sessions are given twice.
     SessionsTwice,
+    /// Sessions have no place to be kept.
+    SessionsNowhere,
     /// The Redis of the app has an address that cannot be used.
     Redis(RedisUrlError),
     /// Middleware is meant for a route that is not there.
@@ -78,6 +80,10 @@ impl fmt::Display for AppError {
             ),
             Self::Sessions(error) => error.fmt(f),
             Self::SessionsTwice => f.write_str("an app has one kind of session: give it once"),
+            Self::SessionsNowhere => f.write_str(
+                "sessions have no place to be kept: give the app a Redis with `App::redis`, \
+                 or name its database of users with `App::session_backend`",
+            ),
             Self::Redis(error) => write!(f, "the address of Redis: {error}"),
             Self::NoSuchRoute { method, pattern } => write!(
                 f,

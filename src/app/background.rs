@@ -1,21 +1,13 @@
-//! What runs beside the requests, once per process: on the first shard, until
-//! it ends. A shard that is restarted starts it anew.
+//! The world of a shard, for what no request started: see `lifecycle`.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ShardContext, ShardInfo};
-use crate::Error;
 use crate::caches::{Cache, Feed};
-use crate::engine::{self, Guarded};
 use crate::error_log::ErrorLog;
-
-/// See [`App::background`](super::App::background).
-pub(crate) type BackgroundTask =
-    Arc<dyn Fn(Background) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
+use crate::redis::Redis;
+use crate::{Error, engine};
 
 /// The world of a shard, for a task that no request started.
 #[derive(Clone)]
@@ -25,6 +17,10 @@ pub struct Background {
 }
 
 impl Background {
+    pub(super) fn new(shard: Rc<ShardContext>, errors: ErrorLog) -> Self {
+        Self { shard, errors }
+    }
+
     /// The shard's state of type `S`; `None` when the app has none.
     #[must_use]
     pub fn state<S: 'static>(&self) -> Option<Rc<S>> {
@@ -63,6 +59,12 @@ impl Background {
         self.shard.caches.feed()
     }
 
+    /// The shard's Redis; `None` when the app has none.
+    #[must_use]
+    pub fn redis(&self) -> Option<Redis> {
+        self.shard.redis.clone()
+    }
+
     /// The shard it runs on.
     #[must_use]
     pub fn shard(&self) -> &ShardInfo {
@@ -72,7 +74,22 @@ impl Background {
     /// Whether the server is shutting down.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.shard.draining.get()
+        self.shard.draining.has_begun()
+    }
+
+    /// Waits until the server is shutting down.
+    pub async fn draining(&self) {
+        self.shard.draining.wait().await;
+    }
+
+    /// Sleeps; the beginning of a drain ends it early. A sleep that begins in a
+    /// drain takes its whole time.
+    pub async fn sleep(&self, duration: Duration) {
+        if self.is_draining() {
+            engine::sleep(duration).await;
+        } else {
+            let _ = engine::timeout(duration, self.draining()).await;
+        }
     }
 
     /// Writes a line to the error log. Never waits; a full log drops it and
@@ -81,22 +98,3 @@ impl Background {
         self.errors.tell(line.into());
     }
 }
-
-/// Starts the app's tasks on the current shard.
-pub(crate) fn start(tasks: &[BackgroundTask], shard: &Rc<ShardContext>, errors: &ErrorLog) {
-    for task in tasks {
-        let world = Background {
-            shard: shard.clone(),
-            errors: errors.clone(),
-        };
-        let task = task.clone();
-        engine::spawn_local(async move {
-            while Guarded::new(task(world.clone())).await.is_err() {
-                world.log("a background task panicked and is started again in a second");
-                engine::sleep(AGAIN).await;
-            }
-        });
-    }
-}
-
-const AGAIN: Duration = Duration::from_secs(1);

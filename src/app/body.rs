@@ -90,7 +90,7 @@ impl Body {
         Self(BodyKind::Sealed(bytes))
     }
 
-    pub(super) fn of_kind(kind: BodyKind) -> Self {
+    pub(crate) fn of_kind(kind: BodyKind) -> Self {
         Self(kind)
     }
 

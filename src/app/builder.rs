@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::background::BackgroundTask;
-use super::sessions::{SessionPlan, UserCheck};
-use super::states::{StateBuilder, StateType};
-use super::{AppError, Background, Door, Handler, Middleware, RateRules, Route};
+use super::lifecycle::Lifecycle;
+use super::states::{Find, StateBuilder, StateType};
+use super::{AppError, Door, Handler, Middleware, Route};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::engine::EngineKind;
-use crate::metrics::ShardIdentity;
+use crate::metrics::{MetricsSource, ShardIdentity};
+use crate::middleware::{RateRules, SessionPlan, UserCheck};
 use crate::redis::RedisOptions;
+use crate::sessions::SessionBackend;
 
 /// Routes, per-shard state and middleware.
 ///
@@ -36,13 +37,15 @@ use crate::redis::RedisOptions;
 pub struct App {
     pub(super) routes: Vec<Route>,
     pub(super) states: Vec<StateBuilder>,
-    pub(super) required_states: Vec<StateType>,
+    pub(crate) required_states: Vec<StateType>,
+    pub(super) metrics_sources: Vec<Find<dyn MetricsSource>>,
     pub(super) caches: Vec<CacheOptions>,
     pub(super) feed: Option<Feed>,
-    pub(super) background: Vec<BackgroundTask>,
-    pub(super) sessions: Option<SessionPlan>,
-    pub(super) session_users: Option<UserCheck>,
-    pub(super) session_key_prefix: Option<String>,
+    pub(super) lifecycle: Lifecycle,
+    pub(crate) sessions: Option<SessionPlan>,
+    pub(crate) session_backend: Option<Find<dyn SessionBackend>>,
+    pub(crate) session_users: Option<UserCheck>,
+    pub(crate) session_key_prefix: Option<String>,
     pub(super) redis: Option<RedisOptions>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
@@ -50,7 +53,7 @@ pub struct App {
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
     pub(super) admin: Option<Vec<Arc<dyn Middleware>>>,
     /// What was found wrong while building, told by `check`.
-    pub(super) faults: Vec<AppError>,
+    pub(crate) faults: Vec<AppError>,
 }
 
 /// Where a piece of per-shard state is being built.
@@ -148,6 +151,19 @@ impl App {
         self
     }
 
+    /// Has the app's state of type `S` count for the metrics. It must be state of
+    /// the app.
+    #[must_use]
+    pub fn metrics_source<S: MetricsSource + 'static>(mut self) -> Self {
+        self.required_states.push(StateType::of::<S>());
+        self.metrics_sources.push(|states| {
+            states
+                .find::<S>()
+                .map(|state| state as Rc<dyn MetricsSource>)
+        });
+        self
+    }
+
     /// Adds a cache: one for all shards, which handlers reach with
     /// [`Ctx::cache`](super::Ctx::cache). See [`Cache`](crate::Cache).
     #[must_use]
@@ -162,35 +178,6 @@ impl App {
     #[must_use]
     pub fn feed(mut self, feed: Feed) -> Self {
         self.feed = Some(feed);
-        self
-    }
-
-    /// Runs `task` beside the requests, once per process: on the first shard,
-    /// from when it serves until it ends. It runs again when that shard is
-    /// restarted, and when it panics, which is logged, after a second.
-    ///
-    /// ```
-    /// use corelane::{App, Background, engine};
-    ///
-    /// async fn tidy_up(shard: Background) {
-    ///     while !shard.is_draining() {
-    ///         engine::sleep(std::time::Duration::from_secs(60)).await;
-    ///         let _ = shard.cache("reports").flush().await;
-    ///     }
-    /// }
-    ///
-    /// let app = App::new()
-    ///     .cache(corelane::cache::CacheOptions::new("reports"))
-    ///     .background(tidy_up);
-    /// ```
-    #[must_use]
-    pub fn background<F, Fut>(mut self, task: F) -> Self
-    where
-        F: Fn(Background) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + 'static,
-    {
-        self.background
-            .push(Arc::new(move |shard| Box::pin(task(shard))));
         self
     }
 
@@ -240,7 +227,7 @@ impl App {
     /// app's middleware and around that of routes, and also what has no route.
     /// Paths are whole, whichever app brings the rules; an admin app's count
     /// for nothing. A limit of one route or group can be its middleware:
-    /// [`RateLimit`](super::RateLimit).
+    /// [`RateLimit`](crate::RateLimit).
     #[must_use]
     pub fn rate_limits(mut self, rules: RateRules) -> Self {
         self.rate_rules.extend(rules);
@@ -440,13 +427,15 @@ impl App {
             }));
         self.states.extend(inner.states);
         self.required_states.extend(inner.required_states);
+        self.metrics_sources.extend(inner.metrics_sources);
         self.caches.extend(inner.caches);
         self.feed = self.feed.take().or(inner.feed);
-        self.background.extend(inner.background);
+        self.lifecycle.extend(inner.lifecycle);
         if self.sessions.is_some() && inner.sessions.is_some() {
             self.faults.push(AppError::SessionsTwice);
         }
         self.sessions = self.sessions.take().or(inner.sessions);
+        self.session_backend = self.session_backend.or(inner.session_backend);
         self.session_users = self.session_users.take().or(inner.session_users);
         self.session_key_prefix = self.session_key_prefix.take().or(inner.session_key_prefix);
         if self.redis.is_some() && inner.redis.is_some() {

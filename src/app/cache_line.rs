@@ -14,7 +14,7 @@ pub(crate) struct CacheLine {
     pub(super) headers: [(HeaderName, HeaderValue); 2],
 }
 
-pub(super) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// One for each way an answer can be come by. `fwd` and `collapsed` are RFC
 /// 9211's (sections 2.2 and 2.6); `detail` says which of the caches had it.

@@ -1,21 +1,21 @@
 //! What is checked of an app at start, and what one shard makes of it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::builder::App;
 use super::compiled::{CompiledApp, Entry, RouteEntry};
-use super::sessions::guard;
-use super::states::{StateType, States};
-use super::{AppError, BackgroundTask, Door, Middleware, Route, ShardInfo};
+use super::states::States;
+use super::{AppError, Door, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
-use crate::metrics::RouteName;
+use crate::metrics::{MetricsSource, RouteName};
+use crate::middleware::guard;
 use crate::redis::RedisOptions;
 use crate::router::Router;
 use crate::session::is_safe_method;
-use crate::sessions::Sessions;
-use crate::store::Store;
+use crate::sessions::{SessionBackend, Sessions};
 
 impl App {
     /// Checks what [`Server::start`](crate::Server::start) would refuse, for a
@@ -129,14 +129,6 @@ impl App {
         self.feed.as_ref()
     }
 
-    /// What runs beside the requests of a shard: on the first one everything.
-    pub(crate) fn background_tasks_of(&self, shard: usize) -> Vec<BackgroundTask> {
-        match shard {
-            0 => self.background.clone(),
-            _ => Vec::new(),
-        }
-    }
-
     /// The Redis of this app, if it has one.
     pub(crate) fn redis_options(&self) -> Option<&RedisOptions> {
         self.redis.as_ref()
@@ -164,16 +156,28 @@ impl App {
                 return Err(AppError::StateTwice { type_name });
             }
         }
-        // Without Redis sessions are kept in the store.
-        let sessions = self.sessions.as_ref().filter(|_| self.redis.is_none());
-        let store = sessions.map(|_| StateType::of::<Store>());
-        for required in self.required_states.iter().chain(&store) {
+        for required in &self.required_states {
             let type_name = required.name;
             if !self.states.iter().any(|state| state.of.id == required.id) {
                 return Err(AppError::StateMissing { type_name });
             }
         }
+        let has_place = self.redis.is_some() || self.session_backend.is_some();
+        if self.sessions.is_some() && !has_place {
+            return Err(AppError::SessionsNowhere);
+        }
         Ok(())
+    }
+
+    /// The one of a shard's states that keeps sessions.
+    pub(crate) fn session_backend_of(&self, states: &States) -> Option<Rc<dyn SessionBackend>> {
+        self.session_backend.and_then(|find| find(states))
+    }
+
+    /// The ones of a shard's states that count for the metrics.
+    pub(crate) fn metrics_sources_of(&self, states: &States) -> Vec<Rc<dyn MetricsSource>> {
+        let sources = self.metrics_sources.iter();
+        sources.filter_map(|find| find(states)).collect()
     }
 
     /// Names of the routes for the metrics, by route index.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::handler::{HandlerFuture, MiddlewareChain, run_chain};
-use super::sessions::UserCheck;
 use super::{Ctx, Door, Handler, Response};
 use crate::Error;
 use crate::http1::RequestHead;
+use crate::middleware::UserCheck;
 use crate::router::{Match, Params, Router};
 use crate::sessions::Sessions;
 
@@ -20,8 +20,8 @@ pub(crate) struct CompiledApp {
     pub(super) admin: Entry,
     /// Of both doors, so that an index names one route of the whole app.
     pub(crate) routes: Vec<RouteEntry>,
-    pub(super) sessions: Option<Sessions>,
-    pub(super) session_users: Option<UserCheck>,
+    pub(crate) sessions: Option<Sessions>,
+    pub(crate) session_users: Option<UserCheck>,
 }
 
 /// What a door leads to.

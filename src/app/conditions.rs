@@ -97,7 +97,7 @@ impl<'a> ConditionFields<'a> {
     }
 
     /// Those of the request with these lines of each name.
-    pub(super) fn of_lines<I: Iterator<Item = &'a [u8]>>(
+    pub(crate) fn of_lines<I: Iterator<Item = &'a [u8]>>(
         lines: impl Fn(&'static HeaderName) -> I,
     ) -> Self {
         let joined = |name: &'static HeaderName| join_lines(lines(name));

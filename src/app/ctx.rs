@@ -12,16 +12,18 @@ use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::{AnswerCounts, CompiledApp, RequestBody, ShardCompression, ShardContext, ShardInfo};
+use super::{CompiledApp, RequestBody, ShardContext, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::{Cache, Feed};
 use crate::error::FieldError;
 use crate::http1::RequestHead;
 use crate::limiter::Limiter;
 use crate::metrics::{ProcessSnapshot, ShardMetrics};
+use crate::middleware::{AnswerCounts, ShardCompression};
 use crate::redis::Redis;
 use crate::router::Params;
 use crate::semantics::{Client, ForwardingFields, TrustedProxies, trace_client};
+use crate::sessions::SessionBackend;
 use crate::{Error, clock};
 
 /// One request and the shard it is on. Owned by its handler; what it borrows
@@ -82,23 +84,27 @@ impl Ctx {
         self.parts.as_ref().expect("present until drop")
     }
 
-    pub(super) fn head(&self) -> &RequestHead {
+    pub(crate) fn head(&self) -> &RequestHead {
         &self.parts().head
     }
 
-    pub(super) fn head_mut(&mut self) -> &mut RequestHead {
+    pub(crate) fn head_mut(&mut self) -> &mut RequestHead {
         &mut self.parts.as_mut().expect("present until drop").head
     }
 
-    pub(super) fn shard_compression(&self) -> Rc<ShardCompression> {
+    pub(crate) fn shard_compression(&self) -> Rc<ShardCompression> {
         self.shard.compression.clone()
     }
 
-    pub(super) fn shard_app(&self) -> &CompiledApp {
+    pub(crate) fn shard_app(&self) -> &CompiledApp {
         &self.shard.app
     }
 
-    pub(super) fn shard_metrics(&self) -> &RefCell<ShardMetrics> {
+    pub(crate) fn shard_session_backend(&self) -> Option<Rc<dyn SessionBackend>> {
+        self.shard.session_backend.clone()
+    }
+
+    pub(crate) fn shard_metrics(&self) -> &RefCell<ShardMetrics> {
         &self.shard.metrics
     }
 
@@ -319,7 +325,7 @@ impl Ctx {
         self.shard.redis.clone()
     }
 
-    pub(super) fn answer_counts(&self) -> Rc<AnswerCounts> {
+    pub(crate) fn answer_counts(&self) -> Rc<AnswerCounts> {
         self.shard.answer_counts.clone()
     }
 
@@ -413,7 +419,7 @@ impl Ctx {
         self.parts().client(&self.shard.trusted_proxies)
     }
 
-    pub(super) fn limiter(&self) -> &Limiter {
+    pub(crate) fn limiter(&self) -> &Limiter {
         &self.shard.limiter
     }
 
@@ -441,7 +447,7 @@ impl Ctx {
     /// Whether the server is shutting down: it finishes what it has and takes
     /// nothing new.
     pub fn is_draining(&self) -> bool {
-        self.shard.draining.get()
+        self.shard.draining.has_begun()
     }
 
     /// The metrics of all shards. A shard that does not answer within

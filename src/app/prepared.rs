@@ -132,7 +132,7 @@ impl PreparedResponse {
     }
 
     /// The head of one response before another's body.
-    pub(super) fn encode(response: &Response, body: &[u8]) -> Self {
+    pub(crate) fn encode(response: &Response, body: &[u8]) -> Self {
         let kept = || response.headers().filter(|(name, _)| !is_of_answer(name));
         let fresh = kept().filter(|(name, _)| !describes_content(name));
         let content = kept().filter(|(name, _)| describes_content(name));
@@ -240,8 +240,8 @@ impl fmt::Debug for PreparedResponse {
 
 /// The headers that an answer takes from a prepared response.
 #[derive(Debug)]
-pub(super) struct PreparedHead {
-    pub(super) of: SharedResponse,
+pub(crate) struct PreparedHead {
+    pub(crate) of: SharedResponse,
     /// Only those that do not describe content, for a 304.
     pub(super) without_content: bool,
 }
@@ -300,7 +300,7 @@ fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
 }
 
 /// Written anew with each answer: by the codec, or by the cache.
-pub(super) fn is_of_answer(name: &HeaderName) -> bool {
+pub(crate) fn is_of_answer(name: &HeaderName) -> bool {
     is_codecs_own(name) || *name == X_CACHE || *name == header::CACHE_STATUS
 }
 

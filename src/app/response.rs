@@ -108,7 +108,7 @@ impl Response {
 
     /// The 304 of a prepared response: its headers without those that
     /// describe content.
-    pub(super) fn prepared_not_modified(prepared: SharedResponse) -> Self {
+    pub(crate) fn prepared_not_modified(prepared: SharedResponse) -> Self {
         let head = PreparedHead {
             of: prepared,
             without_content: true,
@@ -287,23 +287,23 @@ impl Response {
         self
     }
 
-    pub(super) fn take_body(&mut self) -> Body {
+    pub(crate) fn take_body(&mut self) -> Body {
         std::mem::take(&mut self.body)
     }
 
     /// What its first headers were prepared as.
-    pub(super) fn prepared_head(&self) -> Option<&PreparedHead> {
+    pub(crate) fn prepared_head(&self) -> Option<&PreparedHead> {
         self.head.prepared.as_ref()
     }
 
     /// The headers that what it was prepared as does not have, and that are not
     /// the cache's.
-    pub(super) fn own_headers(&self) -> &[(HeaderName, HeaderValue)] {
+    pub(crate) fn own_headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.head.headers
     }
 
     /// The prepared response of which it has the head and the body.
-    pub(super) fn prepared_body(&self) -> Option<&SharedResponse> {
+    pub(crate) fn prepared_body(&self) -> Option<&SharedResponse> {
         let head = self.head.prepared.as_ref();
         let whole = head.filter(|head| !head.without_content && self.body.is_prepared());
         whole.map(|head| &head.of)
@@ -311,7 +311,7 @@ impl Response {
 
     /// Puts another prepared response in the place of the one it was made of;
     /// what was added and what the cache said stay.
-    pub(super) fn replace_prepared(mut self, prepared: SharedResponse) -> Self {
+    pub(crate) fn replace_prepared(mut self, prepared: SharedResponse) -> Self {
         self.body = Body::of_kind(BodyKind::Prepared(prepared.clone()));
         self.head.prepared = Some(PreparedHead {
             of: prepared,

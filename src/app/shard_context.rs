@@ -2,35 +2,40 @@
 //! reference count with every request in flight; nothing in it leaves the
 //! shard.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::states::States;
-use super::{AnswerCounts, CompiledApp, RequestParts, ShardCompression, ShardInfo};
+use super::{CompiledApp, DrainSignal, RequestParts, ShardInfo};
 use crate::bridge::Bridge;
 use crate::caches::{Caches, Feed};
 use crate::clock::ShardClock;
 use crate::engine;
 use crate::ids::RequestIds;
-use crate::l2::RowCache;
 use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::mesh::{Mesh, Message};
-use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::metrics::{MetricsSource, ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::middleware::{AnswerCounts, ShardCompression};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
+use crate::sessions::SessionBackend;
 
 /// Everything a request may reach.
 pub(crate) struct ShardContext {
     pub(crate) info: ShardInfo,
     pub(crate) app: CompiledApp,
     pub(crate) states: States,
+    /// The one of the states that keeps sessions and knows who logs in.
+    pub(crate) session_backend: Option<Rc<dyn SessionBackend>>,
     pub(crate) caches: Rc<Caches>,
     pub(crate) limiter: Limiter,
     pub(crate) redis: Option<Redis>,
     pub(crate) bridge: Bridge,
+    /// The ones of the states that count for the metrics.
+    pub(crate) metrics_sources: Vec<Rc<dyn MetricsSource>>,
     /// Of the caches of answers in Redis.
     pub(crate) answer_counts: Rc<AnswerCounts>,
     pub(crate) compression: Rc<ShardCompression>,
@@ -40,7 +45,7 @@ pub(crate) struct ShardContext {
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
-    pub(crate) draining: Cell<bool>,
+    pub(crate) draining: DrainSignal,
     /// Boxed because requests own theirs boxed: moving one moves a pointer.
     #[allow(clippy::vec_box)]
     pub(crate) spare_parts: RefCell<Vec<Box<RequestParts>>>,
@@ -74,8 +79,8 @@ impl ShardContext {
         snapshot.mesh = self.caches.mesh_snapshot();
         snapshot.limits = self.limiter.snapshot();
         snapshot.redis = self.redis.as_ref().map(Redis::counters);
-        let rows = self.states.find::<RowCache>();
-        snapshot.second_levels = rows.and_then(|rows| rows.snapshot()).into_iter().collect();
+        let sources = self.metrics_sources.iter();
+        snapshot.second_levels = sources.flat_map(|source| source.second_levels()).collect();
         snapshot.second_levels.extend(self.answer_counts.snapshot());
         snapshot.compression = self.compression.counters();
         snapshot

@@ -11,23 +11,26 @@ use crate::Error;
 type StateFuture = Pin<Box<dyn Future<Output = Result<(TypeId, Rc<dyn Any>), Error>>>>;
 
 pub(super) struct StateBuilder {
-    pub(super) of: StateType,
+    pub(crate) of: StateType,
     pub(super) build: Box<dyn Fn(ShardInfo) -> StateFuture + Send + Sync>,
 }
 
-pub(super) struct StateType {
+pub(crate) struct StateType {
     pub(super) id: TypeId,
     pub(super) name: &'static str,
 }
 
 impl StateType {
-    pub(super) fn of<S: 'static>() -> Self {
+    pub(crate) fn of<S: 'static>() -> Self {
         Self {
             id: TypeId::of::<S>(),
             name: std::any::type_name::<S>(),
         }
     }
 }
+
+/// Finds a state that can do something, as `T`, whatever type it has.
+pub(super) type Find<T> = fn(&States) -> Option<Rc<T>>;
 
 /// One shard's state, by type. A handful of entries: a scan beats hashing.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::first_start;
 use crate::config::{Config, ConfigError, ConfigErrors, Loaded, Origin};
 use crate::handlers::ApiOptionsError;
-use crate::handlers::static_files::{self, StaticError, StaticFiles, StaticOptions};
+use crate::static_files::{self, StaticError, StaticFiles, StaticOptions};
 use crate::store::Database;
 use crate::{App, Error, handlers};
 

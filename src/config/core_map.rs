@@ -12,7 +12,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::limits::CORE_MAP_BYTES_MAX;
+use crate::config::limits::CORE_MAP_BYTES_MAX;
 use crate::topology::{
     CoreMapOptions, CoreSelection, EngineKind, Machine, Placement, PlacementError, ShardPlacement,
     parse_core_list, place,

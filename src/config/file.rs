@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Origin, nearest};
 use super::knob::Knob;
 use super::knobs;
-use crate::limits::CONFIG_BYTES_MAX;
+use crate::config::limits::CONFIG_BYTES_MAX;
 
 /// A file's text, and how to name a place in it.
 #[derive(Debug)]

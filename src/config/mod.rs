@@ -17,6 +17,7 @@ mod error;
 mod file;
 mod knob;
 mod knobs;
+pub mod limits;
 mod load;
 mod rate_limit;
 mod value;
@@ -38,10 +39,10 @@ pub use rate_limit::{RateLimitOptions, RuleTexts};
 
 pub(crate) use load::CORE_MAP_FLAG;
 
-use crate::handlers::static_files::StaticOptions;
 use crate::handlers::{ApiOptions, default_cache_control};
 use crate::redis::RedisOptions;
 use crate::server::ServerOptions;
+use crate::static_files::StaticOptions;
 use crate::store::{StoreOptions, StoreUrl};
 use crate::topology::{CoreMapOptions, CoreSelection, EngineKind};
 

@@ -142,6 +142,12 @@ pub fn install(app: App, options: &ApiCacheOptions, database: &str) -> App {
             };
             async move { Ok(rows) }
         })
+        .on_shard_start(|shard| {
+            if let (Some(rows), Some(redis)) = (shard.state::<RowCache>(), shard.redis()) {
+                rows.attach(redis);
+            }
+        })
+        .metrics_source::<RowCache>()
 }
 
 /// A JSON document with its validators.

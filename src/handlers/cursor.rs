@@ -8,7 +8,8 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::limits::{CURSOR_TEXT_BYTES_MAX, USER_AGE_YEARS_MAX, USER_NAME_CHARS_MAX};
+use crate::handlers::limits::CURSOR_TEXT_BYTES_MAX;
+use crate::store::limits::{USER_AGE_YEARS_MAX, USER_NAME_CHARS_MAX};
 use crate::store::{Cursor, UserSort};
 
 /// The list and order a cursor is a place in.

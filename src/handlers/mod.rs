@@ -15,7 +15,6 @@ pub mod posts;
 pub mod redis_cache;
 pub mod resource;
 pub mod session;
-pub mod static_files;
 pub mod users;
 
 pub mod cache_control;
@@ -24,6 +23,7 @@ mod changes;
 pub mod conditional;
 pub mod cursor;
 pub mod json;
+pub mod limits;
 pub mod page;
 pub mod query;
 pub mod store_fault;
@@ -38,8 +38,8 @@ use redis_cache::{RedisRoutes, RedisRoutesError};
 
 use crate::cache::CacheOptionsError;
 use crate::session::{SessionOptions, SessionOptionsError};
-use crate::store::Database;
-use crate::{App, Feed};
+use crate::store::{Database, Store};
+use crate::{App, Background, Feed};
 
 /// What an operator may say about the shipped application.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -69,7 +69,7 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptio
     check(&options)?;
     let configured = options.cache_control;
     let app = match database.tells_changes() {
-        true => App::new().feed(Feed::new()).background(changes::follow),
+        true => App::new().feed(Feed::new()).daemon(changes::follow),
         false => App::new(),
     };
     let policies = CacheControl::new(&default_cache_control(), &configured)?;
@@ -78,6 +78,11 @@ pub fn app(options: ApiOptions, database: Arc<Database>) -> Result<App, ApiOptio
         .state(move |_| {
             let database = database.clone();
             async move { database.connect().map_err(store_fault::store_fault) }
+        })
+        .on_shard_end(async |shard: Background| {
+            if let Some(store) = shard.state::<Store>() {
+                store.leave().await;
+            }
         })
         .state(move |_| {
             let policies = CacheControl::new(&default_cache_control(), &configured);

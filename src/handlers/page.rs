@@ -8,7 +8,7 @@ use super::cursor::{self, CursorOrder};
 use super::json::{ObjectWriter, push_array};
 use super::query::QueryPairs;
 use super::validate::Faults;
-use crate::limits::{PAGE_OFFSET_ROWS_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+use crate::handlers::limits::{PAGE_OFFSET_ROWS_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::store::PageStart;
 
 /// The page a client asked for.

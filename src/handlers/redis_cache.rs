@@ -7,7 +7,7 @@ use http::Method;
 
 use super::cache_control::CacheControl;
 use super::validate::nearest;
-use crate::app::RedisCache;
+use crate::middleware::RedisCache;
 use crate::{App, handlers};
 
 /// The name of these caches in keys and metrics.

@@ -11,15 +11,16 @@ use super::json::ObjectWriter;
 use super::users;
 use super::validate::Faults;
 use crate::app::Route;
-use crate::limits::SESSION_BODY_BYTES_MAX;
+use crate::handlers::limits::SESSION_BODY_BYTES_MAX;
 use crate::session::SessionOptions;
+use crate::store::Store;
 use crate::{App, Ctx, Error, Found, Next, Response, Session};
 
 /// Pattern of the request's session.
 pub const SESSION: &str = "/api/session";
 
 /// Adds sessions and their routes, unless they are off. The app must have a
-/// [`Store`](crate::store::Store) as state and the caches of
+/// [`Store`] as state and the caches of
 /// [`cached`](super::cached).
 ///
 /// A session out of Redis is believed if the cache of users, or the store, has
@@ -35,6 +36,7 @@ pub fn install(app: App, options: &SessionOptions) -> App {
         .body_bytes_max(SESSION_BODY_BYTES_MAX)
         .middleware(never_kept);
     app.sessions(options.clone())
+        .session_backend::<Store>()
         .session_users(|ctx, id| {
             let found = users::find(ctx, id);
             async move { Ok(matches!(found.await?, (Found::Value(_), _))) }
@@ -130,6 +132,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_store_keeps_them_and_must_be_there() {
+        let app = || install(App::new(), &SessionOptions::default());
+        let error = app().check().unwrap_err().to_string();
+        assert!(error.contains("store::Store"), "{error}");
+        let store = async |_| -> Result<Store, Error> { Err(Error::internal("not asked for")) };
+        assert_eq!(app().state(store).check(), Ok(()));
+    }
 
     #[test]
     fn a_login_has_two_texts_and_its_faults_repeat_neither() {

@@ -8,8 +8,8 @@ use http::StatusCode;
 use crate::Error;
 use crate::app::precondition_failed;
 use crate::error::Blame;
-use crate::limits::STORE_RETRY_AFTER_S;
 use crate::store::StoreError;
+use crate::store::limits::STORE_RETRY_AFTER_S;
 use crate::store::sql::SqlError;
 
 /// The answer to a store operation that did not happen. What the database

@@ -7,7 +7,7 @@
 
 use crate::Error;
 use crate::error::FieldError;
-use crate::limits::{FIELD_ERRORS_MAX, FIELD_NAME_SHOWN_CHARS_MAX};
+use crate::handlers::limits::{FIELD_ERRORS_MAX, FIELD_NAME_SHOWN_CHARS_MAX};
 
 /// The fields of a request that failed validation, in the order found.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use super::session::{Generation, Session};
 use crate::engine;
 use crate::ids::random_seed;
 use crate::limits::{CACHE_DOUBT_MS, L2_PUTS_IN_FLIGHT_MAX};
-use crate::metrics::{SecondLevelCounters, SecondLevelSnapshot};
+use crate::metrics::{MetricsSource, SecondLevelCounters, SecondLevelSnapshot};
 use crate::redis::{Redis, RedisFault};
 use crate::redis_codec::{Entry, EntryKind, GENERATION_BYTES, version_digits};
 
@@ -65,9 +65,27 @@ impl RowPlan {
     }
 }
 
-/// Rows of the database in Redis, from one shard. Cheap to clone; state of an
-/// app ([`App::state`](crate::App::state)), which gives it the app's Redis.
-/// Without one it knows nothing and does nothing.
+/// Rows of the database in Redis, from one shard. Cheap to clone; without
+/// [`attach`](Self::attach) it knows nothing and does nothing.
+///
+/// ```
+/// use corelane::App;
+/// use corelane::l2::{RowCache, RowCacheOptions, RowPlan};
+///
+/// let plan = RowPlan::new(RowCacheOptions::new("users", "my-database"));
+/// let app = App::new()
+///     .state(move |_shard| {
+///         let rows = RowCache::new(&plan);
+///         async move { Ok(rows) }
+///     })
+///     .on_shard_start(|shard| {
+///         if let (Some(rows), Some(redis)) = (shard.state::<RowCache>(), shard.redis()) {
+///             rows.attach(redis);
+///         }
+///     })
+///     .metrics_source::<RowCache>();
+/// # app.check().unwrap();
+/// ```
 #[derive(Clone)]
 pub struct RowCache {
     pub(super) inner: Rc<Inner>,
@@ -133,29 +151,11 @@ impl RowCache {
         unused
     }
 
-    /// How the metrics name it.
-    pub(crate) fn name(&self) -> &str {
-        &self.inner.plan.options.name
-    }
-
-    /// Gives it the shard's Redis, and what a predecessor counted.
-    pub(crate) fn attach(&self, redis: Option<Redis>, before: &[SecondLevelSnapshot]) {
-        if let Some(redis) = redis.filter(|_| !self.inner.is_unused.get()) {
+    /// Gives it the shard's Redis; a second one is ignored.
+    pub fn attach(&self, redis: Redis) {
+        if !self.inner.is_unused.get() {
             let _ = self.inner.redis.set(redis);
         }
-        let name = &self.inner.plan.options.name;
-        if let Some(before) = before.iter().find(|before| before.name == *name) {
-            self.inner.counters.borrow_mut().add(&before.counters);
-        }
-    }
-
-    /// What this shard has counted; `None` without Redis.
-    pub(crate) fn snapshot(&self) -> Option<SecondLevelSnapshot> {
-        self.inner.redis.get()?;
-        Some(SecondLevelSnapshot {
-            name: self.inner.plan.options.name.clone(),
-            counters: *self.inner.counters.borrow(),
-        })
     }
 
     /// Looks a row up.
@@ -357,6 +357,25 @@ impl RowCache {
 
     pub(super) fn count(&self, count: impl FnOnce(&mut SecondLevelCounters)) {
         count(&mut self.inner.counters.borrow_mut());
+    }
+}
+
+/// Nothing without Redis.
+impl MetricsSource for RowCache {
+    fn resume(&self, before: &mut Vec<SecondLevelSnapshot>) {
+        let name = &self.inner.plan.options.name;
+        let own = before.iter().position(|level| level.name == *name);
+        if let Some(own) = own.map(|index| before.remove(index)) {
+            self.inner.counters.borrow_mut().add(&own.counters);
+        }
+    }
+
+    fn second_levels(&self) -> Vec<SecondLevelSnapshot> {
+        let counted = self.inner.redis.get().map(|_| SecondLevelSnapshot {
+            name: self.inner.plan.options.name.clone(),
+            counters: *self.inner.counters.borrow(),
+        });
+        counted.into_iter().collect()
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) enum Message {
     End,
     /// Panic in the shard's own loop: fault injection, to show that the
     /// supervisor restarts a shard while the others go on.
+    #[cfg(feature = "fault-injection")]
     Crash,
 }
 

@@ -111,6 +111,7 @@ impl ServerHandle {
 
     /// Fault injection: makes a shard's own loop panic, to see it restarted
     /// while the others go on. Its connections are lost.
+    #[cfg(feature = "fault-injection")]
     pub fn crash_shard(&self, index: usize) {
         let _ = self.plan.mesh.send(index, Message::Crash);
     }
@@ -377,14 +378,16 @@ impl Supervisor {
         }
     }
 
-    /// Shards that have drained stay for those that have not.
+    /// Shards that have drained stay for those that have not, and the others for
+    /// what the first does at shutdown.
     fn end_if_drained(&mut self) {
         let ready = |shard: &Watched| matches!(shard.state, State::Drained | State::Ended);
         if !self.shards.iter().all(ready) {
             return;
         }
+        let first_has_ended = self.shards[0].state == State::Ended;
         for (index, shard) in self.shards.iter().enumerate() {
-            if shard.state == State::Drained {
+            if shard.state == State::Drained && (index == 0 || first_has_ended) {
                 // Its inbox has room: it was told nothing else. Should it not,
                 // the shard ends by itself a little later.
                 let _ = self.plan.mesh.send(index, Message::End);

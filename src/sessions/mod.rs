@@ -1,15 +1,18 @@
-//! Sessions where they are kept: in Redis, or in the store when there is none.
+//! Sessions where they are kept: in Redis, or in the application's database when
+//! there is none.
 //!
 //! Every shard and every node over the same Redis (or database) sees the same
 //! sessions; no shard keeps one for itself, so one that was ended is over
 //! everywhere at once. If they cannot be read, requests that need one get a 503:
 //! a session cannot be invented.
 
+mod backend;
 mod passwords;
-mod shelf;
+mod session_store;
 
+pub use backend::{BackendFuture, Login, SessionBackend, unavailable};
 pub use passwords::Passwords;
-pub(crate) use shelf::{Shelf, store_fault};
+pub(crate) use session_store::SessionStore;
 
 use std::rc::Rc;
 
@@ -18,7 +21,7 @@ use http::HeaderValue;
 use crate::Error;
 use crate::clock::unix_ms;
 use crate::session::{
-    Origin, RequestOrigin, SessionHash, SessionId, SessionOptions, SessionRecord, Standing,
+    Origin, RequestOrigin, SessionHash, SessionId, SessionOptions, SessionRecord, SessionState,
     expired_cookie, may_use_session, set_cookie,
 };
 
@@ -93,19 +96,19 @@ impl Sessions {
     /// 503 when sessions cannot be read.
     pub(crate) async fn find(
         &self,
-        shelf: &Shelf,
+        store: &SessionStore,
         id: &SessionId,
     ) -> Result<Option<Session>, Error> {
         let hash = id.hash();
-        let Some(record) = shelf.read(&hash).await? else {
+        let Some(record) = store.read(&hash).await? else {
             return Ok(None);
         };
         let now_ms = unix_ms();
         match record.judge(now_ms, &self.options) {
-            Standing::Expired => Ok(None),
-            Standing::Live => Ok(Some(Session::of(&record, hash))),
-            Standing::Refreshed(used) => {
-                let written = shelf.refresh(&hash, &used, now_ms).await;
+            SessionState::Expired => Ok(None),
+            SessionState::Live => Ok(Some(Session::of(&record, hash))),
+            SessionState::Refreshed(used) => {
+                let written = store.refresh(&hash, &used, now_ms).await;
                 // A use that could not be written down is one all the same; the
                 // next request tries again.
                 let record = if written { used } else { record };
@@ -120,7 +123,7 @@ impl Sessions {
     /// 503 when it cannot be kept; `None` when there is no such user.
     pub(crate) async fn begin(
         &self,
-        shelf: &Shelf,
+        store: &SessionStore,
         user_id: i64,
         replaced: Option<&SessionId>,
         is_secure: bool,
@@ -131,7 +134,7 @@ impl Sessions {
         let now_ms = unix_ms();
         let record = SessionRecord::begin(user_id, now_ms, &self.options);
         let replaced = replaced.map(SessionId::hash);
-        if !shelf.begin(&id.hash(), &record, replaced, now_ms).await? {
+        if !store.begin(&id.hash(), &record, replaced, now_ms).await? {
             return Ok(None);
         }
         let SessionOptions {

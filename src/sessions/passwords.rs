@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::Blame;
-use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_HASHES_MAX, STORE_RETRY_AFTER_S};
+use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_HASHES_MAX, SESSION_RETRY_AFTER_S};
 use crate::{Error, engine, password};
 
 /// The process's share of the computing threads for passwords; clones share it.
@@ -43,7 +43,7 @@ impl Passwords {
             true => Ok(turn),
             false => Err(Error::unavailable(
                 "too many logins are under way; try again",
-                STORE_RETRY_AFTER_S,
+                SESSION_RETRY_AFTER_S,
             )
             .with_blame(Blame::Host)
             .nothing_done()),

@@ -33,7 +33,7 @@ impl Shard {
     /// connection accepted into a dropped future would be lost.
     async fn accept_connections(self: Rc<Self>, entrance: Rc<Entrance>) {
         let mut accepted = 0u32;
-        while !self.context.draining.get() {
+        while !self.context.draining.has_begun() {
             match entrance.listener.accept().await {
                 Ok((stream, peer)) => {
                     self.admit(&entrance, stream, peer);
@@ -42,7 +42,7 @@ impl Shard {
                         engine::yield_now().await;
                     }
                 }
-                Err(_) if self.context.draining.get() => break,
+                Err(_) if self.context.draining.has_begun() => break,
                 Err(error) => self.survive_accept_error(&error).await,
             }
         }

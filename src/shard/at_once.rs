@@ -82,7 +82,7 @@ impl Connection<'_> {
             facts: RequestFacts {
                 version: parts.head.version(),
                 is_head: *parts.head.method() == Method::HEAD,
-                keep_alive: parts.head.keep_alive() && !shard.context.draining.get(),
+                keep_alive: parts.head.keep_alive() && !shard.context.draining.has_begun(),
             },
             client_goes_on: parts.head.keep_alive(),
             record: shard.start_record(&parts, head_bytes),

@@ -10,10 +10,11 @@ use crate::limits::DRAIN_FRESH_GRACE_MS;
 use crate::redis::Redis;
 
 impl Shard {
-    /// Stops accepting, closes idle connections and waits for the busy ones,
-    /// at most the drain timeout; then cuts what is left and returns how many.
+    /// Stops accepting, closes idle connections and waits for the busy ones and
+    /// for background tasks, at most the drain timeout; then cuts what is left and
+    /// returns how many connections that were.
     pub(super) async fn drain(self: Rc<Self>) -> usize {
-        self.context.draining.set(true);
+        self.context.draining.begin();
         for entrance in &self.entrances {
             entrance.listener.cancel_accept();
             for (stream, peer) in entrance.listener.accept_waiting() {
@@ -22,6 +23,7 @@ impl Shard {
             entrance.listener.close();
         }
         let deadline = Instant::now() + Duration::from_millis(self.drain_timeout_ms);
+        self.drain_deadline.set(Some(deadline));
         let grace_end = Instant::now() + Duration::from_millis(DRAIN_FRESH_GRACE_MS);
         // One that was accepted a moment ago is let in by its task.
         let is_accepting = || self.entrances.iter().any(|one| one.accepting.get() > 0);
@@ -37,6 +39,7 @@ impl Shard {
         }
         let cut = self.unfinished_connections();
         self.cut_connections().await;
+        self.life.finish_tasks(deadline).await;
         if let Some(log) = &self.log {
             log.borrow_mut().flush();
         }
@@ -47,7 +50,7 @@ impl Shard {
     /// second to end. Afterwards no operation of theirs should be in flight;
     /// the listening sockets are as they were, for a successor.
     pub(crate) async fn cut_connections(self: &Rc<Self>) {
-        self.context.draining.set(true);
+        self.context.draining.begin();
         for entrance in &self.entrances {
             entrance.listener.cancel_accept();
         }

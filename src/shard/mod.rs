@@ -29,20 +29,18 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::app::{
-    self, AnswerCounts, App, BackgroundTask, ShardCompression, ShardContext, ShardInfo,
-};
+use crate::app::{App, DrainSignal, ShardContext, ShardInfo, ShardLife};
 use crate::bridge::Bridge;
 use crate::clock::ShardClock;
 use crate::engine::{self, LocalEvent, ShardWaker};
 use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
-use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
+use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits, SHUTDOWN_MS_MIN};
 use crate::log_sink::ShardLog;
 use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::ShardSnapshot;
+use crate::middleware::{AnswerCounts, ShardCompression};
 use crate::semantics::TrustedProxies;
-use crate::store::Store;
 use crate::{Error, http1};
 
 pub(crate) use entrance::AdminStart;
@@ -101,8 +99,10 @@ pub(crate) struct Shard {
     inbox: Inbox,
     log: Option<RefCell<ShardLog>>,
     errors: ErrorLog,
-    /// What runs beside the requests; of the first shard.
-    background: Vec<BackgroundTask>,
+    /// What the app does beside the requests.
+    life: ShardLife,
+    /// Since the drain began.
+    drain_deadline: Cell<Option<Instant>>,
     spin: Rc<spin::Spin>,
     accept_trouble: trouble::Trouble,
 }
@@ -122,7 +122,8 @@ impl Shard {
         let mut plan = start.resources;
         let redis = plan.start_redis().await;
         let died = plan.inherited.as_deref();
-        let answer_counts = AnswerCounts::beside(&states, redis.as_ref(), died);
+        let metrics_sources = start.app.metrics_sources_of(&states);
+        let answer_counts = AnswerCounts::beside(&metrics_sources, died);
         let compression = ShardCompression::resume(died);
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
@@ -132,11 +133,13 @@ impl Shard {
         let resources = Resources::attach(plan, redis, &start.info, &start.app);
         let context = ShardContext {
             app,
+            session_backend: start.app.session_backend_of(&states),
             states,
             caches: resources.caches,
             limiter: resources.limiter,
             redis: resources.redis,
             bridge: start.bridge,
+            metrics_sources,
             answer_counts,
             compression,
             clock: ShardClock::new(),
@@ -145,13 +148,17 @@ impl Shard {
             mesh: start.mesh,
             trusted_proxies: start.trusted_proxies,
             server_started: start.server_started,
-            draining: Cell::new(false),
+            draining: DrainSignal::default(),
             spare_parts: RefCell::default(),
             info: start.info,
         };
+        let context = Rc::new(context);
+        let life = ShardLife::new(&start.app, &context, &start.errors);
+        life.on_start();
         Ok(Rc::new(Self {
-            background: start.app.background_tasks_of(context.info.index),
-            context: Rc::new(context),
+            context,
+            life,
+            drain_deadline: Cell::new(None),
             head_limits: http1::HeadLimits::from(&start.limits),
             limits: start.limits,
             request_id_always: start.request_id_always,
@@ -181,20 +188,21 @@ impl Shard {
             let caches = self.context.caches.clone();
             engine::spawn_local(spin::spin_while_busy(self.spin.clone(), caches));
         }
-        app::start_background(&self.background, &self.context, &self.errors);
+        self.life.start_tasks();
         self.obey_until(Order::Drain).await;
         self.drain().await
     }
 
     /// After the drain: other shards that still drain may need this one's part
-    /// of the caches, until all have.
+    /// of the caches, until all have. Then the app's own ends.
     pub(crate) async fn serve_peers(self: Rc<Self>) {
         let patience = Duration::from_millis(self.drain_timeout_ms + DRAIN_OVERDUE_MS);
         let _ = engine::timeout(patience, self.obey_until(Order::End)).await;
+        let at_least = Instant::now() + Duration::from_millis(SHUTDOWN_MS_MIN);
+        let deadline = self.drain_deadline.get().unwrap_or(at_least);
+        self.life.shut_down(deadline.max(at_least)).await;
         self.leave_redis().await;
-        if let Some(store) = self.context.states.find::<Store>() {
-            store.leave().await;
-        }
+        self.life.end().await;
     }
 
     /// Ends the connection to Redis, if there is one.
@@ -219,6 +227,7 @@ impl Shard {
                     }
                     Message::Drain => Order::Drain,
                     Message::End => Order::End,
+                    #[cfg(feature = "fault-injection")]
                     Message::Crash => panic!("crashed on request (fault injection)"),
                 };
                 if order >= last {

@@ -207,7 +207,7 @@ impl Connection<'_> {
             if state.phase() == Phase::Fresh {
                 return;
             }
-            if draining.get() {
+            if draining.has_begun() {
                 // What has already arrived is still served, nothing later.
                 state.closer.shutdown_read();
             }
@@ -219,7 +219,7 @@ impl Connection<'_> {
         } else {
             io.flush_and_read(wait_for_next).await
         };
-        if matches!(read, Ok(0)) && draining.get() {
+        if matches!(read, Ok(0)) && draining.has_begun() {
             // What came after the drain closed our reading side is still
             // queued; leaving it would reset a request unanswered.
             return io.read_more().await;

@@ -2,26 +2,9 @@
 //! is no Redis for them. Both go when their user is deleted.
 
 use super::{Database, DatabaseBackend, Store, StoreBackend, StoreError};
+use crate::Error;
 use crate::session::{SessionHash, SessionRecord};
-
-/// What a login is checked against.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// Whose it is.
-    pub user_id: i64,
-    /// In the PHC string format; a user without one cannot log in.
-    pub password_hash: Option<String>,
-}
-
-/// Without the hash.
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login")
-            .field("user_id", &self.user_id)
-            .field("has_password", &self.password_hash.is_some())
-            .finish()
-    }
-}
+use crate::sessions::{self, BackendFuture, Login, SessionBackend};
 
 impl Database {
     /// Sets the password of the user with this email, and ends the user's
@@ -64,7 +47,7 @@ impl Store {
 
     /// Adds a session and removes the one it replaces, both or neither. Removes
     /// some that have expired on the way:
-    /// [`crate::limits::SESSION_EXPIRED_ROWS_PER_LOGIN`] at most.
+    /// [`crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN`] at most.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such user.
@@ -104,5 +87,48 @@ impl Store {
             StoreBackend::Sqlite(session) => session.end_session(hash).await,
             StoreBackend::Postgres(session) => session.end_session(hash).await,
         }
+    }
+}
+
+/// Sessions go with their user, and every shard and node sees the same.
+impl SessionBackend for Store {
+    fn login<'a>(&'a self, email: &'a str) -> BackendFuture<'a, Option<Login>> {
+        Box::pin(async move { self.login(email).await.map_err(session_error) })
+    }
+
+    fn session<'a>(&'a self, hash: &'a SessionHash) -> BackendFuture<'a, Option<SessionRecord>> {
+        Box::pin(async move { self.session(hash).await.map_err(session_error) })
+    }
+
+    fn begin_session(
+        &self,
+        hash: SessionHash,
+        record: SessionRecord,
+        replaced: Option<SessionHash>,
+    ) -> BackendFuture<'_, bool> {
+        Box::pin(async move {
+            match self.begin_session(hash, record, replaced).await {
+                Err(StoreError::NotFound) => Ok(false),
+                begun => begun.map(|()| true).map_err(session_error),
+            }
+        })
+    }
+
+    fn refresh_session(&self, hash: SessionHash, record: SessionRecord) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            let refreshed = self.refresh_session(hash, record).await;
+            refreshed.map_err(session_error)
+        })
+    }
+
+    fn end_session(&self, hash: SessionHash) -> BackendFuture<'_, ()> {
+        Box::pin(async move { self.end_session(hash).await.map_err(session_error) })
+    }
+}
+
+fn session_error(error: StoreError) -> Error {
+    match error {
+        StoreError::Failed(_) => Error::internal(error),
+        _ => sessions::unavailable(error),
     }
 }

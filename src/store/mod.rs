@@ -11,6 +11,7 @@
 mod changes;
 mod columns;
 mod geo;
+pub mod limits;
 mod logins;
 mod migration;
 mod model;
@@ -25,7 +26,6 @@ mod user_page;
 mod tests;
 
 pub use changes::{Change, ChangeEvent, ChangedRow, ChangedRows, ChangedTable};
-pub use logins::Login;
 pub use model::*;
 pub use open_error::OpenError;
 pub use options::{DatabaseOptions, StoreOptions, StoreUrl};
@@ -34,6 +34,8 @@ pub use seed::{DEMO_PASSWORD, SeedPlan, SeedReport};
 
 use std::rc::Rc;
 use std::sync::Arc;
+
+pub use crate::sessions::Login;
 
 use crate::metrics::DatabaseSnapshot;
 
@@ -88,7 +90,7 @@ impl Database {
     /// writer. Several processes may open the same file: each sees the others'
     /// writes, and a write waits `busy_timeout_ms` for another process's.
     /// PostgreSQL: of nodes that start at once one migrates and the others wait
-    /// [`crate::limits::STORE_MIGRATION_LOCK_WAIT_MS`] for it.
+    /// [`crate::store::limits::STORE_MIGRATION_LOCK_WAIT_MS`] for it.
     ///
     /// # Errors
     /// [`OpenError`] says what to do about it.
@@ -150,8 +152,8 @@ impl Database {
     /// The rows follow from `plan.random_seed` and the rows that were there
     /// before. Running it again adds as many again, with other emails. If it
     /// is cut short, whole batches of
-    /// [`crate::limits::STORE_SEED_BATCH_ROWS`] rows remain (of
-    /// [`crate::limits::STORE_SEED_FIRST_BATCH_ROWS`] where there was no user).
+    /// [`crate::store::limits::STORE_SEED_BATCH_ROWS`] rows remain (of
+    /// [`crate::store::limits::STORE_SEED_FIRST_BATCH_ROWS`] where there was no user).
     ///
     /// # Errors
     /// The database could not be written, or there is no user to write posts.
@@ -284,8 +286,8 @@ impl Store {
     ///
     /// Exact, also across the antimeridian and at the poles; the cost does not
     /// grow with the radius. Two bounds apply to data crowded beyond reason:
-    /// [`crate::limits::STORE_NEAR_CROWD_ROWS_MAX`] users within metres of
-    /// each other, and (SQLite) [`crate::limits::STORE_NEAR_ROWS_MAX`] in all.
+    /// [`crate::store::limits::STORE_NEAR_CROWD_ROWS_MAX`] users within metres of
+    /// each other, and (SQLite) [`crate::store::limits::STORE_NEAR_ROWS_MAX`] in all.
     ///
     /// # Errors
     /// The database could not be read.
@@ -451,7 +453,7 @@ impl ChangeListener {
 }
 
 /// All users by ascending id, batch by batch, of
-/// [`crate::limits::STORE_EXPORT_BATCH_ROWS`] each, as fast as they are asked
+/// [`crate::store::limits::STORE_EXPORT_BATCH_ROWS`] each, as fast as they are asked
 /// for. Nobody is given twice.
 ///
 /// SQLite: each batch is read at its own moment; nothing is held between

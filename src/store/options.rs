@@ -14,7 +14,7 @@ pub struct StoreOptions {
     pub url: StoreUrl,
     /// How long a write waits for another process that holds the database,
     /// milliseconds. Default 5,000. Reads wait at most
-    /// [`crate::limits::STORE_READ_BUSY_TIMEOUT_MS_MAX`] of it.
+    /// [`crate::store::limits::STORE_READ_BUSY_TIMEOUT_MS_MAX`] of it.
     pub busy_timeout_ms: u64,
     /// Page cache of each connection, KiB: one connection per shard and one
     /// for the writer. Default 8,192. It serves pages that are not mapped,

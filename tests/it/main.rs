@@ -37,6 +37,7 @@ mod redis;
 mod routing;
 mod session;
 mod shard_death;
+mod shutdown;
 mod signals;
 mod smuggling;
 mod startup;

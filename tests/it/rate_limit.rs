@@ -14,8 +14,8 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corelane::app::rate_limit::Key;
 use corelane::metrics::LimiterSnapshot;
+use corelane::middleware::rate_limit::Key;
 use corelane::{App, Ctx, Error, PreparedResponse, RateLimit, Response, Route};
 use http::{HeaderName, Method};
 

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::app::RateRules;
-use crate::app::rate_limit::Key;
 use crate::config::knob::{Knob, Refusal, Valid, turns};
 use crate::config::rate_limit::RuleTexts;
 use crate::config::value::{KnobValue, quote, read_string, refuse, wrong_type};
+use crate::middleware::RateRules;
+use crate::middleware::rate_limit::Key;
 
 pub(super) const KNOBS: &[Knob] = &[
     Knob {

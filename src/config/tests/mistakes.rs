@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::*;
-use crate::limits::CONFIG_BYTES_MAX;
+use crate::config::limits::CONFIG_BYTES_MAX;
 use crate::topology::Machine;
 
 #[track_caller]

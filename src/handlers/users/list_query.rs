@@ -2,13 +2,13 @@
 
 use crate::Error;
 use crate::handlers::cursor::{self, CursorOrder};
+use crate::handlers::limits::{
+    BATCH_IDS_MAX, NEAR_RADIUS_KM_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX,
+};
 use crate::handlers::page::PageRequest;
 use crate::handlers::query::{QueryPairs, push_pair};
 use crate::handlers::validate::{Faults, nearest};
-use crate::limits::{
-    BATCH_IDS_MAX, NEAR_RADIUS_KM_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, USER_AGE_YEARS_MAX,
-    USER_NAME_CHARS_MAX,
-};
+use crate::store::limits::{USER_AGE_YEARS_MAX, USER_NAME_CHARS_MAX};
 use crate::store::{Cursor, Location, UserField, UserQuery, UserSort};
 
 /// A users list as it was asked for.

@@ -18,10 +18,11 @@ use super::{USERS, id_of, no_such_user, row};
 use crate::app::{ConditionFields, precondition_failed};
 use crate::handlers::cached::{POSTS_TAG, USERS_CACHE};
 use crate::handlers::conditional::add_validators;
+use crate::handlers::limits::CONDITIONAL_WRITE_ATTEMPTS_MAX;
 use crate::handlers::store_fault::store_fault;
 use crate::l2::{Change, RowCache};
-use crate::limits::{CONDITIONAL_WRITE_ATTEMPTS_MAX, STORE_RETRY_AFTER_S};
 use crate::semantics::{Verdict, evaluate};
+use crate::store::limits::STORE_RETRY_AFTER_S;
 use crate::store::{Store, StoreError, User, WriteCondition};
 use crate::{Ctx, Error, Response};
 

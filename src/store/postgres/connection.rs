@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::queries::{Columns, Query, SESSION};
 use super::sql::Statements;
-use crate::limits::STORE_STATEMENTS_MAX;
+use crate::store::limits::STORE_STATEMENTS_MAX;
 
 /// A connection of a shard. Its methods take `&self`: statements of several
 /// tasks are pipelined.

@@ -11,7 +11,7 @@ use tokio_postgres::{Error, SimpleQueryMessage};
 use super::connection::Connection;
 use super::fault::read_error;
 use super::queries::{Columns, Query};
-use crate::limits::STORE_SCAN_ROWS_MAX;
+use crate::store::limits::STORE_SCAN_ROWS_MAX;
 use crate::store::{PlanReport, StoreError, UserField};
 
 /// A report per statement; those with asked-for columns twice, once for all of

@@ -18,7 +18,7 @@ use super::queries::{Columns, Query};
 use super::rows::user_from;
 use super::session::Session;
 use crate::engine;
-use crate::limits::STORE_EXPORT_BATCH_ROWS;
+use crate::store::limits::STORE_EXPORT_BATCH_ROWS;
 use crate::store::{StoreError, User};
 
 /// See [`crate::store::UserExport`].

@@ -56,10 +56,9 @@ use tokio_postgres::error::SqlState;
 use crate::backoff::Backoff;
 use crate::error_log::ErrorLog;
 use crate::ids::random_seed;
-use crate::limits::{
-    DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS, STORE_MIGRATION_LOCK_WAIT_MS,
-};
+use crate::limits::{DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS};
 use crate::metrics::DatabaseSnapshot;
+use crate::store::limits::STORE_MIGRATION_LOCK_WAIT_MS;
 
 use super::{OpenError, PlanReport, SeedPlan, SeedReport, StoreError, StoreOptions};
 

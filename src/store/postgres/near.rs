@@ -8,8 +8,8 @@
 use super::pool::{Intent, Pool};
 use super::queries::Query;
 use super::rows::user_from;
-use crate::limits::STORE_NEAR_CROWD_ROWS_MAX;
 use crate::store::geo::distance_km;
+use crate::store::limits::STORE_NEAR_CROWD_ROWS_MAX;
 use crate::store::{Location, StoreError, User};
 
 /// At most `limit` users within `radius_km`, nearest first, with km.

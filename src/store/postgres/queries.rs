@@ -9,8 +9,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use crate::limits::USER_AGE_YEARS_MAX;
 pub(super) use crate::store::columns::Columns;
+use crate::store::limits::USER_AGE_YEARS_MAX;
 
 // Of `corelane.announced`, set for the one transaction, the triggers see
 // whether they are to tell of it: see `announce`. It is set by each row that is

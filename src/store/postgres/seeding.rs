@@ -13,7 +13,9 @@ use tokio_postgres::Error;
 use super::connection::Connection;
 use super::fault::write_error;
 use crate::clock::unix_ms;
-use crate::limits::{STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS, STORE_SEED_INSERT_ROWS};
+use crate::store::limits::{
+    STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS, STORE_SEED_INSERT_ROWS,
+};
 use crate::store::seed::{DemoRows, demo_password_hash};
 use crate::store::{SeedPlan, SeedReport, StoreError};
 

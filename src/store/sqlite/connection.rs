@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::limits;
+use crate::store::limits;
 use crate::store::{OpenError, StoreError, StoreOptions};
 
 /// What a connection is for.

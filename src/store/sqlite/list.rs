@@ -21,7 +21,7 @@ use rusqlite::{CachedStatement, Params, ToSql, params};
 
 use super::queries::{Columns, Query};
 use super::reader::{Reader, partial_user_from};
-use crate::limits::STORE_LIST_WALK_ROWS_MAX as WALK_ROWS_MAX;
+use crate::store::limits::STORE_LIST_WALK_ROWS_MAX as WALK_ROWS_MAX;
 use crate::store::{Cursor, PageStart, PartialUser, StoreError, UserField, UserPage};
 use crate::store::{UserQuery, UserSort, user_page};
 

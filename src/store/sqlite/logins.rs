@@ -8,8 +8,8 @@ use super::queries::Query;
 use super::session::Session;
 use super::writes::Write;
 use crate::clock::unix_ms;
-use crate::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::session::{SessionHash, SessionRecord};
+use crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::store::{Login, StoreError};
 
 impl SqliteDatabase {

@@ -8,8 +8,8 @@ use super::queries::Query;
 use super::reader::Reader;
 use super::store_error;
 use crate::engine;
-use crate::limits;
 use crate::store::geo::{Cell, NearSearch, Probe, distance_km};
+use crate::store::limits;
 use crate::store::{Location, StoreError, User};
 
 /// At most `limit` users within `radius_km`, nearest first, with km.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::queries::{Columns, Query};
-use crate::limits;
+use crate::store::limits;
 use crate::store::{Location, PartialUser, Post, PostAuthor, PostPage, PostQuery, User, UserField};
 
 /// A reading connection and the statement texts it has made.

@@ -10,7 +10,7 @@ use super::connection::store_error;
 use super::logins::write_password;
 use super::queries::Query;
 use crate::clock::unix_ms;
-use crate::limits::{STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS};
+use crate::store::limits::{STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS};
 use crate::store::seed::{DemoRows, demo_password_hash};
 use crate::store::{SeedPlan, SeedReport, StoreError};
 

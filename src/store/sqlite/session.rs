@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::writes::{Write, Written};
 use super::{SqliteDatabase, list, near};
 use crate::engine;
-use crate::limits;
+use crate::store::limits;
 use crate::store::{Location, NewUser, Post, PostPage, PostQuery, StoreError, User, UserPage};
 use crate::store::{UserPatch, UserQuery, WriteCondition};
 

@@ -19,7 +19,7 @@ use super::connection::{Role, Target, store_error};
 use super::writes::{Write, Written};
 use crate::clock::unix_ms;
 use crate::engine::{RemoteReceiver, RemoteSender, remote};
-use crate::limits;
+use crate::store::limits;
 use crate::store::{StoreError, WriterStats};
 
 type Outcome = Result<Written, StoreError>;

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use proptest::prelude::*;
 
 use super::{Fixture, Kind};
-use crate::limits::STORE_LIST_WALK_ROWS_MAX;
+use crate::store::limits::STORE_LIST_WALK_ROWS_MAX;
 use crate::store::{Cursor, PageStart, PartialUser, Store, StoreError, User, UserField};
 use crate::store::{UserPage, UserQuery, UserSort};
 

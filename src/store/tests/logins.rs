@@ -1,9 +1,9 @@
 //! Passwords and sessions.
 
 use super::{Kind, person};
-use crate::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::password;
 use crate::session::{SessionHash, SessionId, SessionRecord};
+use crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::store::{DEMO_PASSWORD, SeedPlan, StoreError};
 
 both_stores!(

@@ -19,6 +19,10 @@ fn a_write_that_never_ends_does_not_hurt_the_end(engine: Engine) {
             let rows = RowCache::new(&plan);
             async move { Ok(rows) }
         })
+        .on_shard_start(|shard| {
+            let rows = shard.state::<RowCache>().expect("given above");
+            rows.attach(shard.redis().expect("given above"));
+        })
         .get("/write", async |ctx: Ctx| {
             let rows = ctx.state::<RowCache>();
             engine::spawn_local(async move {

@@ -1,6 +1,6 @@
 //! What tells clients apart.
 
-use corelane::app::rate_limit::{Key, RateLimitKey};
+use corelane::middleware::rate_limit::{Key, RateLimitKey};
 use corelane::semantics::TrustedProxies;
 use corelane::{App, Ctx, Next};
 

@@ -1,8 +1,8 @@
 //! Sessions in an app of one's own.
 
-use corelane::app::rate_limit::Key;
+use corelane::middleware::rate_limit::Key;
 use corelane::session::SessionOptions;
-use corelane::store::{Database, StoreOptions};
+use corelane::store::{Database, Store, StoreOptions};
 use corelane::{App, Ctx, Error, PreparedResponse, RateLimit, Route};
 use http::{Method, header};
 
@@ -78,6 +78,7 @@ fn start(engine: Engine) -> (InProcess, tempfile::TempDir) {
             async move { Ok(database.connect()?) }
         })
         .sessions(SessionOptions::default())
+        .session_backend::<Store>()
         .nest("/own", routes)
         .fallback(async |_| Ok(corelane::Response::text("fallback\n")));
     (InProcess::start(engine, app), folder)

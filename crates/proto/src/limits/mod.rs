@@ -1,4 +1,4 @@
-//! Every limit in one place, with its unit in its name.
+//! Every limit of the library in one place, with its unit in its name.
 //!
 //! A queue, buffer or wait without a line here does not exist. Values that an
 //! operator may change are defaults of the matching `Options` and have a key
@@ -112,6 +112,11 @@ pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
 /// How long after the drain timeout the process waits for a shard that does
 /// not end, because a handler blocks its thread; then it ends without it.
 pub const DRAIN_OVERDUE_MS: u64 = 2_000;
+/// How long what an app does at shutdown has at least, also when connections
+/// took the whole drain timeout.
+pub const SHUTDOWN_MS_MIN: u64 = 500;
+/// How long what an app does at the end of a shard may take.
+pub const SHARD_END_MS_MAX: u64 = DRAIN_OVERDUE_MS;
 /// How often a shard whose inbox is full is told again to drain.
 pub const DRAIN_RETRY_MS: u64 = 50;
 /// Requests served in one go before the other tasks of the shard get a turn.
@@ -283,10 +288,6 @@ pub const L2_DEBTS_PER_TURN_MAX: usize = 64;
 pub const L2_DEBT_RETRY_MS: u64 = 50;
 /// How long a shard relies on what it knows of the clock of Redis.
 pub const L2_CLOCK_MS_MAX: u64 = 60_000;
-/// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
-pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
-/// Writes in one group commit.
-pub const STORE_WRITE_GROUP_MAX: usize = 512;
 /// A shard's access log lines go to the log writer when they are this many
 /// bytes, or at the next sweep.
 pub const ACCESS_LOG_BATCH_BYTES: usize = 16 * KIB;
@@ -296,36 +297,6 @@ pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
 /// Lines waiting for the error log's writer. Full: lines are dropped and
 /// counted.
 pub const ERROR_LOG_QUEUE_MAX: usize = 1_024;
-/// Rows of a list page when the client does not say.
-pub const PAGE_ROWS_DEFAULT: u32 = 20;
-/// Rows of a list page at most. Over it: 422.
-pub const PAGE_ROWS_MAX: u32 = 100;
-/// Rows a numbered page may skip; the database walks over each of them. Over
-/// it: 422 naming the cursor, whose cost does not grow.
-pub const PAGE_OFFSET_ROWS_MAX: u64 = 10_000;
-/// Text of a page cursor: a name of [`USER_NAME_CHARS_MAX`] four-byte
-/// characters, two numbers and a checksum, in hexadecimal. Over it: 422.
-pub const CURSOR_TEXT_BYTES_MAX: usize = KIB;
-/// Users asked for in one batch. Over it: 422.
-pub const BATCH_IDS_MAX: usize = 100;
-/// Radius of a search by place, kilometres: half of the equator.
-pub const NEAR_RADIUS_KM_MAX: f64 = 20_038.0;
-/// A user's name, characters.
-pub const USER_NAME_CHARS_MAX: usize = 100;
-/// A user's email address, bytes (RFC 5321 section 4.5.3.1.3, less the
-/// angle brackets).
-pub const USER_EMAIL_BYTES_MAX: usize = 254;
-/// A user's age, years.
-pub const USER_AGE_YEARS_MAX: i64 = 150;
-/// Wrong fields listed in one 422; the others are counted.
-pub const FIELD_ERRORS_MAX: usize = 32;
-/// Characters of a wrong field's name that are sent back.
-pub const FIELD_NAME_SHOWN_CHARS_MAX: usize = 64;
-/// How often a write that depends on the row as it was read is tried again
-/// when somebody else wrote in between. Then: 503 with Retry-After.
-pub const CONDITIONAL_WRITE_ATTEMPTS_MAX: u32 = 8;
-/// `Retry-After` of a store that cannot take a request now, seconds.
-pub const STORE_RETRY_AFTER_S: u32 = 1;
 /// How long `/metrics` waits for the other shards, milliseconds.
 pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
 /// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
@@ -335,11 +306,6 @@ pub const CPU_IDS_MAX: usize = 1_024;
 /// Length of a core list such as `2-8,10`, bytes. Every second CPU of
 /// [`CPU_IDS_MAX`] written out one by one still fits.
 pub const CORE_LIST_BYTES_MAX: usize = 4 * KIB;
-/// A core map file, bytes: one table with every key for each of
-/// [`CPU_IDS_MAX`] shards, with comments, fits.
-pub const CORE_MAP_BYTES_MAX: usize = 256 * KIB;
-/// A config file, bytes: every key with its comments, and an embedded core map.
-pub const CONFIG_BYTES_MAX: usize = 2 * CORE_MAP_BYTES_MAX;
 /// Submission entries of one shard's ring; the kernel wants a power of two, and
 /// the reactor rounds less than this up to it.
 pub const RING_ENTRIES_MIN: u32 = 256;
@@ -347,43 +313,20 @@ pub const RING_ENTRIES_MIN: u32 = 256;
 pub const RING_ENTRIES_MAX: u32 = 32_768;
 /// How long a shard may spin before it parks, microseconds.
 pub const SPIN_US_MAX: u32 = 10_000;
-/// Rows of one export batch; the shard does other work between batches.
-pub const STORE_EXPORT_BATCH_ROWS: usize = 256;
-/// Rows a filtered list looks at in list order before it turns to the indexes
-/// by age, which cost a seek per age but are bounded for any filter.
-pub const STORE_LIST_WALK_ROWS_MAX: usize = 512;
-/// Index entries one search for near users may look at before it answers with
-/// the nearest found so far. Only places crowded beyond reason reach it.
-pub const STORE_NEAR_ROWS_MAX: usize = 200_000;
-/// Users looked at who stand within metres of each other; over it, which of
-/// them are listed is left to chance.
-pub const STORE_NEAR_CROWD_ROWS_MAX: usize = 4_096;
-/// Rows a search for near users looks at before it lets other tasks run.
-pub const STORE_NEAR_SLICE_ROWS: usize = 1_024;
-/// Prepared statements kept per connection.
-pub const STORE_STATEMENTS_MAX: usize = 128;
 /// Prepared statements kept per connection of a library user's own SQL.
 pub const SQL_STATEMENTS_MAX: usize = 256;
 /// Connections of a process to a PostgreSQL of a library user's own, when the
 /// options name no number.
 pub const SQL_CONNECTIONS_DEFAULT: u32 = 16;
-/// Statement texts kept per connection for asked-for column sets.
-pub const STORE_STATEMENT_TEXTS_MAX: usize = 512;
-/// A reading connection waits at most this long for a lock, because its shard
-/// waits with it. Readers need a lock only while the log is recovered.
-pub const STORE_READ_BUSY_TIMEOUT_MS_MAX: u64 = 250;
 /// Random bytes of a session id.
 pub const SESSION_ID_BYTES: usize = 32;
 /// Name of the session cookie, bytes.
 pub const SESSION_COOKIE_NAME_BYTES_MAX: usize = 64;
-/// Expired sessions that a login removes from the store in its own transaction:
-/// more than it adds, so that they do not pile up.
-pub const SESSION_EXPIRED_ROWS_PER_LOGIN: u32 = 16;
 /// How long a request waits for it to be written down that its session was
 /// used; then it goes on, and the next one sees to it.
 pub const SESSION_REFRESH_WAIT_MS: u64 = 1_000;
-/// Body of a login, bytes. Over it: 413.
-pub const SESSION_BODY_BYTES_MAX: u64 = 8 * KIB as u64;
+/// `Retry-After` of a request whose session cannot be had now, seconds.
+pub const SESSION_RETRY_AFTER_S: u32 = 1;
 /// Password hashes under way or waiting for a computing thread, process-wide.
 /// Over it: 503 with Retry-After. Each takes some tens of milliseconds and 19
 /// MiB of memory while it runs.
@@ -392,21 +335,6 @@ pub const PASSWORD_HASHES_MAX: usize = 16;
 pub const PASSWORD_CHARS_MIN: usize = 8;
 /// Longest password, bytes. Over it: refused when set, wrong at login.
 pub const PASSWORD_BYTES_MAX: usize = KIB;
-/// Rows of one transaction while seeding: other writes wait for it, which
-/// should stay well below their busy timeout.
-pub const STORE_SEED_BATCH_ROWS: u64 = 20_000;
-/// The same for a database without users. The demo data of a first start fit
-/// one, so a start that is interrupted leaves all of them or none.
-pub const STORE_SEED_FIRST_BATCH_ROWS: u64 = 200_000;
-/// Rows of one statement of PostgreSQL while seeding; over 1,000 the change
-/// feed says that everything has changed instead of naming each.
-pub const STORE_SEED_INSERT_ROWS: u64 = 2_000;
-/// How long a start waits for another node that applies migrations, or for a
-/// lock one of them needs, milliseconds.
-pub const STORE_MIGRATION_LOCK_WAIT_MS: u64 = 60_000;
-/// A PostgreSQL table with more rows must not be read from end to end by a
-/// request; `corelane explain` complains.
-pub const STORE_SCAN_ROWS_MAX: i64 = 10_000;
 
 /// Cached static files of a process that have a descriptor and a mapping of their
 /// own, at most, and at most one in so many descriptors that it may open. Over
@@ -422,7 +350,10 @@ const _: () = assert!(
     PASSWORD_HASHES_MAX * 4 <= BLOCKING_QUEUE_JOBS_MAX,
     "logins leave the computing threads to others"
 );
-const _: () = assert!(1 < SESSION_EXPIRED_ROWS_PER_LOGIN);
+const _: () = assert!(
+    1_000 + SHUTDOWN_MS_MIN < DRAIN_OVERDUE_MS,
+    "connections are cut and the app shuts down before a shard is given up"
+);
 const _: () = assert!(READ_BUFFER_SMALL_BYTES < READ_BUFFER_MEDIUM_BYTES);
 const _: () = assert!(READ_BUFFER_MEDIUM_BYTES < READ_BUFFER_LARGE_BYTES);
 const _: () = assert!(
@@ -430,9 +361,6 @@ const _: () = assert!(
     "a default head fits one large buffer"
 );
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
-const _: () = assert!(STORE_WRITE_GROUP_MAX <= STORE_WRITE_QUEUE_MAX);
-const _: () = assert!(STORE_NEAR_CROWD_ROWS_MAX <= STORE_NEAR_ROWS_MAX);
-const _: () = assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
 const _: () = assert!(ANSWER_HEADER_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(ANSWER_VARY_NAMES_MAX <= u8::MAX as usize);
 const _: () = assert!(L2_DEBTS_PER_TURN_MAX <= L2_DEBTS_MAX);
@@ -441,7 +369,6 @@ const _: () = assert!(
     2 * REDIS_EXCLUSIVE_WAITING_MAX <= BRIDGE_TASKS_MAX,
     "Redis alone cannot fill the bridge"
 );
-const _: () = assert!(2 * (4 * USER_NAME_CHARS_MAX + 48) <= CURSOR_TEXT_BYTES_MAX);
 const _: () = assert!(WRITE_COPY_BYTES_MAX <= WRITE_BATCH_BYTES);
 const _: () = assert!(CHUNK_EXTENSION_BYTES_MAX <= CHUNK_EXTENSIONS_BYTES_MAX);
 const _: () = assert!(RING_ENTRIES_MIN.is_power_of_two() && RING_ENTRIES_MAX.is_power_of_two());

@@ -29,6 +29,7 @@ mod redis;
 mod second_level;
 mod shard_metrics;
 mod snapshot;
+mod source;
 mod tally;
 
 pub use caches::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
@@ -47,4 +48,5 @@ pub use redis::{BridgeCounters, RedisCounters};
 pub use second_level::{SecondLevelCounters, SecondLevelSnapshot};
 pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};
+pub use source::MetricsSource;
 pub use tally::{StatusClass, Tally};

@@ -16,7 +16,7 @@ pub use cookie::{SameSite, SessionCookie, expired_cookie, find_cookie, set_cooki
 pub use id::{SessionHash, SessionId};
 pub use options::{SessionOptions, SessionOptionsError};
 pub use origin::{Origin, RequestOrigin, is_safe_method, may_use_session};
-pub use record::{RECORD_BYTES, SessionRecord, Standing};
+pub use record::{RECORD_BYTES, SessionRecord, SessionState};
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ pub struct SessionRecord {
 
 /// Where a session stands at some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum SessionState {
     /// It is over.
     Expired,
     /// It goes on, and nothing needs writing.
@@ -46,15 +46,15 @@ impl SessionRecord {
     /// one that was is `refresh_ms` ago; so a session may end that much sooner
     /// after its last use than `sliding_ttl_ms` says. A clock set back makes
     /// none expire.
-    pub fn judge(&self, now_ms: i64, options: &SessionOptions) -> Standing {
+    pub fn judge(&self, now_ms: i64, options: &SessionOptions) -> SessionState {
         if now_ms >= self.expires_at_ms || now_ms >= self.ends_at_ms {
-            return Standing::Expired;
+            return SessionState::Expired;
         }
         if now_ms < after(self.seen_at_ms, options.refresh_ms) {
-            return Standing::Live;
+            return SessionState::Live;
         }
         let expires_at_ms = after(now_ms, options.sliding_ttl_ms).min(self.ends_at_ms);
-        Standing::Refreshed(Self {
+        SessionState::Refreshed(Self {
             seen_at_ms: now_ms,
             expires_at_ms,
             ..*self

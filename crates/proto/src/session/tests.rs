@@ -35,20 +35,20 @@ fn a_session_ends_when_it_is_not_used_and_when_its_time_is_over() {
         ..SessionOptions::default()
     };
     let begun = SessionRecord::begin(7, 1_000, &options);
-    assert_eq!(begun.judge(1_009, &options), Standing::Live);
-    assert_eq!(begun.judge(1_100, &options), Standing::Expired);
-    let Standing::Refreshed(used) = begun.judge(1_099, &options) else {
+    assert_eq!(begun.judge(1_009, &options), SessionState::Live);
+    assert_eq!(begun.judge(1_100, &options), SessionState::Expired);
+    let SessionState::Refreshed(used) = begun.judge(1_099, &options) else {
         panic!("not refreshed");
     };
     assert_eq!((used.seen_at_ms, used.expires_at_ms), (1_099, 1_199));
     assert_eq!((used.created_at_ms, used.ends_at_ms), (1_000, 1_250));
-    let Standing::Refreshed(late) = used.judge(1_190, &options) else {
+    let SessionState::Refreshed(late) = used.judge(1_190, &options) else {
         panic!("not refreshed");
     };
     assert_eq!(late.expires_at_ms, 1_250, "not past its end");
-    assert_eq!(late.judge(1_250, &options), Standing::Expired);
+    assert_eq!(late.judge(1_250, &options), SessionState::Expired);
     // The clock was set back.
-    assert_eq!(late.judge(5, &options), Standing::Live);
+    assert_eq!(late.judge(5, &options), SessionState::Live);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_session_does_not_outlive_options_that_were_shortened_since() {
         absolute_ttl_ms: u64::MAX,
         ..options
     };
-    let Standing::Refreshed(used) = begun.judge(3_599_999, &stricter) else {
+    let SessionState::Refreshed(used) = begun.judge(3_599_999, &stricter) else {
         panic!("not refreshed");
     };
     assert_eq!(used.ends_at_ms, begun.ends_at_ms, "its end is its own");
@@ -290,7 +290,7 @@ proptest! {
         };
         let [user_id, created_at_ms, seen_at_ms, expires_at_ms, ends_at_ms] = fields;
         let record = SessionRecord { user_id, created_at_ms, seen_at_ms, expires_at_ms, ends_at_ms };
-        if let Standing::Refreshed(used) = record.judge(now_ms, &options) {
+        if let SessionState::Refreshed(used) = record.judge(now_ms, &options) {
             prop_assert!(used.expires_at_ms <= ends_at_ms && now_ms < ends_at_ms);
         }
         let begun = SessionRecord::begin(user_id, now_ms, &options);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::fill;
 use crate::engine;
-use crate::limits::STORE_EXPORT_BATCH_ROWS;
+use crate::store::limits::STORE_EXPORT_BATCH_ROWS;
 use crate::store::tests::{Fixture, Kind};
 
 const USERS: u64 = 100_000;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Fixture, Waiting, create_all, join_all, person, shard};
-use crate::limits::{STORE_WRITE_GROUP_MAX, STORE_WRITE_QUEUE_MAX};
+use crate::store::limits::{STORE_WRITE_GROUP_MAX, STORE_WRITE_QUEUE_MAX};
 use crate::store::sqlite::writes::Write;
 use crate::store::{NewUser, StoreError, StoreOptions, UserPatch, WriteCondition, WriterStats};
 

@@ -22,9 +22,10 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 pub(crate) use shard::ShardCompression;
 
-use super::prepared::SharedResponse;
-use super::{Body, BodyKind, ByteStream, Ctx, Middleware, Next, PreparedResponse, Response};
 use crate::Error;
+use crate::app::{
+    Body, BodyKind, ByteStream, Ctx, Middleware, Next, PreparedResponse, Response, SharedResponse,
+};
 use crate::caches::Lookup;
 use crate::compression::{InvalidMediaType, MediaTypes};
 use crate::limits::COMPRESS_BODY_BYTES_MIN;

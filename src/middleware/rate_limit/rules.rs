@@ -62,13 +62,13 @@ impl RateRules {
     }
 
     /// Adds those of another app, after these.
-    pub(in crate::app) fn extend(&mut self, others: Self) {
+    pub(crate) fn extend(&mut self, others: Self) {
         self.rules.extend(others.rules);
     }
 
     /// The rules that a request to this route, or to none, may meet; `None`
     /// when there are none, and nothing need stand before it.
-    pub(in crate::app) fn middleware_for(
+    pub(crate) fn middleware_for(
         &self,
         method: Option<&Method>,
         route: Option<&str>,

@@ -12,28 +12,28 @@ use std::time::Duration;
 
 use ::redis::{Script, cmd};
 
-use crate::limits::{SESSION_REFRESH_WAIT_MS, STORE_RETRY_AFTER_S};
+use super::{SessionBackend, unavailable};
+use crate::limits::SESSION_REFRESH_WAIT_MS;
 use crate::redis::{Redis, RedisFault};
 use crate::session::{SessionHash, SessionRecord};
-use crate::store::{Store, StoreError};
 use crate::{Error, engine};
 
 /// One shard's way to them.
-pub(crate) enum Shelf {
-    Store(Rc<Store>),
+pub(crate) enum SessionStore {
+    Backend(Rc<dyn SessionBackend>),
     /// And what keys there start with.
     Redis(Redis, Rc<str>),
 }
 
-impl Shelf {
+impl SessionStore {
     /// Whether a deleted user's sessions go with the user.
     pub(crate) fn forgets_users(&self) -> bool {
-        matches!(self, Self::Store(_))
+        matches!(self, Self::Backend(_))
     }
 
     pub(super) async fn read(&self, hash: &SessionHash) -> Result<Option<SessionRecord>, Error> {
         match self {
-            Self::Store(store) => store.session(hash).await.map_err(store_fault),
+            Self::Backend(backend) => backend.session(hash).await,
             Self::Redis(redis, prefix) => {
                 let mut command = cmd("GET");
                 let read = redis.run::<Option<Vec<u8>>>(command.arg(key(prefix, hash)));
@@ -53,10 +53,7 @@ impl Shelf {
         now_ms: i64,
     ) -> Result<bool, Error> {
         match self {
-            Self::Store(store) => match store.begin_session(*hash, *record, replaced).await {
-                Err(StoreError::NotFound) => Ok(false),
-                begun => begun.map(|()| true).map_err(store_fault),
-            },
+            Self::Backend(backend) => backend.begin_session(*hash, *record, replaced).await,
             Self::Redis(redis, prefix) => {
                 let (key, replaced) = (
                     key(prefix, hash),
@@ -82,8 +79,8 @@ impl Shelf {
     ) -> bool {
         let limit = Duration::from_millis(SESSION_REFRESH_WAIT_MS);
         match self {
-            Self::Store(store) => {
-                let refreshed = engine::timeout(limit, store.refresh_session(*hash, *record));
+            Self::Backend(backend) => {
+                let refreshed = engine::timeout(limit, backend.refresh_session(*hash, *record));
                 matches!(refreshed.await, Ok(Ok(())))
             }
             Self::Redis(redis, prefix) => {
@@ -100,7 +97,7 @@ impl Shelf {
 
     pub(crate) async fn end(&self, hash: &SessionHash) -> Result<(), Error> {
         match self {
-            Self::Store(store) => store.end_session(*hash).await.map_err(store_fault),
+            Self::Backend(backend) => backend.end_session(*hash).await,
             Self::Redis(redis, prefix) => {
                 let mut command = cmd("DEL");
                 let ended = redis.run::<u64>(command.arg(key(prefix, hash)));
@@ -128,22 +125,7 @@ fn left_ms(record: &SessionRecord, now_ms: i64) -> u64 {
     u64::try_from(left).unwrap_or(0).max(1)
 }
 
-/// Without its session a request cannot be answered, but later perhaps.
-pub(crate) fn store_fault(error: StoreError) -> Error {
-    match error {
-        StoreError::Failed(_) => Error::internal(error),
-        _ => unavailable().with_log(error),
-    }
-}
-
 /// What a full or misconfigured Redis says passes too: 503 as when it is down.
 fn redis_fault(fault: RedisFault) -> Error {
-    unavailable().with_log(fault)
-}
-
-fn unavailable() -> Error {
-    Error::unavailable(
-        "sessions are not available now; try again",
-        STORE_RETRY_AFTER_S,
-    )
+    unavailable(fault)
 }

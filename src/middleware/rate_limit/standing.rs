@@ -95,7 +95,7 @@ impl Standings {
 }
 
 /// Whether a field tells one client of what it has left.
-pub(in crate::app) fn is_of_client(name: &HeaderName) -> bool {
+pub(crate) fn is_of_client(name: &HeaderName) -> bool {
     *name == RATE_LIMIT || *name == RATE_LIMIT_POLICY
 }
 

@@ -3,11 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::app::states::States;
-use crate::l2::RowCache;
 use crate::limits::L2_PUTS_IN_FLIGHT_MAX;
-use crate::metrics::{SecondLevelCounters, SecondLevelSnapshot, ShardSnapshot};
-use crate::redis::Redis;
+use crate::metrics::{MetricsSource, SecondLevelCounters, SecondLevelSnapshot, ShardSnapshot};
 
 /// A handful of names: a scan beats hashing.
 #[derive(Debug, Default)]
@@ -29,16 +26,14 @@ impl AnswerCounts {
         Self(RefCell::new(counts.collect()))
     }
 
-    /// Of a shard with these states: its rows in Redis get what is theirs.
+    /// Of a shard with these sources, which go on from what is theirs.
     pub(crate) fn beside(
-        states: &States,
-        redis: Option<&Redis>,
+        sources: &[Rc<dyn MetricsSource>],
         died: Option<&ShardSnapshot>,
     ) -> Rc<Self> {
         let mut before = died.map_or_else(Vec::new, |died| died.second_levels.clone());
-        if let Some(rows) = states.find::<RowCache>() {
-            rows.attach(redis.cloned(), &before);
-            before.retain(|level| level.name != rows.name());
+        for source in sources {
+            source.resume(&mut before);
         }
         Rc::new(Self::resume(before))
     }

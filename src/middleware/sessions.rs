@@ -2,28 +2,28 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 
 use super::rate_limit::RateLimitKey;
-use super::{App, AppError, Ctx, Next, Response};
 use crate::Error;
+use crate::app::{App, AppError, Ctx, Next, Response, StateType};
 use crate::metrics::SessionCounters;
 use crate::session::{
     RequestOrigin, SessionCookie, SessionId, SessionOptions, find_cookie, is_safe_method,
 };
-use crate::sessions::{BegunSession, Passwords, Session, Sessions, Shelf, store_fault};
-use crate::store::Store;
+use crate::sessions::{BegunSession, Passwords, Session, SessionBackend, SessionStore, Sessions};
 
 /// Whether a user is still there.
-pub(super) type UserCheck =
+pub(crate) type UserCheck =
     Arc<dyn Fn(&Ctx, i64) -> Pin<Box<dyn Future<Output = Result<bool, Error>>>> + Send + Sync>;
 
 /// What an app was told about sessions.
-pub(super) struct SessionPlan {
-    pub(super) options: SessionOptions,
-    pub(super) passwords: Passwords,
+pub(crate) struct SessionPlan {
+    pub(crate) options: SessionOptions,
+    pub(crate) passwords: Passwords,
 }
 
 /// What a request's session was found to be; looked for once.
@@ -31,8 +31,8 @@ struct Lookup(Option<Session>);
 
 impl App {
     /// Has sessions: handlers find a request's with [`Ctx::session`]. They are
-    /// kept in the app's Redis, or without one in its [`Store`], which must be
-    /// its state.
+    /// kept in the app's Redis, or without one in its database: see
+    /// [`session_backend`](Self::session_backend).
     ///
     /// Whatever a request with a session's cookie may change is guarded against
     /// other sites' pages (CSRF): with a method other than GET, HEAD, OPTIONS
@@ -41,7 +41,7 @@ impl App {
     ///
     /// ```
     /// use corelane::session::SessionOptions;
-    /// use corelane::store::{Database, StoreOptions};
+    /// use corelane::redis::RedisOptions;
     /// use corelane::{App, Ctx, Error, Next, Response};
     /// use http::StatusCode;
     ///
@@ -58,18 +58,9 @@ impl App {
     ///     Ok(Response::text(format!("you are user {}\n", session.user_id)))
     /// }
     ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let path = folder.path().join("app.db");
-    /// # /*
-    /// let path = "app.db";
-    /// # */
-    /// let database = Database::open(&StoreOptions::sqlite(path))?;
     /// let private = App::new().middleware(users_only).get("/me", me);
     /// let app = App::new()
-    ///     .state(move |_shard| {
-    ///         let database = database.clone();
-    ///         async move { Ok(database.connect()?) }
-    ///     })
+    ///     .redis(RedisOptions::new("redis://127.0.0.1"))
     ///     .sessions(SessionOptions::default())
     ///     .nest("/private", private);
     /// # let server = corelane::Server::new(app).listen(([127, 0, 0, 1], 0)).shards(1).unpinned();
@@ -102,8 +93,21 @@ impl App {
         self
     }
 
+    /// Has the app's state of type `S` say who logs in, and keep the sessions
+    /// where the app has no Redis. It must be state of the app.
+    #[must_use]
+    pub fn session_backend<S: SessionBackend + 'static>(mut self) -> Self {
+        self.required_states.push(StateType::of::<S>());
+        self.session_backend = Some(|states| {
+            states
+                .find::<S>()
+                .map(|state| state as Rc<dyn SessionBackend>)
+        });
+        self
+    }
+
     /// Asks `check` whether a user is still there, before a session out of
-    /// Redis is believed; those in the store go with their user.
+    /// Redis is believed; those in a backend go with their user.
     #[must_use]
     pub fn session_users<Fut>(
         mut self,
@@ -152,7 +156,7 @@ impl Ctx {
 
     /// Finds the session for who only wants to tell clients apart. One that
     /// cannot be read is none: a limit is not what fails a request.
-    pub(super) async fn identify_session(&mut self) {
+    pub(crate) async fn identify_session(&mut self) {
         let is_known = self.attached::<RateLimitKey>().is_some();
         if self.shard_app().sessions.is_some() && !is_known {
             let _ = self.session().await;
@@ -179,17 +183,17 @@ impl Ctx {
     /// [`BegunSession::set_cookie`] and must not be cached.
     ///
     /// # Errors
-    /// 503 with `Retry-After` when it cannot be kept; 401 when the store keeps
-    /// sessions and has no such user.
+    /// 503 with `Retry-After` when it cannot be kept; 401 when a
+    /// backend keeps sessions and has no such user.
     pub async fn begin_session(&mut self, user_id: i64) -> Result<BegunSession, Error> {
         let replaced = match self.session_cookie() {
             SessionCookie::Id(id) => Some(id),
             _ => None,
         };
-        let (shelf, is_secure) = (self.session_shelf(), self.is_secure());
+        let (store, is_secure) = (self.session_store(), self.is_secure());
         let begin = self
             .sessions()
-            .begin(&shelf, user_id, replaced.as_ref(), is_secure);
+            .begin(&store, user_id, replaced.as_ref(), is_secure);
         let no_user = || Error::new(StatusCode::UNAUTHORIZED, "there is no such user any more");
         let begun = begin.await?.ok_or_else(no_user)?;
         self.count_session(|counters| counters.created += 1);
@@ -208,11 +212,7 @@ impl Ctx {
         email: &str,
         password: String,
     ) -> Result<Option<BegunSession>, Error> {
-        let login = self
-            .state::<Store>()
-            .login(email)
-            .await
-            .map_err(store_fault)?;
+        let login = self.session_backend().login(email).await?;
         let user_id = login.as_ref().map(|login| login.user_id);
         let hash = login.and_then(|login| login.password_hash);
         let passwords = self.sessions().passwords.clone();
@@ -235,7 +235,7 @@ impl Ctx {
     /// 503 with `Retry-After` when that cannot be had.
     pub async fn end_session(&mut self) -> Result<HeaderValue, Error> {
         if let SessionCookie::Id(id) = self.session_cookie() {
-            self.session_shelf().end(&id.hash()).await?;
+            self.session_store().end(&id.hash()).await?;
             self.count_session(|counters| counters.ended += 1);
         }
         self.attach(Lookup(None));
@@ -271,13 +271,13 @@ impl Ctx {
     }
 
     async fn find_session(&self, id: &SessionId) -> Result<Option<Session>, Error> {
-        let shelf = self.session_shelf();
-        let mut found = self.sessions().find(&shelf, id).await?;
-        if let (Some(session), false) = (&found, shelf.forgets_users())
+        let store = self.session_store();
+        let mut found = self.sessions().find(&store, id).await?;
+        if let (Some(session), false) = (&found, store.forgets_users())
             && let Some(check) = &self.shard_app().session_users
             && !check(self, session.user_id).await?
         {
-            shelf.end(&session.hash()).await?;
+            store.end(&session.hash()).await?;
             found = None;
         }
         self.count_session(|counters| match found {
@@ -292,11 +292,16 @@ impl Ctx {
         find_cookie(lines, &self.sessions().options.cookie, self.is_secure())
     }
 
-    fn session_shelf(&self) -> Shelf {
+    fn session_store(&self) -> SessionStore {
         match self.redis() {
-            Some(redis) => Shelf::Redis(redis, self.sessions().key_prefix.clone()),
-            None => Shelf::Store(self.state::<Store>()),
+            Some(redis) => SessionStore::Redis(redis, self.sessions().key_prefix.clone()),
+            None => SessionStore::Backend(self.session_backend()),
         }
+    }
+
+    fn session_backend(&self) -> Rc<dyn SessionBackend> {
+        let backend = self.shard_session_backend();
+        backend.expect("the app has no database of users; add App::session_backend")
     }
 
     fn sessions(&self) -> &Sessions {
@@ -310,7 +315,7 @@ impl Ctx {
 }
 
 /// Stands around whatever may change something, outermost.
-pub(super) async fn guard(ctx: Ctx, next: Next) -> Result<Response, Error> {
+pub(crate) async fn guard(ctx: Ctx, next: Next) -> Result<Response, Error> {
     if !is_safe_method(ctx.method()) && !matches!(ctx.session_cookie(), SessionCookie::Absent) {
         ctx.check_origin()?;
     }
@@ -328,7 +333,7 @@ mod tests {
     fn sessions_need_a_place_to_be_kept_and_options_that_can_be_meant() {
         let app = || App::new().sessions(SessionOptions::default());
         let problem = |app: App| app.check().unwrap_err().to_string();
-        assert!(problem(app()).contains("Store"));
+        assert!(problem(app()).contains("session_backend"));
         let redis = || RedisOptions::new("redis://127.0.0.1:1/0");
         assert_eq!(app().redis(redis()).check(), Ok(()));
         assert_eq!(

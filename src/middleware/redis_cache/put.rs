@@ -7,11 +7,10 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::seek::vary_key;
 use super::{AnswerCounts, Plan, unix_ms};
-use crate::app::prepared::is_of_answer;
-use crate::app::rate_limit::is_of_client;
-use crate::app::{Ctx, Response};
+use crate::app::{Ctx, Response, is_of_answer};
 use crate::engine;
 use crate::limits::{ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX};
+use crate::middleware::rate_limit::is_of_client;
 use crate::redis::{Redis, RedisFault};
 use crate::redis_codec::{AnswerRules, Kept, RequestRules, StoredAnswer, VaryNames, lifetime_ms};
 use crate::semantics::join_lines;

@@ -18,10 +18,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Method, header};
 
-use super::cache_line::X_CACHE;
-use super::conditions::ConditionFields;
-use super::{Ctx, Middleware, Next, PreparedResponse, Response};
 use crate::Error;
+use crate::app::{ConditionFields, Ctx, Middleware, Next, PreparedResponse, Response, X_CACHE};
 use crate::redis_codec::{RequestRules, StoredAnswer};
 use crate::semantics::{Verdict, evaluate};
 

@@ -39,7 +39,7 @@ use crate::{Body, Ctx, Error, Response, engine};
 ///
 /// ```
 /// use corelane::App;
-/// use corelane::handlers::static_files::{StaticFiles, StaticOptions, serve};
+/// use corelane::static_files::{StaticFiles, StaticOptions, serve};
 ///
 /// let app = App::new()
 ///     .state(|_shard| async { Ok(StaticFiles::new(StaticOptions::default())?) })

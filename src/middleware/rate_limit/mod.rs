@@ -20,8 +20,8 @@ pub use rules::{InvalidRateRule, RateRules};
 
 pub use crate::rate_limit::InvalidQuota;
 
-use super::{Ctx, Middleware, Next, Response};
 use crate::Error;
+use crate::app::{Ctx, Middleware, Next, Response};
 use crate::limiter::LimiterRule;
 use crate::limits::LIMITER_NAME_BYTES_MAX;
 use crate::rate_limit::Quota;
@@ -49,7 +49,7 @@ use standing::Standings;
 /// use std::time::Duration;
 ///
 /// use corelane::{App, Ctx, RateLimit, Response, Route};
-/// use corelane::app::rate_limit::Key;
+/// use corelane::middleware::rate_limit::Key;
 /// use http::{HeaderName, Method};
 ///
 /// let by_key = Key::Header(HeaderName::from_static("x-api-key"));
@@ -61,7 +61,7 @@ use standing::Standings;
 ///     .nest("/api", api)
 ///     .route(Route::new(Method::GET, "/search", async |_| Ok(Response::no_content())).middleware(search));
 /// # app.check().unwrap();
-/// # Ok::<(), corelane::app::rate_limit::InvalidQuota>(())
+/// # Ok::<(), corelane::middleware::rate_limit::InvalidQuota>(())
 /// ```
 #[derive(Clone)]
 pub struct RateLimit(Arc<Limit>);

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use crate::app::PreparedResponse;
-use crate::app::prepared::SharedResponse;
+use crate::app::{PreparedResponse, SharedResponse};
 use crate::compression::GzipEncoder;
 use crate::engine;
 use crate::limits::{
