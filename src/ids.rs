@@ -47,7 +47,7 @@ pub(crate) fn boot_id() -> u32 {
 }
 
 /// A number nobody outside can guess.
-pub(crate) fn random_seed() -> u64 {
+pub fn random_seed() -> u64 {
     let state = std::collections::hash_map::RandomState::new();
     state.build_hasher().finish()
 }

@@ -171,7 +171,7 @@
 
 pub mod clock;
 pub mod error;
-pub(crate) mod ids;
+pub mod ids;
 pub mod limits;
 
 pub mod access_log;
@@ -191,7 +191,7 @@ pub mod stored;
 
 pub mod bridge;
 pub mod engine;
-pub(crate) mod error_log;
+pub mod error_log;
 pub mod log_sink;
 pub(crate) mod process_stats;
 pub mod topology;

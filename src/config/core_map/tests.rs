@@ -1,7 +1,42 @@
 //! Core map files: what they mean, and the line a mistake is found on.
 
 use super::*;
-use crate::topology::fixtures::uniform_machine;
+use crate::topology::{Core, L3Group, Machine, NumaNode, Package, Pu, Source};
+
+/// One memory node in each package; CPUs are numbered as Linux does on x86: first
+/// thread 0 of every core, then thread 1 of every core.
+fn regular_machine(packages: usize, l3_groups: usize, cores: usize, threads: usize) -> Machine {
+    let in_all = packages * l3_groups * cores;
+    let core = |core: usize| Core {
+        pus: (0..threads)
+            .map(|thread| Pu {
+                cpu: thread * in_all + core,
+                allowed: true,
+            })
+            .collect(),
+    };
+    let l3_group = |index: usize| L3Group {
+        size_bytes: 32 << 20,
+        cores: (index * cores..(index + 1) * cores).map(core).collect(),
+    };
+    let package = |index: usize| Package {
+        os_index: index,
+        numa_nodes: vec![NumaNode {
+            os_index: Some(index),
+            memory_bytes: 256 << 30,
+            l3_groups: (index * l3_groups..(index + 1) * l3_groups)
+                .map(l3_group)
+                .collect(),
+        }],
+    };
+    Machine {
+        packages: (0..packages).map(package).collect(),
+        offline: Vec::new(),
+        is_synthetic: false,
+        source: Source::Sys,
+        notes: Vec::new(),
+    }
+}
 
 fn parsed(text: &str) -> CoreMapOptions {
     parse(text, "core-map.toml").unwrap().options
@@ -162,7 +197,7 @@ fn what_is_not_toml_is_named_with_its_line() {
 
 #[test]
 fn a_map_that_does_not_fit_is_named_with_the_line_of_its_key() {
-    let machine = uniform_machine(1, 1, 1, 2, 1);
+    let machine = regular_machine(1, 1, 2, 1);
     for (text, expected) in [
         (
             "\n\ncores = '0,9'",
@@ -196,7 +231,7 @@ fn a_map_that_does_not_fit_is_named_with_the_line_of_its_key() {
 
 #[test]
 fn a_map_changed_by_a_flag_is_named_without_a_line() {
-    let machine = uniform_machine(1, 1, 1, 2, 1);
+    let machine = regular_machine(1, 1, 2, 1);
     let mut map = ParsedCoreMap::default();
     map.options.cores = CoreSelection::Count(3);
     let error = map.place(&machine).unwrap_err();
@@ -220,7 +255,7 @@ fn the_same_keys_work_inside_a_larger_file_with_its_lines() {
     let server: Server = toml::from_str(text).unwrap();
     let map = server.core_map.resolve(text, "server.toml").unwrap();
     assert_eq!(map.options.spin_us, 1);
-    let error = map.place(&uniform_machine(1, 1, 1, 2, 1)).unwrap_err();
+    let error = map.place(&regular_machine(1, 1, 2, 1)).unwrap_err();
     let expected = "server.toml:11: core 5 does not exist on this machine; valid are 1";
     assert_eq!(error.to_string(), expected);
     assert_eq!(map.line_of("shards[0].engine"), Some(7));
@@ -263,7 +298,7 @@ fn the_annotated_file_is_the_defaults_and_names_every_key() {
 fn the_example_for_two_sockets_leaves_a_core_of_each_socket() {
     let text = include_str!("../../../tuning/core-maps/two-sockets-128-cores.toml");
     let map = parse(text, "two-sockets-128-cores.toml").unwrap();
-    let placement = map.place(&uniform_machine(2, 1, 8, 8, 2)).unwrap();
+    let placement = map.place(&regular_machine(2, 8, 8, 2)).unwrap();
     assert_eq!(placement.shards.len(), 126);
     assert_eq!(placement.housekeeping, [0, 64]);
     assert_eq!(placement.notes, [""; 0]);
@@ -275,7 +310,7 @@ fn the_example_for_two_sockets_leaves_a_core_of_each_socket() {
     assert_eq!(on_second, 63);
     // 8 MiB of locked memory are 292 rings of this size.
     assert!(placement.shards.iter().all(|slot| slot.ring_entries == 256));
-    let error = map.place(&uniform_machine(1, 1, 1, 8, 1)).unwrap_err();
+    let error = map.place(&regular_machine(1, 1, 8, 1)).unwrap_err();
     assert!(error.what.starts_with("core 64 does not exist"), "{error}");
 }
 
@@ -284,7 +319,7 @@ fn the_example_for_eight_cores_leaves_one_for_housekeeping() {
     let text = include_str!("../../../tuning/core-maps/eight-cores.toml");
     let map = parse(text, "eight-cores.toml").unwrap();
     for threads in [1, 2] {
-        let placement = map.place(&uniform_machine(1, 1, 1, 8, threads)).unwrap();
+        let placement = map.place(&regular_machine(1, 1, 8, threads)).unwrap();
         let cpus: Vec<_> = placement.shards.iter().map(|slot| slot.cpu).collect();
         assert_eq!(cpus, [1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(placement.housekeeping, [0]);
