@@ -14,7 +14,7 @@ use crate::limits::ERROR_LOG_QUEUE_MAX;
 
 /// A handle to the process's error log; clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct ErrorLog {
+pub struct ErrorLog {
     queue: SyncSender<Line>,
     dropped: Arc<AtomicU64>,
 }
@@ -31,7 +31,7 @@ impl ErrorLog {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start() -> std::io::Result<Self> {
+    pub fn start() -> std::io::Result<Self> {
         let (queue, lines) = sync_channel(ERROR_LOG_QUEUE_MAX);
         let dropped = Arc::<AtomicU64>::default();
         let counted = dropped.clone();
@@ -42,14 +42,14 @@ impl ErrorLog {
     }
 
     /// Queues one line, without its newline. Never waits.
-    pub(crate) fn tell(&self, text: String) {
+    pub fn tell(&self, text: String) {
         if self.queue.try_send(Line::Text(text)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Waits until what was queued is written, at most `timeout`.
-    pub(crate) fn flush(&self, timeout: Duration) {
+    pub fn flush(&self, timeout: Duration) {
         let (done, wait) = sync_channel(1);
         if self.queue.try_send(Line::Flush(done)).is_ok() {
             let _ = wait.recv_timeout(timeout);

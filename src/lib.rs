@@ -180,9 +180,9 @@ pub use corelane_proto::{
 
 pub use corelane_engine::{self as engine, bridge, clock, topology};
 
-pub(crate) use corelane_proto::ids;
+pub use corelane_proto::ids;
 
-pub(crate) mod error_log;
+pub mod error_log;
 pub mod log_sink;
 pub(crate) mod process_stats;
 

@@ -102,6 +102,6 @@ mod tests {
             assert!(routes.contains(&format!("({method}, {path:?})")), "{path}");
         }
         assert_eq!(routes.matches(", \"/").count(), ENDPOINTS.len());
-        App::new().admin(app()).compile().unwrap();
+        App::new().admin(app()).check().unwrap();
     }
 }

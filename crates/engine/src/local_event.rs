@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 
 /// Remembers one notification; one task waits at a time (a later waiter
 /// replaces an earlier one).
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct LocalEvent {
     notified: Cell<bool>,
     waiter: RefCell<Option<Waker>>,
