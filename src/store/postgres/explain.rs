@@ -11,6 +11,7 @@ use tokio_postgres::{Error, SimpleQueryMessage};
 use super::connection::Connection;
 use super::fault::read_error;
 use super::queries::{Columns, Query};
+use super::statements::RunsQueries;
 use crate::limits::STORE_SCAN_ROWS_MAX;
 use crate::store::{PlanReport, StoreError, UserField};
 

@@ -17,6 +17,7 @@ use super::pool::{Exclusive, Intent, Pool};
 use super::queries::{Columns, Query};
 use super::rows::user_from;
 use super::session::Session;
+use super::statements::RunsQueries;
 use crate::engine;
 use crate::limits::STORE_EXPORT_BATCH_ROWS;
 use crate::store::{StoreError, User};

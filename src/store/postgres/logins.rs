@@ -7,6 +7,7 @@ use super::fault::write_error;
 use super::pool::Intent;
 use super::queries::Query;
 use super::session::Session;
+use super::statements::RunsQueries;
 use super::{PostgresDatabase, blocking};
 use crate::clock::unix_ms;
 use crate::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;

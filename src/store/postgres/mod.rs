@@ -29,6 +29,7 @@ mod seeding;
 mod server;
 mod session;
 pub mod sql;
+mod statements;
 mod stats;
 mod tls;
 mod url;

@@ -8,6 +8,7 @@
 use super::pool::{Intent, Pool};
 use super::queries::Query;
 use super::rows::user_from;
+use super::statements::RunsQueries;
 use crate::limits::STORE_NEAR_CROWD_ROWS_MAX;
 use crate::store::geo::distance_km;
 use crate::store::{Location, StoreError, User};

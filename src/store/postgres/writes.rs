@@ -7,6 +7,7 @@ use super::announce::{Announcer, Write};
 use super::pool::{Intent, Pool};
 use super::queries::Query;
 use super::rows::user_from;
+use super::statements::RunsQueries;
 use crate::clock::unix_ms;
 use crate::store::{NewUser, StoreError, User, UserPatch, WriteCondition};
 

@@ -13,10 +13,13 @@ pub use error::{Refusal, SqlError};
 pub use tokio_postgres::Row;
 pub use tokio_postgres::types::{self, ToSql};
 
-pub(super) use statements::Statements;
+pub(super) use statements::StatementCache;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Statement};
 
 use super::budget::Budget;
@@ -27,7 +30,7 @@ use super::server::Server;
 use super::{OpenError, PostgresUrl, StoreOptions};
 use crate::error_log::ErrorLog;
 use crate::ids::random_seed;
-use crate::limits::SQL_CONNECTIONS_DEFAULT;
+use crate::limits::{SQL_CONNECTIONS_DEFAULT, SQL_STATEMENTS_MAX};
 use crate::metrics::DatabaseSnapshot;
 use crate::store::DatabaseOptions;
 
@@ -223,14 +226,53 @@ async fn ask_prepared<T>(
     sql: &str,
     ask: &impl AsyncFn(&Client, &Statement) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let statement = connection.statement_of(sql).await?;
-    let answer = ask(connection.client(), &statement).await;
+    let prepared = connection.kept::<Prepared>();
+    let client = connection.client();
+    let statement = prepared.statement(client, sql).await?;
+    let answer = ask(client, &statement).await;
     match &answer {
-        Err(error) if statements::is_outdated(error) => {
-            connection.forget_statement_of(sql);
-            let statement = connection.statement_of(sql).await?;
-            ask(connection.client(), &statement).await
+        Err(error) if is_outdated(error) => {
+            prepared.0.borrow_mut().forget(sql);
+            let statement = prepared.statement(client, sql).await?;
+            ask(client, &statement).await
         }
         _ => answer,
+    }
+}
+
+/// The statements of a connection, by their text.
+struct Prepared(RefCell<StatementCache<Rc<str>>>);
+
+impl Default for Prepared {
+    fn default() -> Self {
+        Self(RefCell::new(StatementCache::new(SQL_STATEMENTS_MAX)))
+    }
+}
+
+impl Prepared {
+    /// The statement, prepared now unless it was before. The session keeps the
+    /// server's own settings.
+    async fn statement(&self, client: &Client, sql: &str) -> Result<Statement, Error> {
+        let known = self.0.borrow().find(sql);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let statement = client.prepare(sql).await?;
+        self.0.borrow_mut().keep(sql.into(), statement.clone());
+        Ok(statement)
+    }
+}
+
+/// Whether a prepared statement was refused because it no longer fits: "cached
+/// plan must not change result type", or the session has forgotten it.
+fn is_outdated(error: &Error) -> bool {
+    let Some(refusal) = error.as_db_error() else {
+        return false;
+    };
+    match *refusal.code() {
+        SqlState::INVALID_SQL_STATEMENT_NAME => true,
+        // A procedure may have committed something before it raises the same.
+        SqlState::FEATURE_NOT_SUPPORTED => refusal.routine() == Some("RevalidateCachedQuery"),
+        _ => false,
     }
 }

@@ -1,57 +1,64 @@
-//! The statements one connection has prepared for a user, by their text.
+//! The statements that were prepared on one connection, by a key: their text,
+//! or a name for it.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::hash::Hash;
 
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Error, Statement};
+use tokio_postgres::Statement;
 
-use crate::limits::SQL_STATEMENTS_MAX;
-
-/// At most [`SQL_STATEMENTS_MAX`]; the oldest goes first, and the server is
-/// told when nobody runs it any more.
-#[derive(Default)]
-pub(in crate::store::postgres) struct Statements {
-    by_text: HashMap<Rc<str>, Statement>,
-    oldest_first: VecDeque<Rc<str>>,
+/// At most so many; the oldest goes first, and the server is told when nobody
+/// runs it any more.
+pub(in crate::store::postgres) struct StatementCache<K> {
+    most: usize,
+    by_key: HashMap<K, Statement>,
+    oldest_first: VecDeque<K>,
 }
 
-impl Statements {
-    pub(in crate::store::postgres) fn find(&self, sql: &str) -> Option<Statement> {
-        self.by_text.get(sql).cloned()
+impl<K: Clone + Eq + Hash> StatementCache<K> {
+    /// An empty one for `most` statements.
+    pub(in crate::store::postgres) fn new(most: usize) -> Self {
+        Self {
+            most,
+            by_key: HashMap::new(),
+            oldest_first: VecDeque::new(),
+        }
+    }
+
+    /// How many there are.
+    pub(in crate::store::postgres) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// The statement, if it was prepared and is still kept.
+    pub(in crate::store::postgres) fn find<Q>(&self, key: &Q) -> Option<Statement>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.by_key.get(key).cloned()
     }
 
     /// Keeps a statement; one that another task prepared meanwhile is replaced.
-    pub(in crate::store::postgres) fn keep(&mut self, sql: &str, statement: &Statement) {
-        let text: Rc<str> = sql.into();
-        let known = self.by_text.insert(text.clone(), statement.clone());
-        if known.is_some() {
+    pub(in crate::store::postgres) fn keep(&mut self, key: K, statement: Statement) {
+        if self.by_key.insert(key.clone(), statement).is_some() {
             return;
         }
-        self.oldest_first.push_back(text);
-        if self.oldest_first.len() > SQL_STATEMENTS_MAX
+        self.oldest_first.push_back(key);
+        if self.oldest_first.len() > self.most
             && let Some(oldest) = self.oldest_first.pop_front()
         {
-            self.by_text.remove(&oldest);
+            self.by_key.remove(oldest.borrow());
         }
     }
 
-    pub(in crate::store::postgres) fn forget(&mut self, sql: &str) {
-        self.by_text.remove(sql);
-        self.oldest_first.retain(|text| **text != *sql);
-    }
-}
-
-/// Whether a prepared statement was refused because it no longer fits: "cached
-/// plan must not change result type", or the session has forgotten it.
-pub(super) fn is_outdated(error: &Error) -> bool {
-    let Some(refusal) = error.as_db_error() else {
-        return false;
-    };
-    match *refusal.code() {
-        SqlState::INVALID_SQL_STATEMENT_NAME => true,
-        // A procedure may have committed something before it raises the same.
-        SqlState::FEATURE_NOT_SUPPORTED => refusal.routine() == Some("RevalidateCachedQuery"),
-        _ => false,
+    /// Drops a statement, so that it is prepared anew.
+    pub(in crate::store::postgres) fn forget<Q>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.by_key.remove(key);
+        self.oldest_first.retain(|kept| kept.borrow() != key);
     }
 }
