@@ -10,7 +10,7 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches  limiter  redis  l2  sessions
+//! floor 3  resources  postgres  store  mesh  caches  limiter  redis  l2  sessions
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff coherence cache rate_limit session password stored
@@ -115,9 +115,9 @@
 //!
 //! # PostgreSQL
 //!
-//! [`store::sql`] runs your own SQL on connections of the shard's own reactor,
+//! [`postgres::sql`] runs your own SQL on connections of the shard's own reactor,
 //! pipelined, within one budget for the process: there is an example at
-//! [`SqlDatabase`](store::sql::SqlDatabase).
+//! [`SqlDatabase`](postgres::sql::SqlDatabase).
 //!
 //! # Redis, and what needs tokio
 //!
@@ -202,6 +202,7 @@ pub(crate) mod caches;
 pub mod l2;
 pub mod limiter;
 pub mod mesh;
+pub mod postgres;
 pub mod redis;
 pub mod sessions;
 pub mod store;

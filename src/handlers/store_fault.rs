@@ -9,8 +9,8 @@ use crate::Error;
 use crate::app::precondition_failed;
 use crate::error::Blame;
 use crate::limits::STORE_RETRY_AFTER_S;
+use crate::postgres::sql::SqlError;
 use crate::store::StoreError;
-use crate::store::sql::SqlError;
 
 /// The answer to a store operation that did not happen. What the database
 /// said stays in the log.

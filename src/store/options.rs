@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::OpenError;
-use super::postgres::PostgresUrl;
+use crate::postgres::client::url::PostgresUrl;
 
 /// Everything an operator may change about the store.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use corelane::postgres::sql::{Sql, SqlDatabase, SqlError};
 use corelane::store::DatabaseOptions;
-use corelane::store::sql::{Sql, SqlDatabase, SqlError};
 use corelane::{App, Ctx, Error, Response};
 use services::Postgres;
 

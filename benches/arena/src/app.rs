@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use corelane::handlers::static_files::{self, StaticFiles, StaticOptions};
-use corelane::store::sql::SqlDatabase;
+use corelane::postgres::sql::SqlDatabase;
 use corelane::store::{DatabaseOptions, OpenError};
 use corelane::{App, Error};
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use corelane::cache::CacheOptions;
 use corelane::error::FieldError;
-use corelane::store::sql::{Sql, SqlError, ToSql};
+use corelane::postgres::sql::{Sql, SqlError, ToSql};
 use corelane::{App, Ctx, Error, Found, PreparedResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};

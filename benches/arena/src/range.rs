@@ -1,6 +1,6 @@
 //! Profile async-db: the items of a range of prices.
 
-use corelane::store::sql::SqlError;
+use corelane::postgres::sql::SqlError;
 use corelane::{Ctx, Error, Response};
 use serde::{Deserialize, Serialize};
 

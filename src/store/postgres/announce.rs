@@ -23,8 +23,6 @@ use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
-use super::dial::Dialed;
-use super::server::Server;
 use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
 use crate::ids::random_seed;
@@ -33,6 +31,8 @@ use crate::limits::{
     DATABASE_PRESENCE_MS, DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS,
     DATABASE_SETTLE_MS,
 };
+use crate::postgres::client::dial::Dialed;
+use crate::postgres::pool::server::Server;
 use crate::store::changes::{self, ChangedRow};
 use queue::Queue;
 

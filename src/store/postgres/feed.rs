@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Notification;
 
-use super::dial::{Dialed, describe};
 use super::presence::Peers;
-use super::server::Server;
 use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
 use crate::limits::{
     DATABASE_FEED_HEARTBEAT_MS, DATABASE_FEED_NOTIFICATIONS_MAX, DATABASE_FEED_TIMEOUT_MS,
 };
+use crate::postgres::client::dial::{Dialed, describe};
+use crate::postgres::pool::server::Server;
 use crate::store::changes::{self, Change, ChangeEvent};
 
 /// Hears what others change. Made on the shard that listens.

@@ -17,11 +17,11 @@ use std::cmp::Reverse;
 
 use tokio_postgres::types::ToSql;
 
-use super::pool::{Intent, Pool};
 use super::queries::{Columns, Query};
 use super::rows::partial_user_from;
 use super::statements::RunsQueries;
 use crate::limits::STORE_LIST_WALK_ROWS_MAX as WALK_ROWS_MAX;
+use crate::postgres::pool::{Intent, Pool};
 use crate::store::{Cursor, PageStart, PartialUser, StoreError, UserField, UserPage};
 use crate::store::{UserQuery, UserSort, user_page};
 

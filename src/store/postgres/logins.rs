@@ -3,14 +3,14 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::fault::write_error;
-use super::pool::Intent;
 use super::queries::Query;
 use super::session::Session;
 use super::statements::RunsQueries;
 use super::{PostgresDatabase, blocking};
 use crate::clock::unix_ms;
 use crate::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
+use crate::postgres::client::fault::write_error;
+use crate::postgres::pool::Intent;
 use crate::session::{SessionHash, SessionRecord};
 use crate::store::{Login, StoreError};
 

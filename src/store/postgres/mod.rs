@@ -8,31 +8,20 @@
 
 mod announce;
 mod blocking;
-mod budget;
-mod connection;
-mod dial;
 mod explain;
 mod export;
-mod fault;
 mod feed;
-mod line;
 mod list;
 mod logins;
 mod migrations;
 mod near;
-mod pool;
 mod presence;
 mod queries;
 mod reads;
 mod rows;
 mod seeding;
-mod server;
 mod session;
-pub mod sql;
 mod statements;
-mod stats;
-mod tls;
-mod url;
 mod writes;
 
 #[cfg(test)]
@@ -41,17 +30,16 @@ mod tests;
 pub(super) use export::PostgresExport;
 pub(super) use feed::Listener;
 pub(super) use session::Session;
-pub use url::{PostgresUrl, Secret, TlsMode};
 
 use std::sync::Arc;
 
+use crate::postgres::client::connection::Connection;
+use crate::postgres::client::dial::{DialError, Dialed, Dialer};
+use crate::postgres::pool::Pool;
+use crate::postgres::pool::budget::{Budget, ServerLimits};
+use crate::postgres::pool::server::Server;
 use announce::Announcer;
-use budget::{Budget, ServerLimits};
-use connection::Connection;
-use dial::{DialError, Dialed, Dialer};
 use migrations::{MIGRATIONS, migrate};
-use pool::Pool;
-use server::Server;
 use tokio_postgres::error::SqlState;
 
 use crate::backoff::Backoff;
@@ -61,6 +49,8 @@ use crate::limits::{
     DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS, STORE_MIGRATION_LOCK_WAIT_MS,
 };
 use crate::metrics::DatabaseSnapshot;
+use crate::postgres::client::fault;
+use crate::postgres::client::url::PostgresUrl;
 
 use super::{OpenError, PlanReport, SeedPlan, SeedReport, StoreError, StoreOptions};
 

@@ -5,11 +5,11 @@
 //! than wanted, and when the last of them is not clearly farther than what is
 //! answered, many more: ties go by id, whatever the order of the index.
 
-use super::pool::{Intent, Pool};
 use super::queries::Query;
 use super::rows::user_from;
 use super::statements::RunsQueries;
 use crate::limits::STORE_NEAR_CROWD_ROWS_MAX;
+use crate::postgres::pool::{Intent, Pool};
 use crate::store::geo::distance_km;
 use crate::store::{Location, StoreError, User};
 

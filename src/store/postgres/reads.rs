@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::pool::{Intent, Pool};
 use super::queries::Query;
 use super::rows::{post_from, user_from};
 use super::statements::RunsQueries;
+use crate::postgres::pool::{Intent, Pool};
 use crate::store::{Post, PostPage, PostQuery, StoreError, User};
 
 pub(super) async fn user(pool: &Pool, id: i64) -> Result<Option<User>, StoreError> {

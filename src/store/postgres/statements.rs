@@ -6,10 +6,10 @@ use std::cell::{Cell, RefCell};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement};
 
-use super::connection::Connection;
 use super::queries::{Columns, Query, SESSION};
-use super::sql::StatementCache;
 use crate::limits::STORE_STATEMENTS_MAX;
+use crate::postgres::client::connection::Connection;
+use crate::postgres::client::statements::StatementCache;
 
 /// What a connection can do when it is asked for the users' and posts'
 /// statements.

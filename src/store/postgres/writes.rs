@@ -4,11 +4,11 @@
 use tokio_postgres::types::ToSql;
 
 use super::announce::{Announcer, Write};
-use super::pool::{Intent, Pool};
 use super::queries::Query;
 use super::rows::user_from;
 use super::statements::RunsQueries;
 use crate::clock::unix_ms;
+use crate::postgres::pool::{Intent, Pool};
 use crate::store::{NewUser, StoreError, User, UserPatch, WriteCondition};
 
 pub(super) async fn create_user(

@@ -8,9 +8,9 @@ mod migrations;
 mod plans;
 
 use super::PostgresDatabase;
-use super::connection::Connection;
-use super::dial::Dialer;
 use super::{StoreError, blocking, unhurried};
+use crate::postgres::client::connection::Connection;
+use crate::postgres::client::dial::Dialer;
 use crate::store::tests::{Fixture, TestDatabase};
 use crate::store::{DatabaseBackend, StoreOptions, StoreUrl};
 

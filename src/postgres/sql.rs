@@ -6,14 +6,9 @@
 //! one [`Sql`] per shard uses them. The server starts and works without
 //! PostgreSQL: statements fail until it is there, and from then on do not.
 
-mod error;
-mod statements;
-
-pub use error::{Refusal, SqlError};
+pub use super::error::{Refusal, SqlError};
 pub use tokio_postgres::Row;
 pub use tokio_postgres::types::{self, ToSql};
-
-pub(super) use statements::StatementCache;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,23 +17,25 @@ use std::sync::Arc;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Statement};
 
-use super::budget::Budget;
-use super::connection::Connection;
-use super::dial::Dialer;
 use super::pool::{Intent, Pool};
-use super::server::Server;
-use super::{OpenError, PostgresUrl, StoreOptions};
 use crate::error_log::ErrorLog;
 use crate::ids::random_seed;
 use crate::limits::{SQL_CONNECTIONS_DEFAULT, SQL_STATEMENTS_MAX};
 use crate::metrics::DatabaseSnapshot;
+use crate::postgres::client::connection::Connection;
+use crate::postgres::client::dial::Dialer;
+use crate::postgres::client::statements::StatementCache;
+use crate::postgres::client::url::PostgresUrl;
+use crate::postgres::pool::budget::Budget;
+use crate::postgres::pool::server::Server;
 use crate::store::DatabaseOptions;
+use crate::store::{OpenError, StoreOptions};
 
 /// A PostgreSQL database as the whole process has it. Cheap to clone.
 ///
 /// ```
 /// use corelane::store::DatabaseOptions;
-/// use corelane::store::sql::{Sql, SqlDatabase};
+/// use corelane::postgres::sql::{Sql, SqlDatabase};
 /// use corelane::{App, Ctx, Error, Response};
 ///
 /// async fn price(ctx: Ctx) -> Result<Response, Error> {

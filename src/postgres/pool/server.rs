@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::budget::Budget;
-use super::dial::Dialer;
 use super::stats::Stats;
 use crate::error_log::ErrorLog;
 use crate::limits::DATABASE_SURPRISE_MS;
 use crate::metrics::DatabaseSnapshot;
+use crate::postgres::client::dial::Dialer;
 use crate::store::DatabaseOptions;
 
 /// What the pools have in common.
-pub(super) struct Server {
-    pub(super) dialer: Dialer,
-    pub(super) options: DatabaseOptions,
-    pub(super) budget: Arc<Budget>,
-    pub(super) stats: Stats,
+pub(crate) struct Server {
+    pub(crate) dialer: Dialer,
+    pub(crate) options: DatabaseOptions,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) stats: Stats,
     /// Said once for the process, not once a shard.
     is_told_down: AtomicBool,
     error_log: Option<ErrorLog>,
@@ -32,7 +32,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Without an `error_log` nothing is said of outages.
-    pub(super) fn new(
+    pub(crate) fn new(
         dialer: Dialer,
         options: DatabaseOptions,
         budget: Arc<Budget>,
@@ -51,7 +51,7 @@ impl Server {
     }
 
     /// The numbers of all pools, for `/metrics`.
-    pub(super) fn snapshot(&self) -> DatabaseSnapshot {
+    pub(crate) fn snapshot(&self) -> DatabaseSnapshot {
         DatabaseSnapshot {
             connections_max: u64::from(self.budget.connections_max()),
             ..self.stats.snapshot()
@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// A write may still be committed, as soon as the server goes on with it.
-    pub(super) fn note_unknown(&self) {
+    pub(crate) fn note_unknown(&self) {
         let now_ms = self.born.elapsed().as_millis() as u64;
         self.unknown_ms.store(now_ms + 1, Ordering::Release);
     }
@@ -67,7 +67,7 @@ impl Server {
     /// Whether what is told of our own writes may be news, to a listener that
     /// has been listening since then: none of them can be under way any more
     /// when the server has gone on for so long.
-    pub(super) fn may_surprise(&self, listening_since: Instant) -> bool {
+    pub(crate) fn may_surprise(&self, listening_since: Instant) -> bool {
         let unknown_ms = match self.unknown_ms.load(Ordering::Acquire) {
             0 => return false,
             later => later - 1,
@@ -78,7 +78,7 @@ impl Server {
     }
 
     /// A shard cannot reach it.
-    pub(super) fn tell_down(&self, why: &str) {
+    pub(crate) fn tell_down(&self, why: &str) {
         if !self.is_told_down.swap(true, Ordering::Relaxed) {
             self.tell(format!(
                 "PostgreSQL at {} cannot be reached: {why}; requests that need it are answered \
@@ -89,7 +89,7 @@ impl Server {
     }
 
     /// A shard has reached it again.
-    pub(super) fn tell_up(&self) {
+    pub(crate) fn tell_up(&self) {
         if self.is_told_down.swap(false, Ordering::Relaxed) {
             self.tell(format!("PostgreSQL at {} is back", self.dialer.target()));
         }

@@ -26,7 +26,7 @@ use crate::store::OpenError;
 ///
 /// # Errors
 /// [`OpenError::Tls`] when certificates cannot be read.
-pub(super) fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, OpenError> {
+pub(crate) fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, OpenError> {
     let checks = match url.effective_tls() {
         TlsMode::Disable => return Ok(None),
         TlsMode::Prefer | TlsMode::Require => Checks::Nothing,

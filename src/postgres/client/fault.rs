@@ -12,7 +12,7 @@ use crate::store::StoreError;
 
 /// What a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Intent {
+pub(crate) enum Intent {
     /// May be tried again.
     Read,
     /// Must not.
@@ -21,16 +21,16 @@ pub(super) enum Intent {
 
 /// What became of a call.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) error: StoreError,
+pub(crate) struct Verdict {
+    pub(crate) error: StoreError,
     /// The connection cannot be used any more.
-    pub(super) is_broken: bool,
+    pub(crate) is_broken: bool,
     /// The server gave the statement up because somebody asked it to.
-    pub(super) is_cancelled: bool,
+    pub(crate) is_cancelled: bool,
 }
 
 /// Judges an error that a call gave.
-pub(super) fn judge(error: &tokio_postgres::Error, intent: Intent) -> Verdict {
+pub(crate) fn judge(error: &tokio_postgres::Error, intent: Intent) -> Verdict {
     match error.as_db_error() {
         Some(db) => judge_answer(db, intent, describe(error)),
         // Neither said nor sent: the value does not fit its parameter.
@@ -48,17 +48,17 @@ pub(super) fn judge(error: &tokio_postgres::Error, intent: Intent) -> Verdict {
 }
 
 /// An error of a statement that writes nothing.
-pub(super) fn read_error(error: tokio_postgres::Error) -> StoreError {
+pub(crate) fn read_error(error: tokio_postgres::Error) -> StoreError {
     judge(&error, Intent::Read).error
 }
 
 /// An error of a statement that writes.
-pub(super) fn write_error(error: tokio_postgres::Error) -> StoreError {
+pub(crate) fn write_error(error: tokio_postgres::Error) -> StoreError {
     judge(&error, Intent::Write).error
 }
 
 /// The answer did not come.
-pub(super) fn lost(intent: Intent, why: String) -> StoreError {
+pub(crate) fn lost(intent: Intent, why: String) -> StoreError {
     match intent {
         Intent::Read => StoreError::Unavailable(why),
         Intent::Write => StoreError::OutcomeUnknown(why),

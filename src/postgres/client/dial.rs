@@ -26,7 +26,7 @@ use crate::store::{OpenError, StoreOptions};
 
 /// How to reach the server; made once, shared by all shards.
 #[derive(Clone)]
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     target: Target,
     config: Config,
     tls: Option<MakeRustlsConnect>,
@@ -35,9 +35,9 @@ pub(super) struct Dialer {
 }
 
 /// A connection that was just made; its driver runs already.
-pub(super) struct Dialed {
-    pub(super) client: Client,
-    pub(super) line: Rc<Line>,
+pub(crate) struct Dialed {
+    pub(crate) client: Client,
+    pub(crate) line: Rc<Line>,
 }
 
 impl Dialer {
@@ -46,7 +46,7 @@ impl Dialer {
     ///
     /// # Errors
     /// [`OpenError::Tls`] when certificates cannot be read.
-    pub(super) fn new(
+    pub(crate) fn new(
         url: &PostgresUrl,
         options: &StoreOptions,
         origin: &str,
@@ -84,7 +84,7 @@ impl Dialer {
     }
 
     /// Where it connects to; no secret in it.
-    pub(super) fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &Target {
         &self.target
     }
 
@@ -92,7 +92,7 @@ impl Dialer {
     ///
     /// # Errors
     /// Why there is none, at the latest after the connect timeout.
-    pub(super) async fn dial(&self) -> Result<Dialed, DialError> {
+    pub(crate) async fn dial(&self) -> Result<Dialed, DialError> {
         self.dial_and_hear(|_| {}).await
     }
 
@@ -100,7 +100,7 @@ impl Dialer {
     ///
     /// # Errors
     /// As [`dial`](Self::dial).
-    pub(super) async fn dial_and_hear(
+    pub(crate) async fn dial_and_hear(
         &self,
         hear: impl FnMut(Notification) + 'static,
     ) -> Result<Dialed, DialError> {
@@ -155,7 +155,7 @@ impl Dialer {
 
     /// Asks the server to give up what a connection is doing, over a fresh
     /// one. Nothing tells whether it did.
-    pub(super) async fn cancel(&self, token: CancelToken) {
+    pub(crate) async fn cancel(&self, token: CancelToken) {
         let asking = async {
             let Ok(stream) = engine::connect(&self.target).await else {
                 return;
@@ -232,7 +232,7 @@ async fn drive(mut driver: Driver, line: Rc<Line>, mut hear: impl FnMut(Notifica
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(super) enum DialError {
+pub(crate) enum DialError {
     /// The socket could not be connected.
     Io(io::Error),
     /// TLS, the login or the server said no.
@@ -253,7 +253,7 @@ impl DialError {
     }
 
     /// As a reason not to start, with its cure.
-    pub(super) fn into_open_error(self, target: &Target) -> OpenError {
+    pub(crate) fn into_open_error(self, target: &Target) -> OpenError {
         let place = target.to_string();
         let code = match &self {
             Self::Postgres(error) => error.code().cloned(),
@@ -292,7 +292,7 @@ impl std::fmt::Display for DialError {
 
 /// What went wrong in the server's own words where there are some: the
 /// library's leave them out.
-pub(super) fn describe(error: &tokio_postgres::Error) -> String {
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(db) = error.as_db_error() {
         return format!("{} (SQLSTATE {})", db.message(), db.code().code());
     }

@@ -11,9 +11,9 @@ use super::link::{Link, State};
 use super::queue::Want;
 use crate::engine;
 use crate::limits::{DATABASE_SWEEP_HUNGRY_MS, DATABASE_SWEEP_IDLE_MS, DATABASE_SWEEP_MS};
+use crate::postgres::client::fault::Intent;
+use crate::postgres::pool::stats::{count, level};
 use crate::store::StoreError;
-use crate::store::postgres::fault::Intent;
-use crate::store::postgres::stats::{count, level};
 
 /// Runs until the pool is dropped.
 pub(super) async fn run(pool: Weak<Inner>) {

@@ -19,7 +19,7 @@ use super::Inner;
 use super::link::{Link, State};
 use super::queue::{Waiter, Want};
 use crate::limits::{DATABASE_POOL_MAX, DATABASE_POOL_MAX_LEAST};
-use crate::store::postgres::fault::Intent;
+use crate::postgres::client::fault::Intent;
 
 impl From<Intent> for Want {
     fn from(intent: Intent) -> Self {

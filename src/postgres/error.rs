@@ -5,7 +5,7 @@ use std::fmt;
 use tokio_postgres::Error;
 use tokio_postgres::error::DbError;
 
-use super::super::fault::{Intent, judge};
+use crate::postgres::client::fault::{Intent, judge};
 use crate::store::StoreError;
 
 /// Why a statement has no answer. Through `?` a handler answers 503 with
@@ -47,7 +47,7 @@ pub struct Refusal {
 impl Refusal {
     /// `None` when it was no answer to the statement, but trouble with the
     /// connection or the server.
-    pub(super) fn of(error: &Error, intent: Intent) -> Option<Self> {
+    pub(crate) fn of(error: &Error, intent: Intent) -> Option<Self> {
         let said: &DbError = error.as_db_error()?;
         let verdict = judge(error, intent);
         // The judge knows the API's own constraint by its name.

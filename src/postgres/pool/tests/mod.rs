@@ -15,11 +15,11 @@ use services::Postgres;
 use super::queue::Want;
 use super::{Exclusive, Pool};
 use crate::engine::{self, BlockingPool, EngineKind, EngineOptions, Runtime};
-use crate::store::postgres::budget::Budget;
-use crate::store::postgres::connection::Connection;
-use crate::store::postgres::dial::Dialer;
-use crate::store::postgres::fault::Intent;
-use crate::store::postgres::server::Server;
+use crate::postgres::client::connection::Connection;
+use crate::postgres::client::dial::Dialer;
+use crate::postgres::client::fault::Intent;
+use crate::postgres::pool::budget::Budget;
+use crate::postgres::pool::server::Server;
 use crate::store::{DatabaseOptions, StoreError, StoreOptions, StoreUrl};
 
 /// Runs a test on a shard of each engine.

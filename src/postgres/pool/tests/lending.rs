@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use services::{Postgres, PostgresOptions};
 
 use super::*;
-use crate::store::postgres::budget::ServerLimits;
+use crate::postgres::pool::budget::ServerLimits;
 
 /// What two pools may have together, the feed's one not counted.
 const SHARED: u32 = 4;

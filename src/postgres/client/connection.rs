@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 /// A connection of a shard. Its methods take `&self`: statements of several
 /// tasks are pipelined.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     client: Client,
     /// One of each type; gone with the connection.
     kept: RefCell<Vec<Rc<dyn Any>>>,
@@ -18,7 +18,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection over `client`, whose driver runs.
-    pub(super) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self {
             client,
             kept: RefCell::default(),
@@ -26,14 +26,14 @@ impl Connection {
         }
     }
 
-    pub(super) fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
     /// What those who use the connection keep with it for as long as it lives,
     /// such as the statements they have prepared: one of each type, made when
     /// it is first asked for.
-    pub(super) fn kept<T: Default + 'static>(&self) -> Rc<T> {
+    pub(crate) fn kept<T: Default + 'static>(&self) -> Rc<T> {
         let kept = |one: &Rc<dyn Any>| one.clone().downcast::<T>().ok();
         let known = self.kept.borrow().iter().find_map(kept);
         known.unwrap_or_else(|| {
@@ -45,17 +45,17 @@ impl Connection {
 
     /// Whether somebody left it in a state that nobody should meet: half a
     /// result under way, a transaction open. It must be closed.
-    pub(super) fn is_spoiled(&self) -> bool {
+    pub(crate) fn is_spoiled(&self) -> bool {
         self.is_spoiled.get()
     }
 
     /// Says that it must be closed, unless [`Self::restore`] comes.
-    pub(super) fn spoil(&self) {
+    pub(crate) fn spoil(&self) {
         self.is_spoiled.set(true);
     }
 
     /// It is as it was.
-    pub(super) fn restore(&self) {
+    pub(crate) fn restore(&self) {
         self.is_spoiled.set(false);
     }
 }

@@ -9,13 +9,13 @@ use super::link::{Expired, Link, State, Ticket};
 use super::queue::Want;
 use crate::engine;
 use crate::limits::DATABASE_SETTLE_MS;
+use crate::postgres::client::connection::Connection;
+use crate::postgres::client::fault::{self, Intent};
+use crate::postgres::pool::stats::count;
 use crate::store::StoreError;
-use crate::store::postgres::connection::Connection;
-use crate::store::postgres::fault::{self, Intent};
-use crate::store::postgres::stats::count;
 
 /// A connection of one's own; it goes back when dropped.
-pub(in crate::store::postgres) struct Exclusive {
+pub(crate) struct Exclusive {
     pool: Rc<Inner>,
     link: Rc<Link>,
     is_suspect: bool,
@@ -35,7 +35,7 @@ impl Exclusive {
     ///
     /// # Errors
     /// As [`Pool::shared`](super::Pool::shared); nothing is tried again.
-    pub(in crate::store::postgres) async fn run<T>(
+    pub(crate) async fn run<T>(
         &mut self,
         intent: Intent,
         work: impl AsyncFnOnce(&Connection) -> Result<T, tokio_postgres::Error>,
@@ -62,7 +62,7 @@ impl Exclusive {
 impl Exclusive {
     /// Has the server cancel what it does on it, and closes it: for an export
     /// whose client has left.
-    pub(in crate::store::postgres) fn give_up(mut self) {
+    pub(crate) fn give_up(mut self) {
         self.is_suspect = true;
     }
 }

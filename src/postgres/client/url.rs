@@ -59,7 +59,7 @@ pub struct Secret(String);
 
 impl Secret {
     /// The password itself, for the server.
-    pub(super) fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -93,7 +93,7 @@ impl PostgresUrl {
     ///
     /// # Errors
     /// What would be valid, without repeating the address.
-    pub(in crate::store) fn parse(rest: &str) -> Result<Self, String> {
+    pub(crate) fn parse(rest: &str) -> Result<Self, String> {
         let Some(rest) = rest.strip_prefix("//") else {
             return Err("write it as postgres://user:password@host:5432/database".to_owned());
         };
@@ -121,7 +121,7 @@ impl PostgresUrl {
     }
 
     /// Whether TLS is used at all: a Unix socket needs none.
-    pub(super) fn effective_tls(&self) -> TlsMode {
+    pub(crate) fn effective_tls(&self) -> TlsMode {
         match (&self.target, self.tls) {
             (Target::Unix(_), _) => TlsMode::Disable,
             (Target::Tcp { .. }, TlsMode::Require) if self.root_certificate.is_some() => {

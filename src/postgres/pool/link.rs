@@ -11,9 +11,9 @@ use tokio_postgres::CancelToken;
 
 use super::Inner;
 use super::queue::Want;
-use crate::store::postgres::connection::Connection;
-use crate::store::postgres::dial::Dialed;
-use crate::store::postgres::line::Line;
+use crate::postgres::client::connection::Connection;
+use crate::postgres::client::dial::Dialed;
+use crate::postgres::client::line::Line;
 
 /// What a connection is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,10 +11,13 @@
 //! tried once more; a write never is. While the server is known to be down
 //! calls fail at once and one task looks for it.
 
+pub(crate) mod budget;
 mod exclusive;
 mod link;
 mod placing;
 mod queue;
+pub(crate) mod server;
+pub(crate) mod stats;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -24,25 +27,25 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(super) use super::fault::Intent;
-pub(super) use exclusive::Exclusive;
+pub(crate) use crate::postgres::client::fault::Intent;
+pub(crate) use exclusive::Exclusive;
 use link::{Expired, Link, State, Ticket};
 use queue::{Queue, Want};
 
-use super::budget::{Permit, Seat};
-use super::connection::Connection;
-use super::dial::{DialError, Dialed};
-use super::fault;
-use super::server::Server;
-use super::stats::{PoolStats, count, level};
 use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
 use crate::limits::{DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS, DATABASE_SETTLE_MS};
+use crate::postgres::client::connection::Connection;
+use crate::postgres::client::dial::{DialError, Dialed};
+use crate::postgres::client::fault;
 use crate::store::StoreError;
+use budget::{Permit, Seat};
+use server::Server;
+use stats::{PoolStats, count, level};
 
 /// One shard's connections. Cheap to clone; never leaves its shard.
 #[derive(Clone)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     inner: Rc<Inner>,
 }
 
@@ -76,7 +79,7 @@ impl Pool {
     ///
     /// # Panics
     /// When called on a thread that runs no [`engine::Runtime`].
-    pub(super) fn new(server: &Arc<Server>) -> Self {
+    pub(crate) fn new(server: &Arc<Server>) -> Self {
         let backoff = Backoff::new(
             DATABASE_RECONNECT_FIRST_MS,
             DATABASE_RECONNECT_MAX_MS,
@@ -111,7 +114,7 @@ impl Pool {
     /// [`StoreError::Busy`] when too many wait or none became free in time,
     /// [`StoreError::Unavailable`], for a write whose answer was lost
     /// [`StoreError::OutcomeUnknown`], and what [`fault`] makes of an answer.
-    pub(super) async fn shared<T>(
+    pub(crate) async fn shared<T>(
         &self,
         intent: Intent,
         work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
@@ -161,14 +164,14 @@ impl Pool {
     ///
     /// # Errors
     /// As [`shared`](Self::shared), with nothing done.
-    pub(super) async fn exclusive(&self) -> Result<Exclusive, StoreError> {
+    pub(crate) async fn exclusive(&self) -> Result<Exclusive, StoreError> {
         let deadline = Instant::now() + self.inner.deadline();
         let ticket = self.inner.checkout(Want::Alone, deadline).await?;
         Ok(Exclusive::new(&self.inner, ticket))
     }
 
     /// When a call is given up, counted from its start.
-    pub(super) fn deadline(&self) -> Duration {
+    pub(crate) fn deadline(&self) -> Duration {
         self.inner.deadline()
     }
 
@@ -177,7 +180,7 @@ impl Pool {
     /// # Errors
     /// It does not.
     #[cfg(test)]
-    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
         let ask = async |connection: &Connection| connection.client().simple_query("").await;
         self.shared(Intent::Read, ask).await.map(drop)
     }

@@ -19,7 +19,7 @@ use crate::store::OpenError;
 
 /// The process's connections. Counters only; no shard waits for another here.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     /// For shards; the connection that listens for changes is not in it.
     shared_max: u32,
     /// Those beside the shards'.
@@ -33,17 +33,17 @@ pub(super) struct Budget {
 
 /// What the server says of its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ServerLimits {
+pub(crate) struct ServerLimits {
     /// `max_connections`.
-    pub(super) connections_max: u32,
+    pub(crate) connections_max: u32,
     /// Of these kept for superusers and for `pg_use_reserved_connections`.
-    pub(super) reserved: u32,
+    pub(crate) reserved: u32,
     /// `CONNECTION LIMIT` of the role or the database, the lower one.
-    pub(super) own_max: Option<u32>,
+    pub(crate) own_max: Option<u32>,
 }
 
 /// Reads [`ServerLimits`]: one row of three numbers, the last perhaps null.
-pub(super) const SERVER_LIMITS_SQL: &str = "\
+pub(crate) const SERVER_LIMITS_SQL: &str = "\
     SELECT current_setting('max_connections')::int, \
            current_setting('superuser_reserved_connections')::int \
            + coalesce(current_setting('reserved_connections', true)::int, 0), \
@@ -57,7 +57,7 @@ impl ServerLimits {
     ///
     /// # Errors
     /// As any query; `Ok(None)` when the answer is not what was asked for.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         client: &tokio_postgres::Client,
     ) -> Result<Option<Self>, tokio_postgres::Error> {
         let answer = client.simple_query(SERVER_LIMITS_SQL).await?;
@@ -74,7 +74,7 @@ impl ServerLimits {
     /// What the process may have: `configured`, or for 0 what the server
     /// leaves less a few for others. Never more than the server gives. The
     /// role's own limit is all its own: nothing of it is left to others.
-    pub(super) fn allowed(self, configured: u32) -> u32 {
+    pub(crate) fn allowed(self, configured: u32) -> u32 {
         let given = self.connections_max.saturating_sub(self.reserved);
         let allowed = match configured {
             0 => given.saturating_sub(DATABASE_RESERVE_CONNECTIONS),
@@ -88,7 +88,7 @@ impl ServerLimits {
     /// # Errors
     /// [`OpenError::ConnectionsMax`] when not every shard can have `pool_min`
     /// connections, and one at least.
-    pub(super) fn plan(
+    pub(crate) fn plan(
         self,
         configured: u32,
         shards: u32,
@@ -121,7 +121,7 @@ impl ServerLimits {
 
 impl Budget {
     /// `connections_max` for the whole process, the feed's included.
-    pub(super) fn new(connections_max: u32) -> Arc<Self> {
+    pub(crate) fn new(connections_max: u32) -> Arc<Self> {
         let shared_max = connections_max.saturating_sub(DATABASE_FEED_CONNECTIONS);
         Self::of(shared_max, DATABASE_FEED_CONNECTIONS, false)
     }
@@ -134,7 +134,7 @@ impl Budget {
     }
 
     /// The same where nobody listens for changes.
-    pub(super) fn without_feed(connections_max: u32) -> Arc<Self> {
+    pub(crate) fn without_feed(connections_max: u32) -> Arc<Self> {
         Self::of(connections_max, 0, false)
     }
 
@@ -150,7 +150,7 @@ impl Budget {
     }
 
     /// A shard's place at the table, for as long as it is held.
-    pub(super) fn join(self: &Arc<Self>) -> Seat {
+    pub(crate) fn join(self: &Arc<Self>) -> Seat {
         self.members.fetch_add(1, Ordering::Relaxed);
         let (own, is_hungry) = (Rc::default(), Rc::default());
         SEATS.with_borrow_mut(|seats| {
@@ -170,30 +170,30 @@ impl Budget {
     }
 
     /// Whether each shard has a connection to tell of its writes with.
-    pub(super) fn has_announcers(&self) -> bool {
+    pub(crate) fn has_announcers(&self) -> bool {
         self.has_announcers
     }
 
     /// Connections that count now.
     #[cfg(test)]
-    pub(super) fn open(&self) -> u32 {
+    pub(crate) fn open(&self) -> u32 {
         self.open.load(Ordering::Relaxed)
     }
 
     /// All of it, the feed's included.
-    pub(super) fn connections_max(&self) -> u32 {
+    pub(crate) fn connections_max(&self) -> u32 {
         self.shared_max + self.apart
     }
 
     /// How many shards share, and how many connections.
-    pub(super) fn members_of(&self) -> (u32, u32) {
+    pub(crate) fn members_of(&self) -> (u32, u32) {
         (self.members.load(Ordering::Relaxed), self.shared_max)
     }
 }
 
 /// One shard's part in the budget.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(crate) struct Seat {
     budget: Arc<Budget>,
     own: Rc<Cell<u32>>,
     is_hungry: Rc<Cell<bool>>,
@@ -230,7 +230,7 @@ impl Drop for Abandoned {
 
 impl Seat {
     /// Leave to have one more connection.
-    pub(super) fn take(&self) -> Option<Permit> {
+    pub(crate) fn take(&self) -> Option<Permit> {
         let is_below = self.own.get() < self.share();
         if !is_below && self.budget.hungry.load(Ordering::Relaxed) > 0 {
             return None;
@@ -252,22 +252,22 @@ impl Seat {
     }
 
     /// Whether another shard needs what this one has over its share.
-    pub(super) fn owes(&self) -> bool {
+    pub(crate) fn owes(&self) -> bool {
         self.own.get() > self.share() && self.budget.hungry.load(Ordering::Relaxed) > 0
     }
 
     /// Connections over its share.
-    pub(super) fn borrowed(&self) -> u32 {
+    pub(crate) fn borrowed(&self) -> u32 {
         self.own.get().saturating_sub(self.share())
     }
 
     /// Nobody waits any more.
-    pub(super) fn is_fed(&self) {
+    pub(crate) fn is_fed(&self) {
         self.set_hungry(false);
     }
 
     /// Its equal share, one at least.
-    pub(super) fn share(&self) -> u32 {
+    pub(crate) fn share(&self) -> u32 {
         let members = self.budget.members.load(Ordering::Relaxed).max(1);
         (self.budget.shared_max / members).max(1)
     }
@@ -290,7 +290,7 @@ impl Drop for Seat {
 
 /// Leave to have one connection; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(crate) struct Permit {
     budget: Arc<Budget>,
     own: Rc<Cell<u32>>,
 }
