@@ -115,9 +115,9 @@
 //!
 //! # PostgreSQL
 //!
-//! [`postgres::sql`] runs your own SQL on connections of the shard's own reactor,
+//! [`postgres`] runs your own SQL on connections of the shard's own reactor,
 //! pipelined, within one budget for the process: there is an example at
-//! [`SqlDatabase`](postgres::sql::SqlDatabase).
+//! [`SqlDatabase`](postgres::SqlDatabase).
 //!
 //! # Redis, and what needs tokio
 //!

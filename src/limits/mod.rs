@@ -5,8 +5,10 @@
 //! in `tuning/server.toml`; the others are structural.
 
 mod database;
+mod postgres;
 
 pub use database::*;
+pub use postgres::*;
 
 /// Limits of one HTTP/1.1 connection and of one shard's set of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -362,11 +364,6 @@ pub const STORE_NEAR_CROWD_ROWS_MAX: usize = 4_096;
 pub const STORE_NEAR_SLICE_ROWS: usize = 1_024;
 /// Prepared statements kept per connection.
 pub const STORE_STATEMENTS_MAX: usize = 128;
-/// Prepared statements kept per connection of a library user's own SQL.
-pub const SQL_STATEMENTS_MAX: usize = 256;
-/// Connections of a process to a PostgreSQL of a library user's own, when the
-/// options name no number.
-pub const SQL_CONNECTIONS_DEFAULT: u32 = 16;
 /// Statement texts kept per connection for asked-for column sets.
 pub const STORE_STATEMENT_TEXTS_MAX: usize = 512;
 /// A reading connection waits at most this long for a lock, because its shard

@@ -24,12 +24,11 @@ mod user_page;
 #[cfg(test)]
 mod tests;
 
-pub use crate::postgres::client::url::{PostgresUrl, Secret, TlsMode};
 pub use changes::{Change, ChangeEvent, ChangedRow, ChangedRows, ChangedTable};
 pub use logins::Login;
 pub use model::*;
 pub use open_error::OpenError;
-pub use options::{DatabaseOptions, StoreOptions, StoreUrl};
+pub use options::{StoreOptions, StoreUrl};
 pub use seed::{DEMO_PASSWORD, SeedPlan, SeedReport};
 
 use std::rc::Rc;

@@ -7,12 +7,14 @@
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-use super::dial::describe;
-use crate::store::StoreError;
+#[cfg(doc)]
+use super::Connection;
+use crate::postgres::{PostgresError, Refusal};
 
-/// What a call is for.
+/// What a call is for: it decides whether it may be sent again, and what an
+/// answer that does not come means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Intent {
+pub enum Intent {
     /// May be tried again.
     Read,
     /// Must not.
@@ -21,21 +23,21 @@ pub(crate) enum Intent {
 
 /// What became of a call.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    pub(crate) error: StoreError,
+pub(in crate::postgres) struct Verdict {
+    pub(in crate::postgres) error: PostgresError,
     /// The connection cannot be used any more.
-    pub(crate) is_broken: bool,
+    pub(in crate::postgres) is_broken: bool,
     /// The server gave the statement up because somebody asked it to.
-    pub(crate) is_cancelled: bool,
+    pub(in crate::postgres) is_cancelled: bool,
 }
 
 /// Judges an error that a call gave.
-pub(crate) fn judge(error: &tokio_postgres::Error, intent: Intent) -> Verdict {
+pub(in crate::postgres) fn judge(error: &tokio_postgres::Error, intent: Intent) -> Verdict {
     match error.as_db_error() {
         Some(db) => judge_answer(db, intent, describe(error)),
         // Neither said nor sent: the value does not fit its parameter.
         None if is_ours(error) => Verdict {
-            error: StoreError::Failed(describe(error)),
+            error: PostgresError::Failed(describe(error)),
             is_broken: false,
             is_cancelled: false,
         },
@@ -47,21 +49,19 @@ pub(crate) fn judge(error: &tokio_postgres::Error, intent: Intent) -> Verdict {
     }
 }
 
-/// An error of a statement that writes nothing.
-pub(crate) fn read_error(error: tokio_postgres::Error) -> StoreError {
-    judge(&error, Intent::Read).error
-}
-
-/// An error of a statement that writes.
-pub(crate) fn write_error(error: tokio_postgres::Error) -> StoreError {
-    judge(&error, Intent::Write).error
+impl PostgresError {
+    /// What an error that [`Connection::client`] gave means for a call with
+    /// this intent.
+    pub fn of(error: &tokio_postgres::Error, intent: Intent) -> Self {
+        judge(error, intent).error
+    }
 }
 
 /// The answer did not come.
-pub(crate) fn lost(intent: Intent, why: String) -> StoreError {
+pub(in crate::postgres) fn lost(intent: Intent, why: String) -> PostgresError {
     match intent {
-        Intent::Read => StoreError::Unavailable(why),
-        Intent::Write => StoreError::OutcomeUnknown(why),
+        Intent::Read => PostgresError::Unavailable(why),
+        Intent::Write => PostgresError::OutcomeUnknown(why),
     }
 }
 
@@ -72,21 +72,17 @@ fn judge_answer(db: &DbError, intent: Intent, why: String) -> Verdict {
         Some(Severity::Fatal | Severity::Panic)
     );
     let error = match code.code() {
-        "23505" if is_email(db) => StoreError::DuplicateEmail,
-        "53100" => StoreError::DiskFull(why),
-        "40001" | "40P01" | "55P03" => StoreError::Busy,
-        "57014" => StoreError::Unavailable(format!("the statement took too long: {why}")),
-        "25006" => StoreError::Unavailable(format!(
-            "the server takes no writes, as a replica does; the store's address must lead to the \
-             primary: {why}"
-        )),
+        "53100" => PostgresError::DiskFull(why),
+        "40001" | "40P01" | "55P03" => PostgresError::Busy,
+        "57014" => PostgresError::Unavailable(format!("the statement took too long: {why}")),
+        "25006" => PostgresError::ReadOnly(why),
         // The commit may be done and its answer not.
         "57P01" | "57P02" | "57P03" | "57P04" | "40003" => lost(intent, why),
         code if code.starts_with("08") => lost(intent, why),
-        "25P03" | "57P05" => StoreError::Unavailable(why),
-        code if code.starts_with("53") => StoreError::Unavailable(why),
+        "25P03" | "57P05" => PostgresError::Unavailable(why),
+        code if code.starts_with("53") => PostgresError::Unavailable(why),
         _ if is_fatal => lost(intent, why),
-        _ => StoreError::Failed(why),
+        _ => PostgresError::Refused(Refusal::of(db)),
     };
     let is_broken = is_fatal || code.code().starts_with("08") || code.code().starts_with("57P0");
     Verdict {
@@ -96,10 +92,16 @@ fn judge_answer(db: &DbError, intent: Intent, why: String) -> Verdict {
     }
 }
 
-/// `users_email_key` is what `UNIQUE` makes; an index may be named otherwise.
-fn is_email(db: &DbError) -> bool {
-    db.table().is_none_or(|table| table == "users")
-        && db.constraint().is_some_and(|name| name.contains("email"))
+/// What went wrong in the server's own words where there are some: the
+/// library's leave them out.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        return format!("{} (SQLSTATE {})", db.message(), db.code().code());
+    }
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 /// Errors the library finds before it sends, or in an answer that came whole.

@@ -15,10 +15,10 @@ use send_wrapper::SendWrapper;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::engine::{self, ClientStream};
-use crate::limits::DATABASE_GOODBYE_MS;
+use crate::limits::POSTGRES_GOODBYE_MS;
 
 /// The socket of one connection, and how the connection stands.
-pub(crate) struct Line {
+pub(in crate::postgres) struct Line {
     stream: RefCell<Option<ClientStream>>,
     is_cut: Cell<bool>,
     /// It was cut on purpose, not because it failed.
@@ -39,7 +39,7 @@ struct End {
 }
 
 impl Line {
-    pub(crate) fn new(stream: ClientStream) -> Self {
+    pub(super) fn new(stream: ClientStream) -> Self {
         Self {
             stream: RefCell::new(Some(stream)),
             is_cut: Cell::new(false),
@@ -52,7 +52,7 @@ impl Line {
     }
 
     /// Gives the connection up: whoever waits on it is told it is closed.
-    pub(crate) fn cut(&self) {
+    pub(in crate::postgres) fn cut(&self) {
         self.is_cut.set(true);
         let driver = self.driver.borrow_mut().take();
         if let Some(driver) = driver {
@@ -61,23 +61,23 @@ impl Line {
     }
 
     /// The same for one that works and is not wanted any more.
-    pub(crate) fn close(&self) {
+    pub(in crate::postgres) fn close(&self) {
         self.is_unwanted.set(true);
         self.cut();
     }
 
     /// Whether nothing can be asked over it any more.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(in crate::postgres) fn is_over(&self) -> bool {
         self.is_cut.get() || self.end.borrow().is_over
     }
 
     /// Why it ended, if it was not by our goodbye.
-    pub(crate) fn reason(&self) -> Option<String> {
+    pub(in crate::postgres) fn reason(&self) -> Option<String> {
         self.end.borrow().reason.clone()
     }
 
     /// Runs `then` when nothing can be asked any more; at once if so already.
-    pub(crate) fn when_over(&self, then: impl FnOnce() + 'static) {
+    pub(in crate::postgres) fn when_over(&self, then: impl FnOnce() + 'static) {
         if self.end.borrow().is_over {
             then();
         } else {
@@ -87,7 +87,7 @@ impl Line {
 
     /// Runs `then` when the server has closed it too, or does not do so in
     /// time.
-    pub(crate) fn when_closed(&self, then: impl FnOnce() + 'static) {
+    pub(in crate::postgres) fn when_closed(&self, then: impl FnOnce() + 'static) {
         let mut end = self.end.borrow_mut();
         if end.is_closed {
             drop(end);
@@ -98,7 +98,7 @@ impl Line {
     }
 
     /// Drives the connection until it ends by itself or is cut (`None`).
-    pub(crate) async fn watched<T>(&self, driving: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn watched<T>(&self, driving: impl Future<Output = T>) -> Option<T> {
         let mut driving = std::pin::pin!(driving);
         poll_fn(|cx| {
             if self.is_cut.get() {
@@ -117,7 +117,7 @@ impl Line {
         .await
     }
 
-    pub(crate) fn ended(&self, reason: Option<String>) {
+    pub(super) fn ended(&self, reason: Option<String>) {
         let mut end = self.end.borrow_mut();
         end.is_over = true;
         end.reason = reason.filter(|_| !self.is_unwanted.get());
@@ -128,7 +128,7 @@ impl Line {
 
     /// The server has heard our goodbye when it closes. One that is frozen
     /// does not: then the wait ends by itself.
-    pub(crate) async fn see_off(&self) {
+    pub(super) async fn see_off(&self) {
         let stream = self.stream.borrow_mut().take();
         let Some(mut stream) = stream else { return };
         let goodbye = async {
@@ -136,10 +136,10 @@ impl Line {
             let _ = stream.shutdown().await;
             while matches!(stream.read(&mut rest).await, Ok(count) if count > 0) {}
         };
-        let _ = engine::timeout(Duration::from_millis(DATABASE_GOODBYE_MS), goodbye).await;
+        let _ = engine::timeout(Duration::from_millis(POSTGRES_GOODBYE_MS), goodbye).await;
     }
 
-    pub(crate) fn closed(&self) {
+    pub(super) fn closed(&self) {
         let mut end = self.end.borrow_mut();
         end.is_closed = true;
         let then = end.on_closed.take();
@@ -161,10 +161,10 @@ impl Line {
 }
 
 /// The socket as the library holds it.
-pub(crate) struct LineStream(SendWrapper<Rc<Line>>);
+pub(super) struct LineStream(SendWrapper<Rc<Line>>);
 
 impl LineStream {
-    pub(crate) fn of(line: &Rc<Line>) -> Self {
+    pub(super) fn of(line: &Rc<Line>) -> Self {
         Self(SendWrapper::new(line.clone()))
     }
 }

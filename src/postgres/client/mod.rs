@@ -1,9 +1,18 @@
-//! One connection: where it leads, how it is made, and what its errors mean.
+//! One connection: where it leads, how it is made, what its users keep with it,
+//! and what its errors mean.
 
-pub(crate) mod connection;
-pub(crate) mod dial;
-pub(crate) mod fault;
-pub(crate) mod line;
-pub(crate) mod statements;
-pub(crate) mod tls;
-pub(crate) mod url;
+mod connection;
+mod dial;
+mod fault;
+mod line;
+mod statements;
+mod tls;
+mod url;
+
+pub use connection::{Connection, DirectConnection};
+pub use dial::{DialError, Dialer};
+pub use fault::{Intent, describe};
+pub(super) use fault::{judge, lost};
+pub(super) use line::Line;
+pub use statements::StatementCache;
+pub use url::{PostgresUrl, Secret, TlsMode};

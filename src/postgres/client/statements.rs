@@ -9,7 +9,7 @@ use tokio_postgres::Statement;
 
 /// At most so many; the oldest goes first, and the server is told when nobody
 /// runs it any more.
-pub(crate) struct StatementCache<K> {
+pub struct StatementCache<K> {
     most: usize,
     by_key: HashMap<K, Statement>,
     oldest_first: VecDeque<K>,
@@ -17,7 +17,7 @@ pub(crate) struct StatementCache<K> {
 
 impl<K: Clone + Eq + Hash> StatementCache<K> {
     /// An empty one for `most` statements.
-    pub(crate) fn new(most: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self {
             most,
             by_key: HashMap::new(),
@@ -26,12 +26,17 @@ impl<K: Clone + Eq + Hash> StatementCache<K> {
     }
 
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.by_key.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
     /// The statement, if it was prepared and is still kept.
-    pub(crate) fn find<Q>(&self, key: &Q) -> Option<Statement>
+    pub fn find<Q>(&self, key: &Q) -> Option<Statement>
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
@@ -40,7 +45,7 @@ impl<K: Clone + Eq + Hash> StatementCache<K> {
     }
 
     /// Keeps a statement; one that another task prepared meanwhile is replaced.
-    pub(crate) fn keep(&mut self, key: K, statement: Statement) {
+    pub fn keep(&mut self, key: K, statement: Statement) {
         if self.by_key.insert(key.clone(), statement).is_some() {
             return;
         }
@@ -53,7 +58,7 @@ impl<K: Clone + Eq + Hash> StatementCache<K> {
     }
 
     /// Drops a statement, so that it is prepared anew.
-    pub(crate) fn forget<Q>(&mut self, key: &Q)
+    pub fn forget<Q>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,

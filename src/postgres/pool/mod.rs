@@ -11,13 +11,13 @@
 //! tried once more; a write never is. While the server is known to be down
 //! calls fail at once and one task looks for it.
 
-pub(crate) mod budget;
+mod budget;
 mod exclusive;
 mod link;
 mod placing;
 mod queue;
-pub(crate) mod server;
-pub(crate) mod stats;
+mod server;
+mod stats;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -27,30 +27,29 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use crate::postgres::client::fault::Intent;
-pub(crate) use exclusive::Exclusive;
+pub use budget::{Budget, ServerLimits};
+pub use exclusive::Exclusive;
+pub use server::PostgresServer;
+
+use budget::{Permit, Seat};
 use link::{Expired, Link, State, Ticket};
 use queue::{Queue, Want};
+use stats::{PoolStats, count, level};
 
+use super::client::{self, DialError, DirectConnection};
+use super::{Connection, Intent, PostgresError};
 use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
-use crate::limits::{DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS, DATABASE_SETTLE_MS};
-use crate::postgres::client::connection::Connection;
-use crate::postgres::client::dial::{DialError, Dialed};
-use crate::postgres::client::fault;
-use crate::store::StoreError;
-use budget::{Permit, Seat};
-use server::Server;
-use stats::{PoolStats, count, level};
+use crate::limits::{POSTGRES_RECONNECT_FIRST_MS, POSTGRES_RECONNECT_MAX_MS, POSTGRES_SETTLE_MS};
 
 /// One shard's connections. Cheap to clone; never leaves its shard.
 #[derive(Clone)]
-pub(crate) struct Pool {
+pub struct Pool {
     inner: Rc<Inner>,
 }
 
 struct Inner {
-    server: Arc<Server>,
+    server: Arc<PostgresServer>,
     seat: Seat,
     stats: Arc<PoolStats>,
     links: RefCell<Vec<Rc<Link>>>,
@@ -79,11 +78,11 @@ impl Pool {
     ///
     /// # Panics
     /// When called on a thread that runs no [`engine::Runtime`].
-    pub(crate) fn new(server: &Arc<Server>) -> Self {
+    pub fn new(server: &Arc<PostgresServer>) -> Self {
         let backoff = Backoff::new(
-            DATABASE_RECONNECT_FIRST_MS,
-            DATABASE_RECONNECT_MAX_MS,
-            DATABASE_RECONNECT_MAX_MS,
+            POSTGRES_RECONNECT_FIRST_MS,
+            POSTGRES_RECONNECT_MAX_MS,
+            POSTGRES_RECONNECT_MAX_MS,
         );
         let inner = Rc::new(Inner {
             seat: server.budget.join(),
@@ -111,16 +110,16 @@ impl Pool {
     /// connection too: nothing is sent behind a write that can go elsewhere.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when too many wait or none became free in time,
-    /// [`StoreError::Unavailable`], for a write whose answer was lost
-    /// [`StoreError::OutcomeUnknown`], and what [`fault`] makes of an answer.
-    pub(crate) async fn shared<T>(
+    /// [`PostgresError::Busy`] when too many wait or none became free in time,
+    /// [`PostgresError::Unavailable`], for a write whose answer was lost
+    /// [`PostgresError::OutcomeUnknown`], and what the server refused.
+    pub async fn shared<T>(
         &self,
         intent: Intent,
         work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, PostgresError> {
         let outcome = self.run(intent, work).await;
-        if let Err(StoreError::OutcomeUnknown(_)) = &outcome {
+        if let Err(PostgresError::OutcomeUnknown(_)) = &outcome {
             self.inner.server.note_unknown();
         }
         outcome
@@ -130,7 +129,7 @@ impl Pool {
         &self,
         intent: Intent,
         work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, PostgresError> {
         let deadline = Instant::now() + self.inner.deadline();
         let want = Want::from(intent);
         let mut may_retry = intent == Intent::Read;
@@ -144,7 +143,7 @@ impl Pool {
                 Ok(Err(error)) => error,
                 Err(Expired) => return Err(self.inner.expired(&link, intent)),
             };
-            let verdict = fault::judge(&error, intent);
+            let verdict = client::judge(&error, intent);
             if verdict.is_broken {
                 link.line.cut();
             }
@@ -164,14 +163,14 @@ impl Pool {
     ///
     /// # Errors
     /// As [`shared`](Self::shared), with nothing done.
-    pub(crate) async fn exclusive(&self) -> Result<Exclusive, StoreError> {
+    pub async fn exclusive(&self) -> Result<Exclusive, PostgresError> {
         let deadline = Instant::now() + self.inner.deadline();
         let ticket = self.inner.checkout(Want::Alone, deadline).await?;
         Ok(Exclusive::new(&self.inner, ticket))
     }
 
     /// When a call is given up, counted from its start.
-    pub(crate) fn deadline(&self) -> Duration {
+    pub fn deadline(&self) -> Duration {
         self.inner.deadline()
     }
 
@@ -180,7 +179,7 @@ impl Pool {
     /// # Errors
     /// It does not.
     #[cfg(test)]
-    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+    async fn ping(&self) -> Result<(), PostgresError> {
         let ask = async |connection: &Connection| connection.client().simple_query("").await;
         self.shared(Intent::Read, ask).await.map(drop)
     }
@@ -206,20 +205,20 @@ impl Inner {
         self: &Rc<Self>,
         want: Want,
         deadline: Instant,
-    ) -> Result<Ticket, StoreError> {
+    ) -> Result<Ticket, PostgresError> {
         let is_open = want != Want::Alone && self.queue.borrow().len(want) == 0;
         if is_open && let Some(link) = self.place(want) {
             return Ok(self.ticket(&link, want, deadline));
         }
         if let Some(why) = &*self.outage.borrow() {
-            return Err(StoreError::Unavailable(why.clone()));
+            return Err(PostgresError::Unavailable(why.clone()));
         }
         let patience = Duration::from_millis(self.server.options.checkout_timeout_ms);
         let give_up_at = deadline.min(Instant::now() + patience);
         let joined = self.queue.borrow_mut().join(want, give_up_at, deadline);
         let Some(waiting) = joined else {
             count(&self.stats.refused);
-            return Err(StoreError::Busy);
+            return Err(PostgresError::Busy);
         };
         self.dispatch();
         self.stir();
@@ -280,13 +279,13 @@ impl Inner {
         });
     }
 
-    fn admit(self: &Rc<Self>, dialed: Dialed) {
+    fn admit(self: &Rc<Self>, connection: DirectConnection) {
         count(&self.stats.connects);
         self.backoff.borrow_mut().reset();
         self.retry_at.set(None);
         self.come_up();
         let lifetime = Duration::from_millis(self.server.options.max_lifetime_ms);
-        let link = Rc::new(Link::new(dialed, lifetime));
+        let link = Rc::new(Link::new(connection, lifetime));
         let (pool, weak) = (Rc::downgrade(self), Rc::downgrade(&link));
         link.line.when_over(move || lost(&pool, &weak));
         if link.line.is_over() {
@@ -331,7 +330,7 @@ impl Inner {
         }
         let waiting = self.queue.borrow_mut().take_all();
         for waiter in waiting {
-            waiter.serve(Err(StoreError::Unavailable(why.clone())));
+            waiter.serve(Err(PostgresError::Unavailable(why.clone())));
         }
         self.stir();
     }
@@ -356,7 +355,7 @@ impl Inner {
     }
 
     /// A call on the connection passed its deadline.
-    fn expired(self: &Rc<Self>, link: &Rc<Link>, intent: Intent) -> StoreError {
+    fn expired(self: &Rc<Self>, link: &Rc<Link>, intent: Intent) -> PostgresError {
         count(&self.stats.deadlines);
         let state = link.state.get();
         if matches!(state, State::Shared | State::Promised | State::Leaving) {
@@ -371,7 +370,7 @@ impl Inner {
         if !self.has_usable() {
             self.go_down(why.clone());
         }
-        fault::lost(intent, why)
+        client::lost(intent, why)
     }
 
     /// Has the server cancel what it does, and takes the connection back if it
@@ -380,7 +379,7 @@ impl Inner {
         count(&self.stats.cancels);
         self.server.dialer.cancel(link.cancel.clone()).await;
         let answer = link.connection.client().simple_query("");
-        let patience = Duration::from_millis(DATABASE_SETTLE_MS);
+        let patience = Duration::from_millis(POSTGRES_SETTLE_MS);
         if !matches!(engine::timeout(patience, answer).await, Ok(Ok(_))) {
             link.line.cut();
             return;

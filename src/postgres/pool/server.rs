@@ -9,17 +9,16 @@ use std::time::{Duration, Instant};
 use super::budget::Budget;
 use super::stats::Stats;
 use crate::error_log::ErrorLog;
-use crate::limits::DATABASE_SURPRISE_MS;
 use crate::metrics::DatabaseSnapshot;
-use crate::postgres::client::dial::Dialer;
-use crate::store::DatabaseOptions;
+use crate::postgres::PostgresOptions;
+use crate::postgres::client::Dialer;
 
-/// What the pools have in common.
-pub(crate) struct Server {
-    pub(crate) dialer: Dialer,
-    pub(crate) options: DatabaseOptions,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) stats: Stats,
+/// What the pools of all shards have in common.
+pub struct PostgresServer {
+    pub(super) dialer: Dialer,
+    pub(super) options: PostgresOptions,
+    pub(super) budget: Arc<Budget>,
+    pub(super) stats: Stats,
     /// Said once for the process, not once a shard.
     is_told_down: AtomicBool,
     error_log: Option<ErrorLog>,
@@ -30,11 +29,17 @@ pub(crate) struct Server {
     unknown_ms: AtomicU64,
 }
 
-impl Server {
-    /// Without an `error_log` nothing is said of outages.
-    pub(crate) fn new(
+impl PostgresServer {
+    /// Nothing is connected yet. On stderr it is said, once for the process,
+    /// when the server is missed and when it is back.
+    pub fn new(dialer: Dialer, options: PostgresOptions, budget: Arc<Budget>) -> Arc<Self> {
+        Self::with_log(dialer, options, budget, ErrorLog::start().ok())
+    }
+
+    /// Without an `error_log` nothing is said.
+    pub(super) fn with_log(
         dialer: Dialer,
-        options: DatabaseOptions,
+        options: PostgresOptions,
         budget: Arc<Budget>,
         error_log: Option<ErrorLog>,
     ) -> Arc<Self> {
@@ -50,8 +55,23 @@ impl Server {
         })
     }
 
+    /// How it is reached.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &PostgresOptions {
+        &self.options
+    }
+
+    /// How many shards share its connections, and how many those are.
+    pub(in crate::postgres) fn members_of(&self) -> (u32, u32) {
+        self.budget.members_of()
+    }
+
     /// The numbers of all pools, for `/metrics`.
-    pub(crate) fn snapshot(&self) -> DatabaseSnapshot {
+    pub fn snapshot(&self) -> DatabaseSnapshot {
         DatabaseSnapshot {
             connections_max: u64::from(self.budget.connections_max()),
             ..self.stats.snapshot()
@@ -59,26 +79,20 @@ impl Server {
     }
 
     /// A write may still be committed, as soon as the server goes on with it.
-    pub(crate) fn note_unknown(&self) {
+    pub(super) fn note_unknown(&self) {
         let now_ms = self.born.elapsed().as_millis() as u64;
         self.unknown_ms.store(now_ms + 1, Ordering::Release);
     }
 
-    /// Whether what is told of our own writes may be news, to a listener that
-    /// has been listening since then: none of them can be under way any more
-    /// when the server has gone on for so long.
-    pub(crate) fn may_surprise(&self, listening_since: Instant) -> bool {
-        let unknown_ms = match self.unknown_ms.load(Ordering::Acquire) {
-            0 => return false,
-            later => later - 1,
-        };
-        let unknown_at = self.born + Duration::from_millis(unknown_ms);
-        let patience = self.options.statement_timeout_ms + DATABASE_SURPRISE_MS;
-        unknown_at.max(listening_since).elapsed() < Duration::from_millis(patience)
+    /// When a write of a pool last ended without a known outcome: it may still
+    /// be committed some time after that. To the millisecond.
+    pub fn unknown_outcome_at(&self) -> Option<Instant> {
+        let unknown_ms = self.unknown_ms.load(Ordering::Acquire).checked_sub(1)?;
+        Some(self.born + Duration::from_millis(unknown_ms))
     }
 
     /// A shard cannot reach it.
-    pub(crate) fn tell_down(&self, why: &str) {
+    pub(super) fn tell_down(&self, why: &str) {
         if !self.is_told_down.swap(true, Ordering::Relaxed) {
             self.tell(format!(
                 "PostgreSQL at {} cannot be reached: {why}; requests that need it are answered \
@@ -89,7 +103,7 @@ impl Server {
     }
 
     /// A shard has reached it again.
-    pub(crate) fn tell_up(&self) {
+    pub(super) fn tell_up(&self) {
         if self.is_told_down.swap(false, Ordering::Relaxed) {
             self.tell(format!("PostgreSQL at {} is back", self.dialer.target()));
         }

@@ -10,41 +10,41 @@ use crate::metrics::DatabaseSnapshot;
 /// One pool's numbers.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct PoolStats {
+pub(super) struct PoolStats {
     // As the last sweep saw them.
-    pub(crate) open: AtomicU64,
-    pub(crate) idle: AtomicU64,
-    pub(crate) exclusive: AtomicU64,
-    pub(crate) borrowed: AtomicU64,
-    pub(crate) in_flight: AtomicU64,
-    pub(crate) waiting: AtomicU64,
-    pub(crate) is_down: AtomicU64,
+    pub(super) open: AtomicU64,
+    pub(super) idle: AtomicU64,
+    pub(super) exclusive: AtomicU64,
+    pub(super) borrowed: AtomicU64,
+    pub(super) in_flight: AtomicU64,
+    pub(super) waiting: AtomicU64,
+    pub(super) is_down: AtomicU64,
     // Since the start.
-    pub(crate) calls: AtomicU64,
-    pub(crate) connects: AtomicU64,
-    pub(crate) connect_failures: AtomicU64,
-    pub(crate) connections_lost: AtomicU64,
-    pub(crate) outages: AtomicU64,
-    pub(crate) checkout_timeouts: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) deadlines: AtomicU64,
-    pub(crate) cancels: AtomicU64,
-    pub(crate) retries: AtomicU64,
+    pub(super) calls: AtomicU64,
+    pub(super) connects: AtomicU64,
+    pub(super) connect_failures: AtomicU64,
+    pub(super) connections_lost: AtomicU64,
+    pub(super) outages: AtomicU64,
+    pub(super) checkout_timeouts: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) deadlines: AtomicU64,
+    pub(super) cancels: AtomicU64,
+    pub(super) retries: AtomicU64,
 }
 
 /// Counts one.
-pub(crate) fn count(counter: &AtomicU64) {
+pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Says what is there now.
-pub(crate) fn level(gauge: &AtomicU64, value: u64) {
+pub(super) fn level(gauge: &AtomicU64, value: u64) {
     gauge.store(value, Ordering::Relaxed);
 }
 
 /// All pools of the process.
 #[derive(Debug, Default)]
-pub(crate) struct Stats {
+pub(super) struct Stats {
     pools: Mutex<Pools>,
 }
 
@@ -57,14 +57,14 @@ struct Pools {
 
 impl Stats {
     /// The numbers of one more pool.
-    pub(crate) fn join(&self) -> Arc<PoolStats> {
+    pub(super) fn join(&self) -> Arc<PoolStats> {
         let stats = Arc::<PoolStats>::default();
         self.pools().living.push(Arc::downgrade(&stats));
         stats
     }
 
     /// The pool is gone; what it counted stays counted.
-    pub(crate) fn leave(&self, stats: &Arc<PoolStats>) {
+    pub(super) fn leave(&self, stats: &Arc<PoolStats>) {
         let mut pools = self.pools();
         pools
             .living
@@ -83,7 +83,7 @@ impl Stats {
     }
 
     /// All of them added up; the budget is not in it.
-    pub(crate) fn snapshot(&self) -> DatabaseSnapshot {
+    pub(super) fn snapshot(&self) -> DatabaseSnapshot {
         let pools = self.pools();
         let mut sum = pools.past;
         for stats in pools.living.iter().filter_map(Weak::upgrade) {

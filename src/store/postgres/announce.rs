@@ -23,16 +23,16 @@ use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
+use super::random_seed;
 use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
-use crate::ids::random_seed;
 use crate::limits::{
     DATABASE_ANNOUNCE_TIMEOUT_MS, DATABASE_ANNOUNCE_WAIT_MS, DATABASE_BEAT_MS, DATABASE_LEASE_MS,
-    DATABASE_PRESENCE_MS, DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS,
-    DATABASE_SETTLE_MS,
+    DATABASE_PRESENCE_MS, POSTGRES_RECONNECT_FIRST_MS, POSTGRES_RECONNECT_MAX_MS,
+    POSTGRES_SETTLE_MS,
 };
-use crate::postgres::client::dial::Dialed;
-use crate::postgres::pool::server::Server;
+use crate::postgres::DirectConnection;
+use crate::postgres::PostgresServer;
 use crate::store::changes::{self, ChangedRow};
 use queue::Queue;
 
@@ -43,7 +43,7 @@ pub(super) struct Announcer {
 }
 
 struct Inner {
-    server: Arc<Server>,
+    server: Arc<PostgresServer>,
     /// Of the process; others know its writes by it.
     origin: String,
     /// Of this shard, begins with the origin.
@@ -72,8 +72,9 @@ pub(super) struct Write<'a> {
 }
 
 impl Announcer {
-    /// On the shard that writes; connects when it does.
-    pub(super) fn new(server: &Arc<Server>, origin: &str) -> Self {
+    /// On the shard that writes; connects when it does, if it may have a
+    /// connection for it.
+    pub(super) fn new(server: &Arc<PostgresServer>, origin: &str, has_connection: bool) -> Self {
         let inner = Inner {
             server: server.clone(),
             origin: origin.to_owned(),
@@ -87,7 +88,6 @@ impl Announcer {
             is_leaving: Cell::new(false),
             on_left: RefCell::default(),
         };
-        let has_connection = server.budget.has_announcers();
         Self {
             inner: has_connection.then(|| Rc::new(inner)),
         }
@@ -112,7 +112,7 @@ impl Announcer {
         let (left, leaving) = oneshot::channel();
         *inner.on_left.borrow_mut() = Some(left);
         inner.stop();
-        let patience = Duration::from_millis(DATABASE_SETTLE_MS);
+        let patience = Duration::from_millis(POSTGRES_SETTLE_MS);
         let _ = engine::timeout(patience, leaving).await;
     }
 }
@@ -174,7 +174,7 @@ impl Drop for Write<'_> {
         };
         if self.is_ours.get() {
             // Until then the statement has been sent and has ended.
-            let deadline = Duration::from_millis(inner.server.options.deadline_ms);
+            let deadline = Duration::from_millis(inner.server.options().deadline_ms);
             let until = Instant::now() + deadline + inner.statement_ends_within();
             inner.queue.borrow_mut().doubt(self.id, until);
             self.count(false);
@@ -200,7 +200,7 @@ impl Inner {
 
     /// Of a statement that the server has, and a second for the machines.
     fn statement_ends_within(&self) -> Duration {
-        Duration::from_millis(self.server.options.statement_timeout_ms + DATABASE_BEAT_MS)
+        Duration::from_millis(self.server.options().statement_timeout_ms + DATABASE_BEAT_MS)
     }
 
     fn stop(&self) {
@@ -219,22 +219,22 @@ impl Inner {
 /// Until the shard leaves.
 async fn run(inner: Rc<Inner>) {
     let mut backoff = Backoff::new(
-        DATABASE_RECONNECT_FIRST_MS,
-        DATABASE_RECONNECT_MAX_MS,
-        DATABASE_RECONNECT_MAX_MS,
+        POSTGRES_RECONNECT_FIRST_MS,
+        POSTGRES_RECONNECT_MAX_MS,
+        POSTGRES_RECONNECT_MAX_MS,
     )
     .with_seed(random_seed());
     let born = Instant::now();
     loop {
-        if let Ok(dialed) = inner.server.dialer.dial().await {
+        if let Ok(dialed) = inner.server.dialer().dial().await {
             let ringing = inner.clone();
-            dialed.line.when_over(move || {
+            dialed.when_over(move || {
                 // Who begins to listen now does not see us.
                 ringing.heard_at.set(None);
                 ringing.rung.notify();
             });
             let (close, closed) = oneshot::channel();
-            dialed.line.when_closed(move || {
+            dialed.when_closed(move || {
                 // Whoever waits may have gone.
                 let _ = close.send(());
             });
@@ -263,7 +263,7 @@ async fn run(inner: Rc<Inner>) {
 /// One connection, and what is told over it.
 struct Teller<'a> {
     inner: &'a Inner,
-    dialed: Dialed,
+    dialed: DirectConnection,
 }
 
 /// The connection cannot be used any more.
@@ -302,13 +302,13 @@ impl Teller<'_> {
             } else {
                 self.tell_waiting(&statement).await
             };
-            if !sent || self.dialed.line.is_over() {
-                self.dialed.line.cut();
+            if !sent || self.dialed.is_over() {
+                self.dialed.cut();
                 return Err(Broken { had_worked: true });
             }
             if inner.is_idle() && beaten_at.is_none() {
                 if inner.is_leaving.get() {
-                    self.dialed.line.close();
+                    self.dialed.close();
                     return Ok(());
                 }
                 inner.rung.wait().await;
@@ -322,13 +322,13 @@ impl Teller<'_> {
 
     async fn prepare(&self) -> Option<Statement> {
         let preparing = async {
-            self.dialed.client.batch_execute(SET_UP).await?;
-            self.dialed.client.prepare(TELL).await
+            self.dialed.client().batch_execute(SET_UP).await?;
+            self.dialed.client().prepare(TELL).await
         };
         let patience = Duration::from_millis(DATABASE_ANNOUNCE_TIMEOUT_MS);
         let prepared = engine::timeout(patience, preparing).await.ok()?.ok();
         if prepared.is_none() {
-            self.dialed.line.cut();
+            self.dialed.cut();
         }
         prepared
     }
@@ -364,7 +364,7 @@ impl Teller<'_> {
 
     async fn send(&self, statement: &Statement, member: &str, told: Vec<Told>) -> bool {
         let (channels, payloads): (Vec<&str>, Vec<String>) = told.into_iter().unzip();
-        let client = &self.dialed.client;
+        let client = self.dialed.client();
         let params: [&(dyn ToSql + Sync); 3] = [&channels, &payloads, &member];
         let sending = client.query(statement, &params);
         let patience = Duration::from_millis(DATABASE_ANNOUNCE_TIMEOUT_MS);

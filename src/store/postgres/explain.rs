@@ -8,11 +8,11 @@ use std::fmt::Write;
 use serde_json::Value;
 use tokio_postgres::{Error, SimpleQueryMessage};
 
+use super::fault::read_error;
 use super::queries::{Columns, Query};
 use super::statements::RunsQueries;
 use crate::limits::STORE_SCAN_ROWS_MAX;
-use crate::postgres::client::connection::Connection;
-use crate::postgres::client::fault::read_error;
+use crate::postgres::Connection;
 use crate::store::{PlanReport, StoreError, UserField};
 
 /// A report per statement; those with asked-for columns twice, once for all of

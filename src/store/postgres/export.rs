@@ -18,8 +18,8 @@ use super::session::Session;
 use super::statements::RunsQueries;
 use crate::engine;
 use crate::limits::STORE_EXPORT_BATCH_ROWS;
-use crate::postgres::client::connection::Connection;
-use crate::postgres::pool::{Exclusive, Intent, Pool};
+use crate::postgres::Connection;
+use crate::postgres::{Exclusive, Intent, Pool};
 use crate::store::{StoreError, User};
 
 /// See [`crate::store::UserExport`].
@@ -70,7 +70,7 @@ impl PostgresExport {
             let why = "no row of the export came in time".to_owned();
             return Err(StoreError::Unavailable(why));
         };
-        let users = users.map_err(crate::postgres::client::fault::read_error)?;
+        let users = users.map_err(super::fault::read_error)?;
         if users.len() == STORE_EXPORT_BATCH_ROWS {
             self.stream = Some(streaming);
         } else {

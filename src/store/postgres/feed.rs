@@ -17,14 +17,15 @@ use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
 use crate::limits::{
     DATABASE_FEED_HEARTBEAT_MS, DATABASE_FEED_NOTIFICATIONS_MAX, DATABASE_FEED_TIMEOUT_MS,
+    DATABASE_SURPRISE_MS,
 };
-use crate::postgres::client::dial::{Dialed, describe};
-use crate::postgres::pool::server::Server;
+use crate::postgres::PostgresServer;
+use crate::postgres::{DirectConnection, describe};
 use crate::store::changes::{self, Change, ChangeEvent};
 
 /// Hears what others change. Made on the shard that listens.
 pub(in crate::store) struct Listener {
-    server: Arc<Server>,
+    server: Arc<PostgresServer>,
     /// What this process's own writes are told with.
     origin: String,
     /// Since when the present connection listens.
@@ -32,7 +33,7 @@ pub(in crate::store) struct Listener {
     backoff: Backoff,
     /// Where the clock of the back-off starts.
     born: Instant,
-    connection: Option<Dialed>,
+    connection: Option<DirectConnection>,
     heard: Rc<Heard>,
     /// A loss was told, and no return since.
     is_lost: bool,
@@ -55,8 +56,8 @@ struct Heard {
 
 impl Listener {
     /// `origin` is what this process's own writes are told with.
-    pub(super) fn new(server: Arc<Server>, origin: String, backoff: Backoff) -> Self {
-        let peers = Peers::new(&origin, server.options.statement_timeout_ms);
+    pub(super) fn new(server: Arc<PostgresServer>, origin: String, backoff: Backoff) -> Self {
+        let peers = Peers::new(&origin, server.options().statement_timeout_ms);
         Self {
             server,
             origin,
@@ -97,8 +98,7 @@ impl Listener {
                     }
                 }
             };
-            // A write of ours may have been committed after we gave it up.
-            let own = match self.server.may_surprise(self.since) {
+            let own = match self.may_surprise() {
                 true => None,
                 false => Some(self.origin.as_str()),
             };
@@ -111,12 +111,12 @@ impl Listener {
             if self.heard.peers.borrow_mut().have_doubts(Instant::now()) {
                 return ChangeEvent::Changed(changes::everything());
             }
-            if connection.line.is_over() {
+            if connection.is_over() {
                 if engine::is_ending() {
                     // Not lost: given up. Whoever ends the shard cuts the feed.
                     return std::future::pending().await;
                 }
-                let why = connection.line.reason();
+                let why = connection.reason();
                 self.connection = None;
                 self.is_lost = true;
                 return ChangeEvent::Lost(why.unwrap_or_else(|| "the server closed it".to_owned()));
@@ -130,6 +130,17 @@ impl Listener {
         }
     }
 
+    /// Whether what is told of our own writes may be news: one of them may have
+    /// been committed after we gave it up, and since we listen. None can be
+    /// under way any more when the server has gone on for so long.
+    fn may_surprise(&self) -> bool {
+        let Some(unknown_at) = self.server.unknown_outcome_at() else {
+            return false;
+        };
+        let patience = self.server.options().statement_timeout_ms + DATABASE_SURPRISE_MS;
+        unknown_at.max(self.since).elapsed() < Duration::from_millis(patience)
+    }
+
     /// How long nothing need be looked at.
     fn pause(&self) -> Duration {
         let heartbeat = Duration::from_millis(DATABASE_FEED_HEARTBEAT_MS);
@@ -140,21 +151,21 @@ impl Listener {
     }
 
     /// Connects and listens; what is heard from now on is kept.
-    async fn listen(&self) -> Result<Dialed, String> {
+    async fn listen(&self) -> Result<DirectConnection, String> {
         self.heard.begin_anew();
         let (heard, ended) = (self.heard.clone(), self.heard.clone());
         let dialed = self
             .server
-            .dialer
+            .dialer()
             .dial_and_hear(move |told| heard.put(&told))
             .await;
         let dialed = dialed.map_err(|error| error.to_string())?;
-        dialed.line.when_over(move || ended.rung.notify());
+        dialed.when_over(move || ended.rung.notify());
         let patience = Duration::from_millis(DATABASE_FEED_TIMEOUT_MS);
         let listening = async {
-            dialed.client.batch_execute(LISTEN).await?;
+            dialed.client().batch_execute(LISTEN).await?;
             // From here on we hear of who comes; these were there before.
-            dialed.client.query(PRESENT, &[]).await
+            dialed.client().query(PRESENT, &[]).await
         };
         match engine::timeout(patience, listening).await {
             Ok(Ok(present)) => {
@@ -167,11 +178,11 @@ impl Listener {
                 Ok(dialed)
             }
             Ok(Err(error)) => {
-                dialed.line.cut();
+                dialed.cut();
                 Err(describe(&error))
             }
             Err(_) => {
-                dialed.line.cut();
+                dialed.cut();
                 Err("the server did not answer in time".to_owned())
             }
         }
@@ -181,17 +192,17 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(connection) = &self.connection {
-            connection.line.close();
+            connection.close();
         }
     }
 }
 
 /// A connection that does not answer is cut.
-async fn ask_for_life(connection: &Dialed) {
+async fn ask_for_life(connection: &DirectConnection) {
     let patience = Duration::from_millis(DATABASE_FEED_TIMEOUT_MS);
-    let answered = engine::timeout(patience, connection.client.batch_execute("")).await;
+    let answered = engine::timeout(patience, connection.client().batch_execute("")).await;
     if !matches!(answered, Ok(Ok(()))) {
-        connection.line.cut();
+        connection.cut();
     }
 }
 

@@ -8,9 +8,9 @@
 use tokio_postgres::error::SqlState;
 
 use super::Failure;
+use super::fault::read_error;
 use crate::clock::unix_ms;
-use crate::postgres::client::connection::Connection;
-use crate::postgres::client::fault::read_error;
+use crate::postgres::Connection;
 use crate::store::OpenError;
 use crate::store::migration::Migration;
 

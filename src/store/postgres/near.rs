@@ -9,7 +9,7 @@ use super::queries::Query;
 use super::rows::user_from;
 use super::statements::RunsQueries;
 use crate::limits::STORE_NEAR_CROWD_ROWS_MAX;
-use crate::postgres::pool::{Intent, Pool};
+use crate::postgres::{Intent, Pool};
 use crate::store::geo::distance_km;
 use crate::store::{Location, StoreError, User};
 
@@ -74,4 +74,5 @@ async fn nearest(
         Ok(found)
     })
     .await
+    .map_err(StoreError::from)
 }

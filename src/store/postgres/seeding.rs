@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use tokio_postgres::Error;
 
+use super::fault::write_error;
 use crate::clock::unix_ms;
 use crate::limits::{STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS, STORE_SEED_INSERT_ROWS};
-use crate::postgres::client::connection::Connection;
-use crate::postgres::client::fault::write_error;
+use crate::postgres::Connection;
 use crate::store::seed::{DemoRows, demo_password_hash};
 use crate::store::{SeedPlan, SeedReport, StoreError};
 

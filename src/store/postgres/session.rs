@@ -6,7 +6,7 @@ use super::announce::Announcer;
 use super::feed::Listener;
 use super::{PostgresDatabase, list, near, reads, writes};
 use crate::metrics::DatabaseSnapshot;
-use crate::postgres::pool::Pool;
+use crate::postgres::Pool;
 use crate::store::{Location, NewUser, Post, PostPage, PostQuery, StoreError, User, UserPage};
 use crate::store::{UserPatch, UserQuery, WriteCondition};
 

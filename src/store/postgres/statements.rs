@@ -8,8 +8,8 @@ use tokio_postgres::{Error, Row, Statement};
 
 use super::queries::{Columns, Query, SESSION};
 use crate::limits::STORE_STATEMENTS_MAX;
-use crate::postgres::client::connection::Connection;
-use crate::postgres::client::statements::StatementCache;
+use crate::postgres::Connection;
+use crate::postgres::StatementCache;
 
 /// What a connection can do when it is asked for the users' and posts'
 /// statements.

@@ -9,8 +9,8 @@ mod plans;
 
 use super::PostgresDatabase;
 use super::{StoreError, blocking, unhurried};
-use crate::postgres::client::connection::Connection;
-use crate::postgres::client::dial::Dialer;
+use crate::postgres::Connection;
+use crate::postgres::Dialer;
 use crate::store::tests::{Fixture, TestDatabase};
 use crate::store::{DatabaseBackend, StoreOptions, StoreUrl};
 
@@ -22,7 +22,7 @@ fn connected<T: Send>(url: &str, work: impl AsyncFnOnce(&Connection) -> T + Send
         let StoreUrl::Postgres(url) = &url else {
             panic!("not PostgreSQL")
         };
-        let dialer = Dialer::new(url, &options, "test").unwrap();
+        let dialer = Dialer::new(url, &options.database, &[("corelane.origin", "test")]).unwrap();
         let dialed = dialer.dial().await.unwrap();
         let connection = unhurried(dialed).await.unwrap();
         Ok(work(&connection).await)
