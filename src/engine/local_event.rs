@@ -7,14 +7,14 @@ use std::task::{Poll, Waker};
 /// Remembers one notification; one task waits at a time (a later waiter
 /// replaces an earlier one).
 #[derive(Default)]
-pub(crate) struct LocalEvent {
+pub struct LocalEvent {
     notified: Cell<bool>,
     waiter: RefCell<Option<Waker>>,
 }
 
 impl LocalEvent {
     /// Lets the waiter, now or later, go on.
-    pub(crate) fn notify(&self) {
+    pub fn notify(&self) {
         self.notified.set(true);
         let waiter = self.waiter.borrow_mut().take();
         // Destructors notify too, also while a shard that has ended drops its
@@ -27,7 +27,7 @@ impl LocalEvent {
     }
 
     /// Waits for a notification since the last wait.
-    pub(crate) async fn wait(&self) {
+    pub async fn wait(&self) {
         poll_fn(|cx| {
             if self.notified.replace(false) {
                 return Poll::Ready(());

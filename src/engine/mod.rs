@@ -16,12 +16,11 @@ mod remote;
 mod sealed_bytes;
 
 pub(crate) use guarded::{Guarded, Panicked, panic_text};
-pub(crate) use local_event::LocalEvent;
-pub(crate) use monoio::is_ending;
+pub use local_event::LocalEvent;
 pub use monoio::{
     ClientStream, File, Runtime, StreamCloser, Target, TcpListener, TcpStream, WrittenAndRead,
-    bind_alone_std, bind_std, connect, interval_tick, is_running, sleep, spawn_local, timeout,
-    yield_now, yield_to_all,
+    bind_alone_std, bind_std, connect, interval_tick, is_ending, is_running, sleep, spawn_local,
+    timeout, yield_now, yield_to_all,
 };
 pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, compute, unblock};

@@ -6,8 +6,7 @@ mod dial;
 mod file;
 mod tcp;
 
-pub(crate) use dial::is_ending;
-pub use dial::{ClientStream, Target, connect};
+pub use dial::{ClientStream, Target, connect, is_ending};
 pub use file::File;
 pub use tcp::{StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_alone_std, bind_std};
 

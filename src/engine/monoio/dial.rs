@@ -69,7 +69,7 @@ pub async fn connect(target: &Target) -> io::Result<ClientStream> {
 
 /// Whether this shard has closed the connections it had made: that one is gone
 /// says nothing of who was at its other end.
-pub(crate) fn is_ending() -> bool {
+pub fn is_ending() -> bool {
     IS_ENDING.get()
 }
 
