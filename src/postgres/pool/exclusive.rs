@@ -10,9 +10,8 @@ use super::queue::Want;
 use super::stats::count;
 use crate::engine;
 use crate::limits::POSTGRES_SETTLE_MS;
-use crate::postgres::Connection;
-use crate::postgres::PostgresError;
 use crate::postgres::client::{self, Intent};
+use crate::postgres::{Connection, PostgresError};
 
 /// A connection of one's own; it goes back when dropped.
 pub struct Exclusive {

@@ -11,9 +11,8 @@ use tokio_postgres::CancelToken;
 
 use super::Inner;
 use super::queue::Want;
-use crate::postgres::Connection;
-use crate::postgres::DirectConnection;
 use crate::postgres::client::Line;
+use crate::postgres::{Connection, DirectConnection};
 
 /// What a connection is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

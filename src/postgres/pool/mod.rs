@@ -38,9 +38,9 @@ use stats::{PoolStats, count, level};
 
 use super::client::{self, DialError, DirectConnection};
 use super::{Connection, Intent, PostgresError};
-use crate::backoff::Backoff;
+use crate::backoff::RetrySchedule;
 use crate::engine::{self, LocalEvent};
-use crate::limits::{POSTGRES_RECONNECT_FIRST_MS, POSTGRES_RECONNECT_MAX_MS, POSTGRES_SETTLE_MS};
+use crate::limits::POSTGRES_SETTLE_MS;
 
 /// One shard's connections. Cheap to clone; never leaves its shard.
 #[derive(Clone)]
@@ -60,16 +60,13 @@ struct Inner {
     dialing: Cell<usize>,
     /// Why the server cannot be reached, while that is so.
     outage: RefCell<Option<String>>,
-    backoff: RefCell<Backoff>,
-    /// No connection is tried before.
-    retry_at: Cell<Option<Instant>>,
+    /// No connection is tried before it is due.
+    retry: RefCell<RetrySchedule>,
     /// Ends the sweep's long sleep when there is something to look after.
     stirred: LocalEvent,
     is_asleep: Cell<bool>,
     /// Calls that got a connection; told to the statistics by the sweep.
     calls: Cell<u64>,
-    /// Where the reconnecting clock starts.
-    born: Instant,
 }
 
 impl Pool {
@@ -79,11 +76,6 @@ impl Pool {
     /// # Panics
     /// When called on a thread that runs no [`engine::Runtime`].
     pub fn new(server: &Arc<PostgresServer>) -> Self {
-        let backoff = Backoff::new(
-            POSTGRES_RECONNECT_FIRST_MS,
-            POSTGRES_RECONNECT_MAX_MS,
-            POSTGRES_RECONNECT_MAX_MS,
-        );
         let inner = Rc::new(Inner {
             seat: server.budget.join(),
             stats: server.stats.join(),
@@ -93,12 +85,10 @@ impl Pool {
             returned: RefCell::default(),
             dialing: Cell::new(0),
             outage: RefCell::default(),
-            backoff: RefCell::new(backoff.with_seed(fastrand::u64(..))),
-            retry_at: Cell::new(None),
+            retry: RefCell::new(server.retry_schedule()),
             stirred: LocalEvent::default(),
             is_asleep: Cell::new(false),
             calls: Cell::new(0),
-            born: Instant::now(),
         });
         engine::spawn_local(sweep::run(Rc::downgrade(&inner)));
         Self { inner }
@@ -251,7 +241,7 @@ impl Inner {
         while self.dialing.get() < wanted
             && self.links.borrow().len() + self.dialing.get() < self.links_max()
             && self.outage.borrow().is_none()
-            && self.retry_at.get().is_none_or(|at| at <= Instant::now())
+            && self.retry.borrow().is_due(Instant::now())
         {
             let Some(permit) = self.seat.take() else {
                 return;
@@ -281,8 +271,7 @@ impl Inner {
 
     fn admit(self: &Rc<Self>, connection: DirectConnection) {
         count(&self.stats.connects);
-        self.backoff.borrow_mut().reset();
-        self.retry_at.set(None);
+        self.retry.borrow_mut().worked();
         self.come_up();
         let lifetime = Duration::from_millis(self.server.options.max_lifetime_ms);
         let link = Rc::new(Link::new(connection, lifetime));
@@ -304,10 +293,7 @@ impl Inner {
 
     fn dial_failed(self: &Rc<Self>, error: &DialError) {
         count(&self.stats.connect_failures);
-        let now_ms = self.born.elapsed().as_millis() as u64;
-        let delay_ms = self.backoff.borrow_mut().next_delay_ms(now_ms);
-        self.retry_at
-            .set(Some(Instant::now() + Duration::from_millis(delay_ms)));
+        self.retry.borrow_mut().failed(Instant::now());
         // While others still answer, those who wait may get one of them.
         if self.has_usable() {
             self.dispatch();

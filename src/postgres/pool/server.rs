@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::budget::Budget;
 use super::stats::Stats;
+use crate::backoff::{Backoff, RetrySchedule};
 use crate::error_log::ErrorLog;
+use crate::limits::{POSTGRES_RECONNECT_FIRST_MS, POSTGRES_RECONNECT_MAX_MS};
 use crate::metrics::DatabaseSnapshot;
 use crate::postgres::PostgresOptions;
 use crate::postgres::client::Dialer;
@@ -58,6 +60,17 @@ impl PostgresServer {
     /// How it is reached.
     pub fn dialer(&self) -> &Dialer {
         &self.dialer
+    }
+
+    /// When a connection that could not be made, or was lost, may be made again;
+    /// of each who makes them, so that they do not march in step.
+    pub fn retry_schedule(&self) -> RetrySchedule {
+        let backoff = Backoff::new(
+            POSTGRES_RECONNECT_FIRST_MS,
+            POSTGRES_RECONNECT_MAX_MS,
+            POSTGRES_RECONNECT_MAX_MS,
+        );
+        RetrySchedule::new(backoff.with_seed(fastrand::u64(..)), Instant::now())
     }
 
     /// What it was made with.

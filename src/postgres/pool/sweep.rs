@@ -12,8 +12,7 @@ use super::queue::Want;
 use super::stats::{count, level};
 use crate::engine;
 use crate::limits::{POSTGRES_SWEEP_HUNGRY_MS, POSTGRES_SWEEP_IDLE_MS, POSTGRES_SWEEP_MS};
-use crate::postgres::Intent;
-use crate::postgres::PostgresError;
+use crate::postgres::{Intent, PostgresError};
 
 /// Runs until the pool is dropped.
 pub(super) async fn run(pool: Weak<Inner>) {
@@ -159,7 +158,7 @@ impl Inner {
     fn seek_server(self: &Rc<Self>, now: Instant) {
         let is_due = self.outage.borrow().is_some()
             && self.dialing.get() == 0
-            && self.retry_at.get().is_none_or(|at| at <= now);
+            && self.retry.borrow().is_due(now);
         if is_due && let Some(permit) = self.seat.take() {
             self.dial(permit);
         }

@@ -24,15 +24,12 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
 use super::random_seed;
-use crate::backoff::Backoff;
 use crate::engine::{self, LocalEvent};
 use crate::limits::{
     DATABASE_ANNOUNCE_TIMEOUT_MS, DATABASE_ANNOUNCE_WAIT_MS, DATABASE_BEAT_MS, DATABASE_LEASE_MS,
-    DATABASE_PRESENCE_MS, POSTGRES_RECONNECT_FIRST_MS, POSTGRES_RECONNECT_MAX_MS,
-    POSTGRES_SETTLE_MS,
+    DATABASE_PRESENCE_MS, POSTGRES_SETTLE_MS,
 };
-use crate::postgres::DirectConnection;
-use crate::postgres::PostgresServer;
+use crate::postgres::{DirectConnection, PostgresServer};
 use crate::store::changes::{self, ChangedRow};
 use queue::Queue;
 
@@ -218,13 +215,7 @@ impl Inner {
 
 /// Until the shard leaves.
 async fn run(inner: Rc<Inner>) {
-    let mut backoff = Backoff::new(
-        POSTGRES_RECONNECT_FIRST_MS,
-        POSTGRES_RECONNECT_MAX_MS,
-        POSTGRES_RECONNECT_MAX_MS,
-    )
-    .with_seed(random_seed());
-    let born = Instant::now();
+    let mut retry = inner.server.retry_schedule();
     loop {
         if let Ok(dialed) = inner.server.dialer().dial().await {
             let ringing = inner.clone();
@@ -243,7 +234,7 @@ async fn run(inner: Rc<Inner>) {
             inner.heard_at.set(None);
             match told {
                 Ok(()) => break,
-                Err(Broken { had_worked: true }) => backoff.reset(),
+                Err(Broken { had_worked: true }) => retry.worked(),
                 Err(_) => {}
             }
             // There are never two, also not at the server.
@@ -252,8 +243,7 @@ async fn run(inner: Rc<Inner>) {
         if inner.is_leaving.get() || engine::is_ending() {
             break;
         }
-        let pause_ms = backoff.next_delay_ms(born.elapsed().as_millis() as u64);
-        engine::sleep(Duration::from_millis(pause_ms)).await;
+        engine::sleep(retry.failed(Instant::now())).await;
     }
     if let Some(left) = inner.on_left.borrow_mut().take() {
         let _ = left.send(());

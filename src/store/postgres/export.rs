@@ -18,8 +18,7 @@ use super::session::Session;
 use super::statements::RunsQueries;
 use crate::engine;
 use crate::limits::STORE_EXPORT_BATCH_ROWS;
-use crate::postgres::Connection;
-use crate::postgres::{Exclusive, Intent, Pool};
+use crate::postgres::{Connection, Exclusive, Intent, Pool};
 use crate::store::{StoreError, User};
 
 /// See [`crate::store::UserExport`].

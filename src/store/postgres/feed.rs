@@ -13,14 +13,13 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Notification;
 
 use super::presence::Peers;
-use crate::backoff::Backoff;
+use crate::backoff::RetrySchedule;
 use crate::engine::{self, LocalEvent};
 use crate::limits::{
     DATABASE_FEED_HEARTBEAT_MS, DATABASE_FEED_NOTIFICATIONS_MAX, DATABASE_FEED_TIMEOUT_MS,
     DATABASE_SURPRISE_MS,
 };
-use crate::postgres::PostgresServer;
-use crate::postgres::{DirectConnection, describe};
+use crate::postgres::{DirectConnection, PostgresServer, describe};
 use crate::store::changes::{self, Change, ChangeEvent};
 
 /// Hears what others change. Made on the shard that listens.
@@ -30,9 +29,7 @@ pub(in crate::store) struct Listener {
     origin: String,
     /// Since when the present connection listens.
     since: Instant,
-    backoff: Backoff,
-    /// Where the clock of the back-off starts.
-    born: Instant,
+    retry: RetrySchedule,
     connection: Option<DirectConnection>,
     heard: Rc<Heard>,
     /// A loss was told, and no return since.
@@ -56,14 +53,13 @@ struct Heard {
 
 impl Listener {
     /// `origin` is what this process's own writes are told with.
-    pub(super) fn new(server: Arc<PostgresServer>, origin: String, backoff: Backoff) -> Self {
+    pub(super) fn new(server: Arc<PostgresServer>, origin: String) -> Self {
         let peers = Peers::new(&origin, server.options().statement_timeout_ms);
         Self {
+            retry: server.retry_schedule(),
             server,
             origin,
             since: Instant::now(),
-            backoff,
-            born: Instant::now(),
             connection: None,
             heard: Rc::new(Heard {
                 payloads: RefCell::default(),
@@ -82,7 +78,7 @@ impl Listener {
                 match self.listen().await {
                     Ok(connection) => {
                         self.connection = Some(connection);
-                        self.backoff.reset();
+                        self.retry.worked();
                         self.since = Instant::now();
                         self.is_lost = false;
                         return ChangeEvent::Running;
@@ -91,9 +87,8 @@ impl Listener {
                         if !std::mem::replace(&mut self.is_lost, true) {
                             return ChangeEvent::Lost(why);
                         }
-                        let now_ms = self.born.elapsed().as_millis() as u64;
-                        let pause_ms = self.backoff.next_delay_ms(now_ms);
-                        engine::sleep(Duration::from_millis(pause_ms)).await;
+                        let pause = self.retry.failed(Instant::now());
+                        engine::sleep(pause).await;
                         continue;
                     }
                 }

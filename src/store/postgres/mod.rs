@@ -42,13 +42,11 @@ use connections::Connections;
 use migrations::{MIGRATIONS, migrate};
 use tokio_postgres::error::SqlState;
 
-use crate::backoff::Backoff;
-use crate::limits::{
-    POSTGRES_RECONNECT_FIRST_MS, POSTGRES_RECONNECT_MAX_MS, STORE_MIGRATION_LOCK_WAIT_MS,
-};
+use crate::limits::STORE_MIGRATION_LOCK_WAIT_MS;
 use crate::metrics::DatabaseSnapshot;
-use crate::postgres::ServerLimits;
-use crate::postgres::{DialError, Dialer, DirectConnection, Pool, PostgresServer, PostgresUrl};
+use crate::postgres::{
+    DialError, Dialer, DirectConnection, Pool, PostgresServer, PostgresUrl, ServerLimits,
+};
 
 use super::{OpenError, PlanReport, SeedPlan, SeedReport, StoreError, StoreOptions};
 
@@ -175,13 +173,7 @@ impl PostgresDatabase {
 
     /// Hears what others change; on the shard that calls this.
     fn listener(&self) -> Listener {
-        let backoff = Backoff::new(
-            POSTGRES_RECONNECT_FIRST_MS,
-            POSTGRES_RECONNECT_MAX_MS,
-            POSTGRES_RECONNECT_MAX_MS,
-        );
-        let backoff = backoff.with_seed(random_seed());
-        Listener::new(self.server.clone(), self.origin.clone(), backoff)
+        Listener::new(self.server.clone(), self.origin.clone())
     }
 
     /// The numbers of all pools.

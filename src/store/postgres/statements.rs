@@ -8,8 +8,7 @@ use tokio_postgres::{Error, Row, Statement};
 
 use super::queries::{Columns, Query, SESSION};
 use crate::limits::STORE_STATEMENTS_MAX;
-use crate::postgres::Connection;
-use crate::postgres::StatementCache;
+use crate::postgres::{Connection, StatementCache};
 
 /// What a connection can do when it is asked for the users' and posts'
 /// statements.

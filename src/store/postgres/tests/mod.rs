@@ -9,8 +9,7 @@ mod plans;
 
 use super::PostgresDatabase;
 use super::{StoreError, blocking, unhurried};
-use crate::postgres::Connection;
-use crate::postgres::Dialer;
+use crate::postgres::{Connection, Dialer};
 use crate::store::tests::{Fixture, TestDatabase};
 use crate::store::{DatabaseBackend, StoreOptions, StoreUrl};
 
