@@ -10,7 +10,7 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  middleware  shard  static_files  handlers
-//! floor 3  resources  store  mesh  caches  limiter  redis  l2  sessions
+//! floor 3  resources  postgres  store  mesh  caches  limiter  redis  l2  sessions
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   password compression
 //! floor 0  ground     clock
@@ -116,9 +116,9 @@
 //!
 //! # PostgreSQL
 //!
-//! [`store::sql`] runs your own SQL on connections of the shard's own reactor,
+//! [`postgres`] runs your own SQL on connections of the shard's own reactor,
 //! pipelined, within one budget for the process: there is an example at
-//! [`SqlDatabase`](store::sql::SqlDatabase).
+//! [`SqlDatabase`](postgres::SqlDatabase).
 //!
 //! # Redis, and what needs tokio
 //!
@@ -192,6 +192,7 @@ pub(crate) mod caches;
 pub mod l2;
 pub mod limiter;
 pub mod mesh;
+pub mod postgres;
 pub mod redis;
 pub mod sessions;
 pub mod store;

@@ -10,7 +10,6 @@ use crate::app::precondition_failed;
 use crate::error::Blame;
 use crate::store::StoreError;
 use crate::store::limits::STORE_RETRY_AFTER_S;
-use crate::store::sql::SqlError;
 
 /// The answer to a store operation that did not happen. What the database
 /// said stays in the log.
@@ -49,22 +48,6 @@ pub fn store_fault(error: StoreError) -> Error {
         .with_problem_type("urn:corelane:problem:outcome-unknown")
         .with_log(log),
         StoreError::Failed(_) => Error::internal(log),
-    }
-}
-
-/// As for the store; a statement that was refused is a mistake of whoever wrote
-/// it, unless the handler has looked at the reason.
-impl From<SqlError> for Error {
-    fn from(error: SqlError) -> Self {
-        let log = error.to_string();
-        store_fault(match error {
-            SqlError::Busy => StoreError::Busy,
-            SqlError::Unavailable(_) => StoreError::Unavailable(log),
-            SqlError::OutcomeUnknown(_) => StoreError::OutcomeUnknown(log),
-            SqlError::DiskFull(_) => StoreError::DiskFull(log),
-            SqlError::Refused(_) => return Error::internal(log).nothing_done(),
-            SqlError::Failed(_) => StoreError::Failed(log),
-        })
     }
 }
 

@@ -18,7 +18,7 @@ use ::redis::aio::MultiplexedConnection;
 
 use super::RedisPlan;
 use super::pending::Pending;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, RetrySchedule};
 use crate::engine::{self, LocalEvent};
 use crate::ids::random_seed;
 use crate::limits::{REDIS_CLOSE_TIMEOUT_MS, REDIS_UNSENT_MAX};
@@ -158,8 +158,8 @@ impl Link {
         let options = &self.plan.options;
         let (first_ms, most_ms) = (options.reconnect_delay_ms, options.reconnect_delay_max_ms);
         // Neither shards nor nodes march in step.
-        let mut backoff = Backoff::new(first_ms, most_ms, CALM_MS).with_seed(random_seed());
-        let begun = Instant::now();
+        let backoff = Backoff::new(first_ms, most_ms, CALM_MS).with_seed(random_seed());
+        let mut retry = RetrySchedule::new(backoff, Instant::now());
         while self.order.get() != Order::End {
             let Some(connected) = self.unless_ended(self.connect()).await else {
                 break;
@@ -176,9 +176,8 @@ impl Link {
                 Err(why) => self.could_not_connect(why),
             }
             tried.notify();
-            let now_ms = begun.elapsed().as_millis() as u64;
-            let delay = Duration::from_millis(backoff.next_delay_ms(now_ms));
-            let _ = engine::timeout(delay, self.until(Order::End)).await;
+            let pause = retry.failed(Instant::now());
+            let _ = engine::timeout(pause, self.until(Order::End)).await;
         }
         tried.notify();
         self.forget();

@@ -28,8 +28,7 @@ mod tests;
 pub use changes::{Change, ChangeEvent, ChangedRow, ChangedRows, ChangedTable};
 pub use model::*;
 pub use open_error::OpenError;
-pub use options::{DatabaseOptions, StoreOptions, StoreUrl};
-pub use postgres::{PostgresUrl, Secret, TlsMode, sql};
+pub use options::{StoreOptions, StoreUrl};
 pub use seed::{DEMO_PASSWORD, SeedPlan, SeedReport};
 
 use std::rc::Rc;

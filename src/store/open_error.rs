@@ -4,6 +4,8 @@
 use std::fmt;
 use std::path::{Display, PathBuf};
 
+use crate::postgres::ConnectError;
+
 /// Why the store could not be opened. `Display` names the cure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -271,3 +273,16 @@ impl OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+impl From<ConnectError> for OpenError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Url(why) => Self::Url(why),
+            ConnectError::Tls(why) => Self::Tls(why),
+            ConnectError::Unreachable { place, why } => Self::Unreachable { place, why },
+            ConnectError::Login { place, why } => Self::Login { place, why },
+            ConnectError::ServerFull { place, why } => Self::ServerFull { place, why },
+            ConnectError::Unusable { place, why } => Self::Server { place, why },
+        }
+    }
+}

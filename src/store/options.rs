@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::OpenError;
-use super::postgres::PostgresUrl;
+use crate::postgres::{PostgresOptions, PostgresUrl};
 
 /// Everything an operator may change about the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,73 +34,11 @@ pub struct StoreOptions {
     /// server can lose them too.
     pub durable: bool,
     /// Connections to PostgreSQL; the embedded database has no use for them.
-    pub database: DatabaseOptions,
-}
-
-/// Connections to PostgreSQL: how many, how long each lives, and how long a
-/// request waits. `connections_max` is for the process, the others are for
-/// each shard, which has a pool of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatabaseOptions {
-    /// Connections of the whole process, the one that listens for changes and
-    /// those that tell of own ones included. Default 0: what the server allows
+    /// In its `connections_max` the one that listens for changes and those that
+    /// tell of own ones are included; 0 is what the server allows
     /// (`max_connections` less what is reserved for superusers) less
-    /// [`crate::limits::DATABASE_RESERVE_CONNECTIONS`].
-    pub connections_max: u32,
-    /// Connections a shard keeps open while it has nothing to do. Default 1.
-    pub pool_min: u32,
-    /// Connections a shard may have. Default 0: its share of
-    /// `connections_max`, at least
-    /// [`crate::limits::DATABASE_POOL_MAX_LEAST`] and at most
-    /// [`crate::limits::DATABASE_POOL_MAX`].
-    pub pool_max: u32,
-    /// Statements sent over one connection before the first is answered.
-    /// Default 16. Of these one is a write. When all connections of the shard
-    /// have that many or a write, another is opened, or callers wait.
-    pub in_flight_per_connection_max: u32,
-    /// A connection over `pool_min` that had nothing to do for this long is
-    /// closed, milliseconds. Default 60,000.
-    pub idle_timeout_ms: u64,
-    /// How long making a connection may take, login included, milliseconds.
-    /// Default 3,000.
-    pub connect_timeout_ms: u64,
-    /// How long a request waits for a connection, milliseconds. Default 2,000.
-    pub checkout_timeout_ms: u64,
-    /// A connection is replaced when it is about this old (a tenth less at
-    /// most, so that not all are at once), milliseconds. Default 1,800,000.
-    pub max_lifetime_ms: u64,
-    /// A connection that had nothing to do for this long is asked whether it
-    /// still answers, milliseconds. Default 10,000.
-    pub health_check_ms: u64,
-    /// When a request to the database is given up, waiting for a connection
-    /// included, milliseconds. Default 5,000.
-    pub deadline_ms: u64,
-    /// When the server gives up a statement (`statement_timeout`),
-    /// milliseconds. Default 4,000; below `deadline_ms`, so that the server
-    /// ends it and says so.
-    pub statement_timeout_ms: u64,
-    /// When the server ends a transaction in which nothing happens,
-    /// milliseconds. Default 10,000.
-    pub idle_in_transaction_timeout_ms: u64,
-}
-
-impl Default for DatabaseOptions {
-    fn default() -> Self {
-        Self {
-            connections_max: 0,
-            pool_min: 1,
-            pool_max: 0,
-            in_flight_per_connection_max: 16,
-            idle_timeout_ms: 60_000,
-            connect_timeout_ms: 3_000,
-            checkout_timeout_ms: 2_000,
-            max_lifetime_ms: 1_800_000,
-            health_check_ms: 10_000,
-            deadline_ms: 5_000,
-            statement_timeout_ms: 4_000,
-            idle_in_transaction_timeout_ms: 10_000,
-        }
-    }
+    /// [`crate::limits::POSTGRES_RESERVE_CONNECTIONS`].
+    pub database: PostgresOptions,
 }
 
 impl Default for StoreOptions {
@@ -114,7 +52,7 @@ impl Default for StoreOptions {
             mmap_mib: 1_024,
             shards: 1,
             durable: true,
-            database: DatabaseOptions::default(),
+            database: PostgresOptions::default(),
         }
     }
 }
@@ -161,8 +99,7 @@ impl FromStr for StoreUrl {
         match scheme.to_ascii_lowercase().as_str() {
             "sqlite" => {}
             "postgres" | "postgresql" => {
-                let url = PostgresUrl::parse(rest).map_err(OpenError::Url)?;
-                return Ok(Self::Postgres(url));
+                return Ok(Self::Postgres(text.parse()?));
             }
             _ => {
                 return refuse(

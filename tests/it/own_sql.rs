@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use corelane::store::DatabaseOptions;
-use corelane::store::sql::{Sql, SqlDatabase, SqlError};
+use corelane::postgres::{PostgresError, PostgresOptions, Sql, SqlDatabase};
 use corelane::{App, Ctx, Error, Response};
 use services::Postgres;
 
@@ -21,15 +20,15 @@ both_engines!(
     more_shards_than_connections_do_not_start,
 );
 
-fn options() -> DatabaseOptions {
-    DatabaseOptions {
+fn options() -> PostgresOptions {
+    PostgresOptions {
         connections_max: 4,
-        ..DatabaseOptions::default()
+        ..PostgresOptions::default()
     }
 }
 
 /// Names by number, and a way to run any statement that gives text.
-fn app(url: &str, options: &DatabaseOptions) -> App {
+fn app(url: &str, options: &PostgresOptions) -> App {
     let database = SqlDatabase::new(&url.parse().expect("an address"), options);
     let database = database.expect("nothing is wrong with it");
     App::new()
@@ -49,7 +48,7 @@ async fn add(ctx: Ctx) -> Result<Response, Error> {
     let insert = "INSERT INTO names VALUES ($1, $2)";
     match sql.execute(insert, &[&id, &name]).await {
         Ok(count) => Ok(Response::text(count.to_string())),
-        Err(SqlError::Refused(refusal)) if refusal.is_duplicate() => {
+        Err(PostgresError::Refused(refusal)) if refusal.is_duplicate() => {
             assert_eq!(refusal.constraint.as_deref(), Some("names_pkey"));
             Err(Error::conflict("there is one"))
         }
@@ -195,9 +194,9 @@ fn it_starts_without_the_database_and_finds_it_later(engine: Engine) {
 }
 
 fn more_shards_than_connections_do_not_start(engine: Engine) {
-    let narrow = DatabaseOptions {
+    let narrow = PostgresOptions {
         connections_max: 1,
-        ..DatabaseOptions::default()
+        ..PostgresOptions::default()
     };
     let app = app("postgres://joe@127.0.0.1:1/x", &narrow);
     let started = InProcess::try_start(engine, 2, app, |_| {});

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use corelane::postgres::{ConnectError, PostgresOptions, SqlDatabase};
 use corelane::static_files::{self, StaticFiles, StaticOptions};
-use corelane::store::sql::SqlDatabase;
-use corelane::store::{DatabaseOptions, OpenError};
 use corelane::{App, Error};
 
 use crate::json::Dataset;
@@ -22,7 +21,7 @@ pub enum SetupError {
     /// The dataset cannot be read; why.
     Dataset(PathBuf, String),
     /// The database's address or certificates cannot be used.
-    Database(OpenError),
+    Database(ConnectError),
 }
 
 /// The application that these settings describe.
@@ -51,13 +50,13 @@ pub fn build(settings: &Settings) -> Result<App, SetupError> {
     Ok(app)
 }
 
-fn database(url: &str, connections_max: u32) -> Result<SqlDatabase, OpenError> {
-    let options = DatabaseOptions {
+fn database(url: &str, connections_max: u32) -> Result<SqlDatabase, ConnectError> {
+    let options = PostgresOptions {
         connections_max,
         // A shard may have all that the others leave.
         pool_max: connections_max,
         in_flight_per_connection_max: IN_FLIGHT_PER_CONNECTION,
-        ..DatabaseOptions::default()
+        ..PostgresOptions::default()
     };
     SqlDatabase::new(&url.parse()?, &options)
 }

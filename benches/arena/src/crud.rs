@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use corelane::cache::CacheOptions;
 use corelane::error::FieldError;
-use corelane::store::sql::{Sql, SqlError, ToSql};
+use corelane::postgres::{PostgresError, Sql, ToSql};
 use corelane::{App, Ctx, Error, Found, PreparedResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -198,9 +198,9 @@ fn no_such_item() -> Error {
 
 /// Text that PostgreSQL cannot hold, a zero byte, is the client's fault
 /// (SQLSTATE class 22); all else is not.
-fn judged(error: SqlError) -> Error {
+fn judged(error: PostgresError) -> Error {
     match error {
-        SqlError::Refused(refusal) if refusal.code.starts_with("22") => {
+        PostgresError::Refused(refusal) if refusal.code.starts_with("22") => {
             Error::validation(vec![FieldError::new("name", "text without zero bytes")])
         }
         other => other.into(),

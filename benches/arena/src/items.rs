@@ -1,7 +1,7 @@
 //! An item as the table `items` has it, as JSON.
 
-use corelane::store::sql::types::Json;
-use corelane::store::sql::{Row, Sql};
+use corelane::postgres::types::Json;
+use corelane::postgres::{Row, Sql};
 use corelane::{Ctx, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

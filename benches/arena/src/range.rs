@@ -1,6 +1,6 @@
 //! Profile async-db: the items of a range of prices.
 
-use corelane::store::sql::SqlError;
+use corelane::postgres::PostgresError;
 use corelane::{Ctx, Error, Response};
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,7 @@ pub(crate) async fn items(ctx: Ctx) -> Result<Response, Error> {
     let limit = limit.clamp(1, ITEMS_MAX);
     let rows = match database(&ctx) {
         Ok(database) => match database.read(IN_RANGE, &[&min, &max, &limit]).await {
-            Err(SqlError::Unavailable(_)) => Vec::new(),
+            Err(PostgresError::Unavailable(_)) => Vec::new(),
             read => read?,
         },
         Err(_) => Vec::new(),

@@ -4,6 +4,8 @@
 //! Sans-IO: the caller gives `now` and does the waiting. The delays of one
 //! seed are always the same, so a failure can be replayed.
 
+use std::time::{Duration, Instant};
+
 use crate::clock::Millis;
 
 /// Delays that double from `first_ms` to `max_ms` while failures follow each
@@ -101,6 +103,58 @@ impl Backoff {
     }
 }
 
+/// A [`Backoff`] for who takes the time as an [`Instant`]: when what failed may
+/// be tried again.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use corelane::backoff::{Backoff, RetrySchedule};
+///
+/// let now = Instant::now();
+/// let mut retry = RetrySchedule::new(Backoff::new(100, 10_000, 60_000), now);
+/// assert!(retry.is_due(now));
+/// let pause = retry.failed(now);
+/// assert!(!retry.is_due(now) && retry.is_due(now + pause));
+/// ```
+#[derive(Debug, Clone)]
+pub struct RetrySchedule {
+    backoff: Backoff,
+    /// Where the scale of its milliseconds starts.
+    began_at: Instant,
+}
+
+impl RetrySchedule {
+    /// Nothing has failed yet. `now` is not after any that is given later.
+    pub fn new(backoff: Backoff, now: Instant) -> Self {
+        Self {
+            backoff,
+            began_at: now,
+        }
+    }
+
+    /// It failed at `now`: how long to wait before the next try.
+    pub fn failed(&mut self, now: Instant) -> Duration {
+        let now_ms = self.millis(now);
+        Duration::from_millis(self.backoff.next_delay_ms(now_ms))
+    }
+
+    /// See [`Backoff::reset`].
+    pub fn worked(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// Whether the pause after the last failure is over, to the millisecond.
+    pub fn is_due(&self, now: Instant) -> bool {
+        let retry_at = self.backoff.retry_at();
+        retry_at.is_none_or(|retry_at| retry_at <= self.millis(now))
+    }
+
+    fn millis(&self, now: Instant) -> Millis {
+        now.saturating_duration_since(self.began_at).as_millis() as Millis
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +198,24 @@ mod tests {
         backoff.reset();
         assert_eq!(backoff.retry_at(), None);
         assert!(backoff.next_delay_ms(0) <= 100);
+    }
+
+    #[test]
+    fn what_failed_is_due_again_after_its_pause_and_at_once_when_it_worked() {
+        let began_at = Instant::now();
+        let mut retry = RetrySchedule::new(Backoff::new(100, 1_000, 60_000), began_at);
+        let later = began_at + Duration::from_secs(9);
+        assert!(retry.is_due(later));
+        let pause = retry.failed(later);
+        assert!(pause <= Duration::from_millis(100), "{pause:?}");
+        assert!(!retry.is_due(later + pause / 2));
+        assert!(retry.is_due(later + pause));
+        let longer = retry.failed(later + pause);
+        assert!(longer >= Duration::from_millis(100), "{longer:?}");
+        retry.worked();
+        assert!(retry.is_due(later + pause));
+        let first = retry.failed(later + pause);
+        assert!(first <= Duration::from_millis(100), "{first:?}");
     }
 
     #[test]

@@ -23,16 +23,13 @@ use tokio::sync::oneshot;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
-use super::dial::Dialed;
-use super::server::Server;
-use crate::backoff::Backoff;
+use super::random_seed;
 use crate::engine::{self, LocalEvent};
-use crate::ids::random_seed;
 use crate::limits::{
     DATABASE_ANNOUNCE_TIMEOUT_MS, DATABASE_ANNOUNCE_WAIT_MS, DATABASE_BEAT_MS, DATABASE_LEASE_MS,
-    DATABASE_PRESENCE_MS, DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS,
-    DATABASE_SETTLE_MS,
+    DATABASE_PRESENCE_MS, POSTGRES_SETTLE_MS,
 };
+use crate::postgres::{DirectConnection, PostgresServer};
 use crate::store::changes::{self, ChangedRow};
 use queue::Queue;
 
@@ -43,7 +40,7 @@ pub(super) struct Announcer {
 }
 
 struct Inner {
-    server: Arc<Server>,
+    server: Arc<PostgresServer>,
     /// Of the process; others know its writes by it.
     origin: String,
     /// Of this shard, begins with the origin.
@@ -72,8 +69,9 @@ pub(super) struct Write<'a> {
 }
 
 impl Announcer {
-    /// On the shard that writes; connects when it does.
-    pub(super) fn new(server: &Arc<Server>, origin: &str) -> Self {
+    /// On the shard that writes; connects when it does, if it may have a
+    /// connection for it.
+    pub(super) fn new(server: &Arc<PostgresServer>, origin: &str, has_connection: bool) -> Self {
         let inner = Inner {
             server: server.clone(),
             origin: origin.to_owned(),
@@ -87,7 +85,6 @@ impl Announcer {
             is_leaving: Cell::new(false),
             on_left: RefCell::default(),
         };
-        let has_connection = server.budget.has_announcers();
         Self {
             inner: has_connection.then(|| Rc::new(inner)),
         }
@@ -112,7 +109,7 @@ impl Announcer {
         let (left, leaving) = oneshot::channel();
         *inner.on_left.borrow_mut() = Some(left);
         inner.stop();
-        let patience = Duration::from_millis(DATABASE_SETTLE_MS);
+        let patience = Duration::from_millis(POSTGRES_SETTLE_MS);
         let _ = engine::timeout(patience, leaving).await;
     }
 }
@@ -174,7 +171,7 @@ impl Drop for Write<'_> {
         };
         if self.is_ours.get() {
             // Until then the statement has been sent and has ended.
-            let deadline = Duration::from_millis(inner.server.options.deadline_ms);
+            let deadline = Duration::from_millis(inner.server.options().deadline_ms);
             let until = Instant::now() + deadline + inner.statement_ends_within();
             inner.queue.borrow_mut().doubt(self.id, until);
             self.count(false);
@@ -200,7 +197,7 @@ impl Inner {
 
     /// Of a statement that the server has, and a second for the machines.
     fn statement_ends_within(&self) -> Duration {
-        Duration::from_millis(self.server.options.statement_timeout_ms + DATABASE_BEAT_MS)
+        Duration::from_millis(self.server.options().statement_timeout_ms + DATABASE_BEAT_MS)
     }
 
     fn stop(&self) {
@@ -218,23 +215,17 @@ impl Inner {
 
 /// Until the shard leaves.
 async fn run(inner: Rc<Inner>) {
-    let mut backoff = Backoff::new(
-        DATABASE_RECONNECT_FIRST_MS,
-        DATABASE_RECONNECT_MAX_MS,
-        DATABASE_RECONNECT_MAX_MS,
-    )
-    .with_seed(random_seed());
-    let born = Instant::now();
+    let mut retry = inner.server.retry_schedule();
     loop {
-        if let Ok(dialed) = inner.server.dialer.dial().await {
+        if let Ok(dialed) = inner.server.dialer().dial().await {
             let ringing = inner.clone();
-            dialed.line.when_over(move || {
+            dialed.when_over(move || {
                 // Who begins to listen now does not see us.
                 ringing.heard_at.set(None);
                 ringing.rung.notify();
             });
             let (close, closed) = oneshot::channel();
-            dialed.line.when_closed(move || {
+            dialed.when_closed(move || {
                 // Whoever waits may have gone.
                 let _ = close.send(());
             });
@@ -243,7 +234,7 @@ async fn run(inner: Rc<Inner>) {
             inner.heard_at.set(None);
             match told {
                 Ok(()) => break,
-                Err(Broken { had_worked: true }) => backoff.reset(),
+                Err(Broken { had_worked: true }) => retry.worked(),
                 Err(_) => {}
             }
             // There are never two, also not at the server.
@@ -252,8 +243,7 @@ async fn run(inner: Rc<Inner>) {
         if inner.is_leaving.get() || engine::is_ending() {
             break;
         }
-        let pause_ms = backoff.next_delay_ms(born.elapsed().as_millis() as u64);
-        engine::sleep(Duration::from_millis(pause_ms)).await;
+        engine::sleep(retry.failed(Instant::now())).await;
     }
     if let Some(left) = inner.on_left.borrow_mut().take() {
         let _ = left.send(());
@@ -263,7 +253,7 @@ async fn run(inner: Rc<Inner>) {
 /// One connection, and what is told over it.
 struct Teller<'a> {
     inner: &'a Inner,
-    dialed: Dialed,
+    dialed: DirectConnection,
 }
 
 /// The connection cannot be used any more.
@@ -302,13 +292,13 @@ impl Teller<'_> {
             } else {
                 self.tell_waiting(&statement).await
             };
-            if !sent || self.dialed.line.is_over() {
-                self.dialed.line.cut();
+            if !sent || self.dialed.is_over() {
+                self.dialed.cut();
                 return Err(Broken { had_worked: true });
             }
             if inner.is_idle() && beaten_at.is_none() {
                 if inner.is_leaving.get() {
-                    self.dialed.line.close();
+                    self.dialed.close();
                     return Ok(());
                 }
                 inner.rung.wait().await;
@@ -322,13 +312,13 @@ impl Teller<'_> {
 
     async fn prepare(&self) -> Option<Statement> {
         let preparing = async {
-            self.dialed.client.batch_execute(SET_UP).await?;
-            self.dialed.client.prepare(TELL).await
+            self.dialed.client().batch_execute(SET_UP).await?;
+            self.dialed.client().prepare(TELL).await
         };
         let patience = Duration::from_millis(DATABASE_ANNOUNCE_TIMEOUT_MS);
         let prepared = engine::timeout(patience, preparing).await.ok()?.ok();
         if prepared.is_none() {
-            self.dialed.line.cut();
+            self.dialed.cut();
         }
         prepared
     }
@@ -364,7 +354,7 @@ impl Teller<'_> {
 
     async fn send(&self, statement: &Statement, member: &str, told: Vec<Told>) -> bool {
         let (channels, payloads): (Vec<&str>, Vec<String>) = told.into_iter().unzip();
-        let client = &self.dialed.client;
+        let client = self.dialed.client();
         let params: [&(dyn ToSql + Sync); 3] = [&channels, &payloads, &member];
         let sending = client.query(statement, &params);
         let patience = Duration::from_millis(DATABASE_ANNOUNCE_TIMEOUT_MS);

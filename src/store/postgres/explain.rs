@@ -8,9 +8,10 @@ use std::fmt::Write;
 use serde_json::Value;
 use tokio_postgres::{Error, SimpleQueryMessage};
 
-use super::connection::Connection;
 use super::fault::read_error;
 use super::queries::{Columns, Query};
+use super::statements::RunsQueries;
+use crate::postgres::Connection;
 use crate::store::limits::STORE_SCAN_ROWS_MAX;
 use crate::store::{PlanReport, StoreError, UserField};
 

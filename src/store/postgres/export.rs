@@ -12,12 +12,12 @@ use futures_core::Stream;
 use tokio::sync::oneshot;
 use tokio_postgres::{Error, RowStream};
 
-use super::connection::Connection;
-use super::pool::{Exclusive, Intent, Pool};
 use super::queries::{Columns, Query};
 use super::rows::user_from;
 use super::session::Session;
+use super::statements::RunsQueries;
 use crate::engine;
+use crate::postgres::{Connection, Exclusive, Intent, Pool};
 use crate::store::limits::STORE_EXPORT_BATCH_ROWS;
 use crate::store::{StoreError, User};
 

@@ -12,27 +12,25 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Notification;
 
-use super::dial::{Dialed, describe};
 use super::presence::Peers;
-use super::server::Server;
-use crate::backoff::Backoff;
+use crate::backoff::RetrySchedule;
 use crate::engine::{self, LocalEvent};
 use crate::limits::{
     DATABASE_FEED_HEARTBEAT_MS, DATABASE_FEED_NOTIFICATIONS_MAX, DATABASE_FEED_TIMEOUT_MS,
+    DATABASE_SURPRISE_MS,
 };
+use crate::postgres::{DirectConnection, PostgresServer, describe};
 use crate::store::changes::{self, Change, ChangeEvent};
 
 /// Hears what others change. Made on the shard that listens.
 pub(in crate::store) struct Listener {
-    server: Arc<Server>,
+    server: Arc<PostgresServer>,
     /// What this process's own writes are told with.
     origin: String,
     /// Since when the present connection listens.
     since: Instant,
-    backoff: Backoff,
-    /// Where the clock of the back-off starts.
-    born: Instant,
-    connection: Option<Dialed>,
+    retry: RetrySchedule,
+    connection: Option<DirectConnection>,
     heard: Rc<Heard>,
     /// A loss was told, and no return since.
     is_lost: bool,
@@ -55,14 +53,13 @@ struct Heard {
 
 impl Listener {
     /// `origin` is what this process's own writes are told with.
-    pub(super) fn new(server: Arc<Server>, origin: String, backoff: Backoff) -> Self {
-        let peers = Peers::new(&origin, server.options.statement_timeout_ms);
+    pub(super) fn new(server: Arc<PostgresServer>, origin: String) -> Self {
+        let peers = Peers::new(&origin, server.options().statement_timeout_ms);
         Self {
+            retry: server.retry_schedule(),
             server,
             origin,
             since: Instant::now(),
-            backoff,
-            born: Instant::now(),
             connection: None,
             heard: Rc::new(Heard {
                 payloads: RefCell::default(),
@@ -81,7 +78,7 @@ impl Listener {
                 match self.listen().await {
                     Ok(connection) => {
                         self.connection = Some(connection);
-                        self.backoff.reset();
+                        self.retry.worked();
                         self.since = Instant::now();
                         self.is_lost = false;
                         return ChangeEvent::Running;
@@ -90,15 +87,13 @@ impl Listener {
                         if !std::mem::replace(&mut self.is_lost, true) {
                             return ChangeEvent::Lost(why);
                         }
-                        let now_ms = self.born.elapsed().as_millis() as u64;
-                        let pause_ms = self.backoff.next_delay_ms(now_ms);
-                        engine::sleep(Duration::from_millis(pause_ms)).await;
+                        let pause = self.retry.failed(Instant::now());
+                        engine::sleep(pause).await;
                         continue;
                     }
                 }
             };
-            // A write of ours may have been committed after we gave it up.
-            let own = match self.server.may_surprise(self.since) {
+            let own = match self.may_surprise() {
                 true => None,
                 false => Some(self.origin.as_str()),
             };
@@ -111,12 +106,12 @@ impl Listener {
             if self.heard.peers.borrow_mut().have_doubts(Instant::now()) {
                 return ChangeEvent::Changed(changes::everything());
             }
-            if connection.line.is_over() {
+            if connection.is_over() {
                 if engine::is_ending() {
                     // Not lost: given up. Whoever ends the shard cuts the feed.
                     return std::future::pending().await;
                 }
-                let why = connection.line.reason();
+                let why = connection.reason();
                 self.connection = None;
                 self.is_lost = true;
                 return ChangeEvent::Lost(why.unwrap_or_else(|| "the server closed it".to_owned()));
@@ -130,6 +125,17 @@ impl Listener {
         }
     }
 
+    /// Whether what is told of our own writes may be news: one of them may have
+    /// been committed after we gave it up, and since we listen. None can be
+    /// under way any more when the server has gone on for so long.
+    fn may_surprise(&self) -> bool {
+        let Some(unknown_at) = self.server.unknown_outcome_at() else {
+            return false;
+        };
+        let patience = self.server.options().statement_timeout_ms + DATABASE_SURPRISE_MS;
+        unknown_at.max(self.since).elapsed() < Duration::from_millis(patience)
+    }
+
     /// How long nothing need be looked at.
     fn pause(&self) -> Duration {
         let heartbeat = Duration::from_millis(DATABASE_FEED_HEARTBEAT_MS);
@@ -140,21 +146,21 @@ impl Listener {
     }
 
     /// Connects and listens; what is heard from now on is kept.
-    async fn listen(&self) -> Result<Dialed, String> {
+    async fn listen(&self) -> Result<DirectConnection, String> {
         self.heard.begin_anew();
         let (heard, ended) = (self.heard.clone(), self.heard.clone());
         let dialed = self
             .server
-            .dialer
+            .dialer()
             .dial_and_hear(move |told| heard.put(&told))
             .await;
         let dialed = dialed.map_err(|error| error.to_string())?;
-        dialed.line.when_over(move || ended.rung.notify());
+        dialed.when_over(move || ended.rung.notify());
         let patience = Duration::from_millis(DATABASE_FEED_TIMEOUT_MS);
         let listening = async {
-            dialed.client.batch_execute(LISTEN).await?;
+            dialed.client().batch_execute(LISTEN).await?;
             // From here on we hear of who comes; these were there before.
-            dialed.client.query(PRESENT, &[]).await
+            dialed.client().query(PRESENT, &[]).await
         };
         match engine::timeout(patience, listening).await {
             Ok(Ok(present)) => {
@@ -167,11 +173,11 @@ impl Listener {
                 Ok(dialed)
             }
             Ok(Err(error)) => {
-                dialed.line.cut();
+                dialed.cut();
                 Err(describe(&error))
             }
             Err(_) => {
-                dialed.line.cut();
+                dialed.cut();
                 Err("the server did not answer in time".to_owned())
             }
         }
@@ -181,17 +187,17 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(connection) = &self.connection {
-            connection.line.close();
+            connection.close();
         }
     }
 }
 
 /// A connection that does not answer is cut.
-async fn ask_for_life(connection: &Dialed) {
+async fn ask_for_life(connection: &DirectConnection) {
     let patience = Duration::from_millis(DATABASE_FEED_TIMEOUT_MS);
-    let answered = engine::timeout(patience, connection.client.batch_execute("")).await;
+    let answered = engine::timeout(patience, connection.client().batch_execute("")).await;
     if !matches!(answered, Ok(Ok(()))) {
-        connection.line.cut();
+        connection.cut();
     }
 }
 

@@ -17,9 +17,10 @@ use std::cmp::Reverse;
 
 use tokio_postgres::types::ToSql;
 
-use super::pool::{Intent, Pool};
 use super::queries::{Columns, Query};
 use super::rows::partial_user_from;
+use super::statements::RunsQueries;
+use crate::postgres::{Intent, Pool};
 use crate::store::limits::STORE_LIST_WALK_ROWS_MAX as WALK_ROWS_MAX;
 use crate::store::{Cursor, PageStart, PartialUser, StoreError, UserField, UserPage};
 use crate::store::{UserQuery, UserSort, user_page};
@@ -185,6 +186,7 @@ impl<'a> Page<'a> {
                     .collect()
             })
             .await
+            .map_err(StoreError::from)
     }
 
     /// The id beyond which the page starts, in its direction.

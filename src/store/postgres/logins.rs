@@ -4,11 +4,12 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::fault::write_error;
-use super::pool::Intent;
 use super::queries::Query;
 use super::session::Session;
+use super::statements::RunsQueries;
 use super::{PostgresDatabase, blocking};
 use crate::clock::unix_ms;
+use crate::postgres::{Connection, Intent};
 use crate::session::{SessionHash, SessionRecord};
 use crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::store::{Login, StoreError};
@@ -42,7 +43,7 @@ impl Session {
             });
             login.transpose()
         });
-        find.await
+        find.await.map_err(StoreError::from)
     }
 
     pub(in crate::store) async fn session(
@@ -54,7 +55,7 @@ impl Session {
             let row = connection.query_opt(Query::SessionByHash, &[&hash]).await?;
             row.as_ref().map(record_from).transpose()
         });
-        find.await
+        find.await.map_err(StoreError::from)
     }
 
     pub(in crate::store) async fn begin_session(
@@ -101,9 +102,11 @@ impl Session {
         query: Query,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, StoreError> {
-        let write =
-            async |connection: &super::Connection| connection.query_opt(query, params).await;
-        self.pool.shared(Intent::Write, write).await
+        let write = async |connection: &Connection| connection.query_opt(query, params).await;
+        self.pool
+            .shared(Intent::Write, write)
+            .await
+            .map_err(StoreError::from)
     }
 }
 

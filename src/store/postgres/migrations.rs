@@ -8,9 +8,9 @@
 use tokio_postgres::error::SqlState;
 
 use super::Failure;
-use super::connection::Connection;
 use super::fault::read_error;
 use crate::clock::unix_ms;
+use crate::postgres::Connection;
 use crate::store::OpenError;
 use crate::store::migration::Migration;
 

@@ -8,30 +8,22 @@
 
 mod announce;
 mod blocking;
-mod budget;
-mod connection;
-mod dial;
+mod connections;
 mod explain;
 mod export;
 mod fault;
 mod feed;
-mod line;
 mod list;
 mod logins;
 mod migrations;
 mod near;
-mod pool;
 mod presence;
 mod queries;
 mod reads;
 mod rows;
 mod seeding;
-mod server;
 mod session;
-pub mod sql;
-mod stats;
-mod tls;
-mod url;
+mod statements;
 mod writes;
 
 #[cfg(test)]
@@ -40,31 +32,29 @@ mod tests;
 pub(super) use export::PostgresExport;
 pub(super) use feed::Listener;
 pub(super) use session::Session;
-pub use url::{PostgresUrl, Secret, TlsMode};
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use announce::Announcer;
-use budget::{Budget, ServerLimits};
-use connection::Connection;
-use dial::{DialError, Dialed, Dialer};
+use connections::Connections;
 use migrations::{MIGRATIONS, migrate};
-use pool::Pool;
-use server::Server;
 use tokio_postgres::error::SqlState;
 
-use crate::backoff::Backoff;
-use crate::error_log::ErrorLog;
-use crate::ids::random_seed;
-use crate::limits::{DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS};
 use crate::metrics::DatabaseSnapshot;
+use crate::postgres::{
+    DialError, Dialer, DirectConnection, Pool, PostgresServer, PostgresUrl, ServerLimits,
+};
 use crate::store::limits::STORE_MIGRATION_LOCK_WAIT_MS;
 
 use super::{OpenError, PlanReport, SeedPlan, SeedReport, StoreError, StoreOptions};
 
 /// The process's side of a PostgreSQL database: what new connections need.
 pub(super) struct PostgresDatabase {
-    server: Arc<Server>,
+    server: Arc<PostgresServer>,
+    /// Whether each shard has a connection to tell of its writes with.
+    has_announcers: bool,
     place: String,
     /// What the triggers are told writes of this process are.
     origin: String,
@@ -86,9 +76,13 @@ impl PostgresDatabase {
     pub(super) fn open(url: &PostgresUrl, options: &StoreOptions) -> Result<Self, OpenError> {
         let place = url.to_string();
         let origin = format!("{:016x}", random_seed());
-        let dialer = Dialer::new(url, options, &origin)?;
+        let mut settings = vec![("corelane.origin", origin.as_str())];
+        if !options.durable {
+            settings.push(("synchronous_commit", "off"));
+        }
+        let dialer = Dialer::new(url, &options.database, &settings)?;
         let prepared = blocking::run(async || prepare(&dialer, &place, options).await);
-        let (budget, identity) = match prepared {
+        let (connections, identity) = match prepared {
             Ok(prepared) => prepared,
             Err(Failure::Open(error)) => return Err(error),
             Err(Failure::Store(error)) => {
@@ -96,10 +90,13 @@ impl PostgresDatabase {
                 return Err(OpenError::Server { place, why });
             }
         };
-        let errors = ErrorLog::start().ok();
-        let server = Server::new(dialer, options.database.clone(), budget, errors);
+        let Connections {
+            budget,
+            has_announcers,
+        } = connections;
         Ok(Self {
-            server,
+            server: PostgresServer::new(dialer, options.database.clone(), budget),
+            has_announcers,
             place,
             origin,
             identity,
@@ -171,18 +168,12 @@ impl PostgresDatabase {
 
     /// Tells others of the writes of the shard that calls this.
     fn announcer(&self) -> Announcer {
-        Announcer::new(&self.server, &self.origin)
+        Announcer::new(&self.server, &self.origin, self.has_announcers)
     }
 
     /// Hears what others change; on the shard that calls this.
     fn listener(&self) -> Listener {
-        let backoff = Backoff::new(
-            DATABASE_RECONNECT_FIRST_MS,
-            DATABASE_RECONNECT_MAX_MS,
-            DATABASE_RECONNECT_MAX_MS,
-        );
-        let backoff = backoff.with_seed(random_seed());
-        Listener::new(self.server.clone(), self.origin.clone(), backoff)
+        Listener::new(self.server.clone(), self.origin.clone())
     }
 
     /// The numbers of all pools.
@@ -191,11 +182,10 @@ impl PostgresDatabase {
     }
 
     /// A connection for what takes its time.
-    async fn chore(&self) -> Result<Connection, StoreError> {
-        let dialed = self.server.dialer.dial().await;
-        let dialed = dialed.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let connection = unhurried(dialed).await;
-        connection.map_err(fault::read_error)
+    async fn chore(&self) -> Result<DirectConnection, StoreError> {
+        let dialed = self.server.dialer().dial().await;
+        let connection = dialed.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        unhurried(connection).await.map_err(fault::read_error)
     }
 }
 
@@ -205,26 +195,26 @@ async fn prepare(
     dialer: &Dialer,
     place: &str,
     options: &StoreOptions,
-) -> Result<(Arc<Budget>, String), Failure> {
-    let refused = |error: DialError| Failure::Open(error.into_open_error(dialer.target()));
-    let dialed = dialer.dial().await.map_err(refused)?;
-    let connection = unhurried(dialed).await.map_err(fault::read_error)?;
+) -> Result<(Connections, String), Failure> {
+    let refused = |error: DialError| error.into_connect_error(dialer.target());
+    let dialed = dialer.dial().await.map_err(refused);
+    let connection = dialed.map_err(|error| Failure::Open(error.into()))?;
+    let connection = unhurried(connection).await.map_err(fault::read_error)?;
     let lock_wait_ms = STORE_MIGRATION_LOCK_WAIT_MS;
     migrate(&connection, place, MIGRATIONS, lock_wait_ms).await?;
     let limits = ServerLimits::ask(connection.client()).await;
     let limits = limits.map_err(fault::read_error)?.ok_or_else(|| {
         StoreError::Failed("the server does not say how many connections it takes".to_owned())
     })?;
-    let database = &options.database;
-    let plan = limits.plan(database.connections_max, options.shards, database.pool_min);
+    let connections = Connections::plan(limits, &options.database, options.shards);
     let identity = ask_identity(&connection).await;
     let identity = identity.map_err(fault::read_error)?;
-    Ok((plan.map_err(Failure::Open)?, identity))
+    Ok((connections?, identity))
 }
 
 /// Every role may read the cluster's identity, unless somebody has revoked
 /// that; then the time of the first migration stands for it.
-async fn ask_identity(connection: &Connection) -> Result<String, tokio_postgres::Error> {
+async fn ask_identity(connection: &DirectConnection) -> Result<String, tokio_postgres::Error> {
     let client = connection.client();
     let row = match client.query_one(IDENTITY, &[]).await {
         Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
@@ -245,13 +235,19 @@ const IDENTITY_BY_AGE: &str = "\
 
 /// A connection whose statements may take long: the session's timeouts are for
 /// requests.
-async fn unhurried(dialed: Dialed) -> Result<Connection, tokio_postgres::Error> {
-    let connection = Connection::new(dialed.client);
+async fn unhurried(
+    connection: DirectConnection,
+) -> Result<DirectConnection, tokio_postgres::Error> {
     connection.client().batch_execute(UNHURRIED).await?;
     Ok(connection)
 }
 
 const UNHURRIED: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+
+/// A number nobody outside can guess.
+fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
 
 /// Why opening failed.
 #[derive(Debug)]

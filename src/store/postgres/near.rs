@@ -5,9 +5,10 @@
 //! than wanted, and when the last of them is not clearly farther than what is
 //! answered, many more: ties go by id, whatever the order of the index.
 
-use super::pool::{Intent, Pool};
 use super::queries::Query;
 use super::rows::user_from;
+use super::statements::RunsQueries;
+use crate::postgres::{Intent, Pool};
 use crate::store::geo::distance_km;
 use crate::store::limits::STORE_NEAR_CROWD_ROWS_MAX;
 use crate::store::{Location, StoreError, User};
@@ -73,4 +74,5 @@ async fn nearest(
         Ok(found)
     })
     .await
+    .map_err(StoreError::from)
 }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::pool::{Intent, Pool};
 use super::queries::Query;
 use super::rows::{post_from, user_from};
+use super::statements::RunsQueries;
+use crate::postgres::{Intent, Pool};
 use crate::store::{Post, PostPage, PostQuery, StoreError, User};
 
 pub(super) async fn user(pool: &Pool, id: i64) -> Result<Option<User>, StoreError> {
@@ -13,6 +14,7 @@ pub(super) async fn user(pool: &Pool, id: i64) -> Result<Option<User>, StoreErro
         row.as_ref().map(user_from).transpose()
     })
     .await
+    .map_err(StoreError::from)
 }
 
 pub(super) async fn users_by_ids(
@@ -39,6 +41,7 @@ pub(super) async fn post(pool: &Pool, id: i64) -> Result<Option<Post>, StoreErro
         row.as_ref().map(|row| post_from(row, false)).transpose()
     })
     .await
+    .map_err(StoreError::from)
 }
 
 pub(super) async fn posts(pool: &Pool, query: &PostQuery) -> Result<PostPage, StoreError> {
@@ -92,4 +95,5 @@ pub(super) async fn ping(pool: &Pool) -> Result<(), StoreError> {
         connection.query_opt(Query::Ping, &[]).await.map(drop)
     })
     .await
+    .map_err(StoreError::from)
 }

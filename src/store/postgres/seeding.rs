@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use tokio_postgres::Error;
 
-use super::connection::Connection;
 use super::fault::write_error;
 use crate::clock::unix_ms;
+use crate::postgres::Connection;
 use crate::store::limits::{
     STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS, STORE_SEED_INSERT_ROWS,
 };

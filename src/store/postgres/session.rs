@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::announce::Announcer;
 use super::feed::Listener;
-use super::pool::Pool;
 use super::{PostgresDatabase, list, near, reads, writes};
 use crate::metrics::DatabaseSnapshot;
+use crate::postgres::Pool;
 use crate::store::{Location, NewUser, Post, PostPage, PostQuery, StoreError, User, UserPage};
 use crate::store::{UserPatch, UserQuery, WriteCondition};
 

@@ -4,10 +4,11 @@
 use tokio_postgres::types::ToSql;
 
 use super::announce::{Announcer, Write};
-use super::pool::{Intent, Pool};
 use super::queries::Query;
 use super::rows::user_from;
+use super::statements::RunsQueries;
 use crate::clock::unix_ms;
+use crate::postgres::{Intent, Pool, PostgresError};
 use crate::store::{NewUser, StoreError, User, UserPatch, WriteCondition};
 
 pub(super) async fn create_user(
@@ -171,13 +172,13 @@ async fn change(
 /// anything.
 async fn told<T>(
     write: Write<'_>,
-    outcome: Result<T, StoreError>,
+    outcome: Result<T, PostgresError>,
     row: impl FnOnce(&T) -> Option<(i64, i64)>,
-) -> Result<T, StoreError> {
+) -> Result<T, PostgresError> {
     match outcome.as_ref().map(row) {
         Ok(Some((id, version))) => write.committed(id, version).await,
         // Dropped as it is.
-        Err(StoreError::OutcomeUnknown(_)) => drop(write),
+        Err(PostgresError::OutcomeUnknown(_)) => drop(write),
         Ok(None) | Err(_) => write.nothing_done(),
     }
     outcome

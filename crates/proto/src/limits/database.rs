@@ -1,5 +1,4 @@
-//! Limits of what a process has to do with PostgreSQL: its connections, how it
-//! tells of writes and hears of them.
+//! Limits of how the store tells of writes to PostgreSQL and hears of them.
 
 /// How often the connection that listens for changes is asked for a sign of
 /// life, and how long it has: after both a silent loss is noticed.
@@ -36,50 +35,14 @@ pub const DATABASE_NOTIFICATION_BYTES_MAX: usize = 7_900;
 /// Shards of other processes whose presence is followed. Over it: everything
 /// has changed.
 pub const DATABASE_PEERS_MAX: usize = 4_096;
-/// Calls of one shard that wait for a connection to PostgreSQL. Over it: 503
-/// with Retry-After.
-pub const DATABASE_WAITERS_MAX: usize = 4_096;
-/// Connections left to others (psql, backups, another node's start) when
-/// `database.connections_max` is taken from the server.
-pub const DATABASE_RESERVE_CONNECTIONS: u32 = 5;
 /// Connections of a process that belong to no shard: the one that listens for
 /// changes.
 pub const DATABASE_FEED_CONNECTIONS: u32 = 1;
 /// The connection with which a shard tells of its writes is given to each when
 /// so many are left to it for its calls; else triggers tell.
 pub const DATABASE_CALL_CONNECTIONS_MIN: u32 = 2;
-/// Connections of a shard's pool when `database.pool_max` is 0 and its share of
-/// the budget is not less: so many writes at once, less one kept for reads,
-/// wait for a commit, and more would hardly fill the server's group commit.
-pub const DATABASE_POOL_MAX: u32 = 16;
-/// The same for a shard whose share is less; it borrows what others leave.
-pub const DATABASE_POOL_MAX_LEAST: u32 = 8;
-/// How long asking PostgreSQL to cancel a statement may take.
-pub const DATABASE_CANCEL_TIMEOUT_MS: u64 = 1_000;
-/// How long a connection has to become free after its statement was cancelled,
-/// or after its user left it; then it is cut.
-pub const DATABASE_SETTLE_MS: u64 = 500;
-/// How long a closed connection is waited for until the server has closed it
-/// too; as long it counts against the budget.
-pub const DATABASE_GOODBYE_MS: u64 = 2_000;
-/// First pause before connecting to a server that could not be reached.
-pub const DATABASE_RECONNECT_FIRST_MS: u64 = 50;
-/// Longest pause of that kind: how late a server that is back is noticed.
-pub const DATABASE_RECONNECT_MAX_MS: u64 = 1_000;
-/// How often a pool looks at its deadlines while calls are in flight, and at
-/// what it owes other shards.
-pub const DATABASE_SWEEP_MS: u64 = 50;
-/// The same while calls wait for a connection.
-pub const DATABASE_SWEEP_HUNGRY_MS: u64 = 10;
-/// The same while nothing is asked.
-pub const DATABASE_SWEEP_IDLE_MS: u64 = 500;
 
 const _: () = assert!(
     DATABASE_BEAT_MS < DATABASE_LEASE_MS && DATABASE_LEASE_MS < DATABASE_SILENCE_MS,
     "who has lost its lease is not believed for long"
-);
-const _: () = assert!(DATABASE_POOL_MAX_LEAST <= DATABASE_POOL_MAX);
-const _: () = assert!(DATABASE_RECONNECT_FIRST_MS < DATABASE_RECONNECT_MAX_MS);
-const _: () = assert!(
-    DATABASE_SWEEP_HUNGRY_MS <= DATABASE_SWEEP_MS && DATABASE_SWEEP_MS <= DATABASE_SWEEP_IDLE_MS
 );

@@ -5,8 +5,10 @@
 //! in `tuning/server.toml`; the others are structural.
 
 mod database;
+mod postgres;
 
 pub use database::*;
+pub use postgres::*;
 
 /// Limits of one HTTP/1.1 connection and of one shard's set of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -313,11 +315,6 @@ pub const RING_ENTRIES_MIN: u32 = 256;
 pub const RING_ENTRIES_MAX: u32 = 32_768;
 /// How long a shard may spin before it parks, microseconds.
 pub const SPIN_US_MAX: u32 = 10_000;
-/// Prepared statements kept per connection of a library user's own SQL.
-pub const SQL_STATEMENTS_MAX: usize = 256;
-/// Connections of a process to a PostgreSQL of a library user's own, when the
-/// options name no number.
-pub const SQL_CONNECTIONS_DEFAULT: u32 = 16;
 /// Random bytes of a session id.
 pub const SESSION_ID_BYTES: usize = 32;
 /// Name of the session cookie, bytes.

@@ -8,9 +8,8 @@ mod migrations;
 mod plans;
 
 use super::PostgresDatabase;
-use super::connection::Connection;
-use super::dial::Dialer;
 use super::{StoreError, blocking, unhurried};
+use crate::postgres::{Connection, Dialer};
 use crate::store::tests::{Fixture, TestDatabase};
 use crate::store::{DatabaseBackend, StoreOptions, StoreUrl};
 
@@ -22,7 +21,7 @@ fn connected<T: Send>(url: &str, work: impl AsyncFnOnce(&Connection) -> T + Send
         let StoreUrl::Postgres(url) = &url else {
             panic!("not PostgreSQL")
         };
-        let dialer = Dialer::new(url, &options, "test").unwrap();
+        let dialer = Dialer::new(url, &options.database, &[("corelane.origin", "test")]).unwrap();
         let dialed = dialer.dial().await.unwrap();
         let connection = unhurried(dialed).await.unwrap();
         Ok(work(&connection).await)

@@ -1,7 +1,7 @@
 //! What a pool does while all is well.
 
 use futures_util::future::join_all;
-use services::{Postgres, PostgresOptions};
+use services::{Postgres, PostgresOptions as ServerOptions};
 
 use super::*;
 
@@ -39,20 +39,21 @@ fn full_connections_make_another_be_opened_up_to_the_pools_most() {
 fn the_session_is_set_up_with_the_login() {
     let postgres = Postgres::start();
     on_both(async || {
-        let StoreUrl::Postgres(url) = postgres.url().parse().unwrap() else {
-            unreachable!()
-        };
-        let store = StoreOptions {
-            durable: false,
-            database: options(),
-            ..StoreOptions::default()
-        };
-        let dialer = Dialer::new(&url, &store, "0123abcd").unwrap();
-        let pool = Pool::new(&Server::new(dialer, options(), Budget::new(3), None));
+        let settings = [
+            ("corelane.origin", "0123abcd"),
+            ("corelane.motto", r"two words \ one"),
+            ("synchronous_commit", "off"),
+        ];
+        let url = postgres.url().parse().unwrap();
+        let dialer = Dialer::new(&url, &options(), &settings).unwrap();
+        let budget = Budget::new(2, 1);
+        let server = PostgresServer::with_log(dialer, options(), budget, None);
+        let pool = Pool::new(&server);
         for (setting, value) in [
             ("application_name", "corelane"),
             ("client_encoding", "UTF8"),
             ("corelane.origin", "0123abcd"),
+            ("corelane.motto", r"two words \ one"),
             ("statement_timeout", "1200ms"),
             ("idle_in_transaction_session_timeout", "10s"),
             ("synchronous_commit", "off"),
@@ -135,7 +136,7 @@ fn rows_that_nobody_reads_any_more_end_their_connection() {
 fn one_connection_is_left_for_short_calls() {
     let postgres = Postgres::start();
     on_both(async || {
-        let few = DatabaseOptions {
+        let few = PostgresOptions {
             pool_max: 2,
             checkout_timeout_ms: 100,
             ..options()
@@ -143,7 +144,7 @@ fn one_connection_is_left_for_short_calls() {
         let pool = Pool::new(&server(&postgres.url(), few));
         let own = pool.exclusive().await.unwrap();
         assert_eq!(ask(&pool, "SELECT 1").await.unwrap(), "1");
-        assert!(matches!(pool.exclusive().await, Err(StoreError::Busy)));
+        assert!(matches!(pool.exclusive().await, Err(PostgresError::Busy)));
         assert_eq!(ask(&pool, "SELECT 1").await.unwrap(), "1");
         drop(own);
         pool.exclusive().await.map(drop).unwrap();
@@ -155,7 +156,7 @@ fn one_connection_is_left_for_short_calls() {
 fn who_wants_one_alone_gets_it_although_others_never_rest() {
     let postgres = Postgres::start();
     on_both(async || {
-        let few = DatabaseOptions {
+        let few = PostgresOptions {
             pool_max: 2,
             ..options()
         };
@@ -191,7 +192,7 @@ fn who_wants_one_alone_gets_it_although_others_never_rest() {
 fn a_connection_kept_for_one_who_has_left_is_everybodys_again() {
     let postgres = Postgres::start();
     on_both(async || {
-        let few = DatabaseOptions {
+        let few = PostgresOptions {
             pool_max: 1,
             ..options()
         };
@@ -214,7 +215,7 @@ fn a_connection_kept_for_one_who_has_left_is_everybodys_again() {
 fn a_waiting_line_has_an_end_in_time() {
     let postgres = Postgres::start();
     on_both(async || {
-        let narrow = DatabaseOptions {
+        let narrow = PostgresOptions {
             pool_max: 1,
             in_flight_per_connection_max: 1,
             checkout_timeout_ms: 100,
@@ -230,7 +231,7 @@ fn a_waiting_line_has_an_end_in_time() {
         };
         let (slow, (late, waited)) = futures_util::future::join(slow, late).await;
         assert_eq!(slow.unwrap(), "1");
-        assert_eq!(late, Err(StoreError::Busy));
+        assert_eq!(late, Err(PostgresError::Busy));
         assert!(waited < Duration::from_millis(400), "{waited:?}");
         assert_eq!(pool.inner.server.snapshot().checkout_timeouts, 1);
         closed(pool).await;
@@ -239,9 +240,9 @@ fn a_waiting_line_has_an_end_in_time() {
 
 #[test]
 fn connections_over_a_unix_socket_and_with_tls_work() {
-    let postgres = Postgres::start_with(PostgresOptions {
+    let postgres = Postgres::start_with(ServerOptions {
         tls: true,
-        ..PostgresOptions::default()
+        ..ServerOptions::default()
     });
     let certificate = postgres.certificate().display().to_string();
     let url = postgres.url();
@@ -272,9 +273,9 @@ fn connections_over_a_unix_socket_and_with_tls_work() {
 #[test]
 fn a_certificate_that_is_not_trusted_or_for_another_host_is_refused() {
     let tls = || {
-        Postgres::start_with(PostgresOptions {
+        Postgres::start_with(ServerOptions {
             tls: true,
-            ..PostgresOptions::default()
+            ..ServerOptions::default()
         })
     };
     let (postgres, other) = (tls(), tls());

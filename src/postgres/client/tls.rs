@@ -20,13 +20,13 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::url::{PostgresUrl, TlsMode};
-use crate::store::OpenError;
+use crate::postgres::ConnectError;
 
 /// What TLS of this address takes; `None` where it is never used.
 ///
 /// # Errors
-/// [`OpenError::Tls`] when certificates cannot be read.
-pub(super) fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, OpenError> {
+/// [`ConnectError::Tls`] when certificates cannot be read.
+pub(super) fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, ConnectError> {
     let checks = match url.effective_tls() {
         TlsMode::Disable => return Ok(None),
         TlsMode::Prefer | TlsMode::Require => Checks::Nothing,
@@ -45,7 +45,7 @@ pub(super) fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, 
     );
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| OpenError::Tls(error.to_string()))?
+        .map_err(|error| ConnectError::Tls(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
@@ -54,10 +54,11 @@ pub(super) fn connector(url: &PostgresUrl) -> Result<Option<MakeRustlsConnect>, 
 
 /// The authorities of a file, or the system's (`None`, or libpq's word for
 /// them).
-fn certificates(file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, OpenError> {
+fn certificates(file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
     let found = match file.filter(|path| *path != Path::new("system")) {
         Some(path) => {
-            let refuse = |error| OpenError::Tls(format!("sslrootcert {}: {error}", path.display()));
+            let refuse =
+                |error| ConnectError::Tls(format!("sslrootcert {}: {error}", path.display()));
             let read = CertificateDer::pem_file_iter(path);
             let all: Result<Vec<_>, _> = read.map_err(refuse)?.collect();
             all.map_err(refuse)?
@@ -67,7 +68,7 @@ fn certificates(file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Ope
     };
     if found.is_empty() {
         let place = file.map_or("the system".to_owned(), |path| path.display().to_string());
-        return Err(OpenError::Tls(format!("{place} has no certificate")));
+        return Err(ConnectError::Tls(format!("{place} has no certificate")));
     }
     Ok(found)
 }

@@ -9,11 +9,10 @@ use super::Inner;
 use super::exclusive::put_back;
 use super::link::{Link, State};
 use super::queue::Want;
+use super::stats::{count, level};
 use crate::engine;
-use crate::limits::{DATABASE_SWEEP_HUNGRY_MS, DATABASE_SWEEP_IDLE_MS, DATABASE_SWEEP_MS};
-use crate::store::StoreError;
-use crate::store::postgres::fault::Intent;
-use crate::store::postgres::stats::{count, level};
+use crate::limits::{POSTGRES_SWEEP_HUNGRY_MS, POSTGRES_SWEEP_IDLE_MS, POSTGRES_SWEEP_MS};
+use crate::postgres::{Intent, PostgresError};
 
 /// Runs until the pool is dropped.
 pub(super) async fn run(pool: Weak<Inner>) {
@@ -21,7 +20,7 @@ pub(super) async fn run(pool: Weak<Inner>) {
         let Some(inner) = pool.upgrade() else { return };
         inner.sweep(Instant::now());
         let pause_ms = inner.pause_ms();
-        inner.is_asleep.set(pause_ms == DATABASE_SWEEP_IDLE_MS);
+        inner.is_asleep.set(pause_ms == POSTGRES_SWEEP_IDLE_MS);
         // A pool that is dropped meanwhile is kept for that long; then its
         // connections say goodbye.
         let pause = Duration::from_millis(pause_ms);
@@ -61,14 +60,14 @@ impl Inner {
 
     fn pause_ms(&self) -> u64 {
         if !self.queue.borrow().is_empty() {
-            DATABASE_SWEEP_HUNGRY_MS
+            POSTGRES_SWEEP_HUNGRY_MS
         } else if self.outage.borrow().is_some()
             || self.seat.borrowed() > 0
             || self.links.borrow().iter().any(|link| !link.is_idle())
         {
-            DATABASE_SWEEP_MS
+            POSTGRES_SWEEP_MS
         } else {
-            DATABASE_SWEEP_IDLE_MS
+            POSTGRES_SWEEP_IDLE_MS
         }
     }
 
@@ -87,7 +86,7 @@ impl Inner {
         let expired = self.queue.borrow_mut().take_expired(now);
         for waiter in expired {
             count(&self.stats.checkout_timeouts);
-            waiter.serve(Err(StoreError::Busy));
+            waiter.serve(Err(PostgresError::Busy));
         }
     }
 
@@ -159,7 +158,7 @@ impl Inner {
     fn seek_server(self: &Rc<Self>, now: Instant) {
         let is_due = self.outage.borrow().is_some()
             && self.dialing.get() == 0
-            && self.retry_at.get().is_none_or(|at| at <= now);
+            && self.retry.borrow().is_due(now);
         if is_due && let Some(permit) = self.seat.take() {
             self.dial(permit);
         }

@@ -12,20 +12,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::limits::{
-    DATABASE_CALL_CONNECTIONS_MIN, DATABASE_FEED_CONNECTIONS, DATABASE_RESERVE_CONNECTIONS,
-};
-use crate::store::OpenError;
+use crate::limits::POSTGRES_RESERVE_CONNECTIONS;
 
 /// The process's connections. Counters only; no shard waits for another here.
 #[derive(Debug)]
-pub(super) struct Budget {
-    /// For shards; the connection that listens for changes is not in it.
+pub struct Budget {
+    /// For the shards' pools.
     shared_max: u32,
-    /// Those beside the shards'.
+    /// Those beside the pools.
     apart: u32,
-    /// Of those, each shard has one to tell of its writes with.
-    has_announcers: bool,
     open: AtomicU32,
     members: AtomicU32,
     hungry: AtomicU32,
@@ -33,17 +28,17 @@ pub(super) struct Budget {
 
 /// What the server says of its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ServerLimits {
+pub struct ServerLimits {
     /// `max_connections`.
-    pub(super) connections_max: u32,
+    pub connections_max: u32,
     /// Of these kept for superusers and for `pg_use_reserved_connections`.
-    pub(super) reserved: u32,
+    pub reserved: u32,
     /// `CONNECTION LIMIT` of the role or the database, the lower one.
-    pub(super) own_max: Option<u32>,
+    pub own_max: Option<u32>,
 }
 
 /// Reads [`ServerLimits`]: one row of three numbers, the last perhaps null.
-pub(super) const SERVER_LIMITS_SQL: &str = "\
+const SERVER_LIMITS_SQL: &str = "\
     SELECT current_setting('max_connections')::int, \
            current_setting('superuser_reserved_connections')::int \
            + coalesce(current_setting('reserved_connections', true)::int, 0), \
@@ -57,7 +52,7 @@ impl ServerLimits {
     ///
     /// # Errors
     /// As any query; `Ok(None)` when the answer is not what was asked for.
-    pub(super) async fn ask(
+    pub async fn ask(
         client: &tokio_postgres::Client,
     ) -> Result<Option<Self>, tokio_postgres::Error> {
         let answer = client.simple_query(SERVER_LIMITS_SQL).await?;
@@ -74,75 +69,24 @@ impl ServerLimits {
     /// What the process may have: `configured`, or for 0 what the server
     /// leaves less a few for others. Never more than the server gives. The
     /// role's own limit is all its own: nothing of it is left to others.
-    pub(super) fn allowed(self, configured: u32) -> u32 {
+    pub fn allowed(self, configured: u32) -> u32 {
         let given = self.connections_max.saturating_sub(self.reserved);
         let allowed = match configured {
-            0 => given.saturating_sub(DATABASE_RESERVE_CONNECTIONS),
+            0 => given.saturating_sub(POSTGRES_RESERVE_CONNECTIONS),
             configured => configured.min(given),
         };
         allowed.min(self.own_max.unwrap_or(u32::MAX))
     }
-
-    /// The budget of a process with that many shards.
-    ///
-    /// # Errors
-    /// [`OpenError::ConnectionsMax`] when not every shard can have `pool_min`
-    /// connections, and one at least.
-    pub(super) fn plan(
-        self,
-        configured: u32,
-        shards: u32,
-        pool_min: u32,
-    ) -> Result<Arc<Budget>, OpenError> {
-        let allowed = self.allowed(configured);
-        let needed = shards
-            .saturating_mul(pool_min.max(1))
-            .saturating_add(DATABASE_FEED_CONNECTIONS);
-        if allowed < needed {
-            return Err(OpenError::ConnectionsMax {
-                allowed,
-                needed,
-                shards,
-                pool_min,
-                server_max: (configured == 0 || configured > allowed)
-                    .then_some(self.connections_max),
-            });
-        }
-        let calls = pool_min.max(DATABASE_CALL_CONNECTIONS_MIN);
-        let ample = shards
-            .saturating_mul(calls.saturating_add(1))
-            .saturating_add(DATABASE_FEED_CONNECTIONS);
-        match allowed < ample {
-            true => Ok(Budget::new(allowed)),
-            false => Ok(Budget::with_announcers(allowed, shards)),
-        }
-    }
 }
 
 impl Budget {
-    /// `connections_max` for the whole process, the feed's included.
-    pub(super) fn new(connections_max: u32) -> Arc<Self> {
-        let shared_max = connections_max.saturating_sub(DATABASE_FEED_CONNECTIONS);
-        Self::of(shared_max, DATABASE_FEED_CONNECTIONS, false)
-    }
-
-    /// The same where each of so many shards has one more, to tell of its
-    /// writes with.
-    fn with_announcers(connections_max: u32, shards: u32) -> Arc<Self> {
-        let apart = shards.saturating_add(DATABASE_FEED_CONNECTIONS);
-        Self::of(connections_max.saturating_sub(apart), apart, true)
-    }
-
-    /// The same where nobody listens for changes.
-    pub(super) fn without_feed(connections_max: u32) -> Arc<Self> {
-        Self::of(connections_max, 0, false)
-    }
-
-    fn of(shared_max: u32, apart: u32, has_announcers: bool) -> Arc<Self> {
+    /// `shared_max` connections for the pools of all shards. Those `apart` are
+    /// the process's too, and somebody else's business: they are only counted
+    /// among what it may have.
+    pub fn new(shared_max: u32, apart: u32) -> Arc<Self> {
         Arc::new(Self {
             shared_max,
             apart,
-            has_announcers,
             open: AtomicU32::new(0),
             members: AtomicU32::new(0),
             hungry: AtomicU32::new(0),
@@ -169,19 +113,14 @@ impl Budget {
         }
     }
 
-    /// Whether each shard has a connection to tell of its writes with.
-    pub(super) fn has_announcers(&self) -> bool {
-        self.has_announcers
-    }
-
     /// Connections that count now.
     #[cfg(test)]
     pub(super) fn open(&self) -> u32 {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// All of it, the feed's included.
-    pub(super) fn connections_max(&self) -> u32 {
+    /// All that the process may have, in pools and apart.
+    pub fn connections_max(&self) -> u32 {
         self.shared_max + self.apart
     }
 
@@ -330,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_a_dead_thread_held_is_free_again() {
-        let budget = Budget::new(4);
+        let budget = Budget::new(3, 1);
         let dying = budget.clone();
         let dies = std::thread::spawn(move || {
             let seat = dying.join();
@@ -349,28 +288,8 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_cannot_fit_says_the_numbers() {
-        let plan = |configured, shards, pool_min| SERVER.plan(configured, shards, pool_min);
-        assert_eq!(plan(9, 8, 1).unwrap().connections_max(), 9);
-        let error = plan(8, 8, 1).unwrap_err().to_string();
-        for part in [
-            "8 shards",
-            "need 9",
-            "connections_max is 8",
-            "at most 7 shards",
-        ] {
-            assert!(error.contains(part), "{part}: {error}");
-        }
-        assert!(plan(17, 8, 2).is_ok() && plan(16, 8, 2).is_err());
-        // No shard can do with none.
-        assert!(plan(9, 8, 0).is_ok() && plan(8, 8, 0).is_err());
-        let error = plan(0, 92, 1).unwrap_err().to_string();
-        assert!(error.contains("max_connections of 100 leaves"), "{error}");
-    }
-
-    #[test]
     fn what_one_shard_does_not_use_another_borrows() {
-        let budget = Budget::new(5);
+        let budget = Budget::new(4, 1);
         let (busy, idle) = (budget.join(), budget.join());
         let held: Vec<_> = std::iter::from_fn(|| busy.take()).collect();
         assert_eq!((held.len(), busy.borrowed()), (4, 2));
@@ -381,7 +300,7 @@ mod tests {
 
     #[test]
     fn the_hungry_one_gets_what_is_given_back_and_the_borrower_does_not() {
-        let budget = Budget::new(5);
+        let budget = Budget::new(4, 1);
         let (busy, poor) = (budget.join(), budget.join());
         let mut held: Vec<_> = std::iter::from_fn(|| busy.take()).collect();
         assert!(poor.take().is_none());
@@ -396,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_is_gone_leaves_its_share_to_the_others() {
-        let budget = Budget::new(5);
+        let budget = Budget::new(4, 1);
         let (one, other) = (budget.join(), budget.join());
         let held: Vec<_> = std::iter::from_fn(|| one.take()).collect();
         assert!(other.take().is_none() && one.owes());
@@ -409,7 +328,7 @@ mod tests {
 
     #[test]
     fn many_threads_never_take_more_than_there_is() {
-        let budget = Budget::new(7);
+        let budget = Budget::new(6, 1);
         let most = AtomicU32::new(0);
         let now = AtomicU32::new(0);
         std::thread::scope(|scope| {

@@ -12,7 +12,9 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 
 use crate::engine::Target;
-use crate::store::OpenError;
+use crate::postgres::ConnectError;
+#[cfg(doc)]
+use crate::postgres::PostgresOptions;
 
 /// Where PostgreSQL is and how to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub struct PostgresUrl {
     pub root_certificate: Option<PathBuf>,
     /// Shown in `pg_stat_activity`.
     pub application_name: Option<String>,
-    /// Overrides `database.connect_timeout_ms`.
+    /// Overrides [`PostgresOptions::connect_timeout_ms`].
     pub connect_timeout_ms: Option<u64>,
 }
 
@@ -93,7 +95,7 @@ impl PostgresUrl {
     ///
     /// # Errors
     /// What would be valid, without repeating the address.
-    pub(in crate::store) fn parse(rest: &str) -> Result<Self, String> {
+    fn parse(rest: &str) -> Result<Self, String> {
         let Some(rest) = rest.strip_prefix("//") else {
             return Err("write it as postgres://user:password@host:5432/database".to_owned());
         };
@@ -241,18 +243,23 @@ fn decoded_some(text: &str, what: &str) -> Result<Option<String>, String> {
 }
 
 impl FromStr for PostgresUrl {
-    type Err = OpenError;
+    type Err = ConnectError;
 
     /// Parses `postgres://joe:secret@db.example:5432/shop`, or the same with
     /// `postgresql://`.
     ///
     /// # Errors
-    /// [`OpenError::Url`] says what would be valid; it never repeats the
+    /// [`ConnectError::Url`] says what would be valid; it never repeats the
     /// address, which may hold a password.
-    fn from_str(text: &str) -> Result<Self, OpenError> {
-        match text.split_once(':') {
-            Some(("postgres" | "postgresql", rest)) => Self::parse(rest).map_err(OpenError::Url),
-            _ => Err(OpenError::Url(
+    fn from_str(text: &str) -> Result<Self, ConnectError> {
+        let rest = text.split_once(':').filter(|(scheme, _)| {
+            ["postgres", "postgresql"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known))
+        });
+        match rest {
+            Some((_, rest)) => Self::parse(rest).map_err(ConnectError::Url),
+            None => Err(ConnectError::Url(
                 "write it as postgres://user:password@host:5432/database".to_owned(),
             )),
         }

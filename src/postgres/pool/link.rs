@@ -11,9 +11,8 @@ use tokio_postgres::CancelToken;
 
 use super::Inner;
 use super::queue::Want;
-use crate::store::postgres::connection::Connection;
-use crate::store::postgres::dial::Dialed;
-use crate::store::postgres::line::Line;
+use crate::postgres::client::Line;
+use crate::postgres::{Connection, DirectConnection};
 
 /// What a connection is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,14 +61,14 @@ struct Call {
 pub(super) struct Expired;
 
 impl Link {
-    pub(super) fn new(dialed: Dialed, max_lifetime: Duration) -> Self {
+    pub(super) fn new(direct: DirectConnection, max_lifetime: Duration) -> Self {
         let now = Instant::now();
         // A tenth of jitter, so that not all connections are made anew at once.
         let lifetime = max_lifetime.mul_f64(0.9 + 0.1 * fastrand::f64());
         Self {
-            cancel: dialed.client.cancel_token(),
-            connection: Connection::new(dialed.client),
-            line: dialed.line,
+            cancel: direct.client().cancel_token(),
+            connection: direct.connection,
+            line: direct.line,
             state: Cell::new(State::Shared),
             retire_at: now + lifetime,
             idle_since: Cell::new(now),

@@ -11,10 +11,13 @@
 //! tried once more; a write never is. While the server is known to be down
 //! calls fail at once and one task looks for it.
 
+mod budget;
 mod exclusive;
 mod link;
 mod placing;
 mod queue;
+mod server;
+mod stats;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -24,30 +27,29 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(super) use super::fault::Intent;
-pub(super) use exclusive::Exclusive;
+pub use budget::{Budget, ServerLimits};
+pub use exclusive::Exclusive;
+pub use server::PostgresServer;
+
+use budget::{Permit, Seat};
 use link::{Expired, Link, State, Ticket};
 use queue::{Queue, Want};
+use stats::{PoolStats, count, level};
 
-use super::budget::{Permit, Seat};
-use super::connection::Connection;
-use super::dial::{DialError, Dialed};
-use super::fault;
-use super::server::Server;
-use super::stats::{PoolStats, count, level};
-use crate::backoff::Backoff;
+use super::client::{self, DialError, DirectConnection};
+use super::{Connection, Intent, PostgresError};
+use crate::backoff::RetrySchedule;
 use crate::engine::{self, LocalEvent};
-use crate::limits::{DATABASE_RECONNECT_FIRST_MS, DATABASE_RECONNECT_MAX_MS, DATABASE_SETTLE_MS};
-use crate::store::StoreError;
+use crate::limits::POSTGRES_SETTLE_MS;
 
 /// One shard's connections. Cheap to clone; never leaves its shard.
 #[derive(Clone)]
-pub(super) struct Pool {
+pub struct Pool {
     inner: Rc<Inner>,
 }
 
 struct Inner {
-    server: Arc<Server>,
+    server: Arc<PostgresServer>,
     seat: Seat,
     stats: Arc<PoolStats>,
     links: RefCell<Vec<Rc<Link>>>,
@@ -58,16 +60,13 @@ struct Inner {
     dialing: Cell<usize>,
     /// Why the server cannot be reached, while that is so.
     outage: RefCell<Option<String>>,
-    backoff: RefCell<Backoff>,
-    /// No connection is tried before.
-    retry_at: Cell<Option<Instant>>,
+    /// No connection is tried before it is due.
+    retry: RefCell<RetrySchedule>,
     /// Ends the sweep's long sleep when there is something to look after.
     stirred: LocalEvent,
     is_asleep: Cell<bool>,
     /// Calls that got a connection; told to the statistics by the sweep.
     calls: Cell<u64>,
-    /// Where the reconnecting clock starts.
-    born: Instant,
 }
 
 impl Pool {
@@ -76,12 +75,7 @@ impl Pool {
     ///
     /// # Panics
     /// When called on a thread that runs no [`engine::Runtime`].
-    pub(super) fn new(server: &Arc<Server>) -> Self {
-        let backoff = Backoff::new(
-            DATABASE_RECONNECT_FIRST_MS,
-            DATABASE_RECONNECT_MAX_MS,
-            DATABASE_RECONNECT_MAX_MS,
-        );
+    pub fn new(server: &Arc<PostgresServer>) -> Self {
         let inner = Rc::new(Inner {
             seat: server.budget.join(),
             stats: server.stats.join(),
@@ -91,12 +85,10 @@ impl Pool {
             returned: RefCell::default(),
             dialing: Cell::new(0),
             outage: RefCell::default(),
-            backoff: RefCell::new(backoff.with_seed(fastrand::u64(..))),
-            retry_at: Cell::new(None),
+            retry: RefCell::new(server.retry_schedule()),
             stirred: LocalEvent::default(),
             is_asleep: Cell::new(false),
             calls: Cell::new(0),
-            born: Instant::now(),
         });
         engine::spawn_local(sweep::run(Rc::downgrade(&inner)));
         Self { inner }
@@ -108,16 +100,16 @@ impl Pool {
     /// connection too: nothing is sent behind a write that can go elsewhere.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when too many wait or none became free in time,
-    /// [`StoreError::Unavailable`], for a write whose answer was lost
-    /// [`StoreError::OutcomeUnknown`], and what [`fault`] makes of an answer.
-    pub(super) async fn shared<T>(
+    /// [`PostgresError::Busy`] when too many wait or none became free in time,
+    /// [`PostgresError::Unavailable`], for a write whose answer was lost
+    /// [`PostgresError::OutcomeUnknown`], and what the server refused.
+    pub async fn shared<T>(
         &self,
         intent: Intent,
         work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, PostgresError> {
         let outcome = self.run(intent, work).await;
-        if let Err(StoreError::OutcomeUnknown(_)) = &outcome {
+        if let Err(PostgresError::OutcomeUnknown(_)) = &outcome {
             self.inner.server.note_unknown();
         }
         outcome
@@ -127,7 +119,7 @@ impl Pool {
         &self,
         intent: Intent,
         work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, PostgresError> {
         let deadline = Instant::now() + self.inner.deadline();
         let want = Want::from(intent);
         let mut may_retry = intent == Intent::Read;
@@ -141,7 +133,7 @@ impl Pool {
                 Ok(Err(error)) => error,
                 Err(Expired) => return Err(self.inner.expired(&link, intent)),
             };
-            let verdict = fault::judge(&error, intent);
+            let verdict = client::judge(&error, intent);
             if verdict.is_broken {
                 link.line.cut();
             }
@@ -161,14 +153,14 @@ impl Pool {
     ///
     /// # Errors
     /// As [`shared`](Self::shared), with nothing done.
-    pub(super) async fn exclusive(&self) -> Result<Exclusive, StoreError> {
+    pub async fn exclusive(&self) -> Result<Exclusive, PostgresError> {
         let deadline = Instant::now() + self.inner.deadline();
         let ticket = self.inner.checkout(Want::Alone, deadline).await?;
         Ok(Exclusive::new(&self.inner, ticket))
     }
 
     /// When a call is given up, counted from its start.
-    pub(super) fn deadline(&self) -> Duration {
+    pub fn deadline(&self) -> Duration {
         self.inner.deadline()
     }
 
@@ -177,7 +169,7 @@ impl Pool {
     /// # Errors
     /// It does not.
     #[cfg(test)]
-    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+    async fn ping(&self) -> Result<(), PostgresError> {
         let ask = async |connection: &Connection| connection.client().simple_query("").await;
         self.shared(Intent::Read, ask).await.map(drop)
     }
@@ -203,20 +195,20 @@ impl Inner {
         self: &Rc<Self>,
         want: Want,
         deadline: Instant,
-    ) -> Result<Ticket, StoreError> {
+    ) -> Result<Ticket, PostgresError> {
         let is_open = want != Want::Alone && self.queue.borrow().len(want) == 0;
         if is_open && let Some(link) = self.place(want) {
             return Ok(self.ticket(&link, want, deadline));
         }
         if let Some(why) = &*self.outage.borrow() {
-            return Err(StoreError::Unavailable(why.clone()));
+            return Err(PostgresError::Unavailable(why.clone()));
         }
         let patience = Duration::from_millis(self.server.options.checkout_timeout_ms);
         let give_up_at = deadline.min(Instant::now() + patience);
         let joined = self.queue.borrow_mut().join(want, give_up_at, deadline);
         let Some(waiting) = joined else {
             count(&self.stats.refused);
-            return Err(StoreError::Busy);
+            return Err(PostgresError::Busy);
         };
         self.dispatch();
         self.stir();
@@ -249,7 +241,7 @@ impl Inner {
         while self.dialing.get() < wanted
             && self.links.borrow().len() + self.dialing.get() < self.links_max()
             && self.outage.borrow().is_none()
-            && self.retry_at.get().is_none_or(|at| at <= Instant::now())
+            && self.retry.borrow().is_due(Instant::now())
         {
             let Some(permit) = self.seat.take() else {
                 return;
@@ -277,13 +269,12 @@ impl Inner {
         });
     }
 
-    fn admit(self: &Rc<Self>, dialed: Dialed) {
+    fn admit(self: &Rc<Self>, connection: DirectConnection) {
         count(&self.stats.connects);
-        self.backoff.borrow_mut().reset();
-        self.retry_at.set(None);
+        self.retry.borrow_mut().worked();
         self.come_up();
         let lifetime = Duration::from_millis(self.server.options.max_lifetime_ms);
-        let link = Rc::new(Link::new(dialed, lifetime));
+        let link = Rc::new(Link::new(connection, lifetime));
         let (pool, weak) = (Rc::downgrade(self), Rc::downgrade(&link));
         link.line.when_over(move || lost(&pool, &weak));
         if link.line.is_over() {
@@ -302,10 +293,7 @@ impl Inner {
 
     fn dial_failed(self: &Rc<Self>, error: &DialError) {
         count(&self.stats.connect_failures);
-        let now_ms = self.born.elapsed().as_millis() as u64;
-        let delay_ms = self.backoff.borrow_mut().next_delay_ms(now_ms);
-        self.retry_at
-            .set(Some(Instant::now() + Duration::from_millis(delay_ms)));
+        self.retry.borrow_mut().failed(Instant::now());
         // While others still answer, those who wait may get one of them.
         if self.has_usable() {
             self.dispatch();
@@ -328,7 +316,7 @@ impl Inner {
         }
         let waiting = self.queue.borrow_mut().take_all();
         for waiter in waiting {
-            waiter.serve(Err(StoreError::Unavailable(why.clone())));
+            waiter.serve(Err(PostgresError::Unavailable(why.clone())));
         }
         self.stir();
     }
@@ -353,7 +341,7 @@ impl Inner {
     }
 
     /// A call on the connection passed its deadline.
-    fn expired(self: &Rc<Self>, link: &Rc<Link>, intent: Intent) -> StoreError {
+    fn expired(self: &Rc<Self>, link: &Rc<Link>, intent: Intent) -> PostgresError {
         count(&self.stats.deadlines);
         let state = link.state.get();
         if matches!(state, State::Shared | State::Promised | State::Leaving) {
@@ -368,7 +356,7 @@ impl Inner {
         if !self.has_usable() {
             self.go_down(why.clone());
         }
-        fault::lost(intent, why)
+        client::lost(intent, why)
     }
 
     /// Has the server cancel what it does, and takes the connection back if it
@@ -377,7 +365,7 @@ impl Inner {
         count(&self.stats.cancels);
         self.server.dialer.cancel(link.cancel.clone()).await;
         let answer = link.connection.client().simple_query("");
-        let patience = Duration::from_millis(DATABASE_SETTLE_MS);
+        let patience = Duration::from_millis(POSTGRES_SETTLE_MS);
         if !matches!(engine::timeout(patience, answer).await, Ok(Ok(_))) {
             link.line.cut();
             return;

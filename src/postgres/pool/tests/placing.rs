@@ -40,8 +40,8 @@ fn start_write(pool: &Pool, id: u32, done: &Rc<Cell<u32>>) {
     });
 }
 
-fn patient() -> DatabaseOptions {
-    DatabaseOptions {
+fn patient() -> PostgresOptions {
+    PostgresOptions {
         deadline_ms: 20_000,
         statement_timeout_ms: 19_000,
         checkout_timeout_ms: 15_000,
@@ -144,7 +144,7 @@ fn concurrent_writes_spread_and_no_connection_has_two() {
 fn the_only_connection_there_may_be_is_shared_by_reads_and_a_write() {
     let postgres = Postgres::start();
     on_both(async || {
-        let one = DatabaseOptions {
+        let one = PostgresOptions {
             pool_max: 1,
             ..options()
         };
@@ -219,13 +219,13 @@ fn nobody_starves_while_everything_is_busy() {
 fn without_a_number_a_pool_has_its_share_of_the_budget_within_bounds() {
     let postgres = Postgres::start();
     on_both(async || {
-        for (connections, pools, most) in [(16, 1, 15), (93, 1, 16), (41, 4, 10), (21, 4, 8)] {
-            let unset = DatabaseOptions {
+        for (connections, pools, most) in [(15, 1, 15), (92, 1, 16), (40, 4, 10), (20, 4, 8)] {
+            let unset = PostgresOptions {
                 pool_max: 0,
                 pool_min: 0,
                 ..options()
             };
-            let server = server_of(&postgres.url(), unset, Budget::new(connections)).unwrap();
+            let server = server_of(&postgres.url(), unset, Budget::new(connections, 1)).unwrap();
             let pools: Vec<_> = (0..pools).map(|_| Pool::new(&server)).collect();
             assert_eq!(pools[0].inner.links_max(), most, "{connections}");
         }

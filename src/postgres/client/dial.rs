@@ -17,16 +17,18 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::connection::{Connection, DirectConnection};
+use super::fault::describe;
 use super::line::{Line, LineStream};
 use super::tls;
 use super::url::{PostgresUrl, TlsMode};
 use crate::engine::{self, Target};
-use crate::limits::DATABASE_CANCEL_TIMEOUT_MS;
-use crate::store::{OpenError, StoreOptions};
+use crate::limits::POSTGRES_CANCEL_TIMEOUT_MS;
+use crate::postgres::{ConnectError, PostgresOptions};
 
 /// How to reach the server; made once, shared by all shards.
 #[derive(Clone)]
-pub(super) struct Dialer {
+pub struct Dialer {
     target: Target,
     config: Config,
     tls: Option<MakeRustlsConnect>,
@@ -34,23 +36,17 @@ pub(super) struct Dialer {
     connect_timeout: Duration,
 }
 
-/// A connection that was just made; its driver runs already.
-pub(super) struct Dialed {
-    pub(super) client: Client,
-    pub(super) line: Rc<Line>,
-}
-
 impl Dialer {
-    /// `origin` names this process to the triggers of the database: what it
-    /// writes itself comes back with it.
+    /// `settings` are given to every session with its login, such as
+    /// `("synchronous_commit", "off")`.
     ///
     /// # Errors
-    /// [`OpenError::Tls`] when certificates cannot be read.
-    pub(super) fn new(
+    /// [`ConnectError::Tls`] when certificates cannot be read.
+    pub fn new(
         url: &PostgresUrl,
-        options: &StoreOptions,
-        origin: &str,
-    ) -> Result<Self, OpenError> {
+        options: &PostgresOptions,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, ConnectError> {
         let tls = tls::connector(url)?;
         let mut config = Config::new();
         if let Some(user) = &url.user {
@@ -65,7 +61,7 @@ impl Dialer {
         let name = url.application_name.as_deref().unwrap_or("corelane");
         config
             .application_name(name)
-            .options(session(options, origin));
+            .options(session(options, settings));
         let mode = url.effective_tls();
         config.ssl_mode(match mode {
             TlsMode::Disable => SslMode::Disable,
@@ -73,7 +69,7 @@ impl Dialer {
             _ => SslMode::Require,
         });
         let timeout_ms = url.connect_timeout_ms;
-        let timeout_ms = timeout_ms.unwrap_or(options.database.connect_timeout_ms);
+        let timeout_ms = timeout_ms.unwrap_or(options.connect_timeout_ms);
         Ok(Self {
             target: url.target.clone(),
             config,
@@ -84,7 +80,7 @@ impl Dialer {
     }
 
     /// Where it connects to; no secret in it.
-    pub(super) fn target(&self) -> &Target {
+    pub fn target(&self) -> &Target {
         &self.target
     }
 
@@ -92,7 +88,7 @@ impl Dialer {
     ///
     /// # Errors
     /// Why there is none, at the latest after the connect timeout.
-    pub(super) async fn dial(&self) -> Result<Dialed, DialError> {
+    pub async fn dial(&self) -> Result<DirectConnection, DialError> {
         self.dial_and_hear(|_| {}).await
     }
 
@@ -100,10 +96,10 @@ impl Dialer {
     ///
     /// # Errors
     /// As [`dial`](Self::dial).
-    pub(super) async fn dial_and_hear(
+    pub async fn dial_and_hear(
         &self,
         hear: impl FnMut(Notification) + 'static,
-    ) -> Result<Dialed, DialError> {
+    ) -> Result<DirectConnection, DialError> {
         let attempt = async {
             match self.attempt(&self.config).await {
                 // As libpq: a server that fails at TLS may do without.
@@ -118,7 +114,10 @@ impl Dialer {
         let attempted = engine::timeout(self.connect_timeout, attempt).await;
         let (client, driver, line) = attempted.map_err(|_| DialError::Timeout)??;
         engine::spawn_local(drive(driver, line.clone(), hear));
-        Ok(Dialed { client, line })
+        Ok(DirectConnection {
+            connection: Connection::new(client),
+            line,
+        })
     }
 
     async fn attempt(&self, config: &Config) -> Result<(Client, Driver, Rc<Line>), DialError> {
@@ -155,7 +154,7 @@ impl Dialer {
 
     /// Asks the server to give up what a connection is doing, over a fresh
     /// one. Nothing tells whether it did.
-    pub(super) async fn cancel(&self, token: CancelToken) {
+    pub(in crate::postgres) async fn cancel(&self, token: CancelToken) {
         let asking = async {
             let Ok(stream) = engine::connect(&self.target).await else {
                 return;
@@ -171,19 +170,20 @@ impl Dialer {
             // on the cancel hits nothing that is asked later.
             line.see_off().await;
         };
-        let _ = engine::timeout(Duration::from_millis(DATABASE_CANCEL_TIMEOUT_MS), asking).await;
+        let _ = engine::timeout(Duration::from_millis(POSTGRES_CANCEL_TIMEOUT_MS), asking).await;
     }
 }
 
 /// What the server is told with the login, so that it costs no round trip.
-fn session(options: &StoreOptions, origin: &str) -> String {
-    let database = &options.database;
+fn session(options: &PostgresOptions, settings: &[(&str, &str)]) -> String {
     let mut text = format!(
-        "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c corelane.origin={}",
-        database.statement_timeout_ms, database.idle_in_transaction_timeout_ms, origin,
+        "-c statement_timeout={} -c idle_in_transaction_session_timeout={}",
+        options.statement_timeout_ms, options.idle_in_transaction_timeout_ms,
     );
-    if !options.durable {
-        text.push_str(" -c synchronous_commit=off");
+    for (name, value) in settings {
+        // The server takes it apart at blanks.
+        let value = value.replace('\\', r"\\").replace(' ', r"\ ");
+        text.push_str(&format!(" -c {name}={value}"));
     }
     text
 }
@@ -232,7 +232,7 @@ async fn drive(mut driver: Driver, line: Rc<Line>, mut hear: impl FnMut(Notifica
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(super) enum DialError {
+pub enum DialError {
     /// The socket could not be connected.
     Io(io::Error),
     /// TLS, the login or the server said no.
@@ -253,7 +253,7 @@ impl DialError {
     }
 
     /// As a reason not to start, with its cure.
-    pub(super) fn into_open_error(self, target: &Target) -> OpenError {
+    pub fn into_connect_error(self, target: &Target) -> ConnectError {
         let place = target.to_string();
         let code = match &self {
             Self::Postgres(error) => error.code().cloned(),
@@ -261,21 +261,21 @@ impl DialError {
         };
         let why = self.to_string();
         if why.starts_with("error performing TLS handshake") {
-            return OpenError::Tls(format!("{place}: {why}"));
+            return ConnectError::Tls(format!("{place}: {why}"));
         }
         // What the library calls a missing password.
         if why.starts_with("invalid configuration") {
-            return OpenError::Login { place, why };
+            return ConnectError::Login { place, why };
         }
         match code {
-            Some(SqlState::TOO_MANY_CONNECTIONS) => OpenError::ServerFull { place, why },
+            Some(SqlState::TOO_MANY_CONNECTIONS) => ConnectError::ServerFull { place, why },
             Some(
                 SqlState::INVALID_PASSWORD
                 | SqlState::INVALID_AUTHORIZATION_SPECIFICATION
                 | SqlState::INVALID_CATALOG_NAME
                 | SqlState::INSUFFICIENT_PRIVILEGE,
-            ) => OpenError::Login { place, why },
-            _ => OpenError::Unreachable { place, why },
+            ) => ConnectError::Login { place, why },
+            _ => ConnectError::Unreachable { place, why },
         }
     }
 }
@@ -287,17 +287,5 @@ impl std::fmt::Display for DialError {
             Self::Postgres(error) => f.write_str(&describe(error)),
             Self::Timeout => f.write_str("the server did not answer in time"),
         }
-    }
-}
-
-/// What went wrong in the server's own words where there are some: the
-/// library's leave them out.
-pub(super) fn describe(error: &tokio_postgres::Error) -> String {
-    if let Some(db) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", db.message(), db.code().code());
-    }
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

@@ -11,8 +11,8 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::link::{State, Ticket};
-use crate::limits::DATABASE_WAITERS_MAX;
-use crate::store::StoreError;
+use crate::limits::POSTGRES_WAITERS_MAX;
+use crate::postgres::PostgresError;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) struct Waiter {
     /// Counts up in the order of coming.
     number: u64,
     give_up_at: Instant,
-    outcome: RefCell<Option<Result<Ticket, StoreError>>>,
+    outcome: RefCell<Option<Result<Ticket, PostgresError>>>,
     waker: RefCell<Option<Waker>>,
     is_gone: Cell<bool>,
 }
@@ -53,9 +53,9 @@ impl Queue {
         give_up_at: Instant,
         deadline: Instant,
     ) -> Option<Waiting> {
-        if self.total() >= DATABASE_WAITERS_MAX {
+        if self.total() >= POSTGRES_WAITERS_MAX {
             self.forget_the_gone();
-            if self.total() >= DATABASE_WAITERS_MAX {
+            if self.total() >= POSTGRES_WAITERS_MAX {
                 return None;
             }
         }
@@ -158,7 +158,7 @@ impl Queue {
 impl Waiter {
     /// Lets the caller go on. Not under a borrow of the queue: what is dropped
     /// here may come back to it.
-    pub(super) fn serve(&self, outcome: Result<Ticket, StoreError>) {
+    pub(super) fn serve(&self, outcome: Result<Ticket, PostgresError>) {
         *self.outcome.borrow_mut() = Some(outcome);
         let waker = self.waker.borrow_mut().take();
         if let Some(waker) = waker {
@@ -171,7 +171,7 @@ impl Waiter {
 pub(super) struct Waiting(Rc<Waiter>);
 
 impl Waiting {
-    pub(super) async fn outcome(self) -> Result<Ticket, StoreError> {
+    pub(super) async fn outcome(self) -> Result<Ticket, PostgresError> {
         poll_fn(|cx| match self.0.outcome.borrow_mut().take() {
             Some(outcome) => Poll::Ready(outcome),
             None => {

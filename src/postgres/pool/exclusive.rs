@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 use super::Inner;
 use super::link::{Expired, Link, State, Ticket};
 use super::queue::Want;
+use super::stats::count;
 use crate::engine;
-use crate::limits::DATABASE_SETTLE_MS;
-use crate::store::StoreError;
-use crate::store::postgres::connection::Connection;
-use crate::store::postgres::fault::{self, Intent};
-use crate::store::postgres::stats::count;
+use crate::limits::POSTGRES_SETTLE_MS;
+use crate::postgres::client::{self, Intent};
+use crate::postgres::{Connection, PostgresError};
 
 /// A connection of one's own; it goes back when dropped.
-pub(in crate::store::postgres) struct Exclusive {
+pub struct Exclusive {
     pool: Rc<Inner>,
     link: Rc<Link>,
     is_suspect: bool,
@@ -35,11 +34,11 @@ impl Exclusive {
     ///
     /// # Errors
     /// As [`Pool::shared`](super::Pool::shared); nothing is tried again.
-    pub(in crate::store::postgres) async fn run<T>(
+    pub async fn run<T>(
         &mut self,
         intent: Intent,
         work: impl AsyncFnOnce(&Connection) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, PostgresError> {
         let deadline = Instant::now() + self.pool.deadline();
         let ticket = self.pool.ticket(&self.link, Want::Alone, deadline);
         let outcome = ticket.run(work(&self.link.connection)).await;
@@ -47,7 +46,7 @@ impl Exclusive {
         match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                let verdict = fault::judge(&error, intent);
+                let verdict = client::judge(&error, intent);
                 self.is_suspect |= verdict.is_broken;
                 Err(verdict.error)
             }
@@ -62,7 +61,7 @@ impl Exclusive {
 impl Exclusive {
     /// Has the server cancel what it does on it, and closes it: for an export
     /// whose client has left.
-    pub(in crate::store::postgres) fn give_up(mut self) {
+    pub fn give_up(mut self) {
         self.is_suspect = true;
     }
 }
@@ -88,7 +87,7 @@ impl Drop for Exclusive {
 /// Takes it back if nothing is left undone on it: rows that nobody reads any
 /// more and transactions that nobody ends close it.
 pub(super) async fn put_back(pool: &Rc<Inner>, link: &Rc<Link>, is_suspect: bool) {
-    let patience = Duration::from_millis(DATABASE_SETTLE_MS);
+    let patience = Duration::from_millis(POSTGRES_SETTLE_MS);
     let is_free = !is_suspect
         && !link.connection.is_spoiled()
         && matches!(

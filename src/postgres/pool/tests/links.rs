@@ -8,7 +8,7 @@ use super::*;
 fn connections_with_nothing_to_do_are_closed_down_to_the_least() {
     let postgres = Postgres::start();
     on_both(async || {
-        let brief = DatabaseOptions {
+        let brief = PostgresOptions {
             idle_timeout_ms: 100,
             ..options()
         };
@@ -26,7 +26,7 @@ fn connections_with_nothing_to_do_are_closed_down_to_the_least() {
 fn old_connections_are_replaced_and_no_call_notices() {
     let postgres = Postgres::start();
     on_both(async || {
-        let brief = DatabaseOptions {
+        let brief = PostgresOptions {
             max_lifetime_ms: 100,
             pool_max: 1,
             ..options()
@@ -47,7 +47,7 @@ fn old_connections_are_replaced_and_no_call_notices() {
 fn the_least_is_opened_and_kept_without_being_asked() {
     let postgres = Postgres::start();
     on_both(async || {
-        let some = DatabaseOptions {
+        let some = PostgresOptions {
             pool_min: 3,
             ..options()
         };
@@ -67,7 +67,7 @@ fn the_least_is_opened_and_kept_without_being_asked() {
 fn an_idle_connection_that_answers_no_more_is_found_before_it_is_used() {
     let postgres = Postgres::start();
     on_both(async || {
-        let careful = DatabaseOptions {
+        let careful = PostgresOptions {
             health_check_ms: 100,
             ..options()
         };
@@ -88,7 +88,7 @@ fn an_idle_connection_that_answers_no_more_is_found_before_it_is_used() {
 fn an_idle_connection_that_answers_is_kept() {
     let postgres = Postgres::start();
     on_both(async || {
-        let careful = DatabaseOptions {
+        let careful = PostgresOptions {
             health_check_ms: 50,
             ..options()
         };

@@ -1,6 +1,6 @@
 //! What a pool does when the server, or the way to it, fails.
 
-use services::{Postgres, PostgresOptions, Proxy};
+use services::{Postgres, PostgresOptions as ServerOptions, Proxy};
 
 use super::*;
 
@@ -17,7 +17,7 @@ async fn known_up(pool: &Pool) {
 fn a_server_that_only_probers_ask_is_missed_too() {
     let postgres = Postgres::start();
     on_both(async || {
-        let careful = DatabaseOptions {
+        let careful = PostgresOptions {
             health_check_ms: 200,
             ..options()
         };
@@ -103,7 +103,7 @@ fn nobody_waits_longer_for_a_frozen_server_than_the_deadline() {
         let took = start.elapsed();
         assert!(is_unavailable(&read), "{read:?}");
         assert!(
-            matches!(write, Err(StoreError::OutcomeUnknown(_))),
+            matches!(write, Err(PostgresError::OutcomeUnknown(_))),
             "{write:?}"
         );
         assert!(took < Duration::from_millis(1_500 + 400), "{took:?}");
@@ -146,7 +146,7 @@ fn a_read_whose_connection_is_reset_is_asked_again_and_a_write_is_not() {
         };
         let (write, ()) = futures_util::future::join(write, cut).await;
         assert!(
-            matches!(write, Err(StoreError::OutcomeUnknown(_))),
+            matches!(write, Err(PostgresError::OutcomeUnknown(_))),
             "{write:?}"
         );
         assert_eq!(pool.inner.server.snapshot().retries, 1);
@@ -174,7 +174,7 @@ fn a_commit_whose_answer_is_lost_is_of_unknown_outcome_and_may_be_done() {
         };
         let (write, ()) = futures_util::future::join(write, cut).await;
         assert!(
-            matches!(write, Err(StoreError::OutcomeUnknown(_))),
+            matches!(write, Err(PostgresError::OutcomeUnknown(_))),
             "{write:?}"
         );
         closed(pool).await;
@@ -203,14 +203,14 @@ fn what_was_never_sent_is_known_not_to_be_done() {
 fn a_statement_that_is_too_slow_is_ended_by_the_server_and_nothing_else_is() {
     let postgres = Postgres::start();
     on_both(async || {
-        let quick = DatabaseOptions {
+        let quick = PostgresOptions {
             statement_timeout_ms: 150,
             pool_max: 1,
             ..options()
         };
         let pool = Pool::new(&server(&postgres.url(), quick));
         let slow = run(&pool, Intent::Write, "SELECT pg_sleep(9)").await;
-        let Err(StoreError::Unavailable(why)) = slow else {
+        let Err(PostgresError::Unavailable(why)) = slow else {
             panic!("{slow:?}")
         };
         assert!(why.contains("took too long"), "{why}");
@@ -224,7 +224,7 @@ fn a_statement_that_is_too_slow_is_ended_by_the_server_and_nothing_else_is() {
 fn a_deadline_cancels_the_statement_and_keeps_the_connection_that_answers() {
     let postgres = Postgres::start();
     on_both(async || {
-        let hasty = DatabaseOptions {
+        let hasty = PostgresOptions {
             deadline_ms: 200,
             statement_timeout_ms: 60_000,
             ..options()
@@ -260,16 +260,16 @@ fn a_deadline_cancels_the_statement_and_keeps_the_connection_that_answers() {
 
 #[test]
 fn a_full_server_at_run_time_leaves_the_connections_there_are() {
-    let postgres = Postgres::start_with(PostgresOptions {
+    let postgres = Postgres::start_with(ServerOptions {
         connections_max: 5,
         settings: vec!["superuser_reserved_connections=0".to_owned()],
-        ..PostgresOptions::default()
+        ..ServerOptions::default()
     });
     on_both(async || {
         let pool = Pool::new(&server(&postgres.url(), options()));
         pool.ping().await.unwrap();
         // Somebody else takes the rest.
-        let greedy = DatabaseOptions {
+        let greedy = PostgresOptions {
             pool_min: 4,
             ..options()
         };
@@ -290,13 +290,13 @@ fn a_full_server_at_run_time_leaves_the_connections_there_are() {
 
 #[test]
 fn a_start_on_a_full_server_says_so() {
-    let postgres = Postgres::start_with(PostgresOptions {
+    let postgres = Postgres::start_with(ServerOptions {
         connections_max: 4,
         settings: vec!["superuser_reserved_connections=0".to_owned()],
-        ..PostgresOptions::default()
+        ..ServerOptions::default()
     });
     on_both(async || {
-        let hog = DatabaseOptions {
+        let hog = PostgresOptions {
             pool_min: 4,
             ..options()
         };
@@ -306,7 +306,7 @@ fn a_start_on_a_full_server_says_so() {
         let Err(error) = server.dialer.dial().await else {
             panic!("there was room")
         };
-        let text = error.into_open_error(server.dialer.target()).to_string();
+        let text = error.into_connect_error(server.dialer.target()).to_string();
         for part in ["no connection left", "53300", "max_connections"] {
             assert!(text.contains(part), "{part}: {text}");
         }
@@ -327,7 +327,7 @@ fn who_may_not_log_in_is_told_without_the_password() {
             let Err(error) = server.dialer.dial().await else {
                 panic!("it was let in")
             };
-            let text = error.into_open_error(server.dialer.target()).to_string();
+            let text = error.into_connect_error(server.dialer.target()).to_string();
             assert!(text.contains("does not let corelane in"), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }
@@ -347,20 +347,32 @@ fn answers_that_say_no_are_told_apart() {
         let raise = |code: &str| format!("DO $$ BEGIN RAISE SQLSTATE '{code}'; END $$");
         let write = async |sql: &str| run(&pool, Intent::Write, sql).await.unwrap_err();
         let duplicate = write("INSERT INTO users VALUES (2, 'a')").await;
-        assert_eq!(duplicate, StoreError::DuplicateEmail);
+        let PostgresError::Refused(duplicate) = duplicate else {
+            panic!("{duplicate:?}")
+        };
+        assert!(duplicate.is_duplicate(), "{duplicate:?}");
+        assert_eq!(duplicate.table.as_deref(), Some("users"));
+        assert_eq!(duplicate.constraint.as_deref(), Some("users_email_key"));
         let key = write("INSERT INTO users VALUES (1, 'b')").await;
-        assert!(matches!(key, StoreError::Failed(_)), "{key:?}");
-        assert_eq!(write(&raise("40001")).await, StoreError::Busy);
+        let PostgresError::Refused(key) = key else {
+            panic!("{key:?}")
+        };
+        assert_eq!(key.constraint.as_deref(), Some("users_pkey"));
+        assert_eq!(write(&raise("40001")).await, PostgresError::Busy);
         assert!(matches!(
             write(&raise("53100")).await,
-            StoreError::DiskFull(_)
+            PostgresError::DiskFull(_)
         ));
         assert!(matches!(
             write(&raise("53200")).await,
-            StoreError::Unavailable(_)
+            PostgresError::Unavailable(_)
         ));
         let replica = write("SET LOCAL transaction_read_only = on; DELETE FROM users").await;
-        assert!(matches!(&replica, StoreError::Unavailable(why) if why.contains("primary")));
+        assert!(
+            matches!(&replica, PostgresError::ReadOnly(_)),
+            "{replica:?}"
+        );
+        assert!(replica.to_string().contains("primary"), "{replica}");
         closed(pool).await;
         assert_eq!(postgres.psql("SELECT count(*) FROM users"), "1");
     });
@@ -370,7 +382,7 @@ fn answers_that_say_no_are_told_apart() {
 fn an_administrator_who_ends_a_connection_is_no_outage() {
     let postgres = Postgres::start();
     on_both(async || {
-        let patient = DatabaseOptions {
+        let patient = PostgresOptions {
             deadline_ms: 10_000,
             statement_timeout_ms: 9_000,
             ..options()
@@ -393,7 +405,7 @@ fn an_administrator_who_ends_a_connection_is_no_outage() {
         };
         let (write, ()) = futures_util::future::join(write, ending).await;
         assert!(
-            matches!(write, Err(StoreError::OutcomeUnknown(_))),
+            matches!(write, Err(PostgresError::OutcomeUnknown(_))),
             "{write:?}"
         );
         assert_eq!(pool.inner.server.snapshot().outages, 0);

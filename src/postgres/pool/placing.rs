@@ -18,8 +18,8 @@ use std::rc::Rc;
 use super::Inner;
 use super::link::{Link, State};
 use super::queue::{Waiter, Want};
-use crate::limits::{DATABASE_POOL_MAX, DATABASE_POOL_MAX_LEAST};
-use crate::store::postgres::fault::Intent;
+use crate::limits::{POSTGRES_POOL_MAX, POSTGRES_POOL_MAX_LEAST};
+use crate::postgres::Intent;
 
 impl From<Intent> for Want {
     fn from(intent: Intent) -> Self {
@@ -159,7 +159,7 @@ impl Inner {
         let most = match options.pool_max {
             0 => {
                 let share = self.seat.share();
-                let share = share.clamp(DATABASE_POOL_MAX_LEAST, DATABASE_POOL_MAX);
+                let share = share.clamp(POSTGRES_POOL_MAX_LEAST, POSTGRES_POOL_MAX);
                 share.max(options.pool_min)
             }
             most => most,

@@ -13,14 +13,9 @@ use std::time::{Duration, Instant};
 use services::Postgres;
 
 use super::queue::Want;
-use super::{Exclusive, Pool};
+use super::{Budget, Exclusive, Pool, PostgresServer};
 use crate::engine::{self, BlockingPool, EngineKind, EngineOptions, Runtime};
-use crate::store::postgres::budget::Budget;
-use crate::store::postgres::connection::Connection;
-use crate::store::postgres::dial::Dialer;
-use crate::store::postgres::fault::Intent;
-use crate::store::postgres::server::Server;
-use crate::store::{DatabaseOptions, StoreError, StoreOptions, StoreUrl};
+use crate::postgres::{ConnectError, Connection, Dialer, Intent, PostgresError, PostgresOptions};
 
 /// Runs a test on a shard of each engine.
 fn on_both<F: Future<Output = ()>>(test: impl Fn() -> F) {
@@ -44,8 +39,8 @@ fn on<F: Future<Output = ()>>(kind: EngineKind, test: impl Fn() -> F) {
 }
 
 /// Small numbers, so that tests are quick.
-fn options() -> DatabaseOptions {
-    DatabaseOptions {
+fn options() -> PostgresOptions {
+    PostgresOptions {
         connections_max: 0,
         pool_min: 1,
         pool_max: 4,
@@ -61,25 +56,17 @@ fn options() -> DatabaseOptions {
     }
 }
 
-fn server(url: &str, options: DatabaseOptions) -> Arc<Server> {
-    server_of(url, options, Budget::new(20)).unwrap()
+fn server(url: &str, options: PostgresOptions) -> Arc<PostgresServer> {
+    server_of(url, options, Budget::new(19, 1)).unwrap()
 }
 
 fn server_of(
     url: &str,
-    options: DatabaseOptions,
+    options: PostgresOptions,
     budget: Arc<Budget>,
-) -> Result<Arc<Server>, crate::store::OpenError> {
-    let StoreUrl::Postgres(url) = url.parse()? else {
-        panic!("not an address of PostgreSQL");
-    };
-    let store = StoreOptions {
-        url: StoreUrl::Postgres(url.clone()),
-        database: options.clone(),
-        ..StoreOptions::default()
-    };
-    let dialer = Dialer::new(&url, &store, "0123abcd")?;
-    Ok(Server::new(dialer, options, budget, None))
+) -> Result<Arc<PostgresServer>, ConnectError> {
+    let dialer = Dialer::new(&url.parse()?, &options, &[])?;
+    Ok(PostgresServer::with_log(dialer, options, budget, None))
 }
 
 /// Drops a pool and waits until none of its connections is left.
@@ -99,13 +86,13 @@ async fn until(mut holds: impl FnMut() -> bool) {
 }
 
 /// Runs a statement without rows that matter.
-async fn run(pool: &Pool, intent: Intent, sql: &str) -> Result<(), StoreError> {
+async fn run(pool: &Pool, intent: Intent, sql: &str) -> Result<(), PostgresError> {
     let work = async |connection: &Connection| connection.client().batch_execute(sql).await;
     pool.shared(intent, work).await
 }
 
 /// The first field of the first row.
-async fn ask(pool: &Pool, sql: &str) -> Result<String, StoreError> {
+async fn ask(pool: &Pool, sql: &str) -> Result<String, PostgresError> {
     let work = async |connection: &Connection| first_field(connection, sql).await;
     pool.shared(Intent::Read, work).await
 }
@@ -134,6 +121,6 @@ fn running(postgres: &Postgres, like: &str) -> u32 {
     postgres.psql(&sql).parse().unwrap()
 }
 
-fn is_unavailable<T>(outcome: &Result<T, StoreError>) -> bool {
-    matches!(outcome, Err(StoreError::Unavailable(_)))
+fn is_unavailable<T>(outcome: &Result<T, PostgresError>) -> bool {
+    matches!(outcome, Err(PostgresError::Unavailable(_)))
 }

@@ -7,17 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::budget::Budget;
-use super::dial::Dialer;
 use super::stats::Stats;
+use crate::backoff::{Backoff, RetrySchedule};
 use crate::error_log::ErrorLog;
-use crate::limits::DATABASE_SURPRISE_MS;
+use crate::limits::{POSTGRES_RECONNECT_FIRST_MS, POSTGRES_RECONNECT_MAX_MS};
 use crate::metrics::DatabaseSnapshot;
-use crate::store::DatabaseOptions;
+use crate::postgres::PostgresOptions;
+use crate::postgres::client::Dialer;
 
-/// What the pools have in common.
-pub(super) struct Server {
+/// What the pools of all shards have in common.
+pub struct PostgresServer {
     pub(super) dialer: Dialer,
-    pub(super) options: DatabaseOptions,
+    pub(super) options: PostgresOptions,
     pub(super) budget: Arc<Budget>,
     pub(super) stats: Stats,
     /// Said once for the process, not once a shard.
@@ -30,11 +31,17 @@ pub(super) struct Server {
     unknown_ms: AtomicU64,
 }
 
-impl Server {
-    /// Without an `error_log` nothing is said of outages.
-    pub(super) fn new(
+impl PostgresServer {
+    /// Nothing is connected yet. On stderr it is said, once for the process,
+    /// when the server is missed and when it is back.
+    pub fn new(dialer: Dialer, options: PostgresOptions, budget: Arc<Budget>) -> Arc<Self> {
+        Self::with_log(dialer, options, budget, ErrorLog::start().ok())
+    }
+
+    /// Without an `error_log` nothing is said.
+    pub(super) fn with_log(
         dialer: Dialer,
-        options: DatabaseOptions,
+        options: PostgresOptions,
         budget: Arc<Budget>,
         error_log: Option<ErrorLog>,
     ) -> Arc<Self> {
@@ -50,8 +57,34 @@ impl Server {
         })
     }
 
+    /// How it is reached.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// When a connection that could not be made, or was lost, may be made again;
+    /// of each who makes them, so that they do not march in step.
+    pub fn retry_schedule(&self) -> RetrySchedule {
+        let backoff = Backoff::new(
+            POSTGRES_RECONNECT_FIRST_MS,
+            POSTGRES_RECONNECT_MAX_MS,
+            POSTGRES_RECONNECT_MAX_MS,
+        );
+        RetrySchedule::new(backoff.with_seed(fastrand::u64(..)), Instant::now())
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &PostgresOptions {
+        &self.options
+    }
+
+    /// How many shards share its connections, and how many those are.
+    pub(in crate::postgres) fn members_of(&self) -> (u32, u32) {
+        self.budget.members_of()
+    }
+
     /// The numbers of all pools, for `/metrics`.
-    pub(super) fn snapshot(&self) -> DatabaseSnapshot {
+    pub fn snapshot(&self) -> DatabaseSnapshot {
         DatabaseSnapshot {
             connections_max: u64::from(self.budget.connections_max()),
             ..self.stats.snapshot()
@@ -64,17 +97,11 @@ impl Server {
         self.unknown_ms.store(now_ms + 1, Ordering::Release);
     }
 
-    /// Whether what is told of our own writes may be news, to a listener that
-    /// has been listening since then: none of them can be under way any more
-    /// when the server has gone on for so long.
-    pub(super) fn may_surprise(&self, listening_since: Instant) -> bool {
-        let unknown_ms = match self.unknown_ms.load(Ordering::Acquire) {
-            0 => return false,
-            later => later - 1,
-        };
-        let unknown_at = self.born + Duration::from_millis(unknown_ms);
-        let patience = self.options.statement_timeout_ms + DATABASE_SURPRISE_MS;
-        unknown_at.max(listening_since).elapsed() < Duration::from_millis(patience)
+    /// When a write of a pool last ended without a known outcome: it may still
+    /// be committed some time after that. To the millisecond.
+    pub fn unknown_outcome_at(&self) -> Option<Instant> {
+        let unknown_ms = self.unknown_ms.load(Ordering::Acquire).checked_sub(1)?;
+        Some(self.born + Duration::from_millis(unknown_ms))
     }
 
     /// A shard cannot reach it.

@@ -15,10 +15,10 @@ use send_wrapper::SendWrapper;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::engine::{self, ClientStream};
-use crate::limits::DATABASE_GOODBYE_MS;
+use crate::limits::POSTGRES_GOODBYE_MS;
 
 /// The socket of one connection, and how the connection stands.
-pub(super) struct Line {
+pub(in crate::postgres) struct Line {
     stream: RefCell<Option<ClientStream>>,
     is_cut: Cell<bool>,
     /// It was cut on purpose, not because it failed.
@@ -52,7 +52,7 @@ impl Line {
     }
 
     /// Gives the connection up: whoever waits on it is told it is closed.
-    pub(super) fn cut(&self) {
+    pub(in crate::postgres) fn cut(&self) {
         self.is_cut.set(true);
         let driver = self.driver.borrow_mut().take();
         if let Some(driver) = driver {
@@ -61,23 +61,23 @@ impl Line {
     }
 
     /// The same for one that works and is not wanted any more.
-    pub(super) fn close(&self) {
+    pub(in crate::postgres) fn close(&self) {
         self.is_unwanted.set(true);
         self.cut();
     }
 
     /// Whether nothing can be asked over it any more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::postgres) fn is_over(&self) -> bool {
         self.is_cut.get() || self.end.borrow().is_over
     }
 
     /// Why it ended, if it was not by our goodbye.
-    pub(super) fn reason(&self) -> Option<String> {
+    pub(in crate::postgres) fn reason(&self) -> Option<String> {
         self.end.borrow().reason.clone()
     }
 
     /// Runs `then` when nothing can be asked any more; at once if so already.
-    pub(super) fn when_over(&self, then: impl FnOnce() + 'static) {
+    pub(in crate::postgres) fn when_over(&self, then: impl FnOnce() + 'static) {
         if self.end.borrow().is_over {
             then();
         } else {
@@ -87,7 +87,7 @@ impl Line {
 
     /// Runs `then` when the server has closed it too, or does not do so in
     /// time.
-    pub(super) fn when_closed(&self, then: impl FnOnce() + 'static) {
+    pub(in crate::postgres) fn when_closed(&self, then: impl FnOnce() + 'static) {
         let mut end = self.end.borrow_mut();
         if end.is_closed {
             drop(end);
@@ -136,7 +136,7 @@ impl Line {
             let _ = stream.shutdown().await;
             while matches!(stream.read(&mut rest).await, Ok(count) if count > 0) {}
         };
-        let _ = engine::timeout(Duration::from_millis(DATABASE_GOODBYE_MS), goodbye).await;
+        let _ = engine::timeout(Duration::from_millis(POSTGRES_GOODBYE_MS), goodbye).await;
     }
 
     pub(super) fn closed(&self) {

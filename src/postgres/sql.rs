@@ -1,41 +1,29 @@
 //! A library user's own SQL on PostgreSQL, through a pool on the shard's own
-//! reactor: the pool that the API's store stands on, without the API's tables,
-//! migrations and feed of changes.
+//! reactor: no tables, migrations or feed of changes come with it.
 //!
 //! One [`SqlDatabase`] for the process says how many connections there may be,
 //! one [`Sql`] per shard uses them. The server starts and works without
 //! PostgreSQL: statements fail until it is there, and from then on do not.
 
-mod error;
-mod statements;
-
-pub use error::{Refusal, SqlError};
 pub use tokio_postgres::Row;
 pub use tokio_postgres::types::{self, ToSql};
 
-pub(super) use statements::Statements;
-
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Statement};
 
-use super::budget::Budget;
-use super::connection::Connection;
-use super::dial::Dialer;
-use super::pool::{Intent, Pool};
-use super::server::Server;
-use super::{OpenError, PostgresUrl, StoreOptions};
-use crate::error_log::ErrorLog;
-use crate::ids::random_seed;
-use crate::limits::SQL_CONNECTIONS_DEFAULT;
+use super::{Budget, ConnectError, Connection, Dialer, Intent, Pool, PostgresError};
+use super::{PostgresOptions, PostgresServer, PostgresUrl, StatementCache};
+use crate::limits::{SQL_CONNECTIONS_DEFAULT, SQL_STATEMENTS_MAX};
 use crate::metrics::DatabaseSnapshot;
-use crate::store::DatabaseOptions;
 
 /// A PostgreSQL database as the whole process has it. Cheap to clone.
 ///
 /// ```
-/// use corelane::store::DatabaseOptions;
-/// use corelane::store::sql::{Sql, SqlDatabase};
+/// use corelane::postgres::{PostgresOptions, Sql, SqlDatabase};
 /// use corelane::{App, Ctx, Error, Response};
 ///
 /// async fn price(ctx: Ctx) -> Result<Response, Error> {
@@ -46,7 +34,7 @@ use crate::store::DatabaseOptions;
 ///     Ok(Response::text(row.try_get::<_, i32>(0)?.to_string()))
 /// }
 ///
-/// let options = DatabaseOptions { connections_max: 32, ..DatabaseOptions::default() };
+/// let options = PostgresOptions { connections_max: 32, ..PostgresOptions::default() };
 /// let database = SqlDatabase::new(&"postgres://joe@db.example/shop".parse()?, &options)?;
 /// let app = App::new()
 ///     .state(move |_shard| {
@@ -59,7 +47,7 @@ use crate::store::DatabaseOptions;
 /// ```
 #[derive(Clone)]
 pub struct SqlDatabase {
-    server: Arc<Server>,
+    server: Arc<PostgresServer>,
 }
 
 impl SqlDatabase {
@@ -70,20 +58,16 @@ impl SqlDatabase {
     /// own limit. Each shard has an equal part and lends what it does not use.
     ///
     /// # Errors
-    /// [`OpenError::Tls`] when the certificates cannot be read.
-    pub fn new(url: &PostgresUrl, options: &DatabaseOptions) -> Result<Self, OpenError> {
-        let session = StoreOptions {
-            database: options.clone(),
-            ..StoreOptions::default()
+    /// [`ConnectError::Tls`] when the certificates cannot be read.
+    pub fn new(url: &PostgresUrl, options: &PostgresOptions) -> Result<Self, ConnectError> {
+        let dialer = Dialer::new(url, options, &[])?;
+        let connections_max = match options.connections_max {
+            0 => SQL_CONNECTIONS_DEFAULT,
+            most => most,
         };
-        let dialer = Dialer::new(url, &session, &format!("{:016x}", random_seed()))?;
-        let budget = match options.connections_max {
-            0 => Budget::without_feed(SQL_CONNECTIONS_DEFAULT),
-            most => Budget::without_feed(most),
-        };
-        let errors = ErrorLog::start().ok();
+        let budget = Budget::new(connections_max, 0);
         Ok(Self {
-            server: Server::new(dialer, options.clone(), budget, errors),
+            server: PostgresServer::new(dialer, options.clone(), budget),
         })
     }
 
@@ -91,16 +75,16 @@ impl SqlDatabase {
     /// [`state`](crate::App::state).
     ///
     /// # Errors
-    /// [`OpenError::Server`] when there are more shards than connections.
+    /// [`ConnectError::Unusable`] when there are more shards than connections.
     ///
     /// # Panics
     /// When called on a thread that is no shard's.
-    pub fn connect(&self) -> Result<Sql, OpenError> {
+    pub fn connect(&self) -> Result<Sql, ConnectError> {
         let pool = Pool::new(&self.server);
-        let (members, most) = self.server.budget.members_of();
+        let (members, most) = self.server.members_of();
         if members > most {
-            return Err(OpenError::Server {
-                place: self.server.dialer.target().to_string(),
+            return Err(ConnectError::Unusable {
+                place: self.server.dialer().target().to_string(),
                 why: format!(
                     "{most} connections are too few for {members} shards, each of which needs one: \
                      raise connections_max, or start fewer shards"
@@ -118,7 +102,7 @@ impl SqlDatabase {
 
 impl std::fmt::Debug for SqlDatabase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SqlDatabase({})", self.server.dialer.target())
+        write!(f, "SqlDatabase({})", self.server.dialer().target())
     }
 }
 
@@ -139,14 +123,14 @@ pub struct Sql {
     pool: Pool,
 }
 
-/// All fail with what [`SqlError`] says.
+/// All fail with what [`PostgresError`] says.
 impl Sql {
     /// Rows of a statement that changes nothing: it is sent again, once, when
     /// the connection broke before the answer.
     ///
     /// # Errors
-    /// [`SqlError`]; never [`SqlError::OutcomeUnknown`].
-    pub async fn read(&self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, SqlError> {
+    /// [`PostgresError`]; never [`PostgresError::OutcomeUnknown`].
+    pub async fn read(&self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, PostgresError> {
         self.rows(Intent::Read, sql, params).await
     }
 
@@ -154,7 +138,11 @@ impl Sql {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub async fn read_opt(&self, sql: &str, params: &Params<'_>) -> Result<Option<Row>, SqlError> {
+    pub async fn read_opt(
+        &self,
+        sql: &str,
+        params: &Params<'_>,
+    ) -> Result<Option<Row>, PostgresError> {
         let rows = self.read(sql, params).await?;
         Ok(rows.into_iter().next())
     }
@@ -163,8 +151,8 @@ impl Sql {
     /// returns: it is sent once. Committed when this returns.
     ///
     /// # Errors
-    /// [`SqlError::OutcomeUnknown`] when its answer was lost.
-    pub async fn write(&self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, SqlError> {
+    /// [`PostgresError::OutcomeUnknown`] when its answer was lost.
+    pub async fn write(&self, sql: &str, params: &Params<'_>) -> Result<Vec<Row>, PostgresError> {
         self.rows(Intent::Write, sql, params).await
     }
 
@@ -172,7 +160,7 @@ impl Sql {
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub async fn execute(&self, sql: &str, params: &Params<'_>) -> Result<u64, SqlError> {
+    pub async fn execute(&self, sql: &str, params: &Params<'_>) -> Result<u64, PostgresError> {
         self.run(Intent::Write, sql, async |client, statement| {
             client.execute(statement, params).await
         })
@@ -184,7 +172,7 @@ impl Sql {
         intent: Intent,
         sql: &str,
         params: &Params<'_>,
-    ) -> Result<Vec<Row>, SqlError> {
+    ) -> Result<Vec<Row>, PostgresError> {
         self.run(intent, sql, async |client, statement| {
             client.query(statement, params).await
         })
@@ -196,14 +184,12 @@ impl Sql {
         intent: Intent,
         sql: &str,
         ask: impl AsyncFn(&Client, &Statement) -> Result<T, Error>,
-    ) -> Result<T, SqlError> {
-        let answered = self.pool.shared(intent, async |connection| {
-            match ask_prepared(connection, sql, &ask).await {
-                Err(error) => Refusal::of(&error, intent).map(Err).ok_or(error),
-                Ok(value) => Ok(Ok(value)),
-            }
-        });
-        answered.await?.map_err(SqlError::Refused)
+    ) -> Result<T, PostgresError> {
+        self.pool
+            .shared(intent, async |connection| {
+                ask_prepared(connection, sql, &ask).await
+            })
+            .await
     }
 }
 
@@ -223,14 +209,53 @@ async fn ask_prepared<T>(
     sql: &str,
     ask: &impl AsyncFn(&Client, &Statement) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let statement = connection.statement_of(sql).await?;
-    let answer = ask(connection.client(), &statement).await;
+    let prepared = connection.kept::<Prepared>();
+    let client = connection.client();
+    let statement = prepared.statement(client, sql).await?;
+    let answer = ask(client, &statement).await;
     match &answer {
-        Err(error) if statements::is_outdated(error) => {
-            connection.forget_statement_of(sql);
-            let statement = connection.statement_of(sql).await?;
-            ask(connection.client(), &statement).await
+        Err(error) if is_outdated(error) => {
+            prepared.0.borrow_mut().forget(sql);
+            let statement = prepared.statement(client, sql).await?;
+            ask(client, &statement).await
         }
         _ => answer,
+    }
+}
+
+/// The statements of a connection, by their text.
+struct Prepared(RefCell<StatementCache<Rc<str>>>);
+
+impl Default for Prepared {
+    fn default() -> Self {
+        Self(RefCell::new(StatementCache::new(SQL_STATEMENTS_MAX)))
+    }
+}
+
+impl Prepared {
+    /// The statement, prepared now unless it was before. The session keeps the
+    /// server's own settings.
+    async fn statement(&self, client: &Client, sql: &str) -> Result<Statement, Error> {
+        let known = self.0.borrow().find(sql);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let statement = client.prepare(sql).await?;
+        self.0.borrow_mut().keep(sql.into(), statement.clone());
+        Ok(statement)
+    }
+}
+
+/// Whether a prepared statement was refused because it no longer fits: "cached
+/// plan must not change result type", or the session has forgotten it.
+fn is_outdated(error: &Error) -> bool {
+    let Some(refusal) = error.as_db_error() else {
+        return false;
+    };
+    match *refusal.code() {
+        SqlState::INVALID_SQL_STATEMENT_NAME => true,
+        // A procedure may have committed something before it raises the same.
+        SqlState::FEATURE_NOT_SUPPORTED => refusal.routine() == Some("RevalidateCachedQuery"),
+        _ => false,
     }
 }
