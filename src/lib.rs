@@ -10,7 +10,7 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  shard  handlers
-//! floor 3  resources  store  mesh  caches  limiter  redis  l2  sessions
+//! floor 3  resources  store  peers  caches  limiter  redis  l2  sessions
 //! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff coherence cache rate_limit session password stored
@@ -196,12 +196,12 @@ pub mod log_sink;
 pub(crate) mod process_stats;
 pub mod topology;
 
-// Public for `benches/micro.rs`, which measures the lanes; not part of the API.
-#[doc(hidden)]
 pub(crate) mod caches;
 pub mod l2;
 pub mod limiter;
-pub mod mesh;
+// Public for `benches/micro.rs`, which measures the lanes; not part of the API.
+#[doc(hidden)]
+pub mod peers;
 pub mod redis;
 pub mod sessions;
 pub mod store;

@@ -160,7 +160,7 @@ impl House {
     fn check_handlers(&self, breaches: &mut Breaches) {
         for source in self.modules_of(&["handlers"]) {
             for (at, name) in source.root_names() {
-                if matches!(name.as_str(), "mesh" | "shard" | "http1" | "router") {
+                if matches!(name.as_str(), "peers" | "shard" | "http1" | "router") {
                     breaches.add("handlers-private-door", source, at, name);
                 }
             }

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corelane::engine::{BlockingPool, EngineKind, EngineOptions, Runtime, ShardWaker};
-use corelane::mesh::{Endpoint, Event, Fabric, lane_messages_for};
+use corelane::peers::{Endpoint, Event, Fabric, lane_messages_for};
 
 /// What a shard of [`round_trips`] does while nothing comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use crate::ids::RequestIds;
 use crate::l2::RowCache;
 use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
-use crate::mesh::{Mesh, Message};
 use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::peers::{Mesh, Message};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
 

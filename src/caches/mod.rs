@@ -40,8 +40,8 @@ use crate::engine::LocalEvent;
 use crate::ids::random_seed;
 use crate::limiter::Desk;
 use crate::limits::{CACHE_TAGS_BYTES, CACHE_WAIT_MS};
-use crate::mesh::{Endpoint, Event, Fabric, Mesh};
 use crate::metrics::CacheCounters;
+use crate::peers::{Endpoint, Event, Fabric, Mesh};
 
 use part::Part;
 use waits::Waits;

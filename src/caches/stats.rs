@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::{Cache, Caches, TAGS};
 use crate::engine::{self, RemoteSender};
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
-use crate::mesh::Message;
 use crate::metrics::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
+use crate::peers::Message;
 
 /// What was counted by a predecessor that died: counts go on from there.
 #[derive(Debug, Default)]

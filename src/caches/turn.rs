@@ -22,7 +22,7 @@ use crate::coherence::{
 use crate::engine::{self, ShardWaker};
 use crate::limiter::LimitMessage;
 use crate::limits::{CACHE_REPLIES_WAITING_MAX, CACHE_TURNS_IN_A_ROW_MAX};
-use crate::mesh::{Event, Left, Refused};
+use crate::peers::{Event, Left, Refused};
 
 impl Caches {
     /// The task that carries messages. Ends never; its shard drops it.

@@ -10,7 +10,7 @@ use super::{Cache, Caches, TAGS};
 use crate::Error;
 use crate::cache::{CacheKey, CacheValue, Coherence};
 use crate::coherence::{Answer, Freshness, Hit};
-use crate::mesh::Message;
+use crate::peers::Message;
 
 impl Cache {
     /// The value if it is cached, on this shard or anywhere; never loads it.

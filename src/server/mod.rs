@@ -35,7 +35,7 @@ use crate::error_log::ErrorLog;
 use crate::ids::{boot_id, random_seed};
 use crate::limiter::LimiterPlan;
 use crate::log_sink::{AccessLogSink, LogTarget};
-use crate::mesh::{Fabric, Mesh, lane_messages_for};
+use crate::peers::{Fabric, Mesh, lane_messages_for};
 use crate::redis::RedisPlan;
 use crate::topology::{
     CoreMapOptions, CoreSelection, Machine, Placement, confine_current_thread, place,

@@ -15,8 +15,8 @@ use crate::engine::{EngineKind, EngineOptions};
 use crate::limits::{
     BRIDGE_CLOSE_TIMEOUT_MS, DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, LOG_CLOSE_TIMEOUT_MS,
 };
-use crate::mesh::{Message, SendError};
 use crate::metrics::ShardSnapshot;
+use crate::peers::{Message, SendError};
 use crate::topology::{Placement, ShardSlot, confine_current_thread};
 
 /// A running server. Dropping it does not stop it; [`drain`](Self::drain) and
