@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use super::fabric::{Mailbox, Parcel, Peer};
+use super::membership::{Mailbox, Parcel, Peer};
 use super::peer_set::PeerSet;
 use crate::limits::{LANE_REQUESTS_PER_TURN_MAX, LANE_REQUESTS_WAITING_MAX};
 

@@ -10,12 +10,12 @@
 //! Invariant: lanes belong to one pair of incarnations. What a dead shard left
 //! in them goes with them, and nothing sent to it reaches its successor.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attention::Attention;
 use super::endpoint::Endpoint;
-use super::lane::{Incoming, Outgoing, lane};
+use super::lane::lane;
+use super::membership::{Mailbox, Parcel, Peer};
 use crate::limits::{LANE_MESSAGES_MAX, LANE_MESSAGES_MIN, LANES_TOTAL_MESSAGES_MAX};
 
 /// Messages each lane should hold, by the number of shards: two classes of
@@ -61,10 +61,7 @@ impl<M: Send + 'static> Fabric<M> {
         let mut registry = self.registry();
         let predecessor = depart(&mut registry, index);
         let shards = registry.len();
-        let mailbox = Arc::new(Mailbox {
-            parcels: Mutex::default(),
-            attention: Arc::new(Attention::of_current_shard(shards)),
-        });
+        let mailbox = Arc::new(Mailbox::of_current_shard(shards));
         let mut peers: Vec<Option<Box<Peer<M>>>> = (0..shards).map(|_| None).collect();
         for (living, slot) in registry.iter().zip(&mut peers) {
             let Some(living) = living else { continue };
@@ -127,44 +124,4 @@ impl<M> std::fmt::Debug for Fabric<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Fabric of lanes of {}", self.lane_messages)
     }
-}
-
-/// Where one incarnation of a shard learns who came and who went.
-pub(super) struct Mailbox<M> {
-    parcels: Mutex<VecDeque<Parcel<M>>>,
-    pub(super) attention: Arc<Attention>,
-}
-
-impl<M> Mailbox<M> {
-    fn post(&self, parcel: Parcel<M>) {
-        self.parcels().push_back(parcel);
-        self.attention.notify_parcel();
-    }
-
-    /// All that has come, in order.
-    pub(super) fn take(&self) -> VecDeque<Parcel<M>> {
-        std::mem::take(&mut *self.parcels())
-    }
-
-    fn parcels(&self) -> MutexGuard<'_, VecDeque<Parcel<M>>> {
-        self.parcels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a mailbox gets.
-pub(super) enum Parcel<M> {
-    /// A shard lives; the lanes to it and from it.
-    Up(usize, Box<Peer<M>>),
-    /// A shard is gone.
-    Down(usize),
-}
-
-/// A living peer: the ends of the lanes to it and from it.
-pub(super) struct Peer<M> {
-    /// The peer's, to make it look.
-    pub(super) attention: Arc<Attention>,
-    pub(super) requests_out: Outgoing<M>,
-    pub(super) replies_out: Outgoing<M>,
-    pub(super) requests_in: Incoming<M>,
-    pub(super) replies_in: Incoming<M>,
 }

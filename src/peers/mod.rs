@@ -15,6 +15,7 @@ mod control;
 mod endpoint;
 mod fabric;
 mod lane;
+mod membership;
 mod peer_set;
 
 pub(crate) use control::{Inbox, Mesh, Message, SendError};
