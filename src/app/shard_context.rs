@@ -18,7 +18,7 @@ use crate::l2::RowCache;
 use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
-use crate::peers::{Mesh, Message};
+use crate::peers::{Mesh, Message, Peers};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
 
@@ -27,6 +27,7 @@ pub(crate) struct ShardContext {
     pub(crate) info: ShardInfo,
     pub(crate) app: CompiledApp,
     pub(crate) states: States,
+    pub(crate) peers: Rc<Peers>,
     pub(crate) caches: Rc<Caches>,
     pub(crate) limiter: Limiter,
     pub(crate) redis: Option<Redis>,
@@ -71,7 +72,7 @@ impl ShardContext {
     pub(crate) fn snapshot(&self) -> ShardSnapshot {
         let mut snapshot = self.metrics.borrow().snapshot(&self.info.identity());
         snapshot.caches = self.caches.snapshot();
-        snapshot.mesh = self.caches.mesh_snapshot();
+        snapshot.mesh = self.peers.snapshot();
         snapshot.limits = self.limiter.snapshot();
         snapshot.redis = self.redis.as_ref().map(Redis::counters);
         let rows = self.states.find::<RowCache>();

@@ -1,229 +1,112 @@
-//! Taking what other shards have sent, and sending what is to be said.
+//! Homes and holders at work: what other shards have sent is given to them, and
+//! what they put out is sent.
 //!
-//! Homes and holders are only ever called from here and from the calls below;
-//! each time they are, what they put out is carried on at once: to this shard's
-//! own queue, to the lanes, to the waits. What has come is taken when the shard
-//! is woken for it, and whenever it is awake anyway: at a yield, after a request.
+//! They are only ever called from here and from the calls below; each time they
+//! are, what they put out is carried on at once: to this shard's own queue, to
+//! the lanes, to the waits.
 
-use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::cell::RefMut;
+use std::rc::Rc;
 
-use super::message::{Body, CacheMessage};
 use super::part::PartHolder;
-use super::waits::{PartAnswer, Wait};
+use super::waits::{PartAnswer, Wait, give_back};
 use super::{Caches, Inner};
-use crate::Error;
 use crate::cache::Payload;
 use crate::clock::Millis;
 use crate::coherence::{
     Answer, HolderOutput, LoadId, Outcome, ShardSet, WaitId, WriteId, WriteOutcome,
 };
-use crate::engine::{self, ShardWaker};
-use crate::limiter::LimitMessage;
-use crate::limits::{CACHE_REPLIES_WAITING_MAX, CACHE_TURNS_IN_A_ROW_MAX};
-use crate::peers::{Event, Left, Refused};
+use crate::error::Error;
+use crate::limits::CACHE_WAIT_MS;
+use crate::peers::{CacheMessage, CacheMessageBody, PeerLanes, PeerMessage, PeerService, Refused};
 
-impl Caches {
-    /// The task that carries messages. Ends never; its shard drops it.
-    pub(crate) async fn carry_messages(self: Rc<Self>) {
-        loop {
-            self.rung.wait().await;
-            let mut turns = 0;
-            loop {
-                turns += 1;
-                match self.run_turn() {
-                    Next::Wait => break,
-                    Next::Later => engine::sleep(PAUSE).await,
-                    Next::Again if turns % CACHE_TURNS_IN_A_ROW_MAX == 0 => {
-                        engine::yield_now().await;
-                    }
-                    Next::Again => {}
-                }
-            }
-        }
+/// A shard's homes and holders, borrowed for one run of calls.
+pub(crate) struct CacheService<'a> {
+    caches: &'a Caches,
+    inner: RefMut<'a, Inner>,
+    now_ms: Millis,
+}
+
+impl PeerService for CacheService<'_> {
+    type Message = CacheMessage;
+
+    fn on_message(&mut self, from: usize, message: CacheMessage, lanes: &mut PeerLanes) {
+        self.take(from, message, lanes);
+        self.take_own(lanes);
     }
 
-    /// From now on looks at what has come when the shard is woken for it, and
-    /// whenever it yields.
-    pub(crate) fn look_when_woken(self: &Rc<Self>) {
-        let on_wake = Rc::downgrade(self);
-        let on_yield = on_wake.clone();
-        let call = |caches: &Weak<Self>, look: fn(&Self)| {
-            if let Some(caches) = caches.upgrade() {
-                look(&caches);
-            }
-        };
-        ShardWaker::on_wake(move || call(&on_wake, Self::run_turn_now));
-        ShardWaker::on_yield(move || call(&on_yield, Self::glance));
+    fn peer_up(&mut self, peer: usize, lanes: &mut PeerLanes) {
+        for part in &mut self.inner.parts {
+            part.home.peer_up(peer);
+            part.holder.peer_up(peer);
+        }
+        self.carry_on_all(lanes);
     }
 
-    /// Takes what has come and answers it, if anything has: for moments when
-    /// the shard is awake anyway.
-    pub(crate) fn glance(&self) {
-        let has_arrivals = match self.inner.try_borrow() {
-            Ok(inner) => inner.endpoint.has_arrivals(),
-            Err(_) => false,
-        };
-        if has_arrivals {
-            self.run_turn_now();
+    fn peer_down(&mut self, peer: usize, lanes: &mut PeerLanes) {
+        for part in &mut self.inner.parts {
+            part.holder.peer_down(peer, self.now_ms);
+            part.home.peer_down(peer, self.now_ms);
         }
+        self.carry_on_all(lanes);
+        self.open_gate(lanes);
     }
+}
 
-    /// A turn outside of the carrying task, which does what is left.
-    pub(crate) fn run_turn_now(&self) {
-        if !matches!(self.run_turn(), Next::Wait) {
-            self.rung.notify();
-        }
-    }
-
-    /// While the shard spins it looks at every yield: nobody need ring for it.
-    pub(crate) fn stay_awake(&self, stays: bool) {
-        self.stays_awake.set(stays);
-        match stays {
-            true => self.inner.borrow().endpoint.note_awake(),
-            // The carrying task parks, or sees why not.
-            false => self.rung.notify(),
-        }
-    }
-
-    /// Takes and sends once.
-    fn run_turn(&self) -> Next {
-        let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
-        inner.endpoint.note_awake();
-        let takes_requests = takes_requests(inner);
-        let left = self.receive(inner, takes_requests);
-        inner.endpoint.flush();
-        if left == Left::Requests && self::takes_requests(inner) {
-            return Next::Again;
-        }
-        if self.stays_awake.get() {
-            return Next::Wait;
-        }
-        match inner.endpoint.try_park() {
-            true => Next::Wait,
-            // Requests that wait for a peer's hello.
-            false if left == Left::Requests => Next::Later,
-            false => Next::Again,
-        }
-    }
-
-    /// Takes what has come and works through it.
-    fn receive(&self, inner: &mut Inner, takes_requests: bool) -> Left {
-        let mut inbox = std::mem::take(&mut inner.inbox);
-        let left = inner.endpoint.receive(&mut inbox, takes_requests);
-        // Not before: who asks may know of an era that has just begun.
-        self.enter_era(inner);
-        let now_ms = self.now_ms();
-        while let Some(event) = inbox.pop_front() {
-            self.on_event(inner, event, now_ms);
-        }
-        inner.inbox = inbox;
-        left
-    }
-
-    fn on_event(&self, inner: &mut Inner, event: Event<CacheMessage>, now_ms: Millis) {
-        match event {
-            Event::Reply { from, message } | Event::Request { from, message } => {
-                self.on_message(inner, from, message, now_ms);
-            }
-            Event::PeerUp(peer) => {
-                for part in &mut inner.parts {
-                    part.home.peer_up(peer);
-                    part.holder.peer_up(peer);
-                }
-                self.settle_inner(inner, now_ms);
-            }
-            Event::PeerDown(peer) => {
-                self.desk.peer_down(peer);
-                for part in &mut inner.parts {
-                    part.holder.peer_down(peer, now_ms);
-                    part.home.peer_down(peer, now_ms);
-                }
-                self.settle_inner(inner, now_ms);
-                self.open_gate(inner, now_ms);
-            }
-        }
-    }
-
-    fn on_message(&self, inner: &mut Inner, from: usize, message: CacheMessage, now_ms: Millis) {
-        self.take(inner, from, message, now_ms);
-        self.take_own(inner, now_ms);
-    }
-
+impl CacheService<'_> {
     /// Takes what this shard has said to itself.
-    fn take_own(&self, inner: &mut Inner, now_ms: Millis) {
-        while let Some(message) = inner.loopback.pop_front() {
-            self.take(inner, self.me, message, now_ms);
+    fn take_own(&mut self, lanes: &mut PeerLanes) {
+        while let Some(message) = self.inner.loopback.pop_front() {
+            self.take(self.caches.me, message, lanes);
         }
     }
 
     /// Gives a message to whom it is for, and carries on what they say.
-    fn take(&self, inner: &mut Inner, from: usize, message: CacheMessage, now_ms: Millis) {
+    fn take(&mut self, from: usize, message: CacheMessage, lanes: &mut PeerLanes) {
+        let now_ms = self.now_ms;
         let CacheMessage { cache, body } = message;
-        let body = match body {
-            Body::Limit(message) => return self.take_limit(inner, from, message),
-            body => body,
-        };
+        let inner = &mut *self.inner;
         let Some(part) = inner.parts.get_mut(usize::from(cache)) else {
             return;
         };
         match body {
-            Body::Request(request) if part.home.is_ready() => {
+            CacheMessageBody::Request(request) if part.home.is_ready() => {
                 part.home.on_request(from, request, now_ms);
             }
             // From other shards none is taken before all homes are ready.
-            Body::Request(request) => inner.gated.push_back((cache, request)),
-            Body::ToHome(message) => {
+            CacheMessageBody::Request(request) => inner.gated.push_back((cache, request)),
+            CacheMessageBody::ToHome(message) => {
                 let was_ready = part.home.is_ready();
                 part.home.on_message(from, message, now_ms);
                 if !was_ready && part.home.is_ready() {
-                    self.open_gate(inner, now_ms);
+                    self.open_gate(lanes);
                 }
             }
-            Body::FromHome(message) => part.holder.on_message(from, message, now_ms),
-            Body::Limit(_) => {}
+            CacheMessageBody::FromHome(message) => part.holder.on_message(from, message, now_ms),
         }
-        self.carry_on(inner, cache);
-    }
-
-    fn take_limit(&self, inner: &mut Inner, from: usize, message: LimitMessage) {
-        let now_ns = self.plan.origin.elapsed().as_nanos() as u64;
-        if let Some(answer) = self.desk.take(message, now_ns) {
-            inner.endpoint.send_reply(from, CacheMessage::limit(answer));
-        }
-    }
-
-    /// Asks another shard's limiter; false when that cannot be.
-    pub(crate) fn ask_limit(&self, home: usize, ask: LimitMessage) -> bool {
-        let mut inner = self.inner.borrow_mut();
-        let sent = inner.endpoint.send_request(home, CacheMessage::limit(ask));
-        // At once: a turn later costs the other side as much.
-        inner.endpoint.flush();
-        drop(inner);
-        self.rung.notify();
-        sent.is_ok()
+        self.carry_on(cache, lanes);
     }
 
     /// Own requests that waited for the own home.
-    fn open_gate(&self, inner: &mut Inner, now_ms: Millis) {
-        let gated: VecDeque<_> = std::mem::take(&mut inner.gated);
+    fn open_gate(&mut self, lanes: &mut PeerLanes) {
+        let gated = std::mem::take(&mut self.inner.gated);
         for (cache, request) in gated {
             let message = CacheMessage::request(cache, request);
-            self.on_message(inner, self.me, message, now_ms);
+            self.on_message(self.caches.me, message, lanes);
         }
     }
 
     /// Sends and tells what a cache's home and holder have put out.
-    fn carry_on(&self, inner: &mut Inner, cache: u16) {
+    fn carry_on(&mut self, cache: u16, lanes: &mut PeerLanes) {
+        let me = self.caches.me;
+        let inner = &mut *self.inner;
         let part = &mut inner.parts[usize::from(cache)];
         loop {
             while let Some((to, message)) = part.home.poll_output() {
                 let message = CacheMessage::from_home(cache, message);
-                match to == self.me {
+                match to == me {
                     true => inner.loopback.push_back(message),
-                    false => inner.endpoint.send_reply(to, message),
+                    false => lanes.send_reply(to, PeerMessage::Cache(message)),
                 }
             }
             let Some(output) = part.holder.poll_output() else {
@@ -231,77 +114,104 @@ impl Caches {
             };
             match output {
                 HolderOutput::Answer { wait, answer } => {
-                    if let Some(answer) = self.waits.borrow_mut().answer(wait, answer) {
+                    if let Some(answer) = self.caches.waits.borrow_mut().answer(wait, answer) {
                         give_back(&mut part.holder, answer);
                     }
                 }
                 HolderOutput::Message { to, message } => {
                     let message = CacheMessage::to_home(cache, message);
-                    match to == self.me {
+                    match to == me {
                         true => inner.loopback.push_back(message),
-                        false => inner.endpoint.send_reply(to, message),
+                        false => lanes.send_reply(to, PeerMessage::Cache(message)),
                     }
                 }
                 HolderOutput::Request { to, request } => {
                     let message = CacheMessage::request(cache, request);
-                    if to == self.me {
+                    if to == me {
                         inner.loopback.push_back(message);
-                    } else if let Err(refused) = inner.endpoint.send_request(to, message) {
-                        self.refused(&mut part.holder, cache, refused);
+                    } else if let Err(refused) = lanes.send_request(to, PeerMessage::Cache(message))
+                    {
+                        self.caches.refused(&mut part.holder, cache, refused);
                     }
                 }
             }
         }
     }
 
-    fn refused(&self, holder: &mut PartHolder, cache: u16, refused: Refused<CacheMessage>) {
+    /// What all caches have put out.
+    fn carry_on_all(&mut self, lanes: &mut PeerLanes) {
+        for cache in 0..self.inner.parts.len() {
+            self.carry_on(cache as u16, lanes);
+        }
+        self.take_own(lanes);
+    }
+}
+
+impl Caches {
+    /// Homes and holders, for a run of calls. They look at nothing themselves,
+    /// and so are told of the era of the change feed here: not sooner, because
+    /// who asks may know of one that has just begun.
+    pub(crate) fn service(&self) -> CacheService<'_> {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(feed) = &self.plan.feed {
+            let era = feed.era();
+            inner.parts.iter_mut().for_each(|part| part.enter_era(era));
+        }
+        CacheService {
+            caches: self,
+            inner,
+            now_ms: self.now_ms(),
+        }
+    }
+
+    /// Whether requests of other shards may be taken: all of them have said
+    /// hello. It stays so.
+    pub(crate) fn are_homes_ready(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.parts.iter().all(|part| part.home.is_ready())
+    }
+
+    /// Ends waits that have taken too long. Once a second or so.
+    pub(crate) fn sweep(&self) {
+        let mut service = self.service();
+        let now_ms = service.now_ms;
+        for part in &mut service.inner.parts {
+            part.holder.handle_timeout(CACHE_WAIT_MS, now_ms);
+            part.home.handle_timeout(now_ms);
+        }
+        self.peers.send(|lanes| service.carry_on_all(lanes));
+    }
+
+    /// Says hello to the shards that were there first.
+    pub(super) fn greet(&self, living: &ShardSet) {
+        let mut service = self.service();
+        for part in &mut service.inner.parts {
+            living.iter().for_each(|peer| part.holder.peer_up(peer));
+        }
+        self.peers.send(|lanes| service.carry_on_all(lanes));
+    }
+
+    fn refused(&self, holder: &mut PartHolder, cache: u16, refused: Refused<PeerMessage>) {
         // A dead peer's end is about to be told, and settles its requests.
-        if let Refused::Full(CacheMessage {
-            body: Body::Request(request),
+        if let Refused::Full(PeerMessage::Cache(CacheMessage {
+            body: CacheMessageBody::Request(request),
             ..
-        }) = refused
+        })) = refused
         {
             self.count(cache, |counters| counters.refused += 1);
             holder.refuse(&request);
         }
     }
 
-    fn settle_inner(&self, inner: &mut Inner, now_ms: Millis) {
-        for cache in 0..inner.parts.len() {
-            self.carry_on(inner, cache as u16);
-        }
-        self.take_own(inner, now_ms);
-    }
-
-    /// Carries on what all caches have put out.
-    pub(super) fn settle_all(&self) {
-        let now_ms = self.now_ms();
-        self.settle_inner(&mut self.inner.borrow_mut(), now_ms);
-        self.rung.notify();
-    }
-
-    /// Says hello to the shards that were there first.
-    pub(super) fn greet(&self, peers: &ShardSet) {
-        let mut inner = self.inner.borrow_mut();
-        for part in &mut inner.parts {
-            peers.iter().for_each(|peer| part.holder.peer_up(peer));
-        }
-        drop(inner);
-        self.settle_all();
-    }
-
     /// Calls a cache's holder and carries on what it says.
-    pub(super) fn with_holder(&self, cache: u16, call: impl FnOnce(&mut PartHolder)) {
-        let now_ms = self.now_ms();
-        let mut inner = self.inner.borrow_mut();
-        let inner = &mut *inner;
-        self.enter_era(inner);
-        call(&mut inner.parts[usize::from(cache)].holder);
-        self.carry_on(inner, cache);
-        self.take_own(inner, now_ms);
-        // At once: a turn later costs the other side as much.
-        inner.endpoint.flush();
-        self.rung.notify();
+    pub(super) fn with_holder(&self, cache: u16, call: impl FnOnce(&mut PartHolder, Millis)) {
+        let mut service = self.service();
+        let now_ms = service.now_ms;
+        call(&mut service.inner.parts[usize::from(cache)].holder, now_ms);
+        self.peers.send(|lanes| {
+            service.carry_on(cache, lanes);
+            service.take_own(lanes);
+        });
     }
 
     /// Asks a cache's holder for something and waits for its answer.
@@ -328,11 +238,9 @@ impl Caches {
             return None;
         };
         // What another shard reported before this was asked comes first, also
-        // if the home is here. Requests that are left wait for the next turn,
-        // which is rung for below.
-        let _ = self.receive(&mut self.inner.borrow_mut(), false);
-        let now_ms = self.now_ms();
-        self.with_holder(cache, |holder| call(holder, wait.id(), now_ms));
+        // if the home is here.
+        self.peers.take_reports();
+        self.with_holder(cache, |holder, now_ms| call(holder, wait.id(), now_ms));
         Some(wait)
     }
 
@@ -345,40 +253,12 @@ impl Caches {
     /// The home is told at once, and so before the client is: whoever asks
     /// next, on whichever shard, finds what was loaded.
     pub(super) fn finish_load(&self, cache: u16, load: LoadId, outcome: Outcome<Payload, Error>) {
-        self.with_holder(cache, |holder| holder.finish_load(load, outcome));
+        self.with_holder(cache, |holder, _| holder.finish_load(load, outcome));
     }
 
     /// See [`finish_load`](Self::finish_load): whoever asks next does not find
     /// the lease still out.
     pub(super) fn finish_write(&self, cache: u16, write: WriteId, outcome: WriteOutcome<Payload>) {
-        self.with_holder(cache, |holder| holder.finish_write(write, outcome));
-    }
-}
-
-/// When to take and send again.
-enum Next {
-    /// When somebody rings.
-    Wait,
-    Again,
-    /// In a little while; nobody will ring.
-    Later,
-}
-
-/// While a home that has just started waits for its peers.
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// A home that waits for its peers' hello takes none, and neither does one
-/// whose replies find no room: so what it has to say is bounded.
-fn takes_requests(inner: &Inner) -> bool {
-    inner.endpoint.backlog() < CACHE_REPLIES_WAITING_MAX
-        && inner.parts.iter().all(|part| part.home.is_ready())
-}
-
-/// Gives back what came with an answer that nobody waits for any more.
-pub(super) fn give_back(holder: &mut PartHolder, answer: PartAnswer) {
-    match answer {
-        Answer::Lead { load, .. } => holder.finish_load(load, Outcome::Abandoned),
-        Answer::Granted(write) => holder.finish_write(write, WriteOutcome::Done(None)),
-        _ => {}
+        self.with_holder(cache, |holder, _| holder.finish_write(write, outcome));
     }
 }

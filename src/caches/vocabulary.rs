@@ -244,7 +244,8 @@ impl Caches {
 
     /// The keys of all shards whose value is fresh, with the tokens of tags.
     async fn keys_everywhere(&self, cache: u16) -> Vec<CacheKey> {
-        let asked = self.gather(|reply| Message::CacheKeys(cache, reply)).await;
+        let question = |reply| Message::CacheKeys(cache, reply);
+        let asked = self.peers.gather(question).await;
         let mut keys = self.keys_here(cache);
         keys.extend(asked.into_iter().flatten());
         keys

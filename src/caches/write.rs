@@ -270,7 +270,7 @@ impl Caches {
     /// Forgets a key here, and asks for the same on all shards.
     pub(super) fn start_calling_in(self: &Rc<Self>, cache: u16, key: &CacheKey) -> Option<Wait> {
         let home = self.home_of(cache, key);
-        self.with_holder(cache, |holder| holder.forget(key));
+        self.with_holder(cache, |holder, _| holder.forget(key));
         self.start_asking(cache, |holder, wait, now_ms| {
             holder.purge(key.clone(), home, Some(wait), now_ms);
         })

@@ -193,9 +193,9 @@ pub const CACHE_DOUBT_MS: u64 = 10_000;
 pub const CACHE_HOME_RETRY_MS: u64 = 20;
 /// Replies of one shard that wait for room in a lane; over it the shard takes
 /// no more requests from others until there is room.
-pub const CACHE_REPLIES_WAITING_MAX: usize = 4_096;
+pub const LANE_REPLIES_WAITING_MAX: usize = 4_096;
 /// Turns of carrying messages before the other tasks of the shard get one.
-pub const CACHE_TURNS_IN_A_ROW_MAX: u32 = 4;
+pub const LANE_TURNS_IN_A_ROW_MAX: u32 = 4;
 /// Memory of the tags' tokens, for each shard, bytes: a few thousand tags. More
 /// push each other out, which invalidates what depends on them.
 pub const CACHE_TAGS_BYTES: u64 = 1024 * KIB as u64;

@@ -58,11 +58,6 @@ impl Mesh {
         }
     }
 
-    /// Of how many shards it is.
-    pub(crate) fn shards(&self) -> usize {
-        self.lanes.len()
-    }
-
     /// Attaches the current shard as number `index`, replacing a dead
     /// predecessor. The inbox must be polled after every wake of the shard.
     pub(crate) fn attach(&self, index: usize) -> Inbox {

@@ -1,9 +1,10 @@
-//! Messages between the threads of one process.
+//! The road between the shards of a process, and what travels on it.
 //!
-//! `control` is the inbox through which the supervisor and `/metrics` reach a
-//! shard. The rest carries the shards' own traffic: a `fabric` knows who lives
-//! and hands out the ends of `lane`s, an `endpoint` is one shard's end of all
-//! of them, and `attention` is how a sender gets a receiver to look.
+//! A `fabric` knows who lives and hands out the ends of `lane`s, an `endpoint`
+//! is one shard's end of all of them, and `attention` is how a sender gets a
+//! receiver to look. The `pump` takes what has come to the `service`s it is
+//! for. `control` is the inbox through which the supervisor and `/metrics`
+//! reach a shard.
 //!
 //! Invariants: messages of one class from one shard to another arrive in order
 //! or, when one of the two dies, not at all; the class of replies is always
@@ -16,11 +17,19 @@ mod endpoint;
 mod fabric;
 mod lane;
 mod membership;
+mod message;
 mod peer_set;
+mod pump;
+mod service;
 
 pub(crate) use control::{Inbox, Mesh, Message, SendError};
 pub use endpoint::{Counters, Endpoint, Event, Left, Refused};
 pub use fabric::{Fabric, lane_messages_for};
+pub(crate) use message::{
+    CacheMessage, CacheMessageBody, LimitMessage, LimitMessageBody, PeerMessage,
+};
+pub(crate) use pump::{Peers, PeersPlan};
+pub(crate) use service::{PeerLanes, PeerService, PeerServices};
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ mod record;
 mod resources;
 mod respond;
 mod serve;
+mod services;
 mod spin;
 mod sweep;
 mod trouble;
@@ -51,6 +52,7 @@ pub(crate) use resources::ResourcesPlan;
 use connection::ConnectionState;
 use entrance::Entrance;
 use resources::Resources;
+use services::ShardServices;
 
 /// What a shard is started with.
 pub(crate) struct ShardStart {
@@ -103,6 +105,8 @@ pub(crate) struct Shard {
     errors: ErrorLog,
     /// What runs beside the requests; of the first shard.
     background: Vec<BackgroundTask>,
+    /// What other shards speak to.
+    services: Rc<ShardServices>,
     spin: Rc<spin::Spin>,
     accept_trouble: trouble::Trouble,
 }
@@ -133,6 +137,7 @@ impl Shard {
         let context = ShardContext {
             app,
             states,
+            peers: resources.peers,
             caches: resources.caches,
             limiter: resources.limiter,
             redis: resources.redis,
@@ -164,6 +169,7 @@ impl Shard {
             inbox,
             log: start.log.map(RefCell::new),
             errors: start.errors,
+            services: resources.services,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
             accept_trouble: trouble::Trouble::default(),
         }))
@@ -175,11 +181,12 @@ impl Shard {
         for entrance in &self.entrances {
             self.start_accepting(entrance);
         }
-        engine::spawn_local(self.context.caches.clone().carry_messages());
+        let peers = self.context.peers.clone();
+        engine::spawn_local(peers.carry_messages(self.services.clone()));
         engine::spawn_local(Self::sweep_every_second(Rc::downgrade(&self)));
         if self.spin.is_on() {
-            let caches = self.context.caches.clone();
-            engine::spawn_local(spin::spin_while_busy(self.spin.clone(), caches));
+            let peers = self.context.peers.clone();
+            engine::spawn_local(spin::spin_while_busy(self.spin.clone(), peers));
         }
         app::start_background(&self.background, &self.context, &self.errors);
         self.obey_until(Order::Drain).await;
