@@ -18,7 +18,7 @@ use crate::l2::RowCache;
 use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::metrics::{ProcessSnapshot, ShardMetrics, ShardSnapshot};
-use crate::peers::{Mesh, Message, Peers};
+use crate::peers::{ControlInboxes, ControlMessage, Peers};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
 
@@ -38,7 +38,7 @@ pub(crate) struct ShardContext {
     pub(crate) clock: ShardClock,
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
-    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) control: Arc<ControlInboxes>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
     pub(crate) draining: Cell<bool>,
@@ -88,7 +88,7 @@ impl ShardContext {
         let mut missing = Vec::new();
         for shard in (0..self.info.count).filter(|index| *index != self.info.index) {
             let (sender, receiver) = engine::remote();
-            match self.mesh.send(shard, Message::Snapshot(sender)) {
+            match self.control.send(shard, ControlMessage::Snapshot(sender)) {
                 Ok(()) => waiting.push((shard, receiver)),
                 Err(_) => missing.push(shard),
             }

@@ -2,13 +2,13 @@
 
 use super::{Cache, Caches, TAGS};
 use crate::metrics::{CacheCounters, CacheGauges, CacheSnapshot};
-use crate::peers::Message;
+use crate::peers::ControlMessage;
 
 impl Cache {
     /// What has been counted of it, and what is in it, on all shards (node-cache's
     /// stats). A shard that does not answer in time is left out.
     pub async fn stats(&self) -> CacheSnapshot {
-        let mut shares = self.caches.peers.gather(Message::Snapshot).await;
+        let mut shares = self.caches.peers.gather(ControlMessage::Snapshot).await;
         let own = self.caches.snapshot();
         let all = shares.iter_mut().flat_map(|shard| shard.caches.drain(..));
         let mut sum = CacheSnapshot {

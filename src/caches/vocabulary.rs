@@ -10,7 +10,7 @@ use super::{Cache, Caches, TAGS};
 use crate::Error;
 use crate::cache::{CacheKey, CacheValue, Coherence};
 use crate::coherence::{Answer, Freshness, Hit};
-use crate::peers::Message;
+use crate::peers::ControlMessage;
 
 impl Cache {
     /// The value if it is cached, on this shard or anywhere; never loads it.
@@ -244,7 +244,7 @@ impl Caches {
 
     /// The keys of all shards whose value is fresh, with the tokens of tags.
     async fn keys_everywhere(&self, cache: u16) -> Vec<CacheKey> {
-        let question = |reply| Message::CacheKeys(cache, reply);
+        let question = |reply| ControlMessage::CacheKeys(cache, reply);
         let asked = self.peers.gather(question).await;
         let mut keys = self.keys_here(cache);
         keys.extend(asked.into_iter().flatten());

@@ -22,7 +22,7 @@ mod peer_set;
 mod pump;
 mod service;
 
-pub(crate) use control::{Inbox, Mesh, Message, SendError};
+pub(crate) use control::{ControlInbox, ControlInboxes, ControlMessage, SendError};
 pub use endpoint::{Counters, Endpoint, Event, Left, Refused};
 pub use fabric::{Fabric, lane_messages_for};
 pub(crate) use message::{

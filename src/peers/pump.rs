@@ -12,7 +12,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::control::{Mesh, Message};
+use super::control::{ControlInboxes, ControlMessage};
 use super::endpoint::{Event, Left};
 use super::fabric::Fabric;
 use super::message::PeerMessage;
@@ -27,15 +27,15 @@ use crate::metrics::MeshCounters;
 pub(crate) struct PeersPlan {
     /// The lanes.
     pub(crate) fabric: Arc<Fabric<PeerMessage>>,
-    /// The inboxes.
-    pub(crate) mesh: Arc<Mesh>,
+    /// What shards are told from outside.
+    pub(crate) control: Arc<ControlInboxes>,
 }
 
 /// One shard's end of the road. Never leaves it.
 pub(crate) struct Peers {
     me: usize,
     shards: usize,
-    plan: PeersPlan,
+    control: Arc<ControlInboxes>,
     lanes: RefCell<PeerLanes>,
     /// What was received and not taken: of the attachment until the services
     /// are there, then empty between turns. Kept for its memory.
@@ -71,7 +71,7 @@ impl Peers {
         let this = Rc::new(Self {
             me,
             shards,
-            plan,
+            control: plan.control,
             lanes: RefCell::new(lanes),
             inbox: RefCell::new(inbox),
             services: OnceCell::new(),
@@ -161,12 +161,12 @@ impl Peers {
     /// What every other shard answers in time.
     pub(crate) async fn gather<T: Send + 'static>(
         &self,
-        question: impl Fn(RemoteSender<T>) -> Message,
+        question: impl Fn(RemoteSender<T>) -> ControlMessage,
     ) -> Vec<T> {
         let mut waiting = Vec::new();
         for shard in (0..self.shards).filter(|shard| *shard != self.me) {
             let (sender, receiver) = engine::remote();
-            if self.plan.mesh.send(shard, question(sender)).is_ok() {
+            if self.control.send(shard, question(sender)).is_ok() {
                 waiting.push(receiver);
             }
         }

@@ -90,7 +90,7 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
         feed.cut();
     }
     bridge.abort_all();
-    plan.peers.mesh.detach(shard);
+    plan.peers.control.detach(shard);
     // Only now: nothing of it answers a request any more.
     plan.peers.fabric.detach(shard);
     tell(event);
@@ -129,7 +129,7 @@ fn live(
             runtime.block_on(shard.clone().serve_peers())
         }))
     });
-    plan.peers.mesh.detach(index);
+    plan.peers.control.detach(index);
     let event = match ended {
         Ok(()) => ShardEvent::Ended { shard: index },
         Err(payload) => {
@@ -191,7 +191,7 @@ impl ShardPlan {
             drain_timeout_ms: self.options.drain_timeout_ms,
             trusted_proxies: self.options.trusted_proxies.clone(),
             server_started: self.server_started,
-            mesh: self.peers.mesh.clone(),
+            control: self.peers.control.clone(),
             resources: ResourcesPlan {
                 peers: self.peers.clone(),
                 caches: self.caches.clone(),

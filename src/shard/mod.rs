@@ -41,7 +41,7 @@ use crate::ids::RequestIds;
 use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits};
 use crate::log_sink::ShardLog;
 use crate::metrics::ShardSnapshot;
-use crate::peers::{Inbox, Mesh, Message};
+use crate::peers::{ControlInbox, ControlInboxes, ControlMessage};
 use crate::semantics::TrustedProxies;
 use crate::store::Store;
 use crate::{Error, http1};
@@ -71,7 +71,7 @@ pub(crate) struct ShardStart {
     pub(crate) drain_timeout_ms: u64,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
-    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) control: Arc<ControlInboxes>,
     pub(crate) log: Option<ShardLog>,
     pub(crate) errors: ErrorLog,
     pub(crate) resources: ResourcesPlan,
@@ -100,7 +100,7 @@ pub(crate) struct Shard {
     connection_ended: LocalEvent,
     /// Told when the inbox has something.
     inbox_rung: Rc<LocalEvent>,
-    inbox: Inbox,
+    inbox: ControlInbox,
     log: Option<RefCell<ShardLog>>,
     errors: ErrorLog,
     /// What runs beside the requests; of the first shard.
@@ -131,7 +131,7 @@ impl Shard {
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
-        let inbox = start.mesh.attach(start.info.index);
+        let inbox = start.control.attach(start.info.index);
         // Last: from here on other shards count on this one.
         let resources = Resources::attach(plan, redis, &start.info, &start.app);
         let context = ShardContext {
@@ -147,7 +147,7 @@ impl Shard {
             clock: ShardClock::new(),
             metrics: RefCell::new(resources.metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
-            mesh: start.mesh,
+            control: start.control,
             trusted_proxies: start.trusted_proxies,
             server_started: start.server_started,
             draining: Cell::new(false),
@@ -216,17 +216,17 @@ impl Shard {
         loop {
             while let Some(message) = self.inbox.poll() {
                 let order = match message {
-                    Message::Snapshot(reply) => {
+                    ControlMessage::Snapshot(reply) => {
                         reply.send(self.context.snapshot());
                         continue;
                     }
-                    Message::CacheKeys(cache, reply) => {
+                    ControlMessage::CacheKeys(cache, reply) => {
                         reply.send(self.context.caches.keys_here(cache));
                         continue;
                     }
-                    Message::Drain => Order::Drain,
-                    Message::End => Order::End,
-                    Message::Crash => panic!("crashed on request (fault injection)"),
+                    ControlMessage::Drain => Order::Drain,
+                    ControlMessage::End => Order::End,
+                    ControlMessage::Crash => panic!("crashed on request (fault injection)"),
                 };
                 if order >= last {
                     return;
