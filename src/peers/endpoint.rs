@@ -17,7 +17,7 @@ use super::membership::{Mailbox, Parcel, Peer};
 use super::peer_set::PeerSet;
 use crate::limits::{LANE_REQUESTS_PER_TURN_MAX, LANE_REQUESTS_WAITING_MAX};
 
-/// The lanes of one shard, made by [`Fabric::attach`](super::Fabric::attach).
+/// The lanes of one shard, made by [`Mesh::attach`](super::Mesh::attach).
 pub struct Endpoint<M> {
     index: usize,
     mailbox: Arc<Mailbox<M>>,

@@ -1,6 +1,6 @@
 //! The road between the shards of a process, and what travels on it.
 //!
-//! A `fabric` knows who lives and hands out the ends of `lane`s, an `endpoint`
+//! A `mesh` knows who lives and hands out the ends of `lane`s, an `endpoint`
 //! is one shard's end of all of them, and `attention` is how a sender gets a
 //! receiver to look. The `pump` takes what has come to the `service`s it is
 //! for. `control` is the inbox through which the supervisor and `/metrics`
@@ -14,9 +14,9 @@
 mod attention;
 mod control;
 mod endpoint;
-mod fabric;
 mod lane;
 mod membership;
+mod mesh;
 mod message;
 mod peer_set;
 mod pump;
@@ -24,7 +24,7 @@ mod service;
 
 pub(crate) use control::{ControlInbox, ControlInboxes, ControlMessage, SendError};
 pub use endpoint::{Counters, Endpoint, Event, Left, Refused};
-pub use fabric::{Fabric, lane_messages_for};
+pub use mesh::{Mesh, lane_messages_for};
 pub(crate) use message::{
     CacheMessage, CacheMessageBody, LimitMessage, LimitMessageBody, PeerMessage,
 };

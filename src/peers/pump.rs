@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::control::{ControlInboxes, ControlMessage};
 use super::endpoint::{Event, Left};
-use super::fabric::Fabric;
+use super::mesh::Mesh;
 use super::message::PeerMessage;
 use super::service::{PeerLanes, PeerServices};
 use crate::coherence::ShardSet;
@@ -26,7 +26,7 @@ use crate::metrics::MeshCounters;
 #[derive(Debug, Clone)]
 pub(crate) struct PeersPlan {
     /// The lanes.
-    pub(crate) fabric: Arc<Fabric<PeerMessage>>,
+    pub(crate) mesh: Arc<Mesh<PeerMessage>>,
     /// What shards are told from outside.
     pub(crate) control: Arc<ControlInboxes>,
 }
@@ -60,7 +60,7 @@ impl Peers {
         (me, shards): (usize, usize),
         inherited: MeshCounters,
     ) -> (Rc<Self>, ShardSet) {
-        let mut lanes = plan.fabric.attach(me);
+        let mut lanes = plan.mesh.attach(me);
         let mut inbox = VecDeque::new();
         let _ = lanes.receive(&mut inbox, false);
         let mut living = ShardSet::new();

@@ -35,7 +35,7 @@ use crate::error_log::ErrorLog;
 use crate::ids::{boot_id, random_seed};
 use crate::limiter::LimiterPlan;
 use crate::log_sink::{AccessLogSink, LogTarget};
-use crate::peers::{ControlInboxes, Fabric, PeersPlan, lane_messages_for};
+use crate::peers::{ControlInboxes, Mesh, PeersPlan, lane_messages_for};
 use crate::redis::RedisPlan;
 use crate::topology::{
     CoreMapOptions, CoreSelection, Machine, Placement, confine_current_thread, place,
@@ -215,7 +215,7 @@ fn peers_plan(options: &ServerOptions, shards: usize) -> PeersPlan {
         None => lane_messages_for(shards),
     };
     PeersPlan {
-        fabric: Fabric::new(shards, lane_messages),
+        mesh: Mesh::new(shards, lane_messages),
         control: Arc::new(ControlInboxes::new(shards)),
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
     bridge.abort_all();
     plan.peers.control.detach(shard);
     // Only now: nothing of it answers a request any more.
-    plan.peers.fabric.detach(shard);
+    plan.peers.mesh.detach(shard);
     tell(event);
 }
 

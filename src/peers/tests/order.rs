@@ -9,8 +9,8 @@ use crate::limits::{
 
 /// Shards `0..count`, attached, and told of each other.
 fn attached<M: Send + 'static>(count: usize, lane_messages: usize) -> Vec<Endpoint<M>> {
-    let fabric = Fabric::new(count, lane_messages);
-    let mut endpoints: Vec<_> = (0..count).map(|index| fabric.attach(index)).collect();
+    let mesh = Mesh::new(count, lane_messages);
+    let mut endpoints: Vec<_> = (0..count).map(|index| mesh.attach(index)).collect();
     for endpoint in &mut endpoints {
         let ups = receive_all(endpoint);
         assert_eq!(ups.len(), count - 1);

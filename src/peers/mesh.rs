@@ -1,8 +1,8 @@
 //! Who lives, and how the ends of lanes reach them.
 //!
-//! In the life of a shard: [`Fabric::attach`] makes fresh lanes between it and
+//! In the life of a shard: [`Mesh::attach`] makes fresh lanes between it and
 //! every living peer and leaves the peers' ends in their mailboxes;
-//! [`Fabric::detach`] tells the peers that it is gone. Both happen under one
+//! [`Mesh::detach`] tells the peers that it is gone. Both happen under one
 //! lock, so every mailbox gets "down" of an incarnation before "up" of the
 //! next. The lock is held at starts and deaths of shards only; a message
 //! never touches it.
@@ -27,7 +27,7 @@ pub fn lane_messages_for(shards: usize) -> usize {
 }
 
 /// The shards of a process, as far as they live.
-pub struct Fabric<M> {
+pub struct Mesh<M> {
     registry: Mutex<Registry<M>>,
     lane_messages: usize,
 }
@@ -35,7 +35,7 @@ pub struct Fabric<M> {
 /// The mailbox of every living shard.
 type Registry<M> = Vec<Option<Arc<Mailbox<M>>>>;
 
-impl<M: Send + 'static> Fabric<M> {
+impl<M: Send + 'static> Mesh<M> {
     /// For `shards` shards, none of them attached yet; each lane holds
     /// `lane_messages` messages, see [`lane_messages_for`].
     ///
@@ -120,8 +120,8 @@ fn depart<M>(registry: &mut Registry<M>, index: usize) -> Option<Arc<Mailbox<M>>
     Some(gone)
 }
 
-impl<M> std::fmt::Debug for Fabric<M> {
+impl<M> std::fmt::Debug for Mesh<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Fabric of lanes of {}", self.lane_messages)
+        write!(f, "Mesh of lanes of {}", self.lane_messages)
     }
 }
