@@ -1,44 +1,44 @@
-//! How a shard learns who lives: a mailbox for each incarnation, in which the
-//! ends of the lanes to a new peer arrive, and the news that one is gone.
+//! How a shard learns who lives: each incarnation's membership, where the ends
+//! of the lanes to a new peer arrive, and the news that one is gone.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::attention::Attention;
 use super::lane::{Incoming, Outgoing};
+use super::notifier::Notifier;
 
 /// Where one incarnation of a shard learns who came and who went.
-pub(super) struct Mailbox<M> {
-    parcels: Mutex<VecDeque<Parcel<M>>>,
-    pub(super) attention: Arc<Attention>,
+pub(super) struct Membership<M> {
+    events: Mutex<VecDeque<PeerEvent<M>>>,
+    pub(super) notifier: Arc<Notifier>,
 }
 
-impl<M> Mailbox<M> {
+impl<M> Membership<M> {
     /// Of the current shard, and empty.
     pub(super) fn of_current_shard(shards: usize) -> Self {
         Self {
-            parcels: Mutex::default(),
-            attention: Arc::new(Attention::of_current_shard(shards)),
+            events: Mutex::default(),
+            notifier: Arc::new(Notifier::of_current_shard(shards)),
         }
     }
 
-    pub(super) fn post(&self, parcel: Parcel<M>) {
-        self.parcels().push_back(parcel);
-        self.attention.notify_parcel();
+    pub(super) fn post(&self, event: PeerEvent<M>) {
+        self.events().push_back(event);
+        self.notifier.notify_peer_event();
     }
 
     /// All that has come, in order.
-    pub(super) fn take(&self) -> VecDeque<Parcel<M>> {
-        std::mem::take(&mut *self.parcels())
+    pub(super) fn take(&self) -> VecDeque<PeerEvent<M>> {
+        std::mem::take(&mut *self.events())
     }
 
-    fn parcels(&self) -> MutexGuard<'_, VecDeque<Parcel<M>>> {
-        self.parcels.lock().unwrap_or_else(PoisonError::into_inner)
+    fn events(&self) -> MutexGuard<'_, VecDeque<PeerEvent<M>>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a mailbox gets.
-pub(super) enum Parcel<M> {
+/// A shard came or went.
+pub(super) enum PeerEvent<M> {
     /// A shard lives; the lanes to it and from it.
     Up(usize, Box<Peer<M>>),
     /// A shard is gone.
@@ -48,7 +48,7 @@ pub(super) enum Parcel<M> {
 /// A living peer: the ends of the lanes to it and from it.
 pub(super) struct Peer<M> {
     /// The peer's, to make it look.
-    pub(super) attention: Arc<Attention>,
+    pub(super) notifier: Arc<Notifier>,
     pub(super) requests_out: Outgoing<M>,
     pub(super) replies_out: Outgoing<M>,
     pub(super) requests_in: Incoming<M>,

@@ -1,9 +1,9 @@
 //! Who lives, and how the ends of lanes reach them.
 //!
 //! In the life of a shard: [`Mesh::attach`] makes fresh lanes between it and
-//! every living peer and leaves the peers' ends in their mailboxes;
+//! every living peer and leaves the peers' ends with their memberships;
 //! [`Mesh::detach`] tells the peers that it is gone. Both happen under one
-//! lock, so every mailbox gets "down" of an incarnation before "up" of the
+//! lock, so every membership gets "down" of an incarnation before "up" of the
 //! next. The lock is held at starts and deaths of shards only; a message
 //! never touches it.
 //!
@@ -12,10 +12,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::attention::Attention;
 use super::endpoint::Endpoint;
 use super::lane::lane;
-use super::membership::{Mailbox, Parcel, Peer};
+use super::membership::{Membership, Peer, PeerEvent};
+use super::notifier::Notifier;
 use crate::limits::{LANE_MESSAGES_MAX, LANE_MESSAGES_MIN, LANES_TOTAL_MESSAGES_MAX};
 
 /// Messages each lane should hold, by the number of shards: two classes of
@@ -32,8 +32,8 @@ pub struct Mesh<M> {
     lane_messages: usize,
 }
 
-/// The mailbox of every living shard.
-type Registry<M> = Vec<Option<Arc<Mailbox<M>>>>;
+/// The membership of every living shard.
+type Registry<M> = Vec<Option<Arc<Membership<M>>>>;
 
 impl<M: Send + 'static> Mesh<M> {
     /// For `shards` shards, none of them attached yet; each lane holds
@@ -61,43 +61,43 @@ impl<M: Send + 'static> Mesh<M> {
         let mut registry = self.registry();
         let predecessor = depart(&mut registry, index);
         let shards = registry.len();
-        let mailbox = Arc::new(Mailbox::of_current_shard(shards));
+        let membership = Arc::new(Membership::of_current_shard(shards));
         let mut peers: Vec<Option<Box<Peer<M>>>> = (0..shards).map(|_| None).collect();
         for (living, slot) in registry.iter().zip(&mut peers) {
             let Some(living) = living else { continue };
-            let (ours, theirs) = self.connect(&mailbox.attention, &living.attention);
+            let (ours, theirs) = self.connect(&membership.notifier, &living.notifier);
             *slot = Some(Box::new(ours));
-            living.post(Parcel::Up(index, Box::new(theirs)));
+            living.post(PeerEvent::Up(index, Box::new(theirs)));
         }
-        registry[index] = Some(mailbox.clone());
+        registry[index] = Some(membership.clone());
         drop(registry);
         drop(predecessor);
-        Endpoint::new(index, mailbox, peers)
+        Endpoint::new(index, membership, peers)
     }
 
     /// Shard `index` died or ended; its peers are told. May be called from any
     /// thread, and again.
     pub fn detach(&self, index: usize) {
         let gone = depart(&mut self.registry(), index);
-        // What its mailbox holds is dropped here, outside of the lock.
+        // What its membership holds is dropped here, outside of the lock.
         drop(gone);
     }
 
     /// Fresh lanes between two shards: the ends of the one, and of the other.
-    fn connect(&self, one: &Arc<Attention>, other: &Arc<Attention>) -> (Peer<M>, Peer<M>) {
+    fn connect(&self, one: &Arc<Notifier>, other: &Arc<Notifier>) -> (Peer<M>, Peer<M>) {
         let (requests_to, requests_at_other) = lane(self.lane_messages);
         let (replies_to, replies_at_other) = lane(self.lane_messages);
         let (requests_back, requests_at_one) = lane(self.lane_messages);
         let (replies_back, replies_at_one) = lane(self.lane_messages);
         let ours = Peer {
-            attention: other.clone(),
+            notifier: other.clone(),
             requests_out: requests_to,
             replies_out: replies_to,
             requests_in: requests_at_one,
             replies_in: replies_at_one,
         };
         let theirs = Peer {
-            attention: one.clone(),
+            notifier: one.clone(),
             requests_out: requests_back,
             replies_out: replies_back,
             requests_in: requests_at_other,
@@ -112,10 +112,10 @@ impl<M: Send + 'static> Mesh<M> {
 }
 
 /// Takes a shard out and tells the others.
-fn depart<M>(registry: &mut Registry<M>, index: usize) -> Option<Arc<Mailbox<M>>> {
+fn depart<M>(registry: &mut Registry<M>, index: usize) -> Option<Arc<Membership<M>>> {
     let gone = registry.get_mut(index)?.take()?;
     for living in registry.iter().flatten() {
-        living.post(Parcel::Down(index));
+        living.post(PeerEvent::Down(index));
     }
     Some(gone)
 }

@@ -1,7 +1,7 @@
 //! The road between the shards of a process, and what travels on it.
 //!
 //! A `mesh` knows who lives and hands out the ends of `lane`s, an `endpoint`
-//! is one shard's end of all of them, and `attention` is how a sender gets a
+//! is one shard's end of all of them, and `notifier` is how a sender gets a
 //! receiver to look. The `pump` takes what has come to the `service`s it is
 //! for. `control` is the inbox through which the supervisor and `/metrics`
 //! reach a shard.
@@ -11,13 +11,13 @@
 //! drained and never waits for requests, so shards that ask each other do not
 //! deadlock; nobody blocks; a shard that parks is woken for what comes.
 
-mod attention;
 mod control;
 mod endpoint;
 mod lane;
 mod membership;
 mod mesh;
 mod message;
+mod notifier;
 mod peer_set;
 mod pump;
 mod service;
