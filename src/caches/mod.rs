@@ -4,7 +4,7 @@
 //!
 //! In the life of a request: `handle` is what a handler calls, `read` looks and
 //! loads, `write` takes leases and runs what writes; both wait in `waits` for
-//! what `turn` brings in. A hit on this shard touches none of that: `part` has
+//! what `service` brings in. A hit on this shard touches none of that: `part` has
 //! the copy.
 
 mod cached;
@@ -12,9 +12,9 @@ mod feed;
 mod handle;
 mod part;
 mod read;
+mod service;
 mod stats;
 mod tags;
-mod turn;
 mod vocabulary;
 mod waits;
 mod write;
@@ -121,7 +121,7 @@ impl Caches {
             inherited,
             plan,
         });
-        this.greet(living);
+        this.announce_self(living);
         this
     }
 

@@ -1,6 +1,6 @@
 //! One shard's end of all its lanes.
 //!
-//! In one turn of its shard: [`Endpoint::note_awake`], [`Endpoint::receive`],
+//! In one poll of its shard: [`Endpoint::note_awake`], [`Endpoint::receive`],
 //! work through the events and send, [`Endpoint::flush`]; and when there is
 //! nothing left to do, [`Endpoint::try_park`] before the reactor sleeps.
 //!
@@ -15,7 +15,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::membership::{Membership, Peer, PeerEvent};
 use super::peer_set::PeerSet;
-use crate::limits::{LANE_REQUESTS_PER_TURN_MAX, LANE_REQUESTS_WAITING_MAX};
+use crate::limits::{LANE_REQUESTS_PER_POLL_MAX, LANE_REQUESTS_WAITING_MAX};
 
 /// The lanes of one shard, made by [`Mesh::attach`](super::Mesh::attach).
 pub struct Endpoint<M> {
@@ -174,7 +174,7 @@ impl<M> Endpoint<M> {
     }
 
     /// Takes what has come, in this order: who came and who went, all replies,
-    /// and, if `take_requests`, up to [`LANE_REQUESTS_PER_TURN_MAX`] requests,
+    /// and, if `take_requests`, up to [`LANE_REQUESTS_PER_POLL_MAX`] requests,
     /// one peer after the other.
     pub fn receive(&mut self, into: &mut VecDeque<Event<M>>, take_requests: bool) -> Left {
         // The bits before the membership and both before the lanes: whoever set a
@@ -204,7 +204,7 @@ impl<M> Endpoint<M> {
 
     /// Moves what waits into the lanes as far as there is room, and makes the
     /// receivers of what was sent look: once each, however much it was. Due at
-    /// the end of every turn in which something was sent or received.
+    /// the end of every poll in which something was sent or received.
     pub fn flush(&mut self) {
         let (peers, dirty) = (&mut self.peers, &mut self.dirty);
         self.queued.retain(|index| {
@@ -324,7 +324,7 @@ impl<M> Endpoint<M> {
     }
 
     fn take_requests(&mut self, into: &mut VecDeque<Event<M>>) {
-        let mut budget = LANE_REQUESTS_PER_TURN_MAX;
+        let mut budget = LANE_REQUESTS_PER_POLL_MAX;
         while budget > 0
             && let Some(from) = self.requests_ready.next_round(self.requests_turn)
         {

@@ -19,7 +19,7 @@ use super::message::PeerMessage;
 use super::service::{PeerLanes, PeerServices};
 use crate::coherence::ShardSet;
 use crate::engine::{self, LocalEvent, RemoteSender, ShardWaker};
-use crate::limits::{LANE_REPLIES_WAITING_MAX, LANE_TURNS_IN_A_ROW_MAX, METRICS_GATHER_TIMEOUT_MS};
+use crate::limits::{LANE_POLLS_IN_A_ROW_MAX, LANE_REPLIES_WAITING_MAX, METRICS_GATHER_TIMEOUT_MS};
 use crate::metrics::MeshCounters;
 
 /// What the shards of a process have in common.
@@ -38,7 +38,7 @@ pub(crate) struct Peers {
     control: Arc<ControlInboxes>,
     lanes: RefCell<PeerLanes>,
     /// What was received and not taken: of the attachment until the services
-    /// are there, then empty between turns. Kept for its memory.
+    /// are there, then empty between polls. Kept for its memory.
     inbox: RefCell<VecDeque<Event<PeerMessage>>>,
     /// Set once, by [`serve`](Self::serve). Whoever built them keeps them.
     services: OnceCell<Weak<dyn PeerServices>>,
@@ -96,22 +96,22 @@ impl Peers {
                 look(&peers);
             }
         };
-        ShardWaker::on_wake(move || call(&on_wake, Self::run_turn_now));
-        ShardWaker::on_yield(move || call(&on_yield, Self::glance));
+        ShardWaker::on_wake(move || call(&on_wake, Self::poll_now));
+        ShardWaker::on_yield(move || call(&on_yield, Self::poll_arrivals));
     }
 
-    /// The task that carries messages. Ends never; its shard drops it, and the
-    /// services with it.
-    pub(crate) async fn carry_messages(self: Rc<Self>, _services: Rc<impl PeerServices>) {
+    /// The task that takes and sends as long as there is anything to. Ends never;
+    /// its shard drops it, and the services with it.
+    pub(crate) async fn pump(self: Rc<Self>, _services: Rc<impl PeerServices>) {
         loop {
             self.rung.wait().await;
-            let mut turns = 0;
+            let mut polls = 0;
             loop {
-                turns += 1;
-                match self.run_turn() {
+                polls += 1;
+                match self.poll() {
                     Next::Wait => break,
                     Next::Later => engine::sleep(PAUSE).await,
-                    Next::Again if turns % LANE_TURNS_IN_A_ROW_MAX == 0 => {
+                    Next::Again if polls % LANE_POLLS_IN_A_ROW_MAX == 0 => {
                         engine::yield_now().await;
                     }
                     Next::Again => {}
@@ -122,24 +122,24 @@ impl Peers {
 
     /// Takes what has come and answers it, if anything has: for moments when
     /// the shard is awake anyway.
-    pub(crate) fn glance(&self) {
+    pub(crate) fn poll_arrivals(&self) {
         let has_arrivals = match self.lanes.try_borrow() {
             Ok(lanes) => lanes.has_arrivals(),
             Err(_) => false,
         };
         if has_arrivals {
-            self.run_turn_now();
+            self.poll_now();
         }
     }
 
     /// Takes what other shards have reported, but no request of theirs: those
-    /// wait for the next turn. For a service that is about to ask, because what
+    /// wait for the next poll. For a service that is about to ask, because what
     /// was reported before comes first.
     pub(crate) fn take_reports(&self) {
         let _ = self.receive(&mut self.lanes.borrow_mut(), Takes::Replies);
     }
 
-    /// Sends at once: a turn later costs the other side as much.
+    /// Sends at once: a poll later costs the other side as much.
     pub(crate) fn send<T>(&self, send: impl FnOnce(&mut PeerLanes) -> T) -> T {
         let mut lanes = self.lanes.borrow_mut();
         let sent = send(&mut lanes);
@@ -153,7 +153,7 @@ impl Peers {
         self.stays_awake.set(stays);
         match stays {
             true => self.lanes.borrow().note_awake(),
-            // The carrying task parks, or sees why not.
+            // The pump parks, or sees why not.
             false => self.rung.notify(),
         }
     }
@@ -197,15 +197,15 @@ impl Peers {
         snapshot
     }
 
-    /// A turn outside of the carrying task, which does what is left.
-    fn run_turn_now(&self) {
-        if !matches!(self.run_turn(), Next::Wait) {
+    /// A poll outside of the pump, which does what is left.
+    fn poll_now(&self) {
+        if !matches!(self.poll(), Next::Wait) {
             self.rung.notify();
         }
     }
 
     /// Takes and sends once.
-    fn run_turn(&self) -> Next {
+    fn poll(&self) -> Next {
         let lanes = &mut *self.lanes.borrow_mut();
         lanes.note_awake();
         let takes = self.takes(lanes);

@@ -182,7 +182,7 @@ impl Shard {
             self.start_accepting(entrance);
         }
         let peers = self.context.peers.clone();
-        engine::spawn_local(peers.carry_messages(self.services.clone()));
+        engine::spawn_local(peers.pump(self.services.clone()));
         engine::spawn_local(Self::sweep_every_second(Rc::downgrade(&self)));
         if self.spin.is_on() {
             let peers = self.context.peers.clone();

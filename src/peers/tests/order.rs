@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::limits::{
-    LANE_MESSAGES_MAX, LANE_MESSAGES_MIN, LANE_REQUESTS_PER_TURN_MAX, LANE_REQUESTS_WAITING_MAX,
+    LANE_MESSAGES_MAX, LANE_MESSAGES_MIN, LANE_REQUESTS_PER_POLL_MAX, LANE_REQUESTS_WAITING_MAX,
     LANES_TOTAL_MESSAGES_MAX,
 };
 
@@ -132,7 +132,7 @@ fn no_peer_starves_another() {
         shards.iter_mut().for_each(Endpoint::flush);
         let mut events = VecDeque::new();
         assert_eq!(shards[0].receive(&mut events, true), Left::Requests);
-        assert_eq!(events.len(), LANE_REQUESTS_PER_TURN_MAX);
+        assert_eq!(events.len(), LANE_REQUESTS_PER_POLL_MAX);
         let first: Vec<usize> = events
             .iter()
             .take(4)

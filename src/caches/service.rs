@@ -2,8 +2,8 @@
 //! what they put out is sent.
 //!
 //! They are only ever called from here and from the calls below; each time they
-//! are, what they put out is carried on at once: to this shard's own queue, to
-//! the lanes, to the waits.
+//! are, what they put out is dispatched at once: to this shard's own queue, to the
+//! lanes, to the waits.
 
 use std::cell::RefMut;
 use std::rc::Rc;
@@ -40,7 +40,7 @@ impl PeerService for CacheService<'_> {
             part.home.peer_up(peer);
             part.holder.peer_up(peer);
         }
-        self.carry_on_all(lanes);
+        self.dispatch_all_outputs(lanes);
     }
 
     fn peer_down(&mut self, peer: usize, lanes: &mut PeerLanes) {
@@ -48,7 +48,7 @@ impl PeerService for CacheService<'_> {
             part.holder.peer_down(peer, self.now_ms);
             part.home.peer_down(peer, self.now_ms);
         }
-        self.carry_on_all(lanes);
+        self.dispatch_all_outputs(lanes);
         self.open_gate(lanes);
     }
 }
@@ -61,7 +61,7 @@ impl CacheService<'_> {
         }
     }
 
-    /// Gives a message to whom it is for, and carries on what they say.
+    /// Gives a message to whom it is for, and dispatches what they say.
     fn take(&mut self, from: usize, message: CacheMessage, lanes: &mut PeerLanes) {
         let now_ms = self.now_ms;
         let CacheMessage { cache, body } = message;
@@ -84,7 +84,7 @@ impl CacheService<'_> {
             }
             CacheMessageBody::FromHome(message) => part.holder.on_message(from, message, now_ms),
         }
-        self.carry_on(cache, lanes);
+        self.dispatch_outputs(cache, lanes);
     }
 
     /// Own requests that waited for the own home.
@@ -97,7 +97,7 @@ impl CacheService<'_> {
     }
 
     /// Sends and tells what a cache's home and holder have put out.
-    fn carry_on(&mut self, cache: u16, lanes: &mut PeerLanes) {
+    fn dispatch_outputs(&mut self, cache: u16, lanes: &mut PeerLanes) {
         let me = self.caches.me;
         let inner = &mut *self.inner;
         let part = &mut inner.parts[usize::from(cache)];
@@ -139,9 +139,9 @@ impl CacheService<'_> {
     }
 
     /// What all caches have put out.
-    fn carry_on_all(&mut self, lanes: &mut PeerLanes) {
+    fn dispatch_all_outputs(&mut self, lanes: &mut PeerLanes) {
         for cache in 0..self.inner.parts.len() {
-            self.carry_on(cache as u16, lanes);
+            self.dispatch_outputs(cache as u16, lanes);
         }
         self.take_own(lanes);
     }
@@ -179,16 +179,16 @@ impl Caches {
             part.holder.handle_timeout(CACHE_WAIT_MS, now_ms);
             part.home.handle_timeout(now_ms);
         }
-        self.peers.send(|lanes| service.carry_on_all(lanes));
+        self.peers.send(|lanes| service.dispatch_all_outputs(lanes));
     }
 
     /// Says hello to the shards that were there first.
-    pub(super) fn greet(&self, living: &ShardSet) {
+    pub(super) fn announce_self(&self, living: &ShardSet) {
         let mut service = self.service();
         for part in &mut service.inner.parts {
             living.iter().for_each(|peer| part.holder.peer_up(peer));
         }
-        self.peers.send(|lanes| service.carry_on_all(lanes));
+        self.peers.send(|lanes| service.dispatch_all_outputs(lanes));
     }
 
     fn refused(&self, holder: &mut PartHolder, cache: u16, refused: Refused<PeerMessage>) {
@@ -203,13 +203,13 @@ impl Caches {
         }
     }
 
-    /// Calls a cache's holder and carries on what it says.
+    /// Calls a cache's holder and dispatches what it says.
     pub(super) fn with_holder(&self, cache: u16, call: impl FnOnce(&mut PartHolder, Millis)) {
         let mut service = self.service();
         let now_ms = service.now_ms;
         call(&mut service.inner.parts[usize::from(cache)].holder, now_ms);
         self.peers.send(|lanes| {
-            service.carry_on(cache, lanes);
+            service.dispatch_outputs(cache, lanes);
             service.take_own(lanes);
         });
     }
