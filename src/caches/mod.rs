@@ -10,12 +10,12 @@
 mod cached;
 mod feed;
 mod handle;
+mod key_ops;
 mod part;
 mod read;
 mod service;
 mod stats;
 mod tags;
-mod vocabulary;
 mod waits;
 mod write;
 

@@ -7,12 +7,12 @@
 //! dead or busy or too much waits, is let through and counted: a limiter that
 //! fails must not take the service with it.
 
-mod desk;
+mod peer_limiter;
 mod refusals;
 mod shared;
 mod stats;
 
-pub(crate) use desk::Desk;
+pub(crate) use peer_limiter::PeerLimiter;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -95,7 +95,7 @@ pub(crate) struct Limiter {
     me: usize,
     shards: usize,
     plan: LimiterPlan,
-    desk: Rc<Desk>,
+    peer_limiter: Rc<PeerLimiter>,
     peers: Rc<Peers>,
     shared: Option<SharedLimiter>,
     refusals: RefCell<Refusals>,
@@ -103,12 +103,12 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    /// That of shard `me` of `shards`, over the desk that `peers` brings
+    /// That of shard `me` of `shards`, over the part that `peers` brings
     /// messages to.
     pub(crate) fn new(
         plan: LimiterPlan,
         (me, shards): (usize, usize),
-        desk: Rc<Desk>,
+        peer_limiter: Rc<PeerLimiter>,
         peers: Rc<Peers>,
         redis: Option<Redis>,
         inherited: LimiterSnapshot,
@@ -119,7 +119,7 @@ impl Limiter {
             me,
             shards,
             plan,
-            desk,
+            peer_limiter,
             peers,
             refusals: RefCell::default(),
             counts: RefCell::new(Counts::resume(inherited)),
@@ -133,7 +133,7 @@ impl Limiter {
     /// Judges one request of `key` and counts it if it is let through.
     pub(crate) async fn check(&self, rule: &LimiterRule, key: &[u8]) -> Verdict {
         let hash = self.hash(rule, key);
-        let now_ns = self.desk.now_ns();
+        let now_ns = self.peer_limiter.now_ns();
         let refused = self.refusals.borrow().find(hash, now_ns);
         let verdict = match refused {
             Some(refused) => Some(refused),
@@ -157,14 +157,14 @@ impl Limiter {
             }
         }
         match self.home_of(hash) {
-            home if home == self.me => Some(self.desk.judge(hash, &rule.quota, now_ns)),
+            home if home == self.me => Some(self.peer_limiter.judge(hash, &rule.quota, now_ns)),
             home => self.ask(home, hash, &rule.quota).await,
         }
     }
 
     /// The verdict of another shard; `None` when it has none in time.
     async fn ask(&self, home: usize, key: KeyHash, quota: &Quota) -> Option<Verdict> {
-        let wait = self.desk.open_wait(home)?;
+        let wait = self.peer_limiter.open_wait(home)?;
         let ask = LimitMessage::ask(wait.ticket(), key, *quota);
         let ask = PeerMessage::Limit(ask);
         let sent = self.peers.send(|lanes| lanes.send_request(home, ask));
@@ -177,7 +177,7 @@ impl Limiter {
     /// Until a refusal ends nobody need be asked again.
     fn remember(&self, key: KeyHash, verdict: Verdict) -> Verdict {
         if !verdict.is_allowed {
-            let now_ns = self.desk.now_ns();
+            let now_ns = self.peer_limiter.now_ns();
             self.refusals.borrow_mut().keep(key, &verdict, now_ns);
         }
         verdict
@@ -185,12 +185,12 @@ impl Limiter {
 
     /// Forgets keys whose quota is whole. Once a second or so.
     pub(crate) fn sweep(&self) {
-        self.desk.sweep(LIMITER_SWEEP_KEYS);
+        self.peer_limiter.sweep(LIMITER_SWEEP_KEYS);
     }
 
     /// This shard's numbers.
     pub(crate) fn snapshot(&self) -> LimiterSnapshot {
-        let (keys, evicted) = self.desk.keys();
+        let (keys, evicted) = self.peer_limiter.keys();
         self.counts.borrow().snapshot(keys, evicted)
     }
 

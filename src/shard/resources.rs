@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::app::{App, ShardInfo};
 use crate::caches::{CachePlan, Caches};
-use crate::limiter::{Desk, Limiter, LimiterPlan};
+use crate::limiter::{Limiter, LimiterPlan, PeerLimiter};
 use crate::metrics::{ShardMetrics, ShardSnapshot};
 use crate::peers::{Peers, PeersPlan};
 use crate::redis::{Redis, RedisPlan};
@@ -62,16 +62,16 @@ impl Resources {
         let (peers, living) = Peers::attach(plan.peers, place, mesh);
         let road = (peers.clone(), &living);
         let caches = Caches::start(plan.caches, place, info.restarts, road, caches);
-        let desk = Desk::new(plan.limiter.options.keys_max, plan.limiter.origin);
+        let peer_limiter = PeerLimiter::new(plan.limiter.options.keys_max, plan.limiter.origin);
         let services = Rc::new(ShardServices {
             caches: caches.clone(),
-            desk: desk.clone(),
+            limiter: peer_limiter.clone(),
         });
         peers.serve(&services);
         let limiter = Limiter::new(
             plan.limiter,
             place,
-            desk,
+            peer_limiter,
             peers.clone(),
             redis.clone(),
             limits,

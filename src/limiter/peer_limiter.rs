@@ -14,7 +14,7 @@ use crate::peers::{LimitMessage, LimitMessageBody, PeerLanes, PeerMessage, PeerS
 use crate::rate_limit::{KeyHash, KeyStore, Quota, Verdict};
 
 /// One shard's keys, and its tasks that wait for the verdicts of others.
-pub(crate) struct Desk {
+pub(crate) struct PeerLimiter {
     keys: RefCell<KeyStore>,
     waits: RefCell<Waits>,
     /// Zero of the time scale that all shards share.
@@ -34,7 +34,7 @@ struct Waiting {
     waker: Option<Waker>,
 }
 
-impl Desk {
+impl PeerLimiter {
     /// With room for `keys_max` keys, whose moments count from `origin`.
     pub(crate) fn new(keys_max: usize, origin: Instant) -> Rc<Self> {
         Rc::new(Self {
@@ -65,7 +65,7 @@ impl Desk {
         };
         waits.open.insert(ticket, waiting);
         Some(Wait {
-            desk: self.clone(),
+            limiter: self.clone(),
             ticket,
         })
     }
@@ -87,7 +87,7 @@ impl Desk {
     }
 }
 
-impl PeerService for &Desk {
+impl PeerService for &PeerLimiter {
     type Message = LimitMessage;
 
     fn on_message(&mut self, from: usize, message: LimitMessage, lanes: &mut PeerLanes) {
@@ -129,7 +129,7 @@ impl Waiting {
 /// The future of one verdict; `None` when its judge died. Dropped, it forgets
 /// what it waited for.
 pub(super) struct Wait {
-    desk: Rc<Desk>,
+    limiter: Rc<PeerLimiter>,
     ticket: u64,
 }
 
@@ -143,7 +143,7 @@ impl Future for Wait {
     type Output = Option<Verdict>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut waits = self.desk.waits.borrow_mut();
+        let mut waits = self.limiter.waits.borrow_mut();
         let Some(wait) = waits.open.get_mut(&self.ticket) else {
             return Poll::Ready(None);
         };
@@ -157,6 +157,6 @@ impl Future for Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.desk.waits.borrow_mut().open.remove(&self.ticket);
+        self.limiter.waits.borrow_mut().open.remove(&self.ticket);
     }
 }
