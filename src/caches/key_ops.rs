@@ -258,7 +258,7 @@ impl Caches {
         let Some(part) = inner.parts.get(usize::from(cache)) else {
             return Vec::new();
         };
-        let entries = part.home.shelf().map.iter();
+        let entries = part.home.entries().map.iter();
         let era = self.era(cache);
         let fresh =
             entries.filter(|(_, entry)| entry.replica.freshness.seen_in(era).is_fresh(now_ms));

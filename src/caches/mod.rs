@@ -1,5 +1,5 @@
 //! One shard's part in the one logical cache: the copies and the directory
-//! (`coherence`), kept on shelves bounded by bytes (`cache`), talking to other
+//! (`coherence`), kept in stores bounded by bytes (`cache`), talking to other
 //! shards as a service of `peers`, with tasks of this shard waiting for answers.
 //!
 //! In the life of a request: `handle` is what a handler calls, `read` looks and

@@ -61,7 +61,7 @@ impl Caches {
     fn gauges_of(&self, cache: u16) -> CacheGauges {
         let inner = self.inner.borrow();
         let part = &inner.parts[usize::from(cache)];
-        let (directory, copies) = (&part.home.shelf().map, &part.holder.shelf().map);
+        let (directory, copies) = (&part.home.entries().map, &part.holder.entries().map);
         CacheGauges {
             keys: directory.len() as u64,
             bytes: directory.weight_bytes(),
