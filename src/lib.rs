@@ -219,7 +219,7 @@ pub use app::{
     RateLimit, RateLimitKey, RateRules, RedisCache, RequestBody, Response, Route, ShardInfo,
 };
 pub use bridge::Bridge;
-pub use caches::{Cache, Cached, Feed, Found, Lookup};
+pub use caches::{Cache, CacheEntry, Cached, Feed, HitKind};
 pub use error::Error;
 pub use server::{Server, ServerHandle};
 pub use sessions::{BegunSession, Session};

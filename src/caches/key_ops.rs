@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::cached::{Cached, Item, Lookup};
+use super::cached::{Cached, HitKind, Item};
 use super::read::too_busy;
 use super::{Cache, Caches, TAGS};
 use crate::Error;
@@ -26,8 +26,8 @@ impl Cache {
         };
         let caches = &self.caches;
         if let Some((Hit::Fresh, item)) = caches.hit(self.number, key.as_ref()) {
-            caches.count_lookup(self.number, Lookup::L1);
-            return Cached::new(item, Lookup::L1);
+            caches.count_lookup(self.number, HitKind::L1);
+            return Cached::new(item, HitKind::L1);
         }
         let home = caches.home_of(self.number, &key);
         let asked = caches.ask(self.number, |holder, wait, now_ms| {
@@ -35,8 +35,8 @@ impl Cache {
         });
         match asked.await {
             Answer::Value { replica, .. } => {
-                caches.count_lookup(self.number, Lookup::Home);
-                Cached::new(Rc::new(Item::new(replica)), Lookup::Home)
+                caches.count_lookup(self.number, HitKind::Home);
+                Cached::new(Rc::new(Item::new(replica)), HitKind::Home)
             }
             Answer::TimedOut => Err(too_busy()),
             _ => Ok(None),
@@ -119,7 +119,7 @@ impl Cache {
         key: impl AsRef<[u8]>,
     ) -> Result<Option<Cached<V>>, Error> {
         match self.purge(key.as_ref()).await? {
-            Some(item) => Cached::new(item, Lookup::Home),
+            Some(item) => Cached::new(item, HitKind::Home),
             None => Ok(None),
         }
     }

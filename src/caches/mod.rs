@@ -19,7 +19,7 @@ mod tags;
 mod waits;
 mod write;
 
-pub use cached::{Cached, Found, Lookup};
+pub use cached::{CacheEntry, Cached, HitKind};
 pub use feed::Feed;
 pub use handle::Cache;
 

@@ -13,7 +13,7 @@ use super::validate::Faults;
 use crate::app::Route;
 use crate::limits::SESSION_BODY_BYTES_MAX;
 use crate::session::SessionOptions;
-use crate::{App, Ctx, Error, Found, Next, Response, Session};
+use crate::{App, CacheEntry, Ctx, Error, Next, Response, Session};
 
 /// Pattern of the request's session.
 pub const SESSION: &str = "/api/session";
@@ -37,7 +37,7 @@ pub fn install(app: App, options: &SessionOptions) -> App {
     app.sessions(options.clone())
         .session_users(|ctx, id| {
             let found = users::find(ctx, id);
-            async move { Ok(matches!(found.await?, (Found::Value(_), _))) }
+            async move { Ok(matches!(found.await?, (CacheEntry::Value(_), _))) }
         })
         .route(log_in)
         .route(Route::new(Method::GET, SESSION, show).middleware(never_kept))

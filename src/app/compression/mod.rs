@@ -25,7 +25,7 @@ pub(crate) use shard::ShardCompression;
 use super::prepared::SharedResponse;
 use super::{Body, BodyKind, ByteStream, Ctx, Middleware, Next, PreparedResponse, Response};
 use crate::Error;
-use crate::caches::Lookup;
+use crate::caches::HitKind;
 use crate::compression::{InvalidMediaType, MediaTypes};
 use crate::limits::COMPRESS_BODY_BYTES_MIN;
 use crate::semantics::{ETag, gzip_tag, names_gzip_of};
@@ -345,7 +345,7 @@ fn reusable(response: &Response) -> Option<&SharedResponse> {
         .any(|(name, _)| changed.contains(name));
     let is_sent_again = match kept {
         SharedResponse::Cached(cached) => {
-            cached.lookup().is_hit() || cached.lookup() == Lookup::Collapsed
+            cached.lookup().is_hit() || cached.lookup() == HitKind::Collapsed
         }
         // Its head and its body, and whoever keeps it.
         SharedResponse::Own(prepared) => Rc::strong_count(prepared) > 2,
