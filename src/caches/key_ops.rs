@@ -79,7 +79,7 @@ impl Cache {
     ) -> Result<usize, Error> {
         let mut deleted = 0;
         for key in keys {
-            deleted += usize::from(self.purge(key.as_ref()).await?.is_some());
+            deleted += usize::from(self.delete(key.as_ref()).await?.is_some());
         }
         Ok(deleted)
     }
@@ -88,7 +88,7 @@ impl Cache {
     /// returns no shard serves what was cached before; it does not fail but
     /// waits, for the successor of a shard that has died for example. Keys are
     /// not looked up among those kept with tags.
-    pub async fn forget(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    pub async fn invalidate(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) {
         if self.options().is_off() {
             return;
         }
@@ -96,14 +96,14 @@ impl Cache {
         let mut asked = Vec::new();
         for key in keys {
             let key = caches.plan.hasher.key(self.number, key.as_ref()).to_key();
-            let wait = caches.start_calling_in(self.number, &key);
+            let wait = caches.start_invalidating(self.number, &key);
             asked.push((wait, key));
         }
         for (wait, key) in asked {
-            caches.see_called_in(wait, self.number, &key).await;
+            caches.finish_invalidating(wait, self.number, &key).await;
             if self.options().coherence == Coherence::Off {
                 for home in (0..caches.shards).filter(|home| *home != caches.me) {
-                    let _ = caches.purge_at(home, self.number, &key).await;
+                    let _ = caches.invalidate_at(home, self.number, &key).await;
                 }
             }
         }
@@ -118,19 +118,19 @@ impl Cache {
         &self,
         key: impl AsRef<[u8]>,
     ) -> Result<Option<Cached<V>>, Error> {
-        match self.purge(key.as_ref()).await? {
+        match self.delete(key.as_ref()).await? {
             Some(item) => Cached::new(item, HitKind::Home),
             None => Ok(None),
         }
     }
 
-    async fn purge(&self, key: &[u8]) -> Result<Option<Rc<Item>>, Error> {
+    async fn delete(&self, key: &[u8]) -> Result<Option<Rc<Item>>, Error> {
         let Some(key) = self.present_key(key).await? else {
             return Ok(None);
         };
         let mut had = None;
         for home in self.caches.homes_of(self.number, &key) {
-            match self.caches.purge_at(home, self.number, &key).await {
+            match self.caches.invalidate_at(home, self.number, &key).await {
                 Answer::Purged(here) => had = had.or(here),
                 _ => return Err(too_busy()),
             }
@@ -158,7 +158,7 @@ impl Cache {
     /// As [`del`](Self::del).
     pub async fn ttl(&self, key: impl AsRef<[u8]>, ttl_ms: u64) -> Result<bool, Error> {
         if ttl_ms == 0 {
-            return Ok(self.purge(key.as_ref()).await?.is_some());
+            return Ok(self.delete(key.as_ref()).await?.is_some());
         }
         let Some(key) = self.present_key(key.as_ref()).await? else {
             return Ok(false);
@@ -224,7 +224,7 @@ impl Caches {
     pub(crate) async fn invalidate_tag(self: &Rc<Self>, tag: &str) -> Result<(), Error> {
         let key = self.tag_key(tag);
         let home = self.home_of(TAGS, &key);
-        match self.purge_at(home, TAGS, &key).await {
+        match self.invalidate_at(home, TAGS, &key).await {
             Answer::Purged(_) => Ok(()),
             _ => Err(too_busy()),
         }

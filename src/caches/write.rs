@@ -101,7 +101,7 @@ impl Cache {
     }
 
     /// [`present_key`](Self::present_key), however long that takes: what was
-    /// written must be called in.
+    /// written must be invalidated.
     async fn present_key_at_last(&self, key: &[u8]) -> Option<CacheKey> {
         loop {
             if let Ok(present) = self.present_key(key).await {
@@ -144,7 +144,7 @@ impl Cache {
                 Err(error) if !error.is_nothing_done() => return Err(error.clone()),
                 Err(_) => None,
             };
-            cache.purge_renamed(&keys).await;
+            cache.invalidate_renamed(&keys).await;
             let replica = value.map(|value| Replica {
                 freshness: freshness_of(cache.options(), &value, now_ms, era),
                 value,
@@ -185,7 +185,7 @@ impl Cache {
 
     /// A key whose tags were invalidated while it was written has another name
     /// now, under which the old value may have been kept.
-    async fn purge_renamed(&self, keys: &OwnKeys) {
+    async fn invalidate_renamed(&self, keys: &OwnKeys) {
         if !self.is_tagged() {
             return;
         }
@@ -195,7 +195,7 @@ impl Cache {
             if let Some(present) = self.present_key_at_last(key).await
                 && Some(&present) != written.as_ref()
             {
-                self.caches.call_in(self.number, &present).await;
+                self.caches.invalidate(self.number, &present).await;
             }
         }
     }
@@ -205,7 +205,7 @@ impl Cache {
         self.options().invalidates.iter().chain(more).collect()
     }
 
-    /// Writes, and has copies called in afterwards without waiting for it.
+    /// Writes, and has copies invalidated afterwards without waiting for it.
     async fn write_first<T, F, Fut>(&self, keys: OwnKeys, write: F) -> Result<T, Error>
     where
         T: 'static,
@@ -224,13 +224,13 @@ impl Cache {
             let written = written.map(|key| (cache.number, key));
             let asked: Vec<_> = tags
                 .chain(written)
-                .map(|(number, key)| (caches.start_calling_in(number, &key), number, key))
+                .map(|(number, key)| (caches.start_invalidating(number, &key), number, key))
                 .collect();
             engine::spawn_local(async move {
                 for (wait, number, key) in asked {
-                    cache.caches.see_called_in(wait, number, &key).await;
+                    cache.caches.finish_invalidating(wait, number, &key).await;
                 }
-                cache.purge_renamed(&keys).await;
+                cache.invalidate_renamed(&keys).await;
             });
             result
         });
@@ -267,8 +267,8 @@ impl Caches {
         }
     }
 
-    /// Forgets a key here, and asks for the same on all shards.
-    pub(super) fn start_calling_in(self: &Rc<Self>, cache: u16, key: &CacheKey) -> Option<Wait> {
+    /// Drops the copy here, and asks for the same on all shards.
+    pub(super) fn start_invalidating(self: &Rc<Self>, cache: u16, key: &CacheKey) -> Option<Wait> {
         let home = self.home_of(cache, key);
         self.with_holder(cache, |holder, _| holder.forget(key));
         self.start_asking(cache, |holder, wait, now_ms| {
@@ -277,7 +277,7 @@ impl Caches {
     }
 
     /// Waits until that is done; asks again as often as need be.
-    pub(super) async fn see_called_in(
+    pub(super) async fn finish_invalidating(
         self: &Rc<Self>,
         wait: Option<Wait>,
         cache: u16,
@@ -288,15 +288,15 @@ impl Caches {
             None => Answer::TimedOut,
         };
         if matches!(answer, Answer::TimedOut | Answer::HomeGone) {
-            self.call_in(cache, key).await;
+            self.invalidate(cache, key).await;
         }
     }
 
     /// Has a key forgotten on all shards, however long that takes.
-    async fn call_in(self: &Rc<Self>, cache: u16, key: &CacheKey) {
+    async fn invalidate(self: &Rc<Self>, cache: u16, key: &CacheKey) {
         let home = self.home_of(cache, key);
         loop {
-            let answer = self.purge_at(home, cache, key).await;
+            let answer = self.invalidate_at(home, cache, key).await;
             if !matches!(answer, Answer::TimedOut | Answer::HomeGone) {
                 return;
             }
@@ -306,7 +306,7 @@ impl Caches {
     }
 
     /// Has a home forget a key, with all copies it gave.
-    pub(super) async fn purge_at(
+    pub(super) async fn invalidate_at(
         self: &Rc<Self>,
         home: usize,
         cache: u16,

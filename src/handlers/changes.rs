@@ -73,7 +73,7 @@ async fn apply(shard: &Background, users: &Cache, second: &RowCache, changes: &[
     // First, or the caches would load the old rows from there.
     second.changed(&changed).await;
     users
-        .forget(changed.iter().map(|(id, _)| id.to_string()))
+        .invalidate(changed.iter().map(|(id, _)| id.to_string()))
         .await;
     for tag in tags {
         if shard.invalidate_tag(tag).await.is_err() {
