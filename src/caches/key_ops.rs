@@ -6,10 +6,12 @@ use std::rc::Rc;
 
 use super::cached::{Cached, HitKind, Item};
 use super::read::too_busy;
+use super::write::PATIENCE;
 use super::{Cache, Caches, TAGS};
 use crate::Error;
 use crate::cache::{CacheKey, CacheValue, Coherence};
 use crate::coherence::{Answer, Freshness, Hit};
+use crate::engine;
 use crate::peers::ControlMessage;
 
 impl Cache {
@@ -85,12 +87,19 @@ impl Cache {
     }
 
     /// Forgets keys that have been changed elsewhere, all at once. When it
-    /// returns no shard serves what was cached before; it does not fail but
-    /// waits, for the successor of a shard that has died for example. Keys are
-    /// not looked up among those kept with tags.
-    pub async fn invalidate(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    /// returns no shard serves what was cached before; it waits for the
+    /// successor of a shard that has died. Keys are not looked up among those
+    /// kept with tags.
+    ///
+    /// # Errors
+    /// 503 when that cannot be had in time: some shard may serve what was
+    /// cached before.
+    pub async fn invalidate(
+        &self,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<(), Error> {
         if self.options().is_off() {
-            return;
+            return Ok(());
         }
         let caches = &self.caches;
         let mut asked = Vec::new();
@@ -99,14 +108,18 @@ impl Cache {
             let wait = caches.start_invalidating(self.number, &key);
             asked.push((wait, key));
         }
-        for (wait, key) in asked {
-            caches.finish_invalidating(wait, self.number, &key).await;
-            if self.options().coherence == Coherence::Off {
-                for home in (0..caches.shards).filter(|home| *home != caches.me) {
-                    let _ = caches.invalidate_at(home, self.number, &key).await;
+        let finish = async {
+            for (wait, key) in asked {
+                caches.finish_invalidating(wait, self.number, &key).await;
+                if self.options().coherence == Coherence::Off {
+                    for home in (0..caches.shards).filter(|home| *home != caches.me) {
+                        let _ = caches.invalidate_at(home, self.number, &key).await;
+                    }
                 }
             }
-        }
+        };
+        let done = engine::timeout(PATIENCE, finish).await;
+        done.map_err(|_| too_busy())
     }
 
     /// The value if it is cached, and forgets it everywhere. Of several who

@@ -194,6 +194,14 @@ pub const CACHE_WAIT_MS: u64 = 5_000;
 /// still happen. Longer than the store waits for locks
 /// (`store.busy_timeout_ms`) and than a shard takes to end.
 pub const CACHE_DOUBT_MS: u64 = 10_000;
+/// How long a write that is committed waits until no shard has a copy of what
+/// it wrote, under whichever name; then its keys are in doubt and it is answered
+/// 503, outcome unknown. As long, too, as one waits who has keys invalidated
+/// that were changed elsewhere. A home that is restarted is back long before.
+pub const CACHE_INVALIDATE_MS: u64 = 5_000;
+/// How long copies of what was written lazily are asked back, which nobody waits
+/// for; what is out then stays for its time to live.
+pub const CACHE_INVALIDATE_LAZY_MS: u64 = 60_000;
 /// How soon a request to the home of a key is repeated after the home died.
 pub const CACHE_HOME_RETRY_MS: u64 = 20;
 /// Memory of the tags' tokens, for each shard, bytes: a few thousand tags. More
@@ -458,6 +466,8 @@ const _: () = assert!(
     "the total holds for up to 181 shards"
 );
 const _: () = assert!(0 < LANE_REQUESTS_PER_POLL_MAX);
+const _: () = assert!(CACHE_HOME_RETRY_MS < CACHE_INVALIDATE_MS);
+const _: () = assert!(CACHE_INVALIDATE_MS < CACHE_INVALIDATE_LAZY_MS);
 const _: () = assert!(
     LANE_MESSAGES_MAX <= LANE_REQUESTS_WAITING_MAX,
     "a sender outlasts a receiver that is one full lane behind"
