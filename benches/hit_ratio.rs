@@ -2,7 +2,7 @@
 //! of shards: one cache for all (the ideal), corelane's directory, and a cache
 //! of its own for each shard, as a server without the protocol has.
 //!
-//! A simulation: the product's homes, holders and shelves on one thread in
+//! A simulation: the product's homes, holders and stores on one thread in
 //! virtual time. Requests come at random moments to random shards: 75 % reads
 //! of an id, 15 % updates of an id, 5 % lists, which are another cache's and
 //! only take up time, 5 % creates. Messages and loads take no time, so nothing

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use corelane::cache::CacheOptions;
-use corelane::{App, Ctx, Error, Lookup, Response, engine};
+use corelane::{App, Ctx, Error, HitKind, Response, engine};
 use hdrhistogram::Histogram;
 
 use support::pair::{Pair, answer, query_number};
@@ -142,7 +142,7 @@ async fn load(ctx: Ctx) -> Result<Response, Error> {
     let values = ctx.cache("values");
     for key in keys_of(&ctx)? {
         let loaded = values.get_or_load(&key, || async { Ok(Bytes::from(vec![7; VALUE_BYTES])) });
-        assert_eq!(loaded.await?.lookup(), Lookup::Loaded);
+        assert_eq!(loaded.await?.lookup(), HitKind::Loaded);
     }
     Ok(answer(&ctx, String::new()))
 }
@@ -158,19 +158,19 @@ async fn measure_here(ctx: Ctx) -> Result<Response, Error> {
             engine::sleep(PAUSE).await;
         }
         let (lookup, polls, took) = timed_read(&ctx, key).await?;
-        assert_eq!(lookup, Lookup::Home);
+        assert_eq!(lookup, HitKind::Home);
         lines[usize::from(polls == 1)].push(took);
     }
     for key in &keys {
         let (lookup, polls, took) = timed_read(&ctx, key).await?;
-        assert_eq!((lookup, polls), (Lookup::L1, 1));
+        assert_eq!((lookup, polls), (HitKind::L1, 1));
         lines[2].push(took);
     }
     // Reading the clock twice costs about as much as a hit: all in one go.
     let started = Instant::now();
     for key in &keys {
         let lookup = read(&ctx, key).await?;
-        assert_eq!(lookup, Lookup::L1);
+        assert_eq!(lookup, HitKind::L1);
     }
     lines[3].push(started.elapsed() / keys.len() as u32);
     let mut text = String::new();
@@ -183,7 +183,7 @@ async fn measure_here(ctx: Ctx) -> Result<Response, Error> {
 }
 
 /// How a read was answered, in how many polls, and how long it took.
-async fn timed_read(ctx: &Ctx, key: &str) -> Result<(Lookup, u32, Duration), Error> {
+async fn timed_read(ctx: &Ctx, key: &str) -> Result<(HitKind, u32, Duration), Error> {
     let mut polls = 0;
     let started = Instant::now();
     let mut reading = pin!(read(ctx, key));
@@ -195,7 +195,7 @@ async fn timed_read(ctx: &Ctx, key: &str) -> Result<(Lookup, u32, Duration), Err
     Ok((lookup, polls, started.elapsed()))
 }
 
-async fn read(ctx: &Ctx, key: &str) -> Result<Lookup, Error> {
+async fn read(ctx: &Ctx, key: &str) -> Result<HitKind, Error> {
     let values = ctx.cache("values");
     let value = values.get_or_load(key, || async {
         Err::<Bytes, _>(Error::internal("it is cached: nothing is to be loaded"))

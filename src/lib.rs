@@ -10,14 +10,14 @@
 //! ```text
 //! floor 5  process    cli  config  server
 //! floor 4  app        app  middleware  shard  static_files  handlers
-//! floor 3  resources  postgres  store  mesh  caches  limiter  redis  l2  sessions
-//! floor 2  machine    topology  engine  bridge  log_sink  error_log  process_stats
+//! floor 3  resources  postgres  store  peers  caches  limiter  redis  l2  sessions
+//! floor 2  machine    log_sink error_log process_stats
 //! floor 1  thinking   password compression
-//! floor 0  ground     clock
 //! ```
 //!
-//! Below them stands `corelane-proto`: protocols and rules without a socket,
-//! file, thread or clock.
+//! Below them stand `corelane-engine`, the machine and the seam to its reactor,
+//! and `corelane-proto`: protocols and rules without a socket, file, thread or
+//! clock.
 //!
 //! # Hello
 //!
@@ -186,12 +186,12 @@ pub mod error_log;
 pub mod log_sink;
 pub(crate) mod process_stats;
 
-// Public for `benches/micro.rs`, which measures the lanes; not part of the API.
-#[doc(hidden)]
 pub(crate) mod caches;
 pub mod l2;
 pub mod limiter;
-pub mod mesh;
+// Public for `benches/micro.rs`, which measures the lanes; not part of the API.
+#[doc(hidden)]
+pub mod peers;
 pub mod postgres;
 pub mod redis;
 pub mod sessions;
@@ -212,7 +212,7 @@ pub use app::{
     Response, Route, ShardInfo,
 };
 pub use bridge::Bridge;
-pub use caches::{Cache, Cached, Feed, Found, Lookup};
+pub use caches::{Cache, CacheEntry, Cached, Feed, HitKind};
 pub use error::Error;
 pub use middleware::{Compression, RateLimit, RateLimitKey, RateRules, RedisCache};
 pub use server::{Server, ServerHandle};

@@ -189,7 +189,7 @@ impl House {
         const WRITTEN_ON_THE_API: &[&str] = &["handlers", "static_files"];
         for source in self.modules_of(WRITTEN_ON_THE_API) {
             for (at, name) in source.root_names() {
-                if matches!(name.as_str(), "mesh" | "shard" | "http1" | "router") {
+                if matches!(name.as_str(), "peers" | "shard" | "http1" | "router") {
                     breaches.add("handlers-private-door", source, at, name);
                 }
             }

@@ -1,5 +1,5 @@
 //! The directory protocol without a reactor: homes and holders of all shards on
-//! one thread, with the product's shelves, keys and budgets, messages carried
+//! one thread, with the product's stores, keys and budgets, messages carried
 //! at once.
 #![allow(dead_code, unreachable_pub)]
 
@@ -7,15 +7,15 @@ use std::collections::VecDeque;
 
 use corelane::cache::{Bounded, ByBytes, CacheKey, KeyHasher, Payload};
 use corelane::coherence::{
-    Answer, Freshness, FromHome, Hit, Holder, HolderOutput, Home, Idle, Kept, Outcome, Replica,
-    Request, ShardSet, Shelf, Source, ToHome, WaitId, WriteMode, WriteOutcome,
+    Answer, EntryStore, Freshness, FromHome, Hit, Holder, HolderOutput, Home, Idle, Kept, Outcome,
+    Replica, Request, ShardSet, Source, ToHome, WaitId, WriteMode, WriteOutcome,
 };
 
-pub type BenchHome = Home<CacheKey, Payload, (), BoundedShelf<Idle<Payload>>>;
-pub type BenchHolder = Holder<CacheKey, Payload, (), BoundedShelf<Kept<Payload>>>;
+pub type BenchHome = Home<CacheKey, Payload, (), BoundedStore<Idle<Payload>>>;
+pub type BenchHolder = Holder<CacheKey, Payload, (), BoundedStore<Kept<Payload>>>;
 
-/// A shelf bounded by bytes, as the product's are.
-pub struct BoundedShelf<T> {
+/// A store bounded by bytes, as the product's are.
+pub struct BoundedStore<T> {
     pub map: Bounded<Weighed<T>>,
 }
 
@@ -51,7 +51,7 @@ impl Weight for Kept<Payload> {
     }
 }
 
-impl<T> BoundedShelf<T> {
+impl<T> BoundedStore<T> {
     pub fn new(bytes_max: u64) -> Self
     where
         T: Weight,
@@ -62,7 +62,7 @@ impl<T> BoundedShelf<T> {
     }
 }
 
-impl<T: Weight> Shelf<CacheKey, T> for BoundedShelf<T> {
+impl<T: Weight> EntryStore<CacheKey, T> for BoundedStore<T> {
     fn find(&self, key: &CacheKey) -> Option<&T> {
         self.map.find(key.as_ref()).map(|weighed| &weighed.entry)
     }
@@ -117,8 +117,8 @@ impl Directory {
     pub fn new(shards: usize, bytes_max: u64) -> Self {
         let bytes = bytes_max.div_ceil(shards as u64);
         let peers = |me: usize| -> ShardSet { (0..shards).filter(|peer| *peer != me).collect() };
-        let home = |me| Home::new(me, peers(me), 0, BoundedShelf::new(bytes), 10_000, 0);
-        let holder = |me| Holder::new(me, shards, peers(me), BoundedShelf::new(bytes));
+        let home = |me| Home::new(me, peers(me), 0, BoundedStore::new(bytes), 10_000, 0);
+        let holder = |me| Holder::new(me, shards, peers(me), BoundedStore::new(bytes));
         let mut homes: Vec<BenchHome> = (0..shards).map(home).collect();
         for (me, home) in homes.iter_mut().enumerate() {
             for peer in (0..shards).filter(|peer| *peer != me) {
@@ -147,7 +147,7 @@ impl Directory {
             // As the product does: an own directory that has to choose sees own hits.
             let home = &self.homes[shard];
             if key.as_ref().home(self.homes.len()) == shard && home.counters().evictions > 0 {
-                let _ = home.shelf().find(key);
+                let _ = home.entries().find(key);
             }
             return (replica.value.clone(), Read::L1);
         }

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corelane::engine::{BlockingPool, EngineKind, EngineOptions, Runtime, ShardWaker};
-use corelane::mesh::{Endpoint, Event, Fabric, lane_messages_for};
+use corelane::peers::{Endpoint, Event, Mesh, lane_messages_for};
 
 /// What a shard of [`round_trips`] does while nothing comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub(crate) enum Idle {
 /// same thread, and receives them.
 pub(crate) fn batches(messages: u64, batch: u64) -> Duration {
     on_shard(async {
-        let fabric = Fabric::<Payload>::new(2, lane_messages_for(2));
-        let (mut from, mut to) = (fabric.attach(0), fabric.attach(1));
+        let mesh = Mesh::<Payload>::new(2, lane_messages_for(2));
+        let (mut from, mut to) = (mesh.attach(0), mesh.attach(1));
         let mut events = VecDeque::new();
         let _ = (
             from.receive(&mut events, true),
@@ -56,14 +56,14 @@ pub(crate) fn batches(messages: u64, batch: u64) -> Duration {
 
 /// A request there and a reply back, `rounds` times.
 pub(crate) fn round_trips(rounds: u64, idle: Idle) -> Duration {
-    let fabric = Fabric::<Payload>::new(2, lane_messages_for(2));
-    let asked = fabric.clone();
+    let mesh = Mesh::<Payload>::new(2, lane_messages_for(2));
+    let asked = mesh.clone();
     let other = thread::spawn(move || {
         pin(1);
         on_shard(answer(asked, rounds, idle));
     });
     pin(0);
-    let took = on_shard(ask(fabric, rounds, idle));
+    let took = on_shard(ask(mesh, rounds, idle));
     other.join().expect("the other shard ends well");
     took
 }
@@ -71,8 +71,8 @@ pub(crate) fn round_trips(rounds: u64, idle: Idle) -> Duration {
 /// A message of 32 bytes.
 type Payload = [u64; 4];
 
-async fn ask(fabric: Arc<Fabric<Payload>>, rounds: u64, idle: Idle) -> Duration {
-    let mut end = End::attach(&fabric, 0, idle);
+async fn ask(mesh: Arc<Mesh<Payload>>, rounds: u64, idle: Idle) -> Duration {
+    let mut end = End::attach(&mesh, 0, idle);
     while !matches!(end.next().await, Event::PeerUp(1)) {}
     let started = Instant::now();
     for number in 0..rounds {
@@ -83,8 +83,8 @@ async fn ask(fabric: Arc<Fabric<Payload>>, rounds: u64, idle: Idle) -> Duration 
     started.elapsed()
 }
 
-async fn answer(fabric: Arc<Fabric<Payload>>, rounds: u64, idle: Idle) {
-    let mut end = End::attach(&fabric, 1, idle);
+async fn answer(mesh: Arc<Mesh<Payload>>, rounds: u64, idle: Idle) {
+    let mut end = End::attach(&mesh, 1, idle);
     let mut answered = 0;
     while answered < rounds {
         if let Event::Request { from, message } = end.next().await {
@@ -104,10 +104,10 @@ struct End {
 }
 
 impl End {
-    fn attach(fabric: &Fabric<Payload>, index: usize, idle: Idle) -> Self {
+    fn attach(mesh: &Mesh<Payload>, index: usize, idle: Idle) -> Self {
         Self {
             bell: Bell::of_current_shard(),
-            endpoint: fabric.attach(index),
+            endpoint: mesh.attach(index),
             events: VecDeque::new(),
             idle,
         }

@@ -209,9 +209,9 @@ fn l1(cases: &mut impl Cases) {
         cases.case(name, || {
             let name = turn.next().expect("a cycle has no end");
             let key = hasher.key(1, black_box(name.as_bytes()));
-            let kept = holder.shelf().map.find(key).expect("it is loaded");
+            let kept = holder.entries().map.find(key).expect("it is loaded");
             if is_home {
-                black_box(home.shelf().map.find(key));
+                black_box(home.entries().map.find(key));
             }
             holder.judge(&kept.entry, 1)
         });

@@ -2,15 +2,15 @@
 //! one for each shard; and which ids are popular.
 
 use corelane::cache::{CacheKey, Payload};
-use corelane::coherence::{Idle, Replica, ShardSet, Shelf};
+use corelane::coherence::{EntryStore, Idle, Replica, ShardSet};
 
 use super::Caches;
-use super::directory::{BoundedShelf, Read};
+use super::directory::{BoundedStore, Read};
 
 /// A cache for each shard; with one shard, one cache for all. A write is seen
 /// by the shard that makes it, and by the others when their copy expires.
 pub(crate) struct PlainCache {
-    shelves: Vec<BoundedShelf<Idle<Payload>>>,
+    stores: Vec<BoundedStore<Idle<Payload>>>,
     evicted: Vec<(CacheKey, Idle<Payload>)>,
 }
 
@@ -18,7 +18,7 @@ impl PlainCache {
     pub(crate) fn new(shards: usize, bytes_max: u64) -> Self {
         let bytes = bytes_max.div_ceil(shards as u64);
         Self {
-            shelves: (0..shards).map(|_| BoundedShelf::new(bytes)).collect(),
+            stores: (0..shards).map(|_| BoundedStore::new(bytes)).collect(),
             evicted: Vec::new(),
         }
     }
@@ -32,8 +32,8 @@ impl Caches for PlainCache {
         now_ms: u64,
         load: impl FnOnce() -> Replica<Payload>,
     ) -> (Payload, Read) {
-        let shelf = &mut self.shelves[shard];
-        if let Some(entry) = shelf.find(key)
+        let store = &mut self.stores[shard];
+        if let Some(entry) = store.find(key)
             && entry.replica.freshness.is_fresh(now_ms)
         {
             return (entry.replica.value.clone(), Read::L1);
@@ -42,15 +42,15 @@ impl Caches for PlainCache {
         let value = replica.value.clone();
         let holders = ShardSet::new();
         // Taken out first, as the directory does with what has expired.
-        shelf.remove(key);
-        shelf.insert(key.clone(), Idle { replica, holders }, &mut self.evicted);
+        store.remove(key);
+        store.insert(key.clone(), Idle { replica, holders }, &mut self.evicted);
         self.evicted.clear();
         (value, Read::Loaded)
     }
 
     fn update(&mut self, shard: usize, key: &CacheKey, _now_ms: u64, write: impl FnOnce()) {
         write();
-        self.shelves[shard].remove(key);
+        self.stores[shard].remove(key);
     }
 
     fn create(&mut self, _shard: usize, _key: &CacheKey, _now_ms: u64) {}

@@ -5,7 +5,7 @@
 
 use http::{HeaderName, HeaderValue, header};
 
-use crate::caches::Lookup;
+use crate::caches::HitKind;
 
 /// The two headers, as encoded lines and as values.
 #[derive(Debug)]
@@ -66,28 +66,28 @@ static BYPASS_BYPASS: CacheLine = CacheLine::new(
 impl CacheLine {
     /// What to say of an answer that two levels were asked for. The second was
     /// asked by whoever loaded it; of all others the first level has the word.
-    pub(super) fn of_levels(lookup: Lookup, second: SecondLevel) -> &'static Self {
+    pub(super) fn of_levels(lookup: HitKind, second: SecondLevel) -> &'static Self {
         match (lookup, second) {
-            (Lookup::Loaded, SecondLevel::Hit) => &HIT_STORED,
-            (Lookup::Loaded, SecondLevel::Miss) => &MISS_STORED,
-            (Lookup::Loaded, SecondLevel::Bypass) => &BYPASS_STORED,
-            (Lookup::Bypass, SecondLevel::Hit) => &HIT_BYPASS,
-            (Lookup::Bypass, SecondLevel::Miss) => &MISS_BYPASS,
-            (Lookup::Bypass, SecondLevel::Bypass) => &BYPASS_BYPASS,
+            (HitKind::Loaded, SecondLevel::Hit) => &HIT_STORED,
+            (HitKind::Loaded, SecondLevel::Miss) => &MISS_STORED,
+            (HitKind::Loaded, SecondLevel::Bypass) => &BYPASS_STORED,
+            (HitKind::Bypass, SecondLevel::Hit) => &HIT_BYPASS,
+            (HitKind::Bypass, SecondLevel::Miss) => &MISS_BYPASS,
+            (HitKind::Bypass, SecondLevel::Bypass) => &BYPASS_BYPASS,
             _ => Self::of(lookup),
         }
     }
 
     /// What to say of an answer that was come by like this.
-    pub(crate) fn of(lookup: Lookup) -> &'static Self {
+    pub(crate) fn of(lookup: HitKind) -> &'static Self {
         match lookup {
-            Lookup::L1 => &L1,
-            Lookup::Home => &HOME,
-            Lookup::Stale => &STALE,
-            Lookup::Loaded => &LOADED,
-            Lookup::Collapsed => &COLLAPSED,
-            Lookup::Bypass => &BYPASS,
-            Lookup::StaleOnError => &STALE_ON_ERROR,
+            HitKind::L1 => &L1,
+            HitKind::Home => &HOME,
+            HitKind::Stale => &STALE,
+            HitKind::Loaded => &LOADED,
+            HitKind::Collapsed => &COLLAPSED,
+            HitKind::Bypass => &BYPASS,
+            HitKind::StaleOnError => &STALE_ON_ERROR,
         }
     }
 

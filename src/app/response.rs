@@ -8,7 +8,7 @@ use super::cache_line::{CacheLine, SecondLevel};
 use super::prepared::{PreparedHead, SharedResponse};
 use super::{Body, BodyKind};
 use crate::Error;
-use crate::caches::Lookup;
+use crate::caches::HitKind;
 
 /// Status, headers and body. The shard adds `Date`, `Server`, the framing and
 /// the connection headers; a handler that sets one of those has it replaced.
@@ -121,7 +121,7 @@ impl Response {
     /// (RFC 9211); [`prepared`](Self::prepared) says it of what is out of a
     /// cache.
     #[must_use]
-    pub fn with_lookup(mut self, lookup: Lookup) -> Self {
+    pub fn with_lookup(mut self, lookup: HitKind) -> Self {
         self.head.cache_line = Some(CacheLine::of(lookup));
         self
     }
@@ -129,7 +129,7 @@ impl Response {
     /// [`with_lookup`](Self::with_lookup) of an answer that a cache in Redis
     /// was asked for too.
     #[must_use]
-    pub fn with_levels(mut self, lookup: Lookup, second: SecondLevel) -> Self {
+    pub fn with_levels(mut self, lookup: HitKind, second: SecondLevel) -> Self {
         self.head.cache_line = Some(CacheLine::of_levels(lookup, second));
         self
     }

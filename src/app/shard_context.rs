@@ -16,9 +16,9 @@ use crate::engine;
 use crate::ids::RequestIds;
 use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
-use crate::mesh::{Mesh, Message};
 use crate::metrics::{MetricsSource, ProcessSnapshot, ShardMetrics, ShardSnapshot};
 use crate::middleware::{AnswerCounts, ShardCompression};
+use crate::peers::{ControlInboxes, ControlMessage, Peers};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
 use crate::sessions::SessionBackend;
@@ -30,6 +30,7 @@ pub(crate) struct ShardContext {
     pub(crate) states: States,
     /// The one of the states that keeps sessions and knows who logs in.
     pub(crate) session_backend: Option<Rc<dyn SessionBackend>>,
+    pub(crate) peers: Rc<Peers>,
     pub(crate) caches: Rc<Caches>,
     pub(crate) limiter: Limiter,
     pub(crate) redis: Option<Redis>,
@@ -42,7 +43,7 @@ pub(crate) struct ShardContext {
     pub(crate) clock: ShardClock,
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
-    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) control: Arc<ControlInboxes>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
     pub(crate) draining: DrainSignal,
@@ -76,7 +77,7 @@ impl ShardContext {
     pub(crate) fn snapshot(&self) -> ShardSnapshot {
         let mut snapshot = self.metrics.borrow().snapshot(&self.info.identity());
         snapshot.caches = self.caches.snapshot();
-        snapshot.mesh = self.caches.mesh_snapshot();
+        snapshot.mesh = self.peers.snapshot();
         snapshot.limits = self.limiter.snapshot();
         snapshot.redis = self.redis.as_ref().map(Redis::counters);
         let sources = self.metrics_sources.iter();
@@ -92,7 +93,7 @@ impl ShardContext {
         let mut missing = Vec::new();
         for shard in (0..self.info.count).filter(|index| *index != self.info.index) {
             let (sender, receiver) = engine::remote();
-            match self.mesh.send(shard, Message::Snapshot(sender)) {
+            match self.control.send(shard, ControlMessage::Snapshot(sender)) {
                 Ok(()) => waiting.push((shard, receiver)),
                 Err(_) => missing.push(shard),
             }

@@ -30,7 +30,7 @@ impl Item {
 
 /// How a value was come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Lookup {
+pub enum HitKind {
     /// This shard had a copy.
     L1,
     /// This shard had a copy that has expired; it is being loaded anew.
@@ -48,7 +48,7 @@ pub enum Lookup {
     StaleOnError,
 }
 
-impl Lookup {
+impl HitKind {
     /// Whether no load had to be waited for.
     pub fn is_hit(self) -> bool {
         matches!(
@@ -60,16 +60,16 @@ impl Lookup {
 
 /// What [`Cache::find_or_load`](super::Cache::find_or_load) found.
 #[derive(Debug, Clone)]
-pub enum Found<V: 'static> {
+pub enum CacheEntry<V: 'static> {
     /// A value.
     Value(Cached<V>),
     /// That there is none.
-    Nothing(Lookup),
+    Nothing(HitKind),
 }
 
-impl<V: 'static> Found<V> {
+impl<V: 'static> CacheEntry<V> {
     /// How it was come by.
-    pub fn lookup(&self) -> Lookup {
+    pub fn lookup(&self) -> HitKind {
         match self {
             Self::Value(cached) => cached.lookup(),
             Self::Nothing(lookup) => *lookup,
@@ -89,13 +89,13 @@ impl<V: 'static> Found<V> {
 /// as it is whatever happens to the cache.
 pub struct Cached<V> {
     item: Rc<Item>,
-    lookup: Lookup,
+    lookup: HitKind,
     of: PhantomData<Rc<V>>,
 }
 
 impl<V: 'static> Cached<V> {
     /// The item as a `V`; `None` when it says that there is nothing.
-    pub(super) fn new(item: Rc<Item>, lookup: Lookup) -> Result<Option<Self>, Error> {
+    pub(super) fn new(item: Rc<Item>, lookup: HitKind) -> Result<Option<Self>, Error> {
         match item.payload() {
             Payload::Nothing => return Ok(None),
             payload if payload.downcast::<V>().is_some() => {}
@@ -117,7 +117,7 @@ impl<V: 'static> Cached<V> {
 
 impl<V> Cached<V> {
     /// How it was come by.
-    pub fn lookup(&self) -> Lookup {
+    pub fn lookup(&self) -> HitKind {
         self.lookup
     }
 

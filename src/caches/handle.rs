@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use super::{Cached, Caches, Found, Lookup};
+use super::{CacheEntry, Cached, Caches, HitKind};
 use crate::Error;
 use crate::cache::{CacheOptions, CacheValue, Payload};
 
@@ -140,7 +140,7 @@ impl Cache {
         &self,
         key: impl AsRef<[u8]>,
         load: F,
-    ) -> Result<Found<V>, Error>
+    ) -> Result<CacheEntry<V>, Error>
     where
         V: CacheValue,
         F: FnOnce() -> Fut + 'static,
@@ -149,7 +149,7 @@ impl Cache {
         let load = || async { Ok(load().await?.map_or(Payload::Nothing, Payload::of)) };
         let (item, lookup) = self.fetch(key.as_ref(), load).await?;
         let found = Cached::new(item, lookup)?;
-        Ok(found.map_or(Found::Nothing(lookup), Found::Value))
+        Ok(found.map_or(CacheEntry::Nothing(lookup), CacheEntry::Value))
     }
 
     /// This shard's own copy, if it has a fresh one: what
@@ -163,12 +163,15 @@ impl Cache {
     pub fn find_here<V: CacheValue>(
         &self,
         key: impl AsRef<[u8]>,
-    ) -> Result<Option<Found<V>>, Error> {
+    ) -> Result<Option<CacheEntry<V>>, Error> {
         let Some(item) = self.fresh_here(key.as_ref()) else {
             return Ok(None);
         };
-        let found = Cached::new(item, Lookup::L1)?;
-        Ok(Some(found.map_or(Found::Nothing(Lookup::L1), Found::Value)))
+        let found = Cached::new(item, HitKind::L1)?;
+        Ok(Some(found.map_or(
+            CacheEntry::Nothing(HitKind::L1),
+            CacheEntry::Value,
+        )))
     }
 }
 

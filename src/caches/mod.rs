@@ -1,30 +1,27 @@
 //! One shard's part in the one logical cache: the copies and the directory
-//! (`coherence`), kept on shelves bounded by bytes (`cache`), talking to other
-//! shards over lanes (`mesh`), with tasks of this shard waiting for answers.
+//! (`coherence`), kept in stores bounded by bytes (`cache`), talking to other
+//! shards as a service of `peers`, with tasks of this shard waiting for answers.
 //!
 //! In the life of a request: `handle` is what a handler calls, `read` looks and
 //! loads, `write` takes leases and runs what writes; both wait in `waits` for
-//! what `turn` brings in. A hit on this shard touches none of that: `part` has
+//! what `service` brings in. A hit on this shard touches none of that: `part` has
 //! the copy.
 
 mod cached;
 mod feed;
 mod handle;
-mod message;
+mod key_ops;
 mod part;
 mod read;
+mod service;
 mod stats;
 mod tags;
-mod turn;
-mod vocabulary;
 mod waits;
 mod write;
 
-pub use cached::{Cached, Found, Lookup};
+pub use cached::{CacheEntry, Cached, HitKind};
 pub use feed::Feed;
 pub use handle::Cache;
-pub(crate) use message::CacheMessage;
-pub(crate) use stats::Inherited;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
@@ -36,12 +33,10 @@ use std::time::Instant;
 use crate::cache::{CacheKey, CacheOptions, Coherence, KeyHasher};
 use crate::clock::Millis;
 use crate::coherence::{Request, ShardSet};
-use crate::engine::LocalEvent;
 use crate::ids::random_seed;
-use crate::limiter::Desk;
-use crate::limits::{CACHE_TAGS_BYTES, CACHE_WAIT_MS};
-use crate::mesh::{Endpoint, Event, Fabric, Mesh};
-use crate::metrics::CacheCounters;
+use crate::limits::CACHE_TAGS_BYTES;
+use crate::metrics::{CacheCounters, CacheSnapshot};
+use crate::peers::{CacheMessage, Peers};
 
 use part::Part;
 use waits::Waits;
@@ -51,8 +46,6 @@ use waits::Waits;
 pub(crate) struct CachePlan {
     /// The app's caches; each has a number from 1.
     pub(crate) options: Arc<[CacheOptions]>,
-    pub(crate) fabric: Arc<Fabric<CacheMessage>>,
-    pub(crate) mesh: Arc<Mesh>,
     pub(crate) hasher: KeyHasher,
     /// How long a write without a clear outcome may still happen.
     pub(crate) doubt_ms: u64,
@@ -69,10 +62,8 @@ pub(crate) struct Caches {
     plan: CachePlan,
     inner: RefCell<Inner>,
     waits: RefCell<Waits>,
-    /// Told when there is something to send or to take.
-    rung: LocalEvent,
-    /// The shard spins, and looks at what has come whenever it yields.
-    stays_awake: Cell<bool>,
+    /// The road to the other shards.
+    peers: Rc<Peers>,
     /// Keys being loaded anew while their stale value is served.
     refreshing: RefCell<HashSet<(u16, CacheKey)>>,
     /// The last tag token's number. It starts anywhere, so that a successor's
@@ -80,70 +71,57 @@ pub(crate) struct Caches {
     tokens: Cell<u64>,
     /// By cache.
     counters: Vec<RefCell<CacheCounters>>,
-    inherited: Inherited,
-    /// Gets what the lanes bring for the limiter.
-    desk: Rc<Desk>,
+    /// What was counted by a predecessor that died: counts go on from there.
+    inherited: Vec<CacheSnapshot>,
 }
 
+/// Borrowed as a whole, by a [`CacheService`] at work.
 struct Inner {
-    endpoint: Endpoint<CacheMessage>,
     /// The tags, then the app's caches.
     parts: Vec<Part>,
     /// What this shard says to itself.
     loopback: VecDeque<CacheMessage>,
     /// Own requests to an own home that waits for its peers' hello.
     gated: VecDeque<(u16, Request<CacheKey>)>,
-    inbox: VecDeque<Event<CacheMessage>>,
 }
 
 /// Number of the cache of tags' tokens.
 const TAGS: u16 = 0;
 
 impl Caches {
-    /// Joins shard `me` of `shards` to the others. On the shard's own thread.
-    pub(crate) fn attach(
+    /// Those of shard `me` of `shards`, which tell the shards that live of
+    /// themselves.
+    pub(crate) fn start(
         plan: CachePlan,
         (me, shards): (usize, usize),
         restarts: u32,
-        inherited: Inherited,
-        desk: Rc<Desk>,
+        (peers, living): (Rc<Peers>, &ShardSet),
+        inherited: Vec<CacheSnapshot>,
     ) -> Rc<Self> {
-        let mut endpoint = plan.fabric.attach(me);
-        let mut inbox = VecDeque::new();
-        let _ = endpoint.receive(&mut inbox, false);
-        let mut peers = ShardSet::new();
-        while let Some(Event::PeerUp(peer)) = inbox.front() {
-            peers.insert(*peer);
-            inbox.pop_front();
-        }
         let now_ms = plan.origin.elapsed().as_millis() as Millis;
         let tags = CacheOptions::new("tags").bytes_max(CACHE_TAGS_BYTES * shards as u64);
         let all = std::iter::once(&tags).chain(plan.options.iter());
         let parts: Vec<Part> = all
-            .map(|options| Part::new(options, me, shards, &peers, restarts, plan.doubt_ms, now_ms))
+            .map(|options| Part::new(options, me, shards, living, restarts, plan.doubt_ms, now_ms))
             .collect();
         let counters = parts.iter().map(|_| RefCell::default()).collect();
         let this = Rc::new(Self {
             me,
             shards,
             inner: RefCell::new(Inner {
-                endpoint,
                 parts,
                 loopback: VecDeque::new(),
                 gated: VecDeque::new(),
-                inbox,
             }),
             waits: RefCell::default(),
-            rung: LocalEvent::default(),
-            stays_awake: Cell::new(false),
+            peers,
             refreshing: RefCell::default(),
             tokens: Cell::new(random_seed()),
             counters,
             inherited,
-            desk,
             plan,
         });
-        this.greet(&peers);
+        this.announce_self(living);
         this
     }
 
@@ -176,29 +154,6 @@ impl Caches {
             Some(feed) if self.options(cache).is_some_and(|o| o.fed) => feed.era(),
             _ => 0,
         }
-    }
-
-    /// Tells homes and holders, which look at nothing themselves.
-    fn enter_era(&self, inner: &mut Inner) {
-        if let Some(feed) = &self.plan.feed {
-            let era = feed.era();
-            inner.parts.iter_mut().for_each(|part| part.enter_era(era));
-        }
-    }
-
-    /// Ends waits that have taken too long. Once a second or so.
-    pub(crate) fn sweep(&self) {
-        let now_ms = self.now_ms();
-        let mut inner = self.inner.borrow_mut();
-        self.enter_era(&mut inner);
-        for cache in 0..inner.parts.len() {
-            inner.parts[cache]
-                .holder
-                .handle_timeout(CACHE_WAIT_MS, now_ms);
-            inner.parts[cache].home.handle_timeout(now_ms);
-        }
-        drop(inner);
-        self.settle_all();
     }
 
     fn options(&self, cache: u16) -> Option<&CacheOptions> {

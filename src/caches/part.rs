@@ -5,12 +5,12 @@ use std::rc::Rc;
 use crate::Error;
 use crate::cache::{Bounded, ByBytes, CacheKey, CacheOptions, KeyRef, Payload};
 use crate::clock::Millis;
-use crate::coherence::{Hit, Holder, Home, Idle, Kept, ShardSet, Shelf};
+use crate::coherence::{EntryStore, Hit, Holder, Home, Idle, Kept, ShardSet};
 
 use super::cached::Item;
 
-pub(super) type PartHolder = Holder<CacheKey, Payload, Error, CopyShelf>;
-pub(super) type PartHome = Home<CacheKey, Payload, Error, DirectoryShelf>;
+pub(super) type PartHolder = Holder<CacheKey, Payload, Error, CopyStore>;
+pub(super) type PartHome = Home<CacheKey, Payload, Error, DirectoryStore>;
 
 pub(super) struct Part {
     me: usize,
@@ -22,7 +22,7 @@ pub(super) struct Part {
 
 impl Part {
     /// The directory has a shard's equal part of the bytes. Copies share their
-    /// value with the directory's, so the shelf of copies may be as large
+    /// value with the directory's, so the store of copies may be as large
     /// again without taking the memory twice.
     pub(super) fn new(
         options: &CacheOptions,
@@ -35,10 +35,10 @@ impl Part {
     ) -> Self {
         let bytes = options.bytes_max.div_ceil(shards as u64);
         let keys = options.keys_max.map(|keys| keys.div_ceil(shards as u64));
-        let directory = DirectoryShelf {
+        let directory = DirectoryStore {
             map: Bounded::new(bytes, keys),
         };
-        let copies = CopyShelf {
+        let copies = CopyStore {
             map: Bounded::new(bytes, None),
         };
         Self {
@@ -69,7 +69,7 @@ impl Part {
         era: u64,
         now_ms: Millis,
     ) -> Option<(Hit, &Rc<Item>)> {
-        let copy = self.holder.shelf().map.find(key)?;
+        let copy = self.holder.entries().map.find(key)?;
         // The holder may have been told of the era a turn ago.
         if copy.kept.replica.freshness.era != era {
             return None;
@@ -77,7 +77,7 @@ impl Part {
         let hit = self.holder.judge(&copy.kept, now_ms)?;
         // About 50 ns, spared as long as everything fits.
         if copy.kept.home() == self.me && self.home.counters().evictions > 0 {
-            let _ = self.home.shelf().map.find(key);
+            let _ = self.home.entries().map.find(key);
         }
         Some((hit, &copy.item))
     }
@@ -85,7 +85,7 @@ impl Part {
 
 /// Copies of values, for this shard's requests.
 #[derive(Debug)]
-pub(super) struct CopyShelf {
+pub(super) struct CopyStore {
     pub(super) map: Bounded<Copy>,
 }
 
@@ -105,7 +105,7 @@ impl ByBytes for Copy {
 /// The copy's own size and its counted item.
 const COPY_BYTES: usize = size_of::<Copy>() + size_of::<Item>() + 2 * size_of::<usize>();
 
-impl Shelf<CacheKey, Kept<Payload>> for CopyShelf {
+impl EntryStore<CacheKey, Kept<Payload>> for CopyStore {
     fn find(&self, key: &CacheKey) -> Option<&Kept<Payload>> {
         self.map.find(key.as_ref()).map(|copy| &copy.kept)
     }
@@ -137,7 +137,7 @@ impl Shelf<CacheKey, Kept<Payload>> for CopyShelf {
 
 /// Cached values of the keys that have this shard as their home.
 #[derive(Debug)]
-pub(super) struct DirectoryShelf {
+pub(super) struct DirectoryStore {
     pub(super) map: Bounded<DirectoryEntry>,
 }
 
@@ -152,7 +152,7 @@ impl ByBytes for DirectoryEntry {
     }
 }
 
-impl Shelf<CacheKey, Idle<Payload>> for DirectoryShelf {
+impl EntryStore<CacheKey, Idle<Payload>> for DirectoryStore {
     fn find(&self, key: &CacheKey) -> Option<&Idle<Payload>> {
         self.map.find(key.as_ref()).map(|entry| &entry.0)
     }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use super::cached::{Item, Lookup};
+use super::cached::{HitKind, Item};
 use super::waits::LoadGuard;
 use super::{Cache, Caches};
 use crate::Error;
@@ -13,11 +13,11 @@ use crate::coherence::{Answer, Freshness, Hit, LoadId, Outcome, Replica, Source}
 use crate::engine;
 use crate::limits::CACHE_KEY_BYTES_MAX;
 
-pub(super) type Found = (Rc<Item>, Lookup);
+pub(super) type Fetched = (Rc<Item>, HitKind);
 
 impl Cache {
     /// The item under a key, loaded if need be.
-    pub(super) async fn fetch<F, Fut>(&self, key: &[u8], load: F) -> Result<Found, Error>
+    pub(super) async fn fetch<F, Fut>(&self, key: &[u8], load: F) -> Result<Fetched, Error>
     where
         F: FnOnce() -> Fut + 'static,
         Fut: Future<Output = Result<Payload, Error>> + 'static,
@@ -49,7 +49,7 @@ impl Cache {
         let (Hit::Fresh, item) = self.caches.hit(self.number, key)? else {
             return None;
         };
-        self.caches.count_lookup(self.number, Lookup::L1);
+        self.caches.count_lookup(self.number, HitKind::L1);
         Some(item)
     }
 
@@ -58,26 +58,26 @@ impl Cache {
         key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off()
     }
 
-    async fn fetch_key<F, Fut>(&self, key: KeyRef<'_>, load: F) -> Result<Found, Error>
+    async fn fetch_key<F, Fut>(&self, key: KeyRef<'_>, load: F) -> Result<Fetched, Error>
     where
         F: FnOnce() -> Fut + 'static,
         Fut: Future<Output = Result<Payload, Error>> + 'static,
     {
         match self.caches.hit(self.number, key) {
             Some((Hit::Fresh, item)) => {
-                self.caches.count_lookup(self.number, Lookup::L1);
-                Ok((item, Lookup::L1))
+                self.caches.count_lookup(self.number, HitKind::L1);
+                Ok((item, HitKind::L1))
             }
             Some((Hit::Stale, item)) => {
-                self.caches.count_lookup(self.number, Lookup::Stale);
+                self.caches.count_lookup(self.number, HitKind::Stale);
                 self.refresh(key.to_key(), load);
-                Ok((item, Lookup::Stale))
+                Ok((item, HitKind::Stale))
             }
             None => Box::pin(self.miss(key.to_key(), load)).await,
         }
     }
 
-    async fn miss<F, Fut>(&self, key: CacheKey, load: F) -> Result<Found, Error>
+    async fn miss<F, Fut>(&self, key: CacheKey, load: F) -> Result<Fetched, Error>
     where
         F: FnOnce() -> Fut + 'static,
         Fut: Future<Output = Result<Payload, Error>> + 'static,
@@ -90,11 +90,11 @@ impl Cache {
                     // Else it has expired on its way, or it was born so.
                     Source::Home if !freshness.is_fresh(now_ms) && freshness.is_usable(now_ms) => {
                         self.refresh(key, load);
-                        Lookup::Stale
+                        HitKind::Stale
                     }
-                    Source::Home => Lookup::Home,
-                    Source::Collapsed => Lookup::Collapsed,
-                    Source::StaleOnError => Lookup::StaleOnError,
+                    Source::Home => HitKind::Home,
+                    Source::Collapsed => HitKind::Collapsed,
+                    Source::StaleOnError => HitKind::StaleOnError,
                 };
                 self.caches.count_lookup(self.number, lookup);
                 Ok((Rc::new(Item::new(replica)), lookup))
@@ -131,7 +131,7 @@ impl Cache {
         id: LoadId,
         stale: Option<Replica<Payload>>,
         load: F,
-    ) -> Result<Found, Error>
+    ) -> Result<Fetched, Error>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Payload, Error>>,
@@ -150,8 +150,8 @@ impl Cache {
                     freshness.seen_in(era).is_fresh(now_ms) && self.caches.keeps(self.number, id);
                 guard.finish(Outcome::Value(replica));
                 let lookup = match keeps {
-                    true => Lookup::Loaded,
-                    false => Lookup::Bypass,
+                    true => HitKind::Loaded,
+                    false => HitKind::Bypass,
                 };
                 Ok((item, lookup))
             }
@@ -165,24 +165,24 @@ impl Cache {
                 let Some(replica) = stale else {
                     return Err(error);
                 };
-                Ok((Rc::new(Item::new(replica)), Lookup::StaleOnError))
+                Ok((Rc::new(Item::new(replica)), HitKind::StaleOnError))
             }
         }
     }
 
     /// Loads for this request alone.
-    async fn load_unkept<F, Fut>(&self, load: F) -> Result<Found, Error>
+    async fn load_unkept<F, Fut>(&self, load: F) -> Result<Fetched, Error>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Payload, Error>>,
     {
-        self.caches.count_lookup(self.number, Lookup::Bypass);
+        self.caches.count_lookup(self.number, HitKind::Bypass);
         let now_ms = self.caches.now_ms();
         let value = load().await?;
         let freshness = Freshness::until(now_ms);
         Ok((
             Rc::new(Item::new(Replica { value, freshness })),
-            Lookup::Bypass,
+            HitKind::Bypass,
         ))
     }
 
@@ -224,15 +224,15 @@ impl Caches {
         Some((hit, item.clone()))
     }
 
-    pub(super) fn count_lookup(&self, cache: u16, lookup: Lookup) {
+    pub(super) fn count_lookup(&self, cache: u16, lookup: HitKind) {
         self.count(cache, |counters| match lookup {
-            Lookup::L1 => counters.hits_l1 += 1,
-            Lookup::Stale => counters.hits_stale += 1,
-            Lookup::Home => counters.hits_home += 1,
-            Lookup::Loaded => counters.misses += 1,
-            Lookup::Collapsed => counters.collapsed += 1,
-            Lookup::Bypass => counters.bypasses += 1,
-            Lookup::StaleOnError => counters.stale_on_error += 1,
+            HitKind::L1 => counters.hits_l1 += 1,
+            HitKind::Stale => counters.hits_stale += 1,
+            HitKind::Home => counters.hits_home += 1,
+            HitKind::Loaded => counters.misses += 1,
+            HitKind::Collapsed => counters.collapsed += 1,
+            HitKind::Bypass => counters.bypasses += 1,
+            HitKind::StaleOnError => counters.stale_on_error += 1,
         });
     }
 }

@@ -66,6 +66,19 @@ impl Cache {
     }
 }
 
+impl Cache {
+    /// Has every tag its entries depend on invalidated, without waiting for it.
+    pub(super) fn abandon_tags(&self) {
+        for tag in self.all_tags() {
+            let key = self.caches.tag_key(tag);
+            let home = self.caches.home_of(TAGS, &key);
+            self.caches.with_holder(TAGS, |holder, now_ms| {
+                holder.purge(key, home, None, now_ms);
+            });
+        }
+    }
+}
+
 impl Caches {
     /// The key of a tag.
     pub(super) fn tag_key(&self, tag: &str) -> CacheKey {

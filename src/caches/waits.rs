@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::Caches;
-use super::turn::give_back;
+use super::part::PartHolder;
 use crate::Error;
 use crate::cache::Payload;
 use crate::coherence::{Answer, LoadId, Outcome, WaitId, WriteId, WriteOutcome};
@@ -137,11 +137,11 @@ impl Drop for Wait {
         match state {
             State::Answered(answer) => {
                 self.caches
-                    .with_holder(self.cache, |holder| give_back(holder, *answer));
+                    .with_holder(self.cache, |holder, _| give_back(holder, *answer));
             }
             State::Free | State::Waiting(_) => {
                 self.caches
-                    .with_holder(self.cache, |holder| holder.forget_wait(self.id));
+                    .with_holder(self.cache, |holder, _| holder.forget_wait(self.id));
             }
         }
     }
@@ -221,5 +221,14 @@ impl Drop for WriteGuard {
             };
             self.caches.finish_write(cache, write, outcome);
         }
+    }
+}
+
+/// Gives back what came with an answer that nobody waits for any more.
+pub(super) fn give_back(holder: &mut PartHolder, answer: PartAnswer) {
+    match answer {
+        Answer::Lead { load, .. } => holder.finish_load(load, Outcome::Abandoned),
+        Answer::Granted(write) => holder.finish_write(write, WriteOutcome::Done(None)),
+        _ => {}
     }
 }

@@ -14,7 +14,9 @@ use crate::Error;
 use crate::cache::{CacheKey, CacheOptions, CacheValue, Coherence, Payload};
 use crate::coherence::{Answer, Replica, WriteId, WriteMode, WriteOutcome};
 use crate::engine::{self, Guarded, LocalEvent};
-use crate::limits::{CACHE_HOME_RETRY_MS, CACHE_WAIT_MS};
+use crate::limits::{
+    CACHE_HOME_RETRY_MS, CACHE_INVALIDATE_LAZY_MS, CACHE_INVALIDATE_MS, CACHE_WAIT_MS,
+};
 
 /// The keys of a write, as the caller names them and as they are kept; `None`
 /// when nothing is kept under them. In order, each once.
@@ -22,6 +24,9 @@ type OwnKeys = Vec<(Vec<u8>, Option<CacheKey>)>;
 
 /// A lease to ask for: of which cache, for what, beside whom.
 type WantedLease = (u16, CacheKey, WriteMode);
+
+/// Of those who have copies invalidated.
+pub(super) const PATIENCE: Duration = Duration::from_millis(CACHE_INVALIDATE_MS);
 
 impl Cache {
     /// Runs `write` while nobody has a copy of `keys`, or of anything that
@@ -36,7 +41,8 @@ impl Cache {
     ///
     /// # Errors
     /// `write`'s; 503 when a lease cannot be had in time; nothing is written
-    /// then.
+    /// then. 503 with the type `urn:corelane:problem:outcome-unknown` when it
+    /// is written and a shard that may have it cached does not answer in time.
     pub async fn write<T, F, Fut>(
         &self,
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
@@ -100,8 +106,8 @@ impl Cache {
         Ok(Some(key.to_key()))
     }
 
-    /// [`present_key`](Self::present_key), however long that takes: what was
-    /// written must be called in.
+    /// [`present_key`](Self::present_key), asked for until it is told; whoever
+    /// calls bounds that.
     async fn present_key_at_last(&self, key: &[u8]) -> Option<CacheKey> {
         loop {
             if let Ok(present) = self.present_key(key).await {
@@ -144,7 +150,12 @@ impl Cache {
                 Err(error) if !error.is_nothing_done() => return Err(error.clone()),
                 Err(_) => None,
             };
-            cache.purge_renamed(&keys).await;
+            // Dropping the guard leaves the keys in doubt here, too.
+            if result.is_ok() && !cache.invalidate_in_time(&keys).await {
+                return Err(Error::outcome_unknown(
+                    "it is written, but a shard that may have it cached did not answer in time",
+                ));
+            }
             let replica = value.map(|value| Replica {
                 freshness: freshness_of(cache.options(), &value, now_ms, era),
                 value,
@@ -183,19 +194,31 @@ impl Cache {
         Ok(guard)
     }
 
-    /// A key whose tags were invalidated while it was written has another name
-    /// now, under which the old value may have been kept.
-    async fn purge_renamed(&self, keys: &OwnKeys) {
+    /// Whether no shard has what was written under any name, within
+    /// [`CACHE_INVALIDATE_MS`]. If not, what depends on the same tags is put out
+    /// of reach: their homes forget the tags when they get to it.
+    async fn invalidate_in_time(&self, keys: &OwnKeys) -> bool {
         if !self.is_tagged() {
-            return;
+            return true;
         }
+        let done = engine::timeout(PATIENCE, self.invalidate_renamed(keys)).await;
+        if done.is_err() {
+            self.abandon_tags();
+        }
+        done.is_ok()
+    }
+
+    /// A key whose tags were invalidated while it was written has another name
+    /// now, under which the old value may have been kept. As long as that
+    /// takes; whoever calls bounds it.
+    async fn invalidate_renamed(&self, keys: &OwnKeys) {
         for (key, written) in keys {
             // While a tag is being written nothing is kept, and what is kept
             // afterwards is loaded afterwards.
             if let Some(present) = self.present_key_at_last(key).await
                 && Some(&present) != written.as_ref()
             {
-                self.caches.call_in(self.number, &present).await;
+                self.caches.invalidate(self.number, &present).await;
             }
         }
     }
@@ -205,7 +228,7 @@ impl Cache {
         self.options().invalidates.iter().chain(more).collect()
     }
 
-    /// Writes, and has copies called in afterwards without waiting for it.
+    /// Writes, and has copies invalidated afterwards without waiting for it.
     async fn write_first<T, F, Fut>(&self, keys: OwnKeys, write: F) -> Result<T, Error>
     where
         T: 'static,
@@ -224,13 +247,17 @@ impl Cache {
             let written = written.map(|key| (cache.number, key));
             let asked: Vec<_> = tags
                 .chain(written)
-                .map(|(number, key)| (caches.start_calling_in(number, &key), number, key))
+                .map(|(number, key)| (caches.start_invalidating(number, &key), number, key))
                 .collect();
             engine::spawn_local(async move {
-                for (wait, number, key) in asked {
-                    cache.caches.see_called_in(wait, number, &key).await;
-                }
-                cache.purge_renamed(&keys).await;
+                let finish = async {
+                    for (wait, number, key) in asked {
+                        cache.caches.finish_invalidating(wait, number, &key).await;
+                    }
+                };
+                let patience = Duration::from_millis(CACHE_INVALIDATE_LAZY_MS);
+                let _ = engine::timeout(patience, finish).await;
+                cache.invalidate_in_time(&keys).await;
             });
             result
         });
@@ -267,17 +294,18 @@ impl Caches {
         }
     }
 
-    /// Forgets a key here, and asks for the same on all shards.
-    pub(super) fn start_calling_in(self: &Rc<Self>, cache: u16, key: &CacheKey) -> Option<Wait> {
+    /// Drops the copy here, and asks for the same on all shards.
+    pub(super) fn start_invalidating(self: &Rc<Self>, cache: u16, key: &CacheKey) -> Option<Wait> {
         let home = self.home_of(cache, key);
-        self.with_holder(cache, |holder| holder.forget(key));
+        self.with_holder(cache, |holder, _| holder.forget(key));
         self.start_asking(cache, |holder, wait, now_ms| {
             holder.purge(key.clone(), home, Some(wait), now_ms);
         })
     }
 
-    /// Waits until that is done; asks again as often as need be.
-    pub(super) async fn see_called_in(
+    /// Waits until that is done; asks again as often as need be. Whoever calls
+    /// bounds it.
+    pub(super) async fn finish_invalidating(
         self: &Rc<Self>,
         wait: Option<Wait>,
         cache: u16,
@@ -288,15 +316,16 @@ impl Caches {
             None => Answer::TimedOut,
         };
         if matches!(answer, Answer::TimedOut | Answer::HomeGone) {
-            self.call_in(cache, key).await;
+            self.invalidate(cache, key).await;
         }
     }
 
-    /// Has a key forgotten on all shards, however long that takes.
-    async fn call_in(self: &Rc<Self>, cache: u16, key: &CacheKey) {
+    /// Has a key forgotten on all shards, however long that takes; whoever
+    /// calls bounds it.
+    async fn invalidate(self: &Rc<Self>, cache: u16, key: &CacheKey) {
         let home = self.home_of(cache, key);
         loop {
-            let answer = self.purge_at(home, cache, key).await;
+            let answer = self.invalidate_at(home, cache, key).await;
             if !matches!(answer, Answer::TimedOut | Answer::HomeGone) {
                 return;
             }
@@ -306,7 +335,7 @@ impl Caches {
     }
 
     /// Has a home forget a key, with all copies it gave.
-    pub(super) async fn purge_at(
+    pub(super) async fn invalidate_at(
         self: &Rc<Self>,
         home: usize,
         cache: u16,

@@ -72,9 +72,10 @@ async fn apply(shard: &Background, users: &Cache, second: &RowCache, changes: &[
     }
     // First, or the caches would load the old rows from there.
     second.changed(&changed).await;
-    users
-        .forget(changed.iter().map(|(id, _)| id.to_string()))
-        .await;
+    let ids = changed.iter().map(|(id, _)| id.to_string());
+    if users.invalidate(ids).await.is_err() {
+        return false;
+    }
     for tag in tags {
         if shard.invalidate_tag(tag).await.is_err() {
             return false;

@@ -14,7 +14,7 @@ use crate::app::Route;
 use crate::handlers::limits::SESSION_BODY_BYTES_MAX;
 use crate::session::SessionOptions;
 use crate::store::Store;
-use crate::{App, Ctx, Error, Found, Next, Response, Session};
+use crate::{App, CacheEntry, Ctx, Error, Next, Response, Session};
 
 /// Pattern of the request's session.
 pub const SESSION: &str = "/api/session";
@@ -39,7 +39,7 @@ pub fn install(app: App, options: &SessionOptions) -> App {
         .session_backend::<Store>()
         .session_users(|ctx, id| {
             let found = users::find(ctx, id);
-            async move { Ok(matches!(found.await?, (Found::Value(_), _))) }
+            async move { Ok(matches!(found.await?, (CacheEntry::Value(_), _))) }
         })
         .route(log_in)
         .route(Route::new(Method::GET, SESSION, show).middleware(never_kept))

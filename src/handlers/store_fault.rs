@@ -40,13 +40,7 @@ pub fn store_fault(error: StoreError) -> Error {
         )
         .nothing_done()
         .with_log(log),
-        // No Retry-After: a repeated POST could create twice.
-        StoreError::OutcomeUnknown(_) => Error::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the write may or may not have happened; look before you repeat it",
-        )
-        .with_problem_type("urn:corelane:problem:outcome-unknown")
-        .with_log(log),
+        StoreError::OutcomeUnknown(_) => Error::outcome_unknown(log),
         StoreError::Failed(_) => Error::internal(log),
     }
 }

@@ -1,18 +1,18 @@
 //! One shard's part in limiting rates: it judges the keys that are at home
-//! here (`rate_limit`) and asks the home of the others, over the lanes of the
-//! caches; or, where there is a Redis, the one that all nodes have together.
+//! here (`rate_limit`) and asks the home of the others, as a service of `peers`;
+//! or, where there is a Redis, the one that all nodes have together.
 //!
 //! A key's state is on its home shard alone, so what all shards let through
 //! together is exact. Whatever cannot be judged in time, because the home is
 //! dead or busy or too much waits, is let through and counted: a limiter that
 //! fails must not take the service with it.
 
-mod desk;
+mod peer_limiter;
 mod refusals;
 mod shared;
 mod stats;
 
-pub(crate) use desk::{Desk, LimitMessage};
+pub(crate) use peer_limiter::PeerLimiter;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use crate::caches::Caches;
 use crate::engine;
 use crate::limits::{LIMITER_ANSWER_MS, LIMITER_KEYS_MAX, LIMITER_SWEEP_KEYS};
 use crate::metrics::LimiterSnapshot;
+use crate::peers::{LimitMessage, PeerMessage, Peers};
 use crate::rate_limit::{KeyHash, Quota, Verdict};
 use crate::redis::Redis;
 
@@ -95,21 +95,21 @@ pub(crate) struct Limiter {
     me: usize,
     shards: usize,
     plan: LimiterPlan,
-    desk: Rc<Desk>,
-    caches: Rc<Caches>,
+    peer_limiter: Rc<PeerLimiter>,
+    peers: Rc<Peers>,
     shared: Option<SharedLimiter>,
     refusals: RefCell<Refusals>,
     counts: RefCell<Counts>,
 }
 
 impl Limiter {
-    /// That of shard `me` of `shards`, over the desk that `caches` brings
+    /// That of shard `me` of `shards`, over the part that `peers` brings
     /// messages to.
     pub(crate) fn new(
         plan: LimiterPlan,
         (me, shards): (usize, usize),
-        desk: Rc<Desk>,
-        caches: Rc<Caches>,
+        peer_limiter: Rc<PeerLimiter>,
+        peers: Rc<Peers>,
         redis: Option<Redis>,
         inherited: LimiterSnapshot,
     ) -> Self {
@@ -119,8 +119,8 @@ impl Limiter {
             me,
             shards,
             plan,
-            desk,
-            caches,
+            peer_limiter,
+            peers,
             refusals: RefCell::default(),
             counts: RefCell::new(Counts::resume(inherited)),
         }
@@ -133,7 +133,7 @@ impl Limiter {
     /// Judges one request of `key` and counts it if it is let through.
     pub(crate) async fn check(&self, rule: &LimiterRule, key: &[u8]) -> Verdict {
         let hash = self.hash(rule, key);
-        let now_ns = self.now_ns();
+        let now_ns = self.peer_limiter.now_ns();
         let refused = self.refusals.borrow().find(hash, now_ns);
         let verdict = match refused {
             Some(refused) => Some(refused),
@@ -157,18 +157,18 @@ impl Limiter {
             }
         }
         match self.home_of(hash) {
-            home if home == self.me => Some(self.desk.judge(hash, &rule.quota, now_ns)),
+            home if home == self.me => Some(self.peer_limiter.judge(hash, &rule.quota, now_ns)),
             home => self.ask(home, hash, &rule.quota).await,
         }
     }
 
     /// The verdict of another shard; `None` when it has none in time.
     async fn ask(&self, home: usize, key: KeyHash, quota: &Quota) -> Option<Verdict> {
-        let wait = self.desk.open_wait(home)?;
+        let wait = self.peer_limiter.open_wait(home)?;
         let ask = LimitMessage::ask(wait.ticket(), key, *quota);
-        if !self.caches.ask_limit(home, ask) {
-            return None;
-        }
+        let ask = PeerMessage::Limit(ask);
+        let sent = self.peers.send(|lanes| lanes.send_request(home, ask));
+        sent.ok()?;
         let patience = Duration::from_millis(LIMITER_ANSWER_MS);
         let verdict = engine::timeout(patience, wait).await.ok()??;
         Some(self.remember(key, verdict))
@@ -177,7 +177,7 @@ impl Limiter {
     /// Until a refusal ends nobody need be asked again.
     fn remember(&self, key: KeyHash, verdict: Verdict) -> Verdict {
         if !verdict.is_allowed {
-            let now_ns = self.now_ns();
+            let now_ns = self.peer_limiter.now_ns();
             self.refusals.borrow_mut().keep(key, &verdict, now_ns);
         }
         verdict
@@ -185,12 +185,12 @@ impl Limiter {
 
     /// Forgets keys whose quota is whole. Once a second or so.
     pub(crate) fn sweep(&self) {
-        self.desk.sweep(LIMITER_SWEEP_KEYS, self.now_ns());
+        self.peer_limiter.sweep(LIMITER_SWEEP_KEYS);
     }
 
     /// This shard's numbers.
     pub(crate) fn snapshot(&self) -> LimiterSnapshot {
-        let (keys, evicted) = self.desk.keys();
+        let (keys, evicted) = self.peer_limiter.keys();
         self.counts.borrow().snapshot(keys, evicted)
     }
 
@@ -201,9 +201,5 @@ impl Limiter {
     fn home_of(&self, key: KeyHash) -> usize {
         // The lower half places it in the home's table.
         ((key.0 >> 64) as u64 % self.shards as u64) as usize
-    }
-
-    fn now_ns(&self) -> u64 {
-        self.plan.origin.elapsed().as_nanos() as u64
     }
 }

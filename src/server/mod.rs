@@ -35,7 +35,7 @@ use crate::error_log::ErrorLog;
 use crate::ids::{boot_id, random_seed};
 use crate::limiter::LimiterPlan;
 use crate::log_sink::{AccessLogSink, LogTarget};
-use crate::mesh::{Fabric, Mesh, lane_messages_for};
+use crate::peers::{ControlInboxes, Mesh, PeersPlan, lane_messages_for};
 use crate::redis::RedisPlan;
 use crate::topology::{
     CoreMapOptions, CoreSelection, Machine, Placement, confine_current_thread, place,
@@ -165,14 +165,14 @@ impl Server {
         let engines = choose_engines(&placement, &self.options, &pool)?;
         let count = placement.shards.len();
         let listeners = Listeners::bind(&self.options, count)?;
-        let mesh = Arc::new(Mesh::new(count));
+        let peers = peers_plan(&self.options, count);
         let always = match self.options.request_id {
             RequestIdMode::Always => true,
             RequestIdMode::Auto => sink.is_some(),
             RequestIdMode::Off => false,
         };
         let started = Instant::now();
-        let caches = cache_plan(&self.app, &self.options, &mesh, started);
+        let caches = cache_plan(&self.app, &self.options, started);
         let limiter = LimiterPlan {
             options: self.options.rate_limit.clone(),
             seed: random_seed(),
@@ -187,7 +187,7 @@ impl Server {
             server_started: started,
             caches,
             limiter,
-            mesh,
+            peers,
             pool,
             pin: self.pin,
             sink,
@@ -209,16 +209,20 @@ impl Server {
     }
 }
 
-fn cache_plan(app: &App, options: &ServerOptions, mesh: &Arc<Mesh>, origin: Instant) -> CachePlan {
-    let shards = mesh.shards();
+fn peers_plan(options: &ServerOptions, shards: usize) -> PeersPlan {
     let lane_messages = match options.lane_messages {
         Some(messages) => messages.max(1),
         None => lane_messages_for(shards),
     };
+    PeersPlan {
+        mesh: Mesh::new(shards, lane_messages),
+        control: Arc::new(ControlInboxes::new(shards)),
+    }
+}
+
+fn cache_plan(app: &App, options: &ServerOptions, origin: Instant) -> CachePlan {
     CachePlan {
         options: app.caches().into(),
-        fabric: Fabric::new(shards, lane_messages),
-        mesh: mesh.clone(),
         hasher: KeyHasher::new(random_seed()),
         doubt_ms: options.cache_doubt_ms,
         feed: app.change_feed().cloned(),

@@ -45,7 +45,7 @@ pub struct ServerOptions {
     pub cache_doubt_ms: u64,
     /// Messages that one lane between two shards holds, at least 1; `None` is
     /// as many as suit the number of shards
-    /// ([`lane_messages_for`](crate::mesh::lane_messages_for)). Fewer cost
+    /// ([`lane_messages_for`](crate::peers::lane_messages_for)). Fewer cost
     /// waits under load; tests have lanes that are always full.
     pub lane_messages: Option<usize>,
 }

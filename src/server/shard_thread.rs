@@ -15,8 +15,8 @@ use crate::engine::{BlockingPool, EngineOptions, Runtime, panic_text};
 use crate::error_log::ErrorLog;
 use crate::limiter::LimiterPlan;
 use crate::log_sink::AccessLogSink;
-use crate::mesh::Mesh;
 use crate::metrics::ShardSnapshot;
+use crate::peers::PeersPlan;
 use crate::redis::RedisPlan;
 use crate::shard::{AdminStart, ResourcesPlan, Shard, ShardStart};
 use crate::topology::{ShardSlot, pin_current_thread};
@@ -30,7 +30,7 @@ pub(super) struct ShardPlan {
     pub(super) request_id_always: bool,
     pub(super) boot_id: u32,
     pub(super) server_started: Instant,
-    pub(super) mesh: Arc<Mesh>,
+    pub(super) peers: PeersPlan,
     pub(super) caches: CachePlan,
     pub(super) limiter: LimiterPlan,
     pub(super) pool: BlockingPool,
@@ -90,9 +90,9 @@ pub(super) fn run(plan: &ShardPlan, incarnation: Incarnation, tell: impl Fn(Shar
         feed.cut();
     }
     bridge.abort_all();
-    plan.mesh.detach(shard);
+    plan.peers.control.detach(shard);
     // Only now: nothing of it answers a request any more.
-    plan.caches.fabric.detach(shard);
+    plan.peers.mesh.detach(shard);
     tell(event);
 }
 
@@ -129,7 +129,7 @@ fn live(
             runtime.block_on(shard.clone().serve_peers())
         }))
     });
-    plan.mesh.detach(index);
+    plan.peers.control.detach(index);
     let event = match ended {
         Ok(()) => ShardEvent::Ended { shard: index },
         Err(payload) => {
@@ -191,8 +191,9 @@ impl ShardPlan {
             drain_timeout_ms: self.options.drain_timeout_ms,
             trusted_proxies: self.options.trusted_proxies.clone(),
             server_started: self.server_started,
-            mesh: self.mesh.clone(),
+            control: self.peers.control.clone(),
             resources: ResourcesPlan {
+                peers: self.peers.clone(),
                 caches: self.caches.clone(),
                 limiter: self.limiter.clone(),
                 redis: self.redis.clone(),

@@ -15,8 +15,8 @@ use crate::engine::{EngineKind, EngineOptions};
 use crate::limits::{
     BRIDGE_CLOSE_TIMEOUT_MS, DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, LOG_CLOSE_TIMEOUT_MS,
 };
-use crate::mesh::{Message, SendError};
 use crate::metrics::ShardSnapshot;
+use crate::peers::{ControlMessage, SendError};
 use crate::topology::{Placement, ShardSlot, confine_current_thread};
 
 /// A running server. Dropping it does not stop it; [`drain`](Self::drain) and
@@ -113,7 +113,7 @@ impl ServerHandle {
     /// while the others go on. Its connections are lost.
     #[cfg(feature = "fault-injection")]
     pub fn crash_shard(&self, index: usize) {
-        let _ = self.plan.mesh.send(index, Message::Crash);
+        let _ = self.plan.peers.control.send(index, ControlMessage::Crash);
     }
 }
 
@@ -267,10 +267,10 @@ impl Supervisor {
             let deadline = self.drain_deadline.unwrap_or_else(Instant::now);
             match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Command::Shard(ShardEvent::Serving { shard })) => {
-                    let _ = self.plan.mesh.send(shard, Message::Drain);
+                    let _ = self.plan.peers.control.send(shard, ControlMessage::Drain);
                 }
                 Ok(Command::Shard(ShardEvent::Drained { shard, .. })) => {
-                    let _ = self.plan.mesh.send(shard, Message::End);
+                    let _ = self.plan.peers.control.send(shard, ControlMessage::End);
                 }
                 Ok(Command::Shard(_)) => living -= 1,
                 Ok(Command::Drain) => {}
@@ -346,7 +346,7 @@ impl Supervisor {
 
     /// A shard that is still starting is told when it serves.
     fn tell_to_drain(&mut self, index: usize) {
-        let told = self.plan.mesh.send(index, Message::Drain);
+        let told = self.plan.peers.control.send(index, ControlMessage::Drain);
         self.shards[index].drain_untold = told == Err(SendError::Full);
     }
 
@@ -366,7 +366,7 @@ impl Supervisor {
         for (index, shard) in self.shards.iter_mut().enumerate() {
             if shard.state == State::Drained {
                 // It has waited for those that are stuck.
-                let _ = self.plan.mesh.send(index, Message::End);
+                let _ = self.plan.peers.control.send(index, ControlMessage::End);
                 shard.state = State::Ended;
             } else if shard.state != State::Ended {
                 shard.state = State::Ended;
@@ -390,7 +390,7 @@ impl Supervisor {
             if shard.state == State::Drained && (index == 0 || first_has_ended) {
                 // Its inbox has room: it was told nothing else. Should it not,
                 // the shard ends by itself a little later.
-                let _ = self.plan.mesh.send(index, Message::End);
+                let _ = self.plan.peers.control.send(index, ControlMessage::End);
             }
         }
     }

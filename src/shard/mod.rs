@@ -18,6 +18,7 @@ mod record;
 mod resources;
 mod respond;
 mod serve;
+mod services;
 mod spin;
 mod sweep;
 mod trouble;
@@ -37,9 +38,9 @@ use crate::error_log::ErrorLog;
 use crate::ids::RequestIds;
 use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits, SHUTDOWN_MS_MIN};
 use crate::log_sink::ShardLog;
-use crate::mesh::{Inbox, Mesh, Message};
 use crate::metrics::ShardSnapshot;
 use crate::middleware::{AnswerCounts, ShardCompression};
+use crate::peers::{ControlInbox, ControlInboxes, ControlMessage};
 use crate::semantics::TrustedProxies;
 use crate::{Error, http1};
 
@@ -49,6 +50,7 @@ pub(crate) use resources::ResourcesPlan;
 use connection::ConnectionState;
 use entrance::Entrance;
 use resources::Resources;
+use services::ShardServices;
 
 /// What a shard is started with.
 pub(crate) struct ShardStart {
@@ -67,7 +69,7 @@ pub(crate) struct ShardStart {
     pub(crate) drain_timeout_ms: u64,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
-    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) control: Arc<ControlInboxes>,
     pub(crate) log: Option<ShardLog>,
     pub(crate) errors: ErrorLog,
     pub(crate) resources: ResourcesPlan,
@@ -96,13 +98,15 @@ pub(crate) struct Shard {
     connection_ended: LocalEvent,
     /// Told when the inbox has something.
     inbox_rung: Rc<LocalEvent>,
-    inbox: Inbox,
+    inbox: ControlInbox,
     log: Option<RefCell<ShardLog>>,
     errors: ErrorLog,
     /// What the app does beside the requests.
     life: ShardLife,
     /// Since the drain began.
     drain_deadline: Cell<Option<Instant>>,
+    /// What other shards speak to.
+    services: Rc<ShardServices>,
     spin: Rc<spin::Spin>,
     accept_trouble: trouble::Trouble,
 }
@@ -128,13 +132,14 @@ impl Shard {
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
-        let inbox = start.mesh.attach(start.info.index);
+        let inbox = start.control.attach(start.info.index);
         // Last: from here on other shards count on this one.
         let resources = Resources::attach(plan, redis, &start.info, &start.app);
         let context = ShardContext {
             app,
             session_backend: start.app.session_backend_of(&states),
             states,
+            peers: resources.peers,
             caches: resources.caches,
             limiter: resources.limiter,
             redis: resources.redis,
@@ -145,7 +150,7 @@ impl Shard {
             clock: ShardClock::new(),
             metrics: RefCell::new(resources.metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),
-            mesh: start.mesh,
+            control: start.control,
             trusted_proxies: start.trusted_proxies,
             server_started: start.server_started,
             draining: DrainSignal::default(),
@@ -171,6 +176,7 @@ impl Shard {
             inbox,
             log: start.log.map(RefCell::new),
             errors: start.errors,
+            services: resources.services,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
             accept_trouble: trouble::Trouble::default(),
         }))
@@ -182,11 +188,12 @@ impl Shard {
         for entrance in &self.entrances {
             self.start_accepting(entrance);
         }
-        engine::spawn_local(self.context.caches.clone().carry_messages());
+        let peers = self.context.peers.clone();
+        engine::spawn_local(peers.pump(self.services.clone()));
         engine::spawn_local(Self::sweep_every_second(Rc::downgrade(&self)));
         if self.spin.is_on() {
-            let caches = self.context.caches.clone();
-            engine::spawn_local(spin::spin_while_busy(self.spin.clone(), caches));
+            let peers = self.context.peers.clone();
+            engine::spawn_local(spin::spin_while_busy(self.spin.clone(), peers));
         }
         self.life.start_tasks();
         self.obey_until(Order::Drain).await;
@@ -217,18 +224,18 @@ impl Shard {
         loop {
             while let Some(message) = self.inbox.poll() {
                 let order = match message {
-                    Message::Snapshot(reply) => {
+                    ControlMessage::Snapshot(reply) => {
                         reply.send(self.context.snapshot());
                         continue;
                     }
-                    Message::CacheKeys(cache, reply) => {
+                    ControlMessage::CacheKeys(cache, reply) => {
                         reply.send(self.context.caches.keys_here(cache));
                         continue;
                     }
-                    Message::Drain => Order::Drain,
-                    Message::End => Order::End,
+                    ControlMessage::Drain => Order::Drain,
+                    ControlMessage::End => Order::End,
                     #[cfg(feature = "fault-injection")]
-                    Message::Crash => panic!("crashed on request (fault injection)"),
+                    ControlMessage::Crash => panic!("crashed on request (fault injection)"),
                 };
                 if order >= last {
                     return;

@@ -1,17 +1,22 @@
-//! What a shard has together with others: the caches, the limiter, Redis; and
-//! the numbers that it goes on counting for a predecessor that died.
+//! What a shard has together with others: the road to them, the caches, the
+//! limiter, Redis; and the numbers that it goes on counting for a predecessor
+//! that died.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::app::{App, ShardInfo};
-use crate::caches::{CachePlan, Caches, Inherited};
-use crate::limiter::{Desk, Limiter, LimiterPlan};
+use crate::caches::{CachePlan, Caches};
+use crate::limiter::{Limiter, LimiterPlan, PeerLimiter};
 use crate::metrics::{ShardMetrics, ShardSnapshot};
+use crate::peers::{Peers, PeersPlan};
 use crate::redis::{Redis, RedisPlan};
+
+use super::services::ShardServices;
 
 /// What they are made of.
 pub(crate) struct ResourcesPlan {
+    pub(crate) peers: PeersPlan,
     pub(crate) caches: CachePlan,
     pub(crate) limiter: LimiterPlan,
     pub(crate) redis: Option<Arc<RedisPlan>>,
@@ -22,6 +27,8 @@ pub(crate) struct ResourcesPlan {
 /// See the head.
 pub(super) struct Resources {
     pub(super) metrics: ShardMetrics,
+    pub(super) peers: Rc<Peers>,
+    pub(super) services: Rc<ShardServices>,
     pub(super) caches: Rc<Caches>,
     pub(super) limiter: Limiter,
     pub(super) redis: Option<Redis>,
@@ -51,26 +58,27 @@ impl Resources {
         };
         let died = died.map(|died| (died.caches, died.mesh, died.limits));
         let (caches, mesh, limits) = died.unwrap_or_default();
-        let inherited = Inherited { caches, mesh };
-        let (index, count) = (info.index, info.count);
-        let desk = Desk::new(plan.limiter.options.keys_max);
-        let caches = Caches::attach(
-            plan.caches,
-            (index, count),
-            info.restarts,
-            inherited,
-            desk.clone(),
-        );
-        caches.look_when_woken();
+        let place = (info.index, info.count);
+        let (peers, living) = Peers::attach(plan.peers, place, mesh);
+        let road = (peers.clone(), &living);
+        let caches = Caches::start(plan.caches, place, info.restarts, road, caches);
+        let peer_limiter = PeerLimiter::new(plan.limiter.options.keys_max, plan.limiter.origin);
+        let services = Rc::new(ShardServices {
+            caches: caches.clone(),
+            limiter: peer_limiter.clone(),
+        });
+        peers.serve(&services);
         let limiter = Limiter::new(
             plan.limiter,
-            (index, count),
-            desk,
-            caches.clone(),
+            place,
+            peer_limiter,
+            peers.clone(),
             redis.clone(),
             limits,
         );
         Self {
+            peers,
+            services,
             metrics,
             caches,
             limiter,

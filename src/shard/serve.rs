@@ -182,7 +182,7 @@ impl Connection<'_> {
     }
 
     fn end_request(&mut self) {
-        self.shard.context.caches.glance();
+        self.shard.context.peers.poll_arrivals();
         self.turn += 1;
     }
 

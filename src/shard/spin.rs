@@ -6,9 +6,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::caches::Caches;
 use crate::engine;
 use crate::engine::LocalEvent;
+use crate::peers::Peers;
 
 /// When the shard was last busy, and for how long to spin after that.
 pub(super) struct Spin {
@@ -45,16 +45,16 @@ impl Spin {
 
 /// Keeps the reactor polling, fairly, for the spin window after the last
 /// request; sleeps otherwise. Does not keep its shard alive.
-pub(super) async fn spin_while_busy(spin: Rc<Spin>, caches: Rc<Caches>) {
+pub(super) async fn spin_while_busy(spin: Rc<Spin>, peers: Rc<Peers>) {
     loop {
         spin.woken.wait().await;
         spin.spinning.set(true);
-        caches.stay_awake(true);
+        peers.stay_awake(true);
         let until = Instant::now() + TIMERS_EVERY;
         while spin.last_busy.get().elapsed() < spin.window && Instant::now() < until {
             engine::yield_now().await;
         }
-        caches.stay_awake(false);
+        peers.stay_awake(false);
         if Instant::now() >= until {
             // The reactor looks at its timers only when it parks.
             engine::sleep(Duration::from_millis(1)).await;

@@ -4,7 +4,7 @@
 use corelane_proto::coherence::{Freshness, Outcome, Replica, Rules, WaitId, WriteOutcome};
 
 use crate::config::Config;
-use crate::shelf::Key;
+use crate::entry_store::Key;
 use crate::steps::{Step, What};
 use crate::world::{Client, Doing, STEP_MS, Value, World};
 

@@ -2,11 +2,11 @@
 
 use std::marker::PhantomData;
 
-use corelane_proto::coherence::{FromHome, Rules, Shelf};
+use corelane_proto::coherence::{EntryStore, FromHome, Rules};
 use stateright::{Model, Property};
 
 use crate::config::{Config, Fault};
-use crate::shelf::Key;
+use crate::entry_store::Key;
 use crate::steps::Step;
 use crate::world::{Doing, Link, Said, World};
 
@@ -84,7 +84,7 @@ impl<R: Rules> World<R> {
         self.living().all(|(_, shard)| {
             (0..).zip(&self.database).all(|(key, current)| {
                 let copy = shard.holder.look_up(&key, self.now_ms);
-                let entry = shard.home.shelf().find(&key).map(|entry| &entry.replica);
+                let entry = shard.home.entries().find(&key).map(|entry| &entry.replica);
                 let entry = entry.filter(|entry| entry.freshness.is_fresh(self.now_ms));
                 let mut found = copy.map(|(_, copy)| copy).into_iter().chain(entry);
                 found.all(|replica| replica.value == *current) || self.awaits_purge(key)
@@ -121,7 +121,7 @@ impl<R: Rules> World<R> {
         let Some(shard) = &self.shards[home] else {
             return false;
         };
-        match shard.home.shelf().find(&key) {
+        match shard.home.entries().find(&key) {
             Some(entry) => entry.holders.contains(at),
             // Which keys are busy cannot be seen, only how many.
             None => shard.home.busy_count() > 0,

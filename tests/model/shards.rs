@@ -4,7 +4,7 @@
 use corelane_proto::coherence::{Answer, HolderOutput, Home, Rules, ShardSet, WaitId};
 
 use crate::config::{Config, Fault};
-use crate::shelf::Room;
+use crate::entry_store::Room;
 use crate::world::{Doing, HolderOf, HomeOf, Link, STEP_MS, Said, Shard, Stale, Value, World};
 
 impl<R: Rules> World<R> {
@@ -183,8 +183,8 @@ impl<R: Rules> World<R> {
         let peers: ShardSet = self.living().map(|(peer, _)| peer).collect();
         let mut shard = Shard::new(config, me, peers.clone(), 1, self.now_ms);
         if config.fault == Fault::ServesBeforeHello {
-            let shelf = Room::for_entries(config.home_room);
-            shard.home = Home::new(me, ShardSet::new(), 1, shelf, STEP_MS, self.now_ms);
+            let entries = Room::for_entries(config.home_room);
+            shard.home = Home::new(me, ShardSet::new(), 1, entries, STEP_MS, self.now_ms);
             peers.iter().for_each(|peer| shard.home.peer_up(peer));
         }
         self.shards[me] = Some(shard);

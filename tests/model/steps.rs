@@ -4,7 +4,7 @@
 
 use corelane_proto::coherence::WaitId;
 
-use crate::shelf::Key;
+use crate::entry_store::Key;
 use crate::world::{Doing, Link, World};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

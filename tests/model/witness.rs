@@ -80,7 +80,7 @@ impl Witness {
             }),
             Self::Expired => sometimes("a copy had expired", |model, world| {
                 world.living().any(|(_, shard)| {
-                    shard.holder.shelf().keys().any(|key| {
+                    shard.holder.entries().keys().any(|key| {
                         let was_there = shard.holder.look_up(&key, 0).is_some();
                         was_there && shard.holder.look_up(&key, world.now_ms).is_none()
                     })

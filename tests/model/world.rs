@@ -14,7 +14,7 @@ use corelane_proto::coherence::{
 };
 
 use crate::config::{Config, Left};
-use crate::shelf::{Key, Room};
+use crate::entry_store::{Key, Room};
 use crate::steps::{Step, What};
 
 /// The number of the commit that wrote it.
@@ -132,10 +132,10 @@ impl<R: Rules> Shard<R> {
         incarnation: u32,
         now_ms: Millis,
     ) -> Self {
-        let shelf = Room::for_entries(config.holder_room);
-        let holder = Holder::new(me, config.shards, peers.clone(), shelf);
-        let shelf = Room::for_entries(config.home_room);
-        let home = Home::new(me, peers, incarnation, shelf, STEP_MS, now_ms);
+        let entries = Room::for_entries(config.holder_room);
+        let holder = Holder::new(me, config.shards, peers.clone(), entries);
+        let entries = Room::for_entries(config.home_room);
+        let home = Home::new(me, peers, incarnation, entries, STEP_MS, now_ms);
         Self { holder, home }
     }
 }

@@ -3,7 +3,7 @@
 
 use corelane_proto::coherence::{FromHome, Home, Request, Sound, Ticket, ToHome};
 
-use crate::shelf::SmallShelf;
+use crate::entry_store::SmallStore;
 use crate::world::SimHome;
 
 const DOUBT_MS: u64 = 100;
@@ -12,7 +12,7 @@ const DOUBT_MS: u64 = 100;
 /// peers.
 fn successor() -> SimHome<Sound> {
     let peers = [1, 2].into_iter().collect();
-    Home::new(0, peers, 1, SmallShelf::new(4), DOUBT_MS, 1_000)
+    Home::new(0, peers, 1, SmallStore::new(4), DOUBT_MS, 1_000)
 }
 
 fn say_hello(home: &mut SimHome<Sound>, from: usize, now_ms: u64) {

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 
 use corelane_proto::coherence::{
-    Answer, FromHome, Holder, HolderOutput, Home, Rules, ShardSet, Shelf, ToHome,
+    Answer, EntryStore, FromHome, Holder, HolderOutput, Home, Rules, ShardSet, ToHome,
 };
 
+use crate::entry_store::SmallStore;
 use crate::lanes::{Class, LaneId, Parcel};
 use crate::mutation::Mutation;
 use crate::operation::OperationId;
 use crate::schedule::Event;
-use crate::shelf::SmallShelf;
 use crate::trace::trace;
 use crate::world::{Fault, Key, SimHolder, SimHome, World, Written};
 
@@ -74,7 +74,7 @@ impl<R: Rules> Shard<R> {
         let live = self.live.as_ref();
         let own = live.and_then(|live| live.holder.look_up(&key, now_ms));
         let own = own.map(|(_, replica)| replica.value);
-        let kept = live.and_then(|live| live.home.shelf().find(&key));
+        let kept = live.and_then(|live| live.home.entries().find(&key));
         let kept = kept.map(|idle| &idle.replica);
         let kept = kept.filter(|replica| replica.freshness.is_usable(now_ms));
         own.into_iter().chain(kept.map(|replica| replica.value))
@@ -125,8 +125,8 @@ impl<R: Rules> World<R> {
     }
 
     fn new_live(&mut self, me: usize, incarnation: u32, peers: ShardSet) -> Live<R> {
-        let directory = SmallShelf::new(self.rng.usize(..=self.climate.directory_max));
-        let copies = SmallShelf::new(self.rng.usize(..=self.climate.copies_max));
+        let directory = SmallStore::new(self.rng.usize(..=self.climate.directory_max));
+        let copies = SmallStore::new(self.rng.usize(..=self.climate.copies_max));
         let (doubt_ms, now_ms) = (self.climate.doubt_ms, self.now_ms());
         let mut home_peers = peers.clone();
         if self.mutation == Mutation::ServeBeforeHello && incarnation > 0 {

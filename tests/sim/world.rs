@@ -11,21 +11,21 @@ use fastrand::Rng;
 
 use crate::climate::Climate;
 use crate::coverage::Coverage;
+use crate::entry_store::SmallStore;
 use crate::lanes::{LaneId, Lanes};
 use crate::mutation::Mutation;
 use crate::operation::{OperationId, Operations, Step};
 use crate::register::Register;
 use crate::schedule::{Event, Schedule};
 use crate::shards::Shard;
-use crate::shelf::SmallShelf;
 use crate::trace::{Trace, trace};
 use crate::zones::Moment;
 
 pub(crate) type Key = u8;
 /// Why a load failed.
 pub(crate) type Fault = u8;
-pub(crate) type SimHome<R> = Home<Key, Written, Fault, SmallShelf<Idle<Written>>, R>;
-pub(crate) type SimHolder<R> = Holder<Key, Written, Fault, SmallShelf<Kept<Written>>, R>;
+pub(crate) type SimHome<R> = Home<Key, Written, Fault, SmallStore<Idle<Written>>, R>;
+pub(crate) type SimHolder<R> = Holder<Key, Written, Fault, SmallStore<Kept<Written>>, R>;
 
 /// A value: which write of which key it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use corelane::cache::CacheOptions;
 use corelane::error::FieldError;
 use corelane::postgres::{PostgresError, Sql, ToSql};
-use corelane::{App, Ctx, Error, Found, PreparedResponse, Response};
+use corelane::{App, CacheEntry, Ctx, Error, PreparedResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -133,8 +133,8 @@ async fn read(ctx: Ctx) -> Result<Response, Error> {
     let items = ctx.cache(CACHE);
     let load = move || load(database, id);
     match items.find_or_load(id.to_string(), load).await? {
-        Found::Value(answer) => ctx.conclude(answer),
-        Found::Nothing(lookup) => Ok(Response::from(no_such_item()).with_lookup(lookup)),
+        CacheEntry::Value(answer) => ctx.conclude(answer),
+        CacheEntry::Nothing(lookup) => Ok(Response::from(no_such_item()).with_lookup(lookup)),
     }
 }
 

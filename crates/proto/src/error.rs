@@ -114,6 +114,17 @@ impl Error {
             .with_header(http::header::RETRY_AFTER, HeaderValue::from(retry_after_s))
     }
 
+    /// 503 of a write of which nobody knows whether it happened, and so without
+    /// `Retry-After`: a repeated POST could create twice.
+    pub fn outcome_unknown(log: impl fmt::Display) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the write may or may not have happened; look before you repeat it",
+        )
+        .with_problem_type("urn:corelane:problem:outcome-unknown")
+        .with_log(log)
+    }
+
     /// 500; `log` is not shown to the client.
     pub fn internal(log: impl fmt::Display) -> Self {
         Self::new(

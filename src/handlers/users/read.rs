@@ -14,7 +14,7 @@ use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
 use crate::l2::{RowCache, Sought};
 use crate::store::{Store, User};
-use crate::{Ctx, Error, Found, PreparedResponse, Response};
+use crate::{CacheEntry, Ctx, Error, PreparedResponse, Response};
 
 /// `GET /api/users`: a page of the asked columns.
 pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
@@ -44,8 +44,8 @@ pub(super) async fn one(ctx: Ctx) -> Result<Response, Error> {
     };
     let lookup = found.lookup();
     let response = match found {
-        Found::Value(cached) => ctx.conclude(cached)?,
-        Found::Nothing(lookup) => Response::from(no_such_user()).with_lookup(lookup),
+        CacheEntry::Value(cached) => ctx.conclude(cached)?,
+        CacheEntry::Nothing(lookup) => Response::from(no_such_user()).with_lookup(lookup),
     };
     Ok(match level {
         Some(level) => response.with_levels(lookup, level),
@@ -58,7 +58,8 @@ pub(super) async fn one(ctx: Ctx) -> Result<Response, Error> {
 pub(in crate::handlers) fn find(
     ctx: &Ctx,
     id: i64,
-) -> impl Future<Output = Result<(Found<PreparedResponse>, Option<SecondLevel>), Error>> + use<> {
+) -> impl Future<Output = Result<(CacheEntry<PreparedResponse>, Option<SecondLevel>), Error>> + use<>
+{
     let (store, policies) = (ctx.state::<Store>(), ctx.state::<CacheControl>());
     let (rows, level) = (ctx.state::<RowCache>(), Rc::new(Cell::new(None)));
     let (tell, feed) = (level.clone(), ctx.feed().cloned());

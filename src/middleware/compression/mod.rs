@@ -26,7 +26,7 @@ use crate::Error;
 use crate::app::{
     Body, BodyKind, ByteStream, Ctx, Middleware, Next, PreparedResponse, Response, SharedResponse,
 };
-use crate::caches::Lookup;
+use crate::caches::HitKind;
 use crate::compression::{InvalidMediaType, MediaTypes};
 use crate::limits::COMPRESS_BODY_BYTES_MIN;
 use crate::semantics::{ETag, gzip_tag, names_gzip_of};
@@ -346,7 +346,7 @@ fn reusable(response: &Response) -> Option<&SharedResponse> {
         .any(|(name, _)| changed.contains(name));
     let is_sent_again = match kept {
         SharedResponse::Cached(cached) => {
-            cached.lookup().is_hit() || cached.lookup() == Lookup::Collapsed
+            cached.lookup().is_hit() || cached.lookup() == HitKind::Collapsed
         }
         // Its head and its body, and whoever keeps it.
         SharedResponse::Own(prepared) => Rc::strong_count(prepared) > 2,

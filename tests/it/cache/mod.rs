@@ -7,7 +7,7 @@
 //! about what a handler can say to a cache (by way of the app in `words`).
 //! `linear` records what many clients see of hot keys (`history`) and proves
 //! that one register could have answered so (`checker`); `narrow` and `deaths`
-//! make it hard.
+//! make it hard, and so does `in_doubt`.
 
 mod ageing;
 mod bounds;
@@ -16,6 +16,7 @@ mod deaths;
 mod fed;
 mod history;
 mod hostile;
+mod in_doubt;
 mod linear;
 mod lists;
 mod loose;

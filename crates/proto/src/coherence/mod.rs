@@ -12,16 +12,17 @@
 //! raced with a write is answered to those who asked before it, and kept by
 //! nobody.
 
+mod entry_store;
 mod holder;
 mod home;
 mod message;
 mod rules;
 mod shard_set;
-mod shelf;
 
 #[cfg(test)]
 mod tests;
 
+pub use entry_store::EntryStore;
 pub use holder::{
     Answer, Hit, Holder, HolderCounters, HolderOutput, Kept, LoadId, Source, WaitId, WriteId,
     WriteOutcome,
@@ -32,4 +33,3 @@ pub use message::{
 };
 pub use rules::{Rules, Sound};
 pub use shard_set::ShardSet;
-pub use shelf::Shelf;

@@ -183,7 +183,12 @@ pub const LANES_TOTAL_MESSAGES_MAX: usize = 1 << 20;
 pub const LANE_REQUESTS_WAITING_MAX: usize = 4_096;
 /// Requests of other shards taken in one go before the shard's own work gets a
 /// turn.
-pub const LANE_REQUESTS_PER_TURN_MAX: usize = 256;
+pub const LANE_REQUESTS_PER_POLL_MAX: usize = 256;
+/// Replies of one shard that wait for room in a lane; over it the shard takes
+/// no more requests from others until there is room.
+pub const LANE_REPLIES_WAITING_MAX: usize = 4_096;
+/// Polls of the lanes in a row before the other tasks of the shard get a turn.
+pub const LANE_POLLS_IN_A_ROW_MAX: u32 = 4;
 /// Requests of one shard that wait for an answer about a cache. Over it: 503.
 pub const CACHE_WAITS_MAX: usize = 65_536;
 /// Bytes of a cache's key. What has a longer one is loaded and not kept.
@@ -196,13 +201,16 @@ pub const CACHE_WAIT_MS: u64 = 5_000;
 /// still happen. Longer than the store waits for locks
 /// (`store.busy_timeout_ms`) and than a shard takes to end.
 pub const CACHE_DOUBT_MS: u64 = 10_000;
+/// How long a write that is committed waits until no shard has a copy of what
+/// it wrote, under whichever name; then its keys are in doubt and it is answered
+/// 503, outcome unknown. As long, too, as one waits who has keys invalidated
+/// that were changed elsewhere. A home that is restarted is back long before.
+pub const CACHE_INVALIDATE_MS: u64 = 5_000;
+/// How long copies of what was written lazily are asked back, which nobody waits
+/// for; what is out then stays for its time to live.
+pub const CACHE_INVALIDATE_LAZY_MS: u64 = 60_000;
 /// How soon a request to the home of a key is repeated after the home died.
 pub const CACHE_HOME_RETRY_MS: u64 = 20;
-/// Replies of one shard that wait for room in a lane; over it the shard takes
-/// no more requests from others until there is room.
-pub const CACHE_REPLIES_WAITING_MAX: usize = 4_096;
-/// Turns of carrying messages before the other tasks of the shard get one.
-pub const CACHE_TURNS_IN_A_ROW_MAX: u32 = 4;
 /// Memory of the tags' tokens, for each shard, bytes: a few thousand tags. More
 /// push each other out, which invalidates what depends on them.
 pub const CACHE_TAGS_BYTES: u64 = 1024 * KIB as u64;
@@ -381,7 +389,9 @@ const _: () = assert!(
     2 * 181 * 181 * LANE_MESSAGES_MIN <= LANES_TOTAL_MESSAGES_MAX,
     "the total holds for up to 181 shards"
 );
-const _: () = assert!(0 < LANE_REQUESTS_PER_TURN_MAX);
+const _: () = assert!(0 < LANE_REQUESTS_PER_POLL_MAX);
+const _: () = assert!(CACHE_HOME_RETRY_MS < CACHE_INVALIDATE_MS);
+const _: () = assert!(CACHE_INVALIDATE_MS < CACHE_INVALIDATE_LAZY_MS);
 const _: () = assert!(
     LANE_MESSAGES_MAX <= LANE_REQUESTS_WAITING_MAX,
     "a sender outlasts a receiver that is one full lane behind"

@@ -1,8 +1,8 @@
 //! Writing, purging, touching, peeking, flushing: one request, one answer.
 
 use super::{
-    Answer, Change, Freshness, Held, Holder, Kept, Place, Release, Replica, Request, Rules, Shelf,
-    Ticket, ToHome, WaitId, WriteId, WriteMode,
+    Answer, Change, EntryStore, Freshness, Held, Holder, Kept, Place, Release, Replica, Request,
+    Rules, Ticket, ToHome, WaitId, WriteId, WriteMode,
 };
 use crate::clock::Millis;
 
@@ -21,7 +21,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: Shelf<K, Kept<V>>,
+    S: EntryStore<K, Kept<V>>,
     R: Rules,
 {
     /// Asks for the lease to write a key. The answer is [`Answer::Granted`],
@@ -65,7 +65,7 @@ where
     /// lets nobody join what was asked before. A [`purge`](Self::purge) sent
     /// after it is taken before whatever this shard asks the home next.
     pub fn forget(&mut self, key: &K) {
-        self.shelf.remove(key);
+        self.entries.remove(key);
         self.open.remove(key);
         if let Some(id) = self.leased.remove(key)
             && let Some(load) = self.loads.get_mut(&id)

@@ -2,7 +2,7 @@
 
 use super::reads::value;
 use super::{
-    Answer, Holder, Joinable, Kept, Load, Outcome, ReadGroup, Replica, Rules, Shelf, Source,
+    Answer, EntryStore, Holder, Joinable, Kept, Load, Outcome, ReadGroup, Replica, Rules, Source,
     Ticket, ToHome,
 };
 use crate::clock::Millis;
@@ -13,7 +13,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: Shelf<K, Kept<V>>,
+    S: EntryStore<K, Kept<V>>,
     R: Rules,
 {
     /// Takes what the home on shard `home` says. At any time, in order.
@@ -101,7 +101,7 @@ where
     }
 
     fn invalidated(&mut self, home: usize, key: K) {
-        if self.shelf.remove(&key).is_some() {
+        if self.entries.remove(&key).is_some() {
             self.counters.invalidations += 1;
         }
         self.open.remove(&key);

@@ -17,8 +17,8 @@ use std::marker::PhantomData;
 pub use changes::WriteOutcome;
 
 use super::{
-    Freshness, Lease, Outcome, Release, Replica, Request, Rules, ShardSet, Shelf, Sound, Ticket,
-    ToHome, WriteMode,
+    EntryStore, Freshness, Lease, Outcome, Release, Replica, Request, Rules, ShardSet, Sound,
+    Ticket, ToHome, WriteMode,
 };
 use crate::clock::Millis;
 
@@ -139,7 +139,7 @@ pub enum Hit {
 pub struct Holder<K: Ord, V, E, S, R = Sound> {
     me: usize,
     alive: ShardSet,
-    shelf: S,
+    entries: S,
     /// By home: raised when everything from there is void.
     epochs: Vec<u32>,
     /// Of the change feed; see [`Freshness::era`](super::Freshness::era).
@@ -233,18 +233,18 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: Shelf<K, Kept<V>>,
+    S: EntryStore<K, Kept<V>>,
     R: Rules,
 {
     /// The holder of shard `me` of `shards`, with no copies. `peers` are the
     /// other shards alive now.
-    pub fn new(me: usize, shards: usize, peers: ShardSet, shelf: S) -> Self {
+    pub fn new(me: usize, shards: usize, peers: ShardSet, entries: S) -> Self {
         let mut alive = peers;
         alive.insert(me);
         Self {
             me,
             alive,
-            shelf,
+            entries,
             epochs: vec![0; shards],
             era: 0,
             reads: BTreeMap::new(),
@@ -269,8 +269,8 @@ where
 
     /// This shard's copies; each must be [`judge`](Self::judge)d before it is
     /// served.
-    pub fn shelf(&self) -> &S {
-        &self.shelf
+    pub fn entries(&self) -> &S {
+        &self.entries
     }
 
     /// From now on copies of another era of the change feed are not fresh.
@@ -296,7 +296,7 @@ where
 
     /// This shard's copy of a key, if it may be served.
     pub fn look_up(&self, key: &K, now_ms: Millis) -> Option<(Hit, &Replica<V>)> {
-        let kept = self.shelf.find(key)?;
+        let kept = self.entries.find(key)?;
         Some((self.judge(kept, now_ms)?, &kept.replica))
     }
 
@@ -342,7 +342,7 @@ where
             home,
             epoch,
         };
-        self.shelf.insert(key, kept, &mut self.evicted);
+        self.entries.insert(key, kept, &mut self.evicted);
         // The directory may list more holders than there are.
         self.counters.evictions += self.evicted.len() as u64;
         self.evicted.clear();

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    Answer, Holder, Joinable, Kept, Load, LoadId, Outcome, Place, ReadGroup, Replica, Request,
-    Rules, Shelf, Source, Ticket, ToHome, WaitId,
+    Answer, EntryStore, Holder, Joinable, Kept, Load, LoadId, Outcome, Place, ReadGroup, Replica,
+    Request, Rules, Source, Ticket, ToHome, WaitId,
 };
 use crate::clock::Millis;
 
@@ -13,7 +13,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: Shelf<K, Kept<V>>,
+    S: EntryStore<K, Kept<V>>,
     R: Rules,
 {
     /// Asks `home` for a key of which there is no copy here, or (`refresh`) a

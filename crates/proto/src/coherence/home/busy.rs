@@ -7,7 +7,7 @@ use super::{Idle, Lease, Replica, Request, ShardSet, Ticket, WriteMode};
 /// Somebody who waits for a reply.
 pub(super) type Asker = (usize, Ticket);
 
-/// A key under way. It is on no shelf meanwhile.
+/// A key under way. It is in no store meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Busy<K, V> {
     pub(super) phase: Phase<V>,
@@ -56,7 +56,7 @@ pub(super) enum Then<V> {
         to: Option<Asker>,
         replica: Replica<V>,
     },
-    /// Nothing: the shelf had no room.
+    /// Nothing: the store had no room.
     Evicted,
 }
 

@@ -1,7 +1,7 @@
 //! The home of some keys: who holds them, who loads, who writes.
 //!
 //! A key is **idle** (perhaps with a cached value and its holders, on a bounded
-//! shelf) or **busy** (being loaded, called in or written). `requests` starts
+//! store) or **busy** (being loaded, called in or written). `requests` starts
 //! things, `replies` ends them, `peers` deals with shards that come and go and
 //! with forgetting everything.
 
@@ -16,7 +16,8 @@ use std::marker::PhantomData;
 use busy::{Asker, Busy, Flush, Late, Phase, Then};
 
 use super::{
-    FromHome, Lease, Replica, Request, Rules, ShardSet, Shelf, Sound, Source, Ticket, WriteMode,
+    EntryStore, FromHome, Lease, Replica, Request, Rules, ShardSet, Sound, Source, Ticket,
+    WriteMode,
 };
 use crate::clock::Millis;
 
@@ -91,7 +92,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: Shelf<K, Idle<V>>,
+    S: EntryStore<K, Idle<V>>,
     R: Rules,
 {
     /// The home on shard `me`, with nothing cached. `peers` are the other
@@ -103,7 +104,7 @@ where
         me: usize,
         peers: ShardSet,
         incarnation: u32,
-        shelf: S,
+        entries: S,
         doubt_ms: u64,
         now_ms: Millis,
     ) -> Self {
@@ -118,7 +119,7 @@ where
                 0 => 0,
                 _ => now_ms.saturating_add(doubt_ms),
             },
-            idle: shelf,
+            idle: entries,
             busy: BTreeMap::new(),
             loads: BTreeMap::new(),
             late: BTreeMap::new(),
@@ -145,7 +146,7 @@ where
     }
 
     /// What is cached and not under way.
-    pub fn shelf(&self) -> &S {
+    pub fn entries(&self) -> &S {
         &self.idle
     }
 
@@ -212,15 +213,15 @@ where
         let until_ms = now_ms.saturating_add(self.doubt_ms);
         if self.doubts.len() >= DOUBTS_MAX {
             self.doubt_all_until_ms = self.doubt_all_until_ms.max(until_ms);
-            // What is on the shelf is of other keys and stays good.
+            // What is in the store is of other keys and stays good.
             return;
         }
         self.doubts.insert(key, until_ms);
     }
 
-    /// Puts an entry on the shelf and calls in the copies of what had to go.
+    /// Puts an entry into the store and calls in the copies of what had to go.
     fn keep(&mut self, key: K, entry: Idle<V>, now_ms: Millis) {
-        debug_assert!(!self.busy.contains_key(&key), "busy keys are on no shelf");
+        debug_assert!(!self.busy.contains_key(&key), "busy keys are in no store");
         self.idle.insert(key, entry, &mut self.evicted);
         while let Some((key, entry)) = self.evicted.pop() {
             self.counters.evictions += 1;

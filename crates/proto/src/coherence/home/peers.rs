@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    Asker, Busy, Flush, FromHome, Home, Idle, Late, Lease, Phase, Rules, ShardSet, Shelf, Then,
-    WriteMode,
+    Asker, Busy, EntryStore, Flush, FromHome, Home, Idle, Late, Lease, Phase, Rules, ShardSet,
+    Then, WriteMode,
 };
 use crate::clock::Millis;
 use crate::coherence::Outcome;
@@ -14,7 +14,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: Shelf<K, Idle<V>>,
+    S: EntryStore<K, Idle<V>>,
     R: Rules,
 {
     /// A shard has started, or started again. It holds nothing.

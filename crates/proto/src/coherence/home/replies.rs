@@ -1,6 +1,6 @@
 //! What shards report: copies dropped, loads and writes that ended.
 
-use super::{Asker, FromHome, Home, Idle, Lease, Phase, Rules, ShardSet, Shelf, WriteMode};
+use super::{Asker, EntryStore, FromHome, Home, Idle, Lease, Phase, Rules, ShardSet, WriteMode};
 use crate::clock::Millis;
 use crate::coherence::{Freshness, Outcome, Release, Source, ToHome};
 
@@ -9,7 +9,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: Shelf<K, Idle<V>>,
+    S: EntryStore<K, Idle<V>>,
     R: Rules,
 {
     /// Takes what shard `from` says. At any time.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    Asker, Busy, FromHome, Home, Idle, Late, Phase, Request, Rules, ShardSet, Shelf, Then,
+    Asker, Busy, EntryStore, FromHome, Home, Idle, Late, Phase, Request, Rules, ShardSet, Then,
     WriteMode,
 };
 use crate::clock::Millis;
@@ -14,7 +14,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: Shelf<K, Idle<V>>,
+    S: EntryStore<K, Idle<V>>,
     R: Rules,
 {
     /// Takes a request of shard `from`. Only when it

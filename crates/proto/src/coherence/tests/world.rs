@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::super::{
-    Answer, Freshness, FromHome, Hit, Holder, HolderOutput, Home, Idle, Kept, Request, ShardSet,
-    Shelf, ToHome, WaitId, WriteMode,
+    Answer, EntryStore, Freshness, FromHome, Hit, Holder, HolderOutput, Home, Idle, Kept, Request,
+    ShardSet, ToHome, WaitId, WriteMode,
 };
 
 pub(super) const DOUBT_MS: u64 = 100;
@@ -15,11 +15,11 @@ pub(super) fn until(until_ms: u64) -> Freshness {
 
 type Failure = &'static str;
 
-/// A shelf with room for everything.
+/// A store with room for everything.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Roomy<T>(BTreeMap<u32, T>);
 
-impl<T> Shelf<u32, T> for Roomy<T> {
+impl<T> EntryStore<u32, T> for Roomy<T> {
     fn find(&self, key: &u32) -> Option<&T> {
         self.0.get(key)
     }

@@ -19,22 +19,22 @@ use crate::engine::ShardWaker;
 
 /// What one incarnation of a shard shares with those who send to it.
 #[derive(Debug)]
-pub(super) struct Attention {
+pub(super) struct Notifier {
     /// Who has sent something, or made room for something; one bit per peer.
     pending: Box<[AtomicU64]>,
-    /// Whether the mailbox has parcels.
-    parcels: AtomicBool,
+    /// Whether the membership has events.
+    peer_events: AtomicBool,
     /// False only while the shard is parked or about to.
     awake: AtomicBool,
     waker: ShardWaker,
 }
 
-impl Attention {
+impl Notifier {
     /// Of the current shard, which is awake.
     pub(super) fn of_current_shard(shards: usize) -> Self {
         Self {
             pending: (0..words_for(shards)).map(|_| AtomicU64::new(0)).collect(),
-            parcels: AtomicBool::new(false),
+            peer_events: AtomicBool::new(false),
             awake: AtomicBool::new(true),
             waker: ShardWaker::current(),
         }
@@ -47,9 +47,9 @@ impl Attention {
         self.ring_if_parked()
     }
 
-    /// The mailbox has got a parcel.
-    pub(super) fn notify_parcel(&self) {
-        self.parcels.store(true, Ordering::SeqCst);
+    /// The membership has got an event.
+    pub(super) fn notify_peer_event(&self) {
+        self.peer_events.store(true, Ordering::SeqCst);
         self.ring_if_parked();
     }
 
@@ -71,19 +71,19 @@ impl Attention {
         }
     }
 
-    /// Receiver: whether there are parcels. After [`take_pending`], so that
+    /// Receiver: whether the membership has events. After [`take_pending`], so that
     /// the lanes of whoever set a bit are there before they are looked into.
     ///
     /// [`take_pending`]: Self::take_pending
-    pub(super) fn take_parcels(&self) -> bool {
-        self.parcels.load(Ordering::SeqCst) && self.parcels.swap(false, Ordering::SeqCst)
+    pub(super) fn take_peer_events(&self) -> bool {
+        self.peer_events.load(Ordering::SeqCst) && self.peer_events.swap(false, Ordering::SeqCst)
     }
 
     /// Receiver: whether something has come that was not taken yet. May miss
     /// what comes this moment; that rings, or is seen before parking.
     pub(super) fn has_arrivals(&self) -> bool {
         let came = |word: &AtomicU64| word.load(Ordering::Relaxed) != 0;
-        self.pending.iter().any(came) || self.parcels.load(Ordering::Relaxed)
+        self.pending.iter().any(came) || self.peer_events.load(Ordering::Relaxed)
     }
 
     /// Receiver: senders need not ring.
@@ -96,7 +96,7 @@ impl Attention {
     /// Receiver: whether it may park. From then on senders ring.
     pub(super) fn try_park(&self) -> bool {
         self.awake.store(false, Ordering::SeqCst);
-        let something = self.parcels.load(Ordering::SeqCst)
+        let something = self.peer_events.load(Ordering::SeqCst)
             || self
                 .pending
                 .iter()

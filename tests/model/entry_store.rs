@@ -1,8 +1,8 @@
-//! A shelf small enough for every eviction to be explored.
+//! A store small enough for every eviction to be explored.
 
 use std::collections::BTreeMap;
 
-use corelane_proto::coherence::Shelf;
+use corelane_proto::coherence::EntryStore;
 
 /// A key; homes are given by the configuration.
 pub(crate) type Key = u8;
@@ -28,7 +28,7 @@ impl<T> Room<T> {
     }
 }
 
-impl<T> Shelf<Key, T> for Room<T> {
+impl<T> EntryStore<Key, T> for Room<T> {
     fn find(&self, key: &Key) -> Option<&T> {
         self.entries.get(key)
     }

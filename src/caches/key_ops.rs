@@ -4,13 +4,15 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::cached::{Cached, Item, Lookup};
+use super::cached::{Cached, HitKind, Item};
 use super::read::too_busy;
+use super::write::PATIENCE;
 use super::{Cache, Caches, TAGS};
 use crate::Error;
 use crate::cache::{CacheKey, CacheValue, Coherence};
 use crate::coherence::{Answer, Freshness, Hit};
-use crate::mesh::Message;
+use crate::engine;
+use crate::peers::ControlMessage;
 
 impl Cache {
     /// The value if it is cached, on this shard or anywhere; never loads it.
@@ -26,8 +28,8 @@ impl Cache {
         };
         let caches = &self.caches;
         if let Some((Hit::Fresh, item)) = caches.hit(self.number, key.as_ref()) {
-            caches.count_lookup(self.number, Lookup::L1);
-            return Cached::new(item, Lookup::L1);
+            caches.count_lookup(self.number, HitKind::L1);
+            return Cached::new(item, HitKind::L1);
         }
         let home = caches.home_of(self.number, &key);
         let asked = caches.ask(self.number, |holder, wait, now_ms| {
@@ -35,8 +37,8 @@ impl Cache {
         });
         match asked.await {
             Answer::Value { replica, .. } => {
-                caches.count_lookup(self.number, Lookup::Home);
-                Cached::new(Rc::new(Item::new(replica)), Lookup::Home)
+                caches.count_lookup(self.number, HitKind::Home);
+                Cached::new(Rc::new(Item::new(replica)), HitKind::Home)
             }
             Answer::TimedOut => Err(too_busy()),
             _ => Ok(None),
@@ -79,34 +81,45 @@ impl Cache {
     ) -> Result<usize, Error> {
         let mut deleted = 0;
         for key in keys {
-            deleted += usize::from(self.purge(key.as_ref()).await?.is_some());
+            deleted += usize::from(self.delete(key.as_ref()).await?.is_some());
         }
         Ok(deleted)
     }
 
     /// Forgets keys that have been changed elsewhere, all at once. When it
-    /// returns no shard serves what was cached before; it does not fail but
-    /// waits, for the successor of a shard that has died for example. Keys are
-    /// not looked up among those kept with tags.
-    pub async fn forget(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    /// returns no shard serves what was cached before; it waits for the
+    /// successor of a shard that has died. Keys are not looked up among those
+    /// kept with tags.
+    ///
+    /// # Errors
+    /// 503 when that cannot be had in time: some shard may serve what was
+    /// cached before.
+    pub async fn invalidate(
+        &self,
+        keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<(), Error> {
         if self.options().is_off() {
-            return;
+            return Ok(());
         }
         let caches = &self.caches;
         let mut asked = Vec::new();
         for key in keys {
             let key = caches.plan.hasher.key(self.number, key.as_ref()).to_key();
-            let wait = caches.start_calling_in(self.number, &key);
+            let wait = caches.start_invalidating(self.number, &key);
             asked.push((wait, key));
         }
-        for (wait, key) in asked {
-            caches.see_called_in(wait, self.number, &key).await;
-            if self.options().coherence == Coherence::Off {
-                for home in (0..caches.shards).filter(|home| *home != caches.me) {
-                    let _ = caches.purge_at(home, self.number, &key).await;
+        let finish = async {
+            for (wait, key) in asked {
+                caches.finish_invalidating(wait, self.number, &key).await;
+                if self.options().coherence == Coherence::Off {
+                    for home in (0..caches.shards).filter(|home| *home != caches.me) {
+                        let _ = caches.invalidate_at(home, self.number, &key).await;
+                    }
                 }
             }
-        }
+        };
+        let done = engine::timeout(PATIENCE, finish).await;
+        done.map_err(|_| too_busy())
     }
 
     /// The value if it is cached, and forgets it everywhere. Of several who
@@ -118,19 +131,19 @@ impl Cache {
         &self,
         key: impl AsRef<[u8]>,
     ) -> Result<Option<Cached<V>>, Error> {
-        match self.purge(key.as_ref()).await? {
-            Some(item) => Cached::new(item, Lookup::Home),
+        match self.delete(key.as_ref()).await? {
+            Some(item) => Cached::new(item, HitKind::Home),
             None => Ok(None),
         }
     }
 
-    async fn purge(&self, key: &[u8]) -> Result<Option<Rc<Item>>, Error> {
+    async fn delete(&self, key: &[u8]) -> Result<Option<Rc<Item>>, Error> {
         let Some(key) = self.present_key(key).await? else {
             return Ok(None);
         };
         let mut had = None;
         for home in self.caches.homes_of(self.number, &key) {
-            match self.caches.purge_at(home, self.number, &key).await {
+            match self.caches.invalidate_at(home, self.number, &key).await {
                 Answer::Purged(here) => had = had.or(here),
                 _ => return Err(too_busy()),
             }
@@ -158,7 +171,7 @@ impl Cache {
     /// As [`del`](Self::del).
     pub async fn ttl(&self, key: impl AsRef<[u8]>, ttl_ms: u64) -> Result<bool, Error> {
         if ttl_ms == 0 {
-            return Ok(self.purge(key.as_ref()).await?.is_some());
+            return Ok(self.delete(key.as_ref()).await?.is_some());
         }
         let Some(key) = self.present_key(key.as_ref()).await? else {
             return Ok(false);
@@ -224,7 +237,7 @@ impl Caches {
     pub(crate) async fn invalidate_tag(self: &Rc<Self>, tag: &str) -> Result<(), Error> {
         let key = self.tag_key(tag);
         let home = self.home_of(TAGS, &key);
-        match self.purge_at(home, TAGS, &key).await {
+        match self.invalidate_at(home, TAGS, &key).await {
             Answer::Purged(_) => Ok(()),
             _ => Err(too_busy()),
         }
@@ -244,7 +257,8 @@ impl Caches {
 
     /// The keys of all shards whose value is fresh, with the tokens of tags.
     async fn keys_everywhere(&self, cache: u16) -> Vec<CacheKey> {
-        let asked = self.gather(|reply| Message::CacheKeys(cache, reply)).await;
+        let question = |reply| ControlMessage::CacheKeys(cache, reply);
+        let asked = self.peers.gather(question).await;
         let mut keys = self.keys_here(cache);
         keys.extend(asked.into_iter().flatten());
         keys
@@ -257,7 +271,7 @@ impl Caches {
         let Some(part) = inner.parts.get(usize::from(cache)) else {
             return Vec::new();
         };
-        let entries = part.home.shelf().map.iter();
+        let entries = part.home.entries().map.iter();
         let era = self.era(cache);
         let fresh =
             entries.filter(|(_, entry)| entry.0.replica.freshness.seen_in(era).is_fresh(now_ms));

@@ -1,21 +1,21 @@
 //! Who lives, and how the ends of lanes reach them.
 //!
-//! In the life of a shard: [`Fabric::attach`] makes fresh lanes between it and
-//! every living peer and leaves the peers' ends in their mailboxes;
-//! [`Fabric::detach`] tells the peers that it is gone. Both happen under one
-//! lock, so every mailbox gets "down" of an incarnation before "up" of the
+//! In the life of a shard: [`Mesh::attach`] makes fresh lanes between it and
+//! every living peer and leaves the peers' ends with their memberships;
+//! [`Mesh::detach`] tells the peers that it is gone. Both happen under one
+//! lock, so every membership gets "down" of an incarnation before "up" of the
 //! next. The lock is held at starts and deaths of shards only; a message
 //! never touches it.
 //!
 //! Invariant: lanes belong to one pair of incarnations. What a dead shard left
 //! in them goes with them, and nothing sent to it reaches its successor.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::attention::Attention;
 use super::endpoint::Endpoint;
-use super::lane::{Incoming, Outgoing, lane};
+use super::lane::lane;
+use super::membership::{Membership, Peer, PeerEvent};
+use super::notifier::Notifier;
 use crate::limits::{LANE_MESSAGES_MAX, LANE_MESSAGES_MIN, LANES_TOTAL_MESSAGES_MAX};
 
 /// Messages each lane should hold, by the number of shards: two classes of
@@ -27,15 +27,15 @@ pub fn lane_messages_for(shards: usize) -> usize {
 }
 
 /// The shards of a process, as far as they live.
-pub struct Fabric<M> {
+pub struct Mesh<M> {
     registry: Mutex<Registry<M>>,
     lane_messages: usize,
 }
 
-/// The mailbox of every living shard.
-type Registry<M> = Vec<Option<Arc<Mailbox<M>>>>;
+/// The membership of every living shard.
+type Registry<M> = Vec<Option<Arc<Membership<M>>>>;
 
-impl<M: Send + 'static> Fabric<M> {
+impl<M: Send + 'static> Mesh<M> {
     /// For `shards` shards, none of them attached yet; each lane holds
     /// `lane_messages` messages, see [`lane_messages_for`].
     ///
@@ -61,46 +61,43 @@ impl<M: Send + 'static> Fabric<M> {
         let mut registry = self.registry();
         let predecessor = depart(&mut registry, index);
         let shards = registry.len();
-        let mailbox = Arc::new(Mailbox {
-            parcels: Mutex::default(),
-            attention: Arc::new(Attention::of_current_shard(shards)),
-        });
+        let membership = Arc::new(Membership::of_current_shard(shards));
         let mut peers: Vec<Option<Box<Peer<M>>>> = (0..shards).map(|_| None).collect();
         for (living, slot) in registry.iter().zip(&mut peers) {
             let Some(living) = living else { continue };
-            let (ours, theirs) = self.connect(&mailbox.attention, &living.attention);
+            let (ours, theirs) = self.connect(&membership.notifier, &living.notifier);
             *slot = Some(Box::new(ours));
-            living.post(Parcel::Up(index, Box::new(theirs)));
+            living.post(PeerEvent::Up(index, Box::new(theirs)));
         }
-        registry[index] = Some(mailbox.clone());
+        registry[index] = Some(membership.clone());
         drop(registry);
         drop(predecessor);
-        Endpoint::new(index, mailbox, peers)
+        Endpoint::new(index, membership, peers)
     }
 
     /// Shard `index` died or ended; its peers are told. May be called from any
     /// thread, and again.
     pub fn detach(&self, index: usize) {
         let gone = depart(&mut self.registry(), index);
-        // What its mailbox holds is dropped here, outside of the lock.
+        // What its membership holds is dropped here, outside of the lock.
         drop(gone);
     }
 
     /// Fresh lanes between two shards: the ends of the one, and of the other.
-    fn connect(&self, one: &Arc<Attention>, other: &Arc<Attention>) -> (Peer<M>, Peer<M>) {
+    fn connect(&self, one: &Arc<Notifier>, other: &Arc<Notifier>) -> (Peer<M>, Peer<M>) {
         let (requests_to, requests_at_other) = lane(self.lane_messages);
         let (replies_to, replies_at_other) = lane(self.lane_messages);
         let (requests_back, requests_at_one) = lane(self.lane_messages);
         let (replies_back, replies_at_one) = lane(self.lane_messages);
         let ours = Peer {
-            attention: other.clone(),
+            notifier: other.clone(),
             requests_out: requests_to,
             replies_out: replies_to,
             requests_in: requests_at_one,
             replies_in: replies_at_one,
         };
         let theirs = Peer {
-            attention: one.clone(),
+            notifier: one.clone(),
             requests_out: requests_back,
             replies_out: replies_back,
             requests_in: requests_at_other,
@@ -115,56 +112,16 @@ impl<M: Send + 'static> Fabric<M> {
 }
 
 /// Takes a shard out and tells the others.
-fn depart<M>(registry: &mut Registry<M>, index: usize) -> Option<Arc<Mailbox<M>>> {
+fn depart<M>(registry: &mut Registry<M>, index: usize) -> Option<Arc<Membership<M>>> {
     let gone = registry.get_mut(index)?.take()?;
     for living in registry.iter().flatten() {
-        living.post(Parcel::Down(index));
+        living.post(PeerEvent::Down(index));
     }
     Some(gone)
 }
 
-impl<M> std::fmt::Debug for Fabric<M> {
+impl<M> std::fmt::Debug for Mesh<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Fabric of lanes of {}", self.lane_messages)
+        write!(f, "Mesh of lanes of {}", self.lane_messages)
     }
-}
-
-/// Where one incarnation of a shard learns who came and who went.
-pub(super) struct Mailbox<M> {
-    parcels: Mutex<VecDeque<Parcel<M>>>,
-    pub(super) attention: Arc<Attention>,
-}
-
-impl<M> Mailbox<M> {
-    fn post(&self, parcel: Parcel<M>) {
-        self.parcels().push_back(parcel);
-        self.attention.notify_parcel();
-    }
-
-    /// All that has come, in order.
-    pub(super) fn take(&self) -> VecDeque<Parcel<M>> {
-        std::mem::take(&mut *self.parcels())
-    }
-
-    fn parcels(&self) -> MutexGuard<'_, VecDeque<Parcel<M>>> {
-        self.parcels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a mailbox gets.
-pub(super) enum Parcel<M> {
-    /// A shard lives; the lanes to it and from it.
-    Up(usize, Box<Peer<M>>),
-    /// A shard is gone.
-    Down(usize),
-}
-
-/// A living peer: the ends of the lanes to it and from it.
-pub(super) struct Peer<M> {
-    /// The peer's, to make it look.
-    pub(super) attention: Arc<Attention>,
-    pub(super) requests_out: Outgoing<M>,
-    pub(super) replies_out: Outgoing<M>,
-    pub(super) requests_in: Incoming<M>,
-    pub(super) replies_in: Incoming<M>,
 }

@@ -15,7 +15,7 @@ use crate::metrics::ShardSnapshot;
 
 /// What a shard can be told.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub(crate) enum ControlMessage {
     /// Send your numbers back.
     Snapshot(RemoteSender<ShardSnapshot>),
     /// Stop accepting, finish what is in flight, end.
@@ -32,13 +32,13 @@ pub(crate) enum Message {
 
 /// The inboxes of all shards of a process.
 #[derive(Debug)]
-pub(crate) struct Mesh {
-    lanes: Vec<Mutex<Option<Lane>>>,
+pub(crate) struct ControlInboxes {
+    inboxes: Vec<Mutex<Option<InboxSender>>>,
 }
 
 #[derive(Debug)]
-struct Lane {
-    queue: SyncSender<Message>,
+struct InboxSender {
+    queue: SyncSender<ControlMessage>,
     waker: ShardWaker,
 }
 
@@ -51,35 +51,30 @@ pub(crate) enum SendError {
     Dead,
 }
 
-impl Mesh {
-    /// A mesh for `shards` shards, none of them attached yet.
+impl ControlInboxes {
+    /// For `shards` shards, none of them attached yet.
     pub(crate) fn new(shards: usize) -> Self {
         Self {
-            lanes: (0..shards).map(|_| Mutex::new(None)).collect(),
+            inboxes: (0..shards).map(|_| Mutex::new(None)).collect(),
         }
-    }
-
-    /// Of how many shards it is.
-    pub(crate) fn shards(&self) -> usize {
-        self.lanes.len()
     }
 
     /// Attaches the current shard as number `index`, replacing a dead
     /// predecessor. The inbox must be polled after every wake of the shard.
-    pub(crate) fn attach(&self, index: usize) -> Inbox {
+    pub(crate) fn attach(&self, index: usize) -> ControlInbox {
         let (queue, messages) = sync_channel(SHARD_INBOX_MESSAGES_MAX);
-        let lane = Lane {
+        let sender = InboxSender {
             queue,
             waker: ShardWaker::current(),
         };
-        *self.lane(index).expect("index is of this mesh") = Some(lane);
-        Inbox { messages }
+        *self.sender(index).expect("there is such a shard") = Some(sender);
+        ControlInbox { messages }
     }
 
     /// Marks shard `index` as not running.
     pub(crate) fn detach(&self, index: usize) {
-        if let Some(mut lane) = self.lane(index) {
-            *lane = None;
+        if let Some(mut sender) = self.sender(index) {
+            *sender = None;
         }
     }
 
@@ -87,20 +82,23 @@ impl Mesh {
     ///
     /// # Errors
     /// [`SendError`]; the message is dropped.
-    pub(crate) fn send(&self, index: usize, message: Message) -> Result<(), SendError> {
-        let lane = self.lane(index).ok_or(SendError::Dead)?;
-        let lane = lane.as_ref().ok_or(SendError::Dead)?;
-        lane.queue.try_send(message).map_err(|error| match error {
-            TrySendError::Full(_) => SendError::Full,
-            TrySendError::Disconnected(_) => SendError::Dead,
-        })?;
-        lane.waker.wake();
+    pub(crate) fn send(&self, index: usize, message: ControlMessage) -> Result<(), SendError> {
+        let sender = self.sender(index).ok_or(SendError::Dead)?;
+        let sender = sender.as_ref().ok_or(SendError::Dead)?;
+        sender
+            .queue
+            .try_send(message)
+            .map_err(|error| match error {
+                TrySendError::Full(_) => SendError::Full,
+                TrySendError::Disconnected(_) => SendError::Dead,
+            })?;
+        sender.waker.wake();
         Ok(())
     }
 
-    fn lane(&self, index: usize) -> Option<std::sync::MutexGuard<'_, Option<Lane>>> {
+    fn sender(&self, index: usize) -> Option<std::sync::MutexGuard<'_, Option<InboxSender>>> {
         Some(
-            self.lanes
+            self.inboxes
                 .get(index)?
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
@@ -110,13 +108,13 @@ impl Mesh {
 
 /// The receiving end of one shard.
 #[derive(Debug)]
-pub(crate) struct Inbox {
-    messages: Receiver<Message>,
+pub(crate) struct ControlInbox {
+    messages: Receiver<ControlMessage>,
 }
 
-impl Inbox {
+impl ControlInbox {
     /// The next message, if one waits.
-    pub(crate) fn poll(&self) -> Option<Message> {
+    pub(crate) fn poll(&self) -> Option<ControlMessage> {
         self.messages.try_recv().ok()
     }
 }

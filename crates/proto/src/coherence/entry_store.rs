@@ -3,7 +3,7 @@
 /// A bounded map that may drop entries to make room. What it drops when
 /// something is inserted it hands back, because copies elsewhere may have to be
 /// called in first.
-pub trait Shelf<K, T> {
+pub trait EntryStore<K, T> {
     /// The entry; it was of use.
     fn find(&self, key: &K) -> Option<&T>;
 

@@ -7,36 +7,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crate::limits::LIMITER_WAITS_MAX;
+use crate::peers::{LimitMessage, LimitMessageBody, PeerLanes, PeerMessage, PeerService};
 use crate::rate_limit::{KeyHash, KeyStore, Quota, Verdict};
 
-/// What shards tell each other about limits.
-#[derive(Debug)]
-pub(crate) struct LimitMessage {
-    ticket: u64,
-    body: Body,
-}
-
-#[derive(Debug)]
-enum Body {
-    /// The key in halves, so that messages are not aligned to 16 bytes.
-    Ask([u64; 2], Quota),
-    Judged(Verdict),
-}
-
-impl LimitMessage {
-    pub(super) fn ask(ticket: u64, key: KeyHash, quota: Quota) -> Self {
-        let halves = [(key.0 >> 64) as u64, key.0 as u64];
-        let body = Body::Ask(halves, quota);
-        Self { ticket, body }
-    }
-}
-
 /// One shard's keys, and its tasks that wait for the verdicts of others.
-pub(crate) struct Desk {
+pub(crate) struct PeerLimiter {
     keys: RefCell<KeyStore>,
     waits: RefCell<Waits>,
+    /// Zero of the time scale that all shards share.
+    origin: Instant,
 }
 
 #[derive(Default)]
@@ -52,43 +34,19 @@ struct Waiting {
     waker: Option<Waker>,
 }
 
-impl Desk {
-    /// With room for `keys_max` keys.
-    pub(crate) fn new(keys_max: usize) -> Rc<Self> {
+impl PeerLimiter {
+    /// With room for `keys_max` keys, whose moments count from `origin`.
+    pub(crate) fn new(keys_max: usize, origin: Instant) -> Rc<Self> {
         Rc::new(Self {
             keys: RefCell::new(KeyStore::new(keys_max)),
             waits: RefCell::default(),
+            origin,
         })
     }
 
     /// Judges a key that is at home here.
     pub(super) fn judge(&self, key: KeyHash, quota: &Quota, now_ns: u64) -> Verdict {
         self.keys.borrow_mut().check(key, quota, now_ns)
-    }
-
-    /// Takes a message of another shard; what to answer, if anything.
-    pub(crate) fn take(&self, message: LimitMessage, now_ns: u64) -> Option<LimitMessage> {
-        let LimitMessage { ticket, body } = message;
-        match body {
-            Body::Ask([upper, lower], quota) => {
-                let key = KeyHash(u128::from(upper) << 64 | u128::from(lower));
-                let body = Body::Judged(self.judge(key, &quota, now_ns));
-                Some(LimitMessage { ticket, body })
-            }
-            Body::Judged(verdict) => {
-                if let Some(wait) = self.waits.borrow_mut().open.get_mut(&ticket) {
-                    wait.end(Some(verdict));
-                }
-                None
-            }
-        }
-    }
-
-    /// Nothing that was asked of `peer` will be answered.
-    pub(crate) fn peer_down(&self, peer: usize) {
-        let mut waits = self.waits.borrow_mut();
-        let lost = waits.open.values_mut().filter(|wait| wait.home == peer);
-        lost.for_each(|wait| wait.end(None));
     }
 
     /// A wait for the verdict of shard `home`; `None` when too many wait.
@@ -107,19 +65,54 @@ impl Desk {
         };
         waits.open.insert(ticket, waiting);
         Some(Wait {
-            desk: self.clone(),
+            limiter: self.clone(),
             ticket,
         })
     }
 
-    pub(super) fn sweep(&self, keys: usize, now_ns: u64) {
+    pub(super) fn sweep(&self, keys: usize) {
+        let now_ns = self.now_ns();
         self.keys.borrow_mut().sweep(keys, now_ns);
+    }
+
+    /// Nanoseconds on the scale that all shards share.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
     }
 
     /// Keys remembered, and keys forgotten for want of room.
     pub(super) fn keys(&self) -> (u64, u64) {
         let keys = self.keys.borrow();
         (keys.len() as u64, keys.evicted())
+    }
+}
+
+impl PeerService for &PeerLimiter {
+    type Message = LimitMessage;
+
+    fn on_message(&mut self, from: usize, message: LimitMessage, lanes: &mut PeerLanes) {
+        let LimitMessage { ticket, body } = message;
+        match body {
+            LimitMessageBody::Ask([upper, lower], quota) => {
+                let key = KeyHash(u128::from(upper) << 64 | u128::from(lower));
+                let verdict = self.judge(key, &quota, self.now_ns());
+                let answer = LimitMessage::judged(ticket, verdict);
+                lanes.send_reply(from, PeerMessage::Limit(answer));
+            }
+            LimitMessageBody::Judged(verdict) => {
+                if let Some(wait) = self.waits.borrow_mut().open.get_mut(&ticket) {
+                    wait.end(Some(verdict));
+                }
+            }
+        }
+    }
+
+    fn peer_up(&mut self, _peer: usize, _lanes: &mut PeerLanes) {}
+
+    fn peer_down(&mut self, peer: usize, _lanes: &mut PeerLanes) {
+        let mut waits = self.waits.borrow_mut();
+        let lost = waits.open.values_mut().filter(|wait| wait.home == peer);
+        lost.for_each(|wait| wait.end(None));
     }
 }
 
@@ -136,7 +129,7 @@ impl Waiting {
 /// The future of one verdict; `None` when its judge died. Dropped, it forgets
 /// what it waited for.
 pub(super) struct Wait {
-    desk: Rc<Desk>,
+    limiter: Rc<PeerLimiter>,
     ticket: u64,
 }
 
@@ -150,7 +143,7 @@ impl Future for Wait {
     type Output = Option<Verdict>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut waits = self.desk.waits.borrow_mut();
+        let mut waits = self.limiter.waits.borrow_mut();
         let Some(wait) = waits.open.get_mut(&self.ticket) else {
             return Poll::Ready(None);
         };
@@ -164,6 +157,6 @@ impl Future for Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.desk.waits.borrow_mut().open.remove(&self.ticket);
+        self.limiter.waits.borrow_mut().open.remove(&self.ticket);
     }
 }

@@ -1,6 +1,6 @@
 //! One shard's end of all its lanes.
 //!
-//! In one turn of its shard: [`Endpoint::note_awake`], [`Endpoint::receive`],
+//! In one poll of its shard: [`Endpoint::note_awake`], [`Endpoint::receive`],
 //! work through the events and send, [`Endpoint::flush`]; and when there is
 //! nothing left to do, [`Endpoint::try_park`] before the reactor sleeps.
 //!
@@ -13,14 +13,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use super::fabric::{Mailbox, Parcel, Peer};
+use super::membership::{Membership, Peer, PeerEvent};
 use super::peer_set::PeerSet;
-use crate::limits::{LANE_REQUESTS_PER_TURN_MAX, LANE_REQUESTS_WAITING_MAX};
+use crate::limits::{LANE_REQUESTS_PER_POLL_MAX, LANE_REQUESTS_WAITING_MAX};
 
-/// The lanes of one shard, made by [`Fabric::attach`](super::Fabric::attach).
+/// The lanes of one shard, made by [`Mesh::attach`](super::Mesh::attach).
 pub struct Endpoint<M> {
     index: usize,
-    mailbox: Arc<Mailbox<M>>,
+    membership: Arc<Membership<M>>,
     peers: Vec<Option<Box<Peer<M>>>>,
     /// Alive at the attachment; `PeerUp` was not given yet.
     newly_up: PeerSet,
@@ -104,7 +104,7 @@ pub struct Counters {
 impl<M> Endpoint<M> {
     pub(super) fn new(
         index: usize,
-        mailbox: Arc<Mailbox<M>>,
+        membership: Arc<Membership<M>>,
         peers: Vec<Option<Box<Peer<M>>>>,
     ) -> Self {
         let shards = peers.len();
@@ -113,7 +113,7 @@ impl<M> Endpoint<M> {
         living.for_each(|(peer, _)| newly_up.insert(peer));
         Self {
             index,
-            mailbox,
+            membership,
             peers,
             newly_up,
             replies_ready: PeerSet::new(shards),
@@ -174,17 +174,17 @@ impl<M> Endpoint<M> {
     }
 
     /// Takes what has come, in this order: who came and who went, all replies,
-    /// and, if `take_requests`, up to [`LANE_REQUESTS_PER_TURN_MAX`] requests,
+    /// and, if `take_requests`, up to [`LANE_REQUESTS_PER_POLL_MAX`] requests,
     /// one peer after the other.
     pub fn receive(&mut self, into: &mut VecDeque<Event<M>>, take_requests: bool) -> Left {
-        // The bits before the parcels and both before the lanes: whoever set a
+        // The bits before the membership and both before the lanes: whoever set a
         // bit had delivered the lane before.
         let (replies, requests) = (&mut self.replies_ready, &mut self.requests_ready);
-        self.mailbox.attention.take_pending(|word, bits| {
+        self.membership.notifier.take_pending(|word, bits| {
             replies.insert_word(word, bits);
             requests.insert_word(word, bits);
         });
-        self.take_parcels(into);
+        self.take_peer_events(into);
         self.take_replies(into);
         if take_requests {
             self.take_requests(into);
@@ -204,7 +204,7 @@ impl<M> Endpoint<M> {
 
     /// Moves what waits into the lanes as far as there is room, and makes the
     /// receivers of what was sent look: once each, however much it was. Due at
-    /// the end of every turn in which something was sent or received.
+    /// the end of every poll in which something was sent or received.
     pub fn flush(&mut self) {
         let (peers, dirty) = (&mut self.peers, &mut self.dirty);
         self.queued.retain(|index| {
@@ -218,7 +218,7 @@ impl<M> Endpoint<M> {
         });
         while let Some(index) = self.dirty.take_first() {
             if let Some(peer) = &self.peers[index] {
-                self.counters.doorbells_rung += u64::from(peer.attention.notify(self.index));
+                self.counters.doorbells_rung += u64::from(peer.notifier.notify(self.index));
             }
         }
     }
@@ -240,14 +240,14 @@ impl<M> Endpoint<M> {
     /// Spares the peers the doorbell while the shard is at work. Every shard
     /// that calls it calls [`try_park`](Self::try_park) before it sleeps.
     pub fn note_awake(&self) {
-        self.mailbox.attention.note_awake();
+        self.membership.notifier.note_awake();
     }
 
     /// Whether something has come that was not taken yet: a look at memory of
     /// this shard's own, for a shard that is busy with other things.
     #[must_use]
     pub fn has_arrivals(&self) -> bool {
-        self.mailbox.attention.has_arrivals()
+        self.membership.notifier.has_arrivals()
     }
 
     /// Whether the shard may sleep; from then on the doorbell is rung for it.
@@ -262,7 +262,7 @@ impl<M> Endpoint<M> {
             self.note_awake();
             return false;
         }
-        self.mailbox.attention.try_park()
+        self.membership.notifier.try_park()
     }
 
     /// What went through.
@@ -271,20 +271,20 @@ impl<M> Endpoint<M> {
         &self.counters
     }
 
-    fn take_parcels(&mut self, into: &mut VecDeque<Event<M>>) {
+    fn take_peer_events(&mut self, into: &mut VecDeque<Event<M>>) {
         while let Some(peer) = self.newly_up.take_first() {
             into.push_back(Event::PeerUp(peer));
         }
-        if !self.mailbox.attention.take_parcels() {
+        if !self.membership.notifier.take_peer_events() {
             return;
         }
-        for parcel in self.mailbox.take() {
-            match parcel {
-                Parcel::Down(index) => {
+        for event in self.membership.take() {
+            match event {
+                PeerEvent::Down(index) => {
                     self.forget(index);
                     into.push_back(Event::PeerDown(index));
                 }
-                Parcel::Up(index, peer) => {
+                PeerEvent::Up(index, peer) => {
                     self.peers[index] = Some(peer);
                     // Its bit may have been taken for its predecessor's.
                     self.replies_ready.insert(index);
@@ -324,7 +324,7 @@ impl<M> Endpoint<M> {
     }
 
     fn take_requests(&mut self, into: &mut VecDeque<Event<M>>) {
-        let mut budget = LANE_REQUESTS_PER_TURN_MAX;
+        let mut budget = LANE_REQUESTS_PER_POLL_MAX;
         while budget > 0
             && let Some(from) = self.requests_ready.next_round(self.requests_turn)
         {
@@ -354,7 +354,7 @@ impl<M> Endpoint<M> {
             };
             // Both flags are to be cleared: no short circuit.
             if peer.requests_in.take_starved() | peer.replies_in.take_starved() {
-                self.counters.doorbells_rung += u64::from(peer.attention.notify(self.index));
+                self.counters.doorbells_rung += u64::from(peer.notifier.notify(self.index));
             }
         }
     }

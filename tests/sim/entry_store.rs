@@ -1,18 +1,18 @@
-//! A shelf with room for a few entries, or none: what goes is taken in turn.
+//! A store with room for a few entries, or none: what goes is taken in turn.
 
-use corelane_proto::coherence::Shelf;
+use corelane_proto::coherence::EntryStore;
 
 use crate::world::Key;
 
 /// Few entries, so looking at each is quickest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct SmallShelf<T> {
+pub(crate) struct SmallStore<T> {
     entries: Vec<(Key, T)>,
     capacity: usize,
     turn: usize,
 }
 
-impl<T> SmallShelf<T> {
+impl<T> SmallStore<T> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             entries: Vec::with_capacity(capacity),
@@ -26,7 +26,7 @@ impl<T> SmallShelf<T> {
     }
 }
 
-impl<T> Shelf<Key, T> for SmallShelf<T> {
+impl<T> EntryStore<Key, T> for SmallStore<T> {
     fn find(&self, key: &Key) -> Option<&T> {
         self.index(key).map(|index| &self.entries[index].1)
     }

@@ -13,10 +13,10 @@ struct Flood {
 }
 
 impl Flood {
-    async fn start(fabric: &Fabric<u32>, index: usize, messages: u32) -> (Self, Bell) {
+    async fn start(mesh: &Mesh<u32>, index: usize, messages: u32) -> (Self, Bell) {
         let bell = Bell::of_current_shard();
         let flood = Self {
-            endpoint: fabric.attach(index),
+            endpoint: mesh.attach(index),
             other: 1 - index,
             messages,
             requests_sent: 0,
@@ -90,12 +90,12 @@ impl Flood {
 }
 
 fn flood(lane_messages: usize, messages: u32) {
-    let fabric = Fabric::new(2, lane_messages);
+    let mesh = Mesh::new(2, lane_messages);
     let shards: Vec<_> = (0..2)
         .map(|index| {
-            let fabric = fabric.clone();
+            let mesh = mesh.clone();
             spawn_shard(move || async move {
-                let (flood, bell) = Flood::start(&fabric, index, messages).await;
+                let (flood, bell) = Flood::start(&mesh, index, messages).await;
                 flood.run(bell).await
             })
         })
@@ -122,13 +122,13 @@ fn no_wake_is_lost() {
 #[test]
 fn sleepers_wake_each_other() {
     const ROUNDS: u32 = 5_000;
-    let fabric = Fabric::new(2, 1);
+    let mesh = Mesh::new(2, 1);
     let shards: Vec<_> = (0..2_usize)
         .map(|index| {
-            let fabric = fabric.clone();
+            let mesh = mesh.clone();
             spawn_shard(move || async move {
                 let bell = Bell::of_current_shard();
-                let mut endpoint = fabric.attach(index);
+                let mut endpoint = mesh.attach(index);
                 let mut events = VecDeque::new();
                 let mut got = 0;
                 while got < ROUNDS {
@@ -161,8 +161,8 @@ fn sleepers_wake_each_other() {
 #[test]
 fn a_sender_that_waits_for_room_is_woken() {
     const MESSAGES: u32 = 5_000;
-    let fabric = Fabric::new(2, 1);
-    let receiving = fabric.clone();
+    let mesh = Mesh::new(2, 1);
+    let receiving = mesh.clone();
     let receiver = spawn_shard(move || async move {
         let bell = Bell::of_current_shard();
         let mut endpoint = receiving.attach(0);
@@ -182,7 +182,7 @@ fn a_sender_that_waits_for_room_is_woken() {
     });
     let sender = spawn_shard(move || async move {
         let bell = Bell::of_current_shard();
-        let mut endpoint = fabric.attach(1);
+        let mut endpoint = mesh.attach(1);
         let mut sent = 0;
         while sent < MESSAGES || endpoint.backlog() > 0 {
             endpoint.note_awake();

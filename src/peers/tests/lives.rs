@@ -8,8 +8,8 @@ use super::*;
 #[test]
 fn a_dead_peer_refuses_requests_and_swallows_replies() {
     on_shard(async {
-        let fabric = Fabric::new(3, 8);
-        let mut endpoint = fabric.attach(0);
+        let mesh = Mesh::new(3, 8);
+        let mut endpoint = mesh.attach(0);
         assert_eq!(endpoint.send_request(1, 7), Err(Refused::Dead(7)));
         assert_eq!(endpoint.send_request(9, 7), Err(Refused::Dead(7)));
         endpoint.send_reply(2, 7);
@@ -22,9 +22,9 @@ fn a_dead_peer_refuses_requests_and_swallows_replies() {
 #[test]
 fn down_comes_before_up_and_takes_along_what_was_left() {
     on_shard(async {
-        let fabric = Fabric::<&str>::new(2, 2);
-        let mut home = fabric.attach(0);
-        let mut first = fabric.attach(1);
+        let mesh = Mesh::<&str>::new(2, 2);
+        let mut home = mesh.attach(0);
+        let mut first = mesh.attach(1);
         assert_eq!(receive_all(&mut home), [Event::PeerUp(1)]);
         for text in ["in the lane", "too", "in the outbox"] {
             first.send_reply(0, text);
@@ -32,9 +32,9 @@ fn down_comes_before_up_and_takes_along_what_was_left() {
         }
         first.flush();
         home.flush();
-        fabric.detach(1);
-        fabric.detach(1);
-        let mut second = fabric.attach(1);
+        mesh.detach(1);
+        mesh.detach(1);
+        let mut second = mesh.attach(1);
         second.send_reply(0, "new");
         second.flush();
         let message = "new";
@@ -58,10 +58,10 @@ fn down_comes_before_up_and_takes_along_what_was_left() {
 #[test]
 fn a_successor_detaches_who_was_not_detached() {
     on_shard(async {
-        let fabric = Fabric::<u32>::new(2, 2);
-        let mut home = fabric.attach(0);
-        let _first = fabric.attach(1);
-        let _second = fabric.attach(1);
+        let mesh = Mesh::<u32>::new(2, 2);
+        let mut home = mesh.attach(0);
+        let _first = mesh.attach(1);
+        let _second = mesh.attach(1);
         let expected = [Event::PeerUp(1), Event::PeerDown(1), Event::PeerUp(1)];
         assert_eq!(receive_all(&mut home), expected);
     });
@@ -70,13 +70,13 @@ fn a_successor_detaches_who_was_not_detached() {
 #[test]
 fn who_attaches_knows_who_lives_and_may_send_at_once() {
     on_shard(async {
-        let fabric = Fabric::<u32>::new(100, 2);
-        let mut far = fabric.attach(99);
-        let mut near = fabric.attach(0);
+        let mesh = Mesh::<u32>::new(100, 2);
+        let mut far = mesh.attach(99);
+        let mut near = mesh.attach(0);
         near.send_request(99, 5).unwrap();
         near.flush();
         assert!(!near.try_park(), "it was not told of its peers yet");
-        fabric.detach(99);
+        mesh.detach(99);
         let message = 5;
         let request = Event::Request { from: 0, message };
         assert_eq!(receive_all(&mut far), [Event::PeerUp(0), request]);
@@ -87,13 +87,13 @@ fn who_attaches_knows_who_lives_and_may_send_at_once() {
 
 #[test]
 fn a_parked_shard_is_told_of_births_and_deaths() {
-    let fabric = Fabric::<u32>::new(2, 2);
+    let mesh = Mesh::<u32>::new(2, 2);
     let (attached, is_attached) = std::sync::mpsc::channel();
     let watcher = {
-        let fabric = fabric.clone();
+        let mesh = mesh.clone();
         spawn_shard(move || async move {
             let bell = Bell::of_current_shard();
-            let mut endpoint = fabric.attach(0);
+            let mut endpoint = mesh.attach(0);
             attached.send(()).unwrap();
             let mut seen = Vec::new();
             while seen.len() < 2 {
@@ -107,12 +107,12 @@ fn a_parked_shard_is_told_of_births_and_deaths() {
         })
     };
     is_attached.recv().unwrap();
-    let shard = fabric.clone();
+    let shard = mesh.clone();
     spawn_shard(move || async move { drop(shard.attach(1)) })
         .join()
         .unwrap();
     // Its runtime is gone.
-    fabric.detach(1);
+    mesh.detach(1);
     let seen = watcher.join().expect("no wake was lost");
     assert_eq!(seen, [Event::PeerUp(1), Event::PeerDown(1)]);
 }
@@ -122,15 +122,15 @@ fn a_parked_shard_is_told_of_births_and_deaths() {
 #[test]
 fn shards_come_and_go_while_others_send() {
     const LIVES: u32 = 100;
-    let fabric = Fabric::<u32>::new(3, 4);
+    let mesh = Mesh::<u32>::new(3, 4);
     let over = Arc::new(AtomicBool::new(false));
     let others: Vec<_> = (0..2)
         .map(|index| {
-            let (fabric, over) = (fabric.clone(), over.clone());
-            spawn_shard(move || async move { watch_lives(&fabric, index, &over).await })
+            let (mesh, over) = (mesh.clone(), over.clone());
+            spawn_shard(move || async move { watch_lives(&mesh, index, &over).await })
         })
         .collect();
-    let mortal = fabric.clone();
+    let mortal = mesh.clone();
     let lives = thread::spawn(move || {
         for life in 0..LIVES {
             on_shard(async {
@@ -157,8 +157,8 @@ fn shards_come_and_go_while_others_send() {
 
 /// Sends to both others, and checks that all that comes is of the present
 /// life. Returns how often shard 2 was born and died.
-async fn watch_lives(fabric: &Fabric<u32>, index: usize, over: &AtomicBool) -> (u32, u32) {
-    let mut endpoint = fabric.attach(index);
+async fn watch_lives(mesh: &Mesh<u32>, index: usize, over: &AtomicBool) -> (u32, u32) {
+    let mut endpoint = mesh.attach(index);
     let mut events = VecDeque::new();
     let (mut ups, mut downs) = (0, 0);
     let mut lives = false;

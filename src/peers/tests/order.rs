@@ -3,14 +3,14 @@
 
 use super::*;
 use crate::limits::{
-    LANE_MESSAGES_MAX, LANE_MESSAGES_MIN, LANE_REQUESTS_PER_TURN_MAX, LANE_REQUESTS_WAITING_MAX,
+    LANE_MESSAGES_MAX, LANE_MESSAGES_MIN, LANE_REQUESTS_PER_POLL_MAX, LANE_REQUESTS_WAITING_MAX,
     LANES_TOTAL_MESSAGES_MAX,
 };
 
 /// Shards `0..count`, attached, and told of each other.
 fn attached<M: Send + 'static>(count: usize, lane_messages: usize) -> Vec<Endpoint<M>> {
-    let fabric = Fabric::new(count, lane_messages);
-    let mut endpoints: Vec<_> = (0..count).map(|index| fabric.attach(index)).collect();
+    let mesh = Mesh::new(count, lane_messages);
+    let mut endpoints: Vec<_> = (0..count).map(|index| mesh.attach(index)).collect();
     for endpoint in &mut endpoints {
         let ups = receive_all(endpoint);
         assert_eq!(ups.len(), count - 1);
@@ -132,7 +132,7 @@ fn no_peer_starves_another() {
         shards.iter_mut().for_each(Endpoint::flush);
         let mut events = VecDeque::new();
         assert_eq!(shards[0].receive(&mut events, true), Left::Requests);
-        assert_eq!(events.len(), LANE_REQUESTS_PER_TURN_MAX);
+        assert_eq!(events.len(), LANE_REQUESTS_PER_POLL_MAX);
         let first: Vec<usize> = events
             .iter()
             .take(4)
