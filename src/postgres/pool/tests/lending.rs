@@ -6,7 +6,7 @@ use services::{Postgres, PostgresOptions as ServerOptions};
 use super::*;
 use crate::postgres::ServerLimits;
 
-/// What two pools may have together, the feed's one not counted.
+/// What two pools may have together, the one apart not counted.
 const SHARED: u32 = 4;
 
 fn pair(url: &str) -> (Pool, Pool) {
