@@ -15,10 +15,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use corelane::handlers::cached::ApiCacheOptions;
-use corelane::handlers::{self, ApiOptions};
-use corelane::store::{Database, SeedPlan, StoreOptions};
 use corelane::{App, Ctx, PreparedResponse, Response};
+use corelane_server::handlers::cached::ApiCacheOptions;
+use corelane_server::handlers::{self, ApiOptions};
+use corelane_server::store::{Database, SeedPlan, StoreOptions};
 use http::{HeaderName, HeaderValue, header};
 
 use support::client::{Answer, Client};

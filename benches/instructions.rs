@@ -26,11 +26,11 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use corelane::handlers::cached::ApiCacheOptions;
-use corelane::handlers::{self, ApiOptions};
-use corelane::store::{Database, SeedPlan, StoreOptions};
 use corelane::topology::EngineKind;
 use corelane::{App, Response};
+use corelane_server::handlers::cached::ApiCacheOptions;
+use corelane_server::handlers::{self, ApiOptions};
+use corelane_server::store::{Database, SeedPlan, StoreOptions};
 
 use hot_cases::Cases;
 use support::{ServerProcess, args, corelane_command, free_port, raw_epoll, run};

@@ -14,13 +14,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use corelane::handlers::cached::{ApiCacheOptions, RedisUse};
-use corelane::handlers::{self, ApiOptions};
 use corelane::middleware::rate_limit::Key;
 use corelane::redis::RedisOptions;
-use corelane::store::{Database, SeedPlan, StoreOptions};
 use corelane::topology::EngineKind;
 use corelane::{App, Ctx, Error, RateLimit, RedisCache, Response, Route};
+use corelane_server::handlers::cached::{ApiCacheOptions, RedisUse};
+use corelane_server::handlers::{self, ApiOptions};
+use corelane_server::store::{Database, SeedPlan, StoreOptions};
 use http::Method;
 use services::{Postgres, Redis};
 

@@ -24,8 +24,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use corelane::cache::CacheOptions;
-use corelane::store::{Database, NewUser, SeedPlan, Store, StoreOptions, WriteCondition};
 use corelane::{App, Ctx, Error, Response};
+use corelane_server::store::{Database, NewUser, SeedPlan, Store, StoreOptions, WriteCondition};
 use hdrhistogram::Histogram;
 
 use support::pair::{Pair, answer, query_number};

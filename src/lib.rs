@@ -8,9 +8,9 @@
 //! The house, floor by floor (a floor uses only floors below it):
 //!
 //! ```text
-//! floor 5  process    cli  config  server
-//! floor 4  app        app  middleware  shard  static_files  handlers
-//! floor 3  resources  postgres  store  peers  caches  limiter  redis  l2  sessions
+//! floor 5  process    server
+//! floor 4  app        app  middleware  shard  static_files
+//! floor 3  resources  postgres  peers  caches  limiter  redis  l2  sessions
 //! floor 2  machine    log_sink error_log process_stats
 //! floor 1  thinking   password compression
 //! ```
@@ -195,16 +195,12 @@ pub mod peers;
 pub mod postgres;
 pub mod redis;
 pub mod sessions;
-pub mod store;
 
 pub mod app;
-pub mod handlers;
 pub mod middleware;
 pub(crate) mod shard;
 pub mod static_files;
 
-pub mod cli;
-pub mod config;
 pub mod server;
 
 pub use app::{

@@ -28,7 +28,12 @@ const MAIN_LINES_MAX: usize = 40;
 const LINE_CHARACTERS_MAX: usize = 120;
 
 /// The crates of the product, the lowest first: a folder of sources each.
-const CRATES: &[&str] = &["crates/proto/src", "crates/engine/src", "src"];
+const CRATES: &[&str] = &[
+    "crates/proto/src",
+    "crates/engine/src",
+    "src",
+    "crates/server/src",
+];
 
 /// The house style, in one test so that one run shows every breach.
 #[test]
@@ -183,10 +188,10 @@ impl House {
         }
     }
 
-    /// Handlers, and the file server, are written on the public API like any
-    /// user's code.
+    /// The file server is written on the public API like any user's code; the
+    /// shipped application is a crate of its own.
     fn check_handlers(&self, breaches: &mut Breaches) {
-        const WRITTEN_ON_THE_API: &[&str] = &["handlers", "static_files"];
+        const WRITTEN_ON_THE_API: &[&str] = &["static_files"];
         for source in self.modules_of(WRITTEN_ON_THE_API) {
             for (at, name) in source.root_names() {
                 if matches!(name.as_str(), "peers" | "shard" | "http1" | "router") {
@@ -277,7 +282,7 @@ impl House {
     fn check_lengths(&self, breaches: &mut Breaches) {
         for source in &self.sources {
             let lines = source.text.lines().count();
-            let most = if source.path == "src/main.rs" {
+            let most = if source.path == "crates/server/src/main.rs" {
                 MAIN_LINES_MAX
             } else {
                 FILE_LINES_MAX

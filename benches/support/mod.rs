@@ -147,11 +147,16 @@ pub fn serve_app_if_asked(app: impl FnOnce() -> App) {
     std::process::exit(0);
 }
 
+/// The top folder of the repository.
+fn root() -> &'static Path {
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    above.nth(2).expect("a crate of the workspace")
+}
+
 /// Builds a rival in its own package and gives its executable.
 pub fn build_rival(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = root.join("target/rivals");
-    let manifest = root
+    let target = root().join("target/rivals");
+    let manifest = root()
         .join("benches/versus/rivals")
         .join(name)
         .join("Cargo.toml");
@@ -211,7 +216,7 @@ pub fn wrk_at(target: &Target, port: u16, cpu: usize, connections: u32, seconds:
         command.args(["-H", header]);
     }
     if let Some(script) = target.script {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/support");
+        let folder = root().join("benches/support");
         command.arg("-s").arg(folder.join(script));
     }
     let output = command

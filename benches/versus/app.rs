@@ -6,13 +6,13 @@
 
 use std::net::SocketAddr;
 
-use corelane::handlers::cached::ApiCacheOptions;
-use corelane::handlers::{self, ApiOptions};
 use corelane::server::{ServerOptions, ShutdownSignals};
 use corelane::static_files::{self, StaticFiles, StaticOptions};
-use corelane::store::{Database, StoreOptions};
 use corelane::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
 use corelane::{App, Compression, Ctx, Error, Response, Server};
+use corelane_server::handlers::cached::ApiCacheOptions;
+use corelane_server::handlers::{self, ApiOptions};
+use corelane_server::store::{Database, StoreOptions};
 
 /// Becomes the server if the arguments say `--serve ENGINE`, and ends with it.
 pub(crate) fn serve_if_asked() {

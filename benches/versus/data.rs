@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use corelane::store::{Database, SeedPlan, StoreOptions};
+use corelane_server::store::{Database, SeedPlan, StoreOptions};
 use services::{Postgres, PostgresOptions};
 use tempfile::TempDir;
 use versus::cell::Databases;

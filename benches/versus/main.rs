@@ -39,7 +39,7 @@ fn main() {
 }
 
 fn run() -> Result<(), String> {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/versus");
+    let home = report::root().join("benches/versus");
     let scenarios = Scenario::read_all(&home.join("scenarios"))?;
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut rivals = vec![

@@ -33,7 +33,7 @@ pub(crate) fn prepare(rivals: Vec<Rival>, needs_oha: bool) -> Result<Prepared, S
             ));
         }
     }
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let target = crate::report::root().join("target");
     let rival_target = target.join("rivals");
     std::fs::create_dir_all(&rival_target).map_err(|error| error.to_string())?;
     let mut prepared = Prepared {

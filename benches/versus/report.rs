@@ -113,6 +113,8 @@ pub(crate) fn write_readme(run: &str, scenarios: &[Scenario]) -> Result<(), Stri
     std::fs::write(&path, text).map_err(|error| format!("README.md: {error}"))
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The top folder of the repository.
+pub(crate) fn root() -> &'static Path {
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    above.nth(2).expect("a crate of the workspace")
 }

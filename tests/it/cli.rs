@@ -211,7 +211,7 @@ fn topology_places_a_map_on_a_machine_that_is_not_here() {
 #[test]
 fn the_annotated_file_is_what_config_prints_and_is_accepted() {
     let defaults = succeed(corelane().args(["config", "--defaults"]));
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning/server.toml");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tuning/server.toml");
     let annotated = std::fs::read_to_string(&file).expect("tuning/server.toml");
     assert_eq!(annotated, defaults);
     succeed(corelane().args(["serve", "--check", "--config"]).arg(&file));

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use corelane::handlers::{self, ApiOptions};
-use corelane::store::{Database, StoreOptions};
+use corelane_server::handlers::{self, ApiOptions};
+use corelane_server::store::{Database, StoreOptions};
 use serde_json::json;
 use services::{Postgres, PostgresOptions, Proxy};
 

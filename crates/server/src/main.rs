@@ -1,5 +1,5 @@
-//! The thin binary: everything it does is in the library.
+//! The thin binary: everything it does is in the library beside it.
 
 fn main() -> std::process::ExitCode {
-    corelane::cli::main()
+    corelane_server::cli::main()
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use corelane::cache::{CacheOptions, Coherence};
-use corelane::handlers::cached::ApiCacheOptions;
+use corelane_server::handlers::cached::ApiCacheOptions;
 
 use super::checker::{Violation, check};
 use super::history::{Crowd, Seen, Target, Write, record};

@@ -1,7 +1,7 @@
 //! Whatever shows several rows: cached by its query, and anew after any write
 //! of any user.
 
-use corelane::handlers::cached::ApiCacheOptions;
+use corelane_server::handlers::cached::ApiCacheOptions;
 use serde_json::json;
 
 use super::poll_for;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use corelane::handlers::cached::ApiCacheOptions;
+use corelane_server::handlers::cached::ApiCacheOptions;
 
 use super::history::{Crowd, record};
 use super::linear::UserTarget;

@@ -1,7 +1,7 @@
 //! `/api/users/{id}` out of the cache: what its answers say, conditions, users
 //! that are not there, and writes that change nothing.
 
-use corelane::handlers::cached::ApiCacheOptions;
+use corelane_server::handlers::cached::ApiCacheOptions;
 use serde_json::json;
 
 use super::shipped_api::{Api, create, person, rename};

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use corelane::handlers::cached::ApiCacheOptions;
-use corelane::handlers::{self, ApiOptions};
 use corelane::server::ServerOptions;
-use corelane::store::{Database, StoreOptions};
+use corelane_server::handlers::cached::ApiCacheOptions;
+use corelane_server::handlers::{self, ApiOptions};
+use corelane_server::store::{Database, StoreOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use corelane::cache::CacheOptions;
 use corelane::server::AdminOptions;
-use corelane::{App, Ctx, Error, Response as Answer, handlers};
+use corelane::{App, Ctx, Error, Response as Answer};
+use corelane_server::handlers;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Engine, InProcess, Response};

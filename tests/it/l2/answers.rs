@@ -50,7 +50,7 @@ fn app(redis: &str, cache: RedisCache) -> (App, Arc<AtomicUsize>) {
         .redis(options)
         .route(route(Method::GET))
         .route(route(Method::POST))
-        .get("/metrics", corelane::handlers::metrics::metrics);
+        .get("/metrics", corelane_server::handlers::metrics::metrics);
     (app, made)
 }
 
@@ -349,7 +349,7 @@ fn what_a_client_has_left_is_told_to_no_other(engine: Engine) {
     let app = App::new()
         .redis(RedisOptions::new(redis.url()))
         .route(route)
-        .get("/metrics", corelane::handlers::metrics::metrics);
+        .get("/metrics", corelane_server::handlers::metrics::metrics);
     let server = InProcess::start(engine, app);
     let mut client = server.connect();
     client.get("/").expect(200).must_have("ratelimit");

@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use corelane::handlers::cached::ApiCacheOptions;
-use corelane::handlers::{self, ApiOptions};
 use corelane::redis::RedisOptions;
-use corelane::store::{Database, StoreOptions};
+use corelane_server::handlers::cached::ApiCacheOptions;
+use corelane_server::handlers::{self, ApiOptions};
+use corelane_server::store::{Database, StoreOptions};
 use serde_json::{Value, json};
 
 use super::poll_for;

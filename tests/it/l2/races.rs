@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use corelane::handlers::ApiOptions;
 use corelane::redis::RedisOptions;
+use corelane_server::handlers::ApiOptions;
 use services::{Proxy, Redis};
 use tempfile::TempDir;
 

@@ -134,7 +134,7 @@ fn redis_serves_when_the_own_cache_is_off(engine: Engine) {
 fn it_can_be_turned_off(engine: Engine) {
     let (redis, folder) = (Redis::start(), folder());
     let node = Node::start_with(engine, folder.path(), &redis.url(), |options| {
-        options.cache.redis = corelane::handlers::cached::RedisUse::Off;
+        options.cache.redis = corelane_server::handlers::cached::RedisUse::Off;
     });
     let mut client = node.connect();
     create(&mut client, 1);

@@ -2,8 +2,8 @@
 
 use corelane::middleware::rate_limit::Key;
 use corelane::session::SessionOptions;
-use corelane::store::{Database, Store, StoreOptions};
 use corelane::{App, Ctx, Error, PreparedResponse, RateLimit, Route};
+use corelane_server::store::{Database, Store, StoreOptions};
 use http::{Method, header};
 
 use super::*;
@@ -59,7 +59,7 @@ fn start(engine: Engine) -> (InProcess, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let options = StoreOptions::sqlite(folder.path().join("app.db"));
     let database = Database::open(&options).expect("a database");
-    let plan = corelane::store::SeedPlan {
+    let plan = corelane_server::store::SeedPlan {
         users: 1,
         posts: 0,
         random_seed: 1,

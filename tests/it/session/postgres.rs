@@ -66,7 +66,7 @@ fn demo_users_in_postgres_have_the_documented_password(engine: Engine) {
     let mut client = server.connect();
     let user = client.get("/api/users/500").expect(200).json();
     let email = user["email"].as_str().expect("an email").to_uppercase();
-    let password = corelane::store::DEMO_PASSWORD;
+    let password = corelane_server::store::DEMO_PASSWORD;
     let begun = log_in_as(&mut client, &[], &email, password).expect(201);
     assert_eq!(begun.json()["user_id"], 500);
     log_in_as(&mut client, &[], &email, "another").expect(401);

@@ -4,10 +4,8 @@
 //! operator may change are defaults of the matching `Options` and have a key
 //! in `tuning/server.toml`; the others are structural.
 
-mod database;
 mod postgres;
 
-pub use database::*;
 pub use postgres::*;
 
 /// Limits of one HTTP/1.1 connection and of one shard's set of them.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::first_start;
 use crate::config::{Config, ConfigError, ConfigErrors, Loaded, Origin};
+use crate::handlers;
 use crate::handlers::ApiOptionsError;
-use crate::static_files::{self, StaticError, StaticFiles, StaticOptions};
 use crate::store::Database;
-use crate::{App, Error, handlers};
+use corelane::static_files::{self, StaticError, StaticFiles, StaticOptions};
+use corelane::{App, Error};
 
 /// Builds the application; every shard makes its own state from it.
 pub(super) fn build(config: &Config, database: Arc<Database>) -> Result<App, Failure> {

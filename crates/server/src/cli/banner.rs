@@ -5,9 +5,9 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::Config;
-use crate::engine::EngineKind;
-use crate::server::{ServerHandle, ShardSummary};
-use crate::topology::format_core_list;
+use corelane::engine::EngineKind;
+use corelane::server::{ServerHandle, ShardSummary};
+use corelane::topology::format_core_list;
 
 /// The facts of a start, as they turned out.
 pub(super) struct Banner<'a> {

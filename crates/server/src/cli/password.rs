@@ -9,9 +9,9 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use super::args::PasswordArgs;
 use super::failure::Failure;
 use super::settings;
-use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
-use crate::password::{self, SALT_BYTES};
 use crate::store::{Database, StoreError};
+use corelane::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
+use corelane::password::{self, SALT_BYTES};
 
 pub(super) fn run(args: &PasswordArgs) -> Result<(), Failure> {
     let config = settings::load(&args.store.sources())?.config;

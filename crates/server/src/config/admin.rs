@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::knob::{Refusal, Valid};
 use super::value::{KnobValue, not_valid, quote, read_string, refuse};
-use crate::server::{AdminOptions, check_token};
+use corelane::server::{AdminOptions, check_token};
 
 /// Where the admin listener is and who may come in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Compression as an operator gives it.
 
-use crate::compression::MediaTypes;
-use crate::limits::COMPRESS_BODY_BYTES_MIN;
-use crate::middleware::{Compression, InvalidCompression};
+use corelane::compression::MediaTypes;
+use corelane::limits::COMPRESS_BODY_BYTES_MIN;
+use corelane::middleware::{Compression, InvalidCompression};
 
 /// Whether answers are compressed, and which.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::limits::CORE_MAP_BYTES_MAX;
-use crate::topology::{
+use corelane::topology::{
     CoreMapOptions, CoreSelection, EngineKind, Machine, Placement, PlacementError, ShardPlacement,
     parse_core_list, place,
 };
@@ -26,12 +26,12 @@ use crate::topology::{
 /// a key that core maps have not, or a value of the wrong kind.
 ///
 /// ```
-/// use corelane::config::core_map::parse;
+/// use corelane_server::config::core_map::parse;
 /// let map = parse("cores = \"2-8,10\"\nhousekeeping = \"0-1\"\n", "core-map.toml")?;
 /// assert_eq!(map.options.housekeeping, Some(vec![0, 1]));
 /// let error = parse("corse = 4", "core-map.toml").unwrap_err();
 /// assert_eq!(error.to_string(), "core-map.toml:1: unknown key `corse`; did you mean `cores`?");
-/// # Ok::<(), corelane::config::core_map::CoreMapError>(())
+/// # Ok::<(), corelane_server::config::core_map::CoreMapError>(())
 /// ```
 pub fn parse(text: &str, file_name: &str) -> Result<ParsedCoreMap, CoreMapError> {
     let source = Source { text, file_name };
@@ -79,7 +79,7 @@ impl ParsedCoreMap {
     ///
     /// # Errors
     ///
-    /// As [`crate::topology::place`], with the file and the line.
+    /// As [`corelane::topology::place`], with the file and the line.
     pub fn place(&self, machine: &Machine) -> Result<Placement, CoreMapError> {
         place(machine, &self.options).map_err(|error| self.locate(error))
     }

@@ -12,7 +12,7 @@ use super::error::{ConfigError, ConfigErrors, Origin, nearest};
 use super::file::Document;
 use super::knob::{Knob, PREFIX, Refusal, variable_of};
 use super::{Config, check, core_map_source, knobs};
-use crate::topology::{self, Machine, Placement};
+use corelane::topology::{self, Machine, Placement};
 
 /// Where settings come from.
 #[derive(Clone, Default)]

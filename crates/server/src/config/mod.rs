@@ -40,11 +40,11 @@ pub use rate_limit::{RateLimitOptions, RuleTexts};
 pub(crate) use load::CORE_MAP_FLAG;
 
 use crate::handlers::{ApiOptions, default_cache_control};
-use crate::redis::RedisOptions;
-use crate::server::ServerOptions;
-use crate::static_files::StaticOptions;
 use crate::store::{StoreOptions, StoreUrl};
-use crate::topology::{CoreMapOptions, CoreSelection, EngineKind};
+use corelane::redis::RedisOptions;
+use corelane::server::ServerOptions;
+use corelane::static_files::StaticOptions;
+use corelane::topology::{CoreMapOptions, CoreSelection, EngineKind};
 
 /// Everything an operator may change.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! Rate limits as an operator gives them: rules by method and path.
 
-use crate::middleware::RateRules;
-use crate::middleware::rate_limit::{InvalidRateRule, Key};
+use corelane::middleware::RateRules;
+use corelane::middleware::rate_limit::{InvalidRateRule, Key};
 
 /// What is limited, and who counts as one client.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ mod redis;
 use std::path::Path;
 
 use super::*;
-use crate::access_log::LogFormat;
-use crate::log_sink::LogTarget;
+use corelane::access_log::LogFormat;
+use corelane::log_sink::LogTarget;
 
 /// A folder with a config file in it, and what else is given.
 struct Case {
@@ -135,7 +135,7 @@ fn every_section_reaches_its_options() {
     let config = case.config();
     assert_eq!(
         config.server.request_id,
-        crate::server::RequestIdMode::Always
+        corelane::server::RequestIdMode::Always
     );
     assert_eq!(config.server.http.body_bytes_max, 1_048_576);
     assert_eq!(config.core_map.cores.to_string(), "0-1");
@@ -194,7 +194,7 @@ fn the_section_of_the_cache_reaches_both_caches() {
         stale_if_error_ms: 3,
         users_bytes_max: 5_000,
         lists_bytes_max: 6_000,
-        coherence: crate::cache::Coherence::Lazy,
+        coherence: corelane::cache::Coherence::Lazy,
         ..Config::default().api.cache
     };
     assert_eq!(config.api.cache, cache);

@@ -1,14 +1,14 @@
 //! What the admin listener answers: for an operator, never for the public.
 //!
 //! The server lets nobody through to these handlers who may not come in (see
-//! [`AdminOptions`](crate::server::AdminOptions)), so none of them asks again.
+//! [`AdminOptions`](corelane::server::AdminOptions)), so none of them asks again.
 //! Each route is one line in [`install`] and one entry in `ENDPOINTS`.
 
 use http::{HeaderValue, header};
 use serde::Serialize;
 
 use super::{cache_admin, health, metrics};
-use crate::{App, Ctx, Error, Response};
+use corelane::{App, Ctx, Error, Response};
 
 /// The shipped admin app, for [`App::admin`].
 #[must_use]

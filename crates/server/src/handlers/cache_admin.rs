@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::cached::{USERS_CACHE, tags_of, with_all_tags};
 use super::users::parse_id;
-use crate::error::FieldError;
-use crate::l2::RowCache;
-use crate::metrics::{CacheSnapshot, ProcessSnapshot};
-use crate::{App, Cache, Ctx, Error, Handler, Next, Response, Route};
+use corelane::error::FieldError;
+use corelane::l2::RowCache;
+use corelane::metrics::{CacheSnapshot, ProcessSnapshot};
+use corelane::{App, Cache, Ctx, Error, Handler, Next, Response, Route};
 
 /// Adds the routes.
 #[must_use]

@@ -8,11 +8,11 @@ use http::{HeaderName, HeaderValue, header};
 
 use super::cache_control::CacheControl;
 use super::conditional::{add_validators, next_link_header};
-use crate::cache::{CacheOptions, CacheOptionsError, Coherence};
-use crate::l2::{RowCache, RowCacheOptions, RowPlan};
-use crate::limits::CACHE_DOUBT_MS;
-use crate::semantics::{ETag, Validators};
-use crate::{App, Cache, Ctx, Error, PreparedResponse, Response};
+use corelane::cache::{CacheOptions, CacheOptionsError, Coherence};
+use corelane::l2::{RowCache, RowCacheOptions, RowPlan};
+use corelane::limits::CACHE_DOUBT_MS;
+use corelane::semantics::{ETag, Validators};
+use corelane::{App, Cache, Ctx, Error, PreparedResponse, Response};
 
 /// The cache of single users.
 pub const USERS_CACHE: &str = "users";

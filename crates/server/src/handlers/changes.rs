@@ -4,14 +4,14 @@
 //!
 //! A change is seen here some moment after it was committed elsewhere. When
 //! the connection over which changes are told is lost, everything cached so far
-//! counts as stale until it is back, see [`Feed`](crate::Feed).
+//! counts as stale until it is back, see [`Feed`](corelane::Feed).
 
 use std::collections::BTreeSet;
 
 use super::cached::{POSTS_TAG, USERS_CACHE, USERS_TAG};
-use crate::l2::RowCache;
 use crate::store::{Change, ChangeEvent, ChangedRows, ChangedTable, Store};
-use crate::{Background, Cache, Feed};
+use corelane::l2::RowCache;
+use corelane::{Background, Cache, Feed};
 
 /// The task.
 pub(super) async fn follow(shard: Background) {

@@ -1,7 +1,7 @@
 //! The last step of every GET of the API: validators, `Cache-Control`, and
 //! whether the client's copy is still good.
 //!
-//! Glue between a request's headers and [`crate::semantics`]. What is made
+//! Glue between a request's headers and [`corelane::semantics`]. What is made
 //! anew for its request and has an entity tag goes through here; what is kept,
 //! through [`Ctx::conclude`]. A 304 has the headers the 200 would have had,
 //! without those that describe content. Writes read their conditions as well
@@ -10,9 +10,9 @@
 use http::{HeaderName, HeaderValue, Method, header};
 
 use super::cache_control::CacheControl;
-use crate::app::{ConditionFields, precondition_failed};
-use crate::semantics::{Conditions, ETag, Validators, Verdict, evaluate, format_http_date};
-use crate::{Ctx, Error, Response};
+use corelane::app::{ConditionFields, precondition_failed};
+use corelane::semantics::{Conditions, ETag, Validators, Verdict, evaluate, format_http_date};
+use corelane::{Ctx, Error, Response};
 
 /// Answers a GET or HEAD with a JSON body that is its own validator, and with
 /// `Link: <next>; rel="next"` when there is a next page.

@@ -12,9 +12,9 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::redis::{Redis, RedisFault};
 use crate::store::{Store, StoreError};
-use crate::{App, Ctx, Error, Feed, Response, clock, engine};
+use corelane::redis::{Redis, RedisFault};
+use corelane::{App, Ctx, Error, Feed, Response, clock, engine};
 
 /// Options of the health endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +151,7 @@ const RETRY_AFTER_S: u32 = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+    use corelane::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 
     /// Runs on epoll, which is there wherever the tests run.
     fn on_shard<T>(future: impl Future<Output = T>) -> T {

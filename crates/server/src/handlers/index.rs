@@ -3,7 +3,7 @@
 
 use http::{HeaderValue, header};
 
-use crate::{Ctx, Error, Response};
+use corelane::{Ctx, Error, Response};
 
 /// Answers `GET /`.
 ///

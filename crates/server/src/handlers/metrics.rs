@@ -8,10 +8,10 @@
 use http::{HeaderValue, header};
 use serde::Deserialize;
 
-use crate::metrics::{MetricsView, PROMETHEUS_CONTENT_TYPE, prometheus_text};
-use crate::semantics::{best_media_type, media_type_quality};
 use crate::store::Store;
-use crate::{Ctx, Error, Response};
+use corelane::metrics::{MetricsView, PROMETHEUS_CONTENT_TYPE, prometheus_text};
+use corelane::semantics::{best_media_type, media_type_quality};
+use corelane::{Ctx, Error, Response};
 
 /// Answers `GET /metrics`.
 ///

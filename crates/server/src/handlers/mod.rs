@@ -1,5 +1,5 @@
 //! The shipped application: the users and posts API and its neighbours,
-//! written on the public API of [`crate::app`] like any user's code.
+//! written on the public API of [`corelane::app`] like any user's code.
 //!
 //! Modules with routes have an `install` that adds them, and a `CACHE_CONTROL`
 //! where an operator may change it; [`app`] puts them together. The others are
@@ -36,10 +36,10 @@ use cache_control::{CacheControl, CacheControlError};
 use health::HealthOptions;
 use redis_cache::{RedisRoutes, RedisRoutesError};
 
-use crate::cache::CacheOptionsError;
-use crate::session::{SessionOptions, SessionOptionsError};
 use crate::store::{Database, Store};
-use crate::{App, Background, Feed};
+use corelane::cache::CacheOptionsError;
+use corelane::session::{SessionOptions, SessionOptionsError};
+use corelane::{App, Background, Feed};
 
 /// What an operator may say about the shipped application.
 #[derive(Debug, Clone, Default, PartialEq)]

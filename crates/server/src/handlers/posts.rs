@@ -10,7 +10,7 @@ use super::store_fault::store_fault;
 use super::users::parse_id;
 use super::validate::Faults;
 use crate::store::{Cursor, PageStart, Post, PostQuery, Store};
-use crate::{App, Ctx, Error, Response};
+use corelane::{App, Ctx, Error, Response};
 
 /// Pattern of the collection.
 pub const POSTS: &str = "/api/posts";

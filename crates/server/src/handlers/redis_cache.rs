@@ -7,8 +7,9 @@ use http::Method;
 
 use super::cache_control::CacheControl;
 use super::validate::nearest;
-use crate::middleware::RedisCache;
-use crate::{App, handlers};
+use crate::handlers;
+use corelane::App;
+use corelane::middleware::RedisCache;
 
 /// The name of these caches in keys and metrics.
 pub const ANSWERS_CACHE: &str = "answers";

@@ -3,7 +3,7 @@
 //! entity tag; the other never changes and is not asked about for a year.
 
 use super::conditional::respond_json;
-use crate::{App, Ctx, Error, Response};
+use corelane::{App, Ctx, Error, Response};
 
 /// Pattern of the resource that is revalidated.
 pub const RESOURCE: &str = "/resource";

@@ -2,7 +2,7 @@
 //!
 //! The id of a session is in its cookie and nowhere else. No answer may be
 //! kept by anybody (`no-store`), errors included. Where sessions are kept and
-//! what guards them is in [`crate::app`] and [`crate::sessions`].
+//! what guards them is in [`corelane::app`] and [`corelane::sessions`].
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
@@ -10,11 +10,11 @@ use serde_json::Value;
 use super::json::ObjectWriter;
 use super::users;
 use super::validate::Faults;
-use crate::app::Route;
 use crate::handlers::limits::SESSION_BODY_BYTES_MAX;
-use crate::session::SessionOptions;
 use crate::store::Store;
-use crate::{App, CacheEntry, Ctx, Error, Next, Response, Session};
+use corelane::app::Route;
+use corelane::session::SessionOptions;
+use corelane::{App, CacheEntry, Ctx, Error, Next, Response, Session};
 
 /// Pattern of the request's session.
 pub const SESSION: &str = "/api/session";

@@ -5,11 +5,11 @@
 
 use http::StatusCode;
 
-use crate::Error;
-use crate::app::precondition_failed;
-use crate::error::Blame;
 use crate::store::StoreError;
 use crate::store::limits::STORE_RETRY_AFTER_S;
+use corelane::Error;
+use corelane::app::precondition_failed;
+use corelane::error::Blame;
 
 /// The answer to a store operation that did not happen. What the database
 /// said stays in the log.

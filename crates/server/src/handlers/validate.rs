@@ -5,9 +5,9 @@
 //! bounded, however much was wrong: the rest is counted, and names that came
 //! from the client are cut.
 
-use crate::Error;
-use crate::error::FieldError;
 use crate::handlers::limits::{FIELD_ERRORS_MAX, FIELD_NAME_SHOWN_CHARS_MAX};
+use corelane::Error;
+use corelane::error::FieldError;
 
 /// The fields of a request that failed validation, in the order found.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@
 //! and `ID:VERSION` of each row with commas between them, `x` for the version
 //! of a deleted row, or `*` for more rows than are worth naming.
 
-use crate::limits::DATABASE_NOTIFICATION_BYTES_MAX;
+use crate::store::limits::DATABASE_NOTIFICATION_BYTES_MAX;
 
 /// What a listener for changes hears.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 //! is no Redis for them. Both go when their user is deleted.
 
 use super::{Database, DatabaseBackend, Store, StoreBackend, StoreError};
-use crate::Error;
-use crate::session::{SessionHash, SessionRecord};
-use crate::sessions::{self, BackendFuture, Login, SessionBackend};
+use corelane::Error;
+use corelane::session::{SessionHash, SessionRecord};
+use corelane::sessions::{self, BackendFuture, Login, SessionBackend};
 
 impl Database {
     /// Sets the password of the user with this email, and ends the user's

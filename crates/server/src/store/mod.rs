@@ -3,7 +3,7 @@
 //! same answers; `store/tests` run against each.
 //!
 //! SQLite: a read runs on the shard, synchronously, and is short: whatever
-//! could be long is cut into pieces with [`yield_now`](crate::engine::yield_now)
+//! could be long is cut into pieces with [`yield_now`](corelane::engine::yield_now)
 //! between them. A write goes to the writer and is answered when it is durable.
 //! PostgreSQL: each is a statement on the shard's own reactor. Once a write is
 //! answered every read on every shard sees it.
@@ -34,9 +34,9 @@ pub use seed::{DEMO_PASSWORD, SeedPlan, SeedReport};
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use crate::sessions::Login;
+pub use corelane::sessions::Login;
 
-use crate::metrics::DatabaseSnapshot;
+use corelane::metrics::DatabaseSnapshot;
 
 /// The database of this process: it applies migrations, owns the writer and
 /// hands out a [`Store`] per shard.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Display, PathBuf};
 
-use crate::postgres::ConnectError;
+use corelane::postgres::ConnectError;
 
 /// Why the store could not be opened. `Display` names the cure.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::OpenError;
-use crate::postgres::{PostgresOptions, PostgresUrl};
+use corelane::postgres::{PostgresOptions, PostgresUrl};
 
 /// Everything an operator may change about the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct StoreOptions {
     /// In its `connections_max` the one that listens for changes and those that
     /// tell of own ones are included; 0 is what the server allows
     /// (`max_connections` less what is reserved for superusers) less
-    /// [`crate::limits::POSTGRES_RESERVE_CONNECTIONS`].
+    /// [`corelane::limits::POSTGRES_RESERVE_CONNECTIONS`].
     pub database: PostgresOptions,
 }
 

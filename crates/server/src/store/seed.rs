@@ -3,7 +3,7 @@
 //! here.
 
 use super::{Location, NewUser, StoreError};
-use crate::password::{self, SALT_BYTES};
+use corelane::password::{self, SALT_BYTES};
 
 /// The password of every demo user; no secret, and hashed once for all of them.
 pub const DEMO_PASSWORD: &str = "corelane-demo";

@@ -231,7 +231,7 @@ fn the_same_keys_work_inside_a_larger_file_with_its_lines() {
     assert_eq!(table.resolve(text, "server.toml").unwrap(), map);
 }
 
-const ANNOTATED: &str = include_str!("../../../tuning/core-map.toml");
+const ANNOTATED: &str = include_str!("../../../../../tuning/core-map.toml");
 
 #[test]
 fn the_annotated_file_is_the_defaults_and_names_every_key() {
@@ -260,7 +260,7 @@ fn the_annotated_file_is_the_defaults_and_names_every_key() {
 
 #[test]
 fn the_example_for_two_sockets_leaves_a_core_of_each_socket() {
-    let text = include_str!("../../../tuning/core-maps/two-sockets-128-cores.toml");
+    let text = include_str!("../../../../../tuning/core-maps/two-sockets-128-cores.toml");
     let map = parse(text, "two-sockets-128-cores.toml").unwrap();
     let placement = map.place(&Machine::uniform(2, 1, 8, 8, 2)).unwrap();
     assert_eq!(placement.shards.len(), 126);
@@ -280,7 +280,7 @@ fn the_example_for_two_sockets_leaves_a_core_of_each_socket() {
 
 #[test]
 fn the_example_for_eight_cores_leaves_one_for_housekeeping() {
-    let text = include_str!("../../../tuning/core-maps/eight-cores.toml");
+    let text = include_str!("../../../../../tuning/core-maps/eight-cores.toml");
     let map = parse(text, "eight-cores.toml").unwrap();
     for threads in [1, 2] {
         let placement = map.place(&Machine::uniform(1, 1, 1, 8, threads)).unwrap();

@@ -1,9 +1,9 @@
 //! Section `[cache]`: the cache of answers that all shards have together.
 
-use crate::cache::{CACHE_BYTES_MIN, Coherence};
 use crate::config::knob::{Knob, Valid, turns};
 use crate::config::value::words;
 use crate::handlers::cached::RedisUse;
+use corelane::cache::{CACHE_BYTES_MIN, Coherence};
 
 words!(Coherence {
     "strict" => Coherence::Strict,

@@ -8,8 +8,8 @@ use toml::de::DeValue;
 use crate::config::knob::{Knob, Refusal, Valid, turns};
 use crate::config::rate_limit::RuleTexts;
 use crate::config::value::{KnobValue, quote, read_string, refuse, wrong_type};
-use crate::middleware::RateRules;
-use crate::middleware::rate_limit::Key;
+use corelane::middleware::RateRules;
+use corelane::middleware::rate_limit::Key;
 
 pub(super) const KNOBS: &[Knob] = &[
     Knob {

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use crate::config::knob::{Knob, Refusal, Valid, turns};
 use crate::config::value::{KnobValue, quote, read_string, refuse};
-use crate::redis::RedisUrl;
+use corelane::redis::RedisUrl;
 
 pub(super) const KNOBS: &[Knob] = &[
     Knob {

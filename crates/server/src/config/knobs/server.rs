@@ -5,8 +5,8 @@ use toml::de::DeValue;
 
 use crate::config::knob::{Knob, Refusal, Valid, turns};
 use crate::config::value::{KnobValue, not_valid, quote, read_string, refuse, words, wrong_type};
-use crate::semantics::TrustedProxies;
-use crate::server::RequestIdMode;
+use corelane::semantics::TrustedProxies;
+use corelane::server::RequestIdMode;
 
 words!(RequestIdMode {
     "auto" => RequestIdMode::Auto,

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use crate::config::knob::{Knob, Refusal, Valid, turns};
 use crate::config::value::{KnobValue, quote, read_string, words, wrong_type};
-use crate::session::SameSite;
+use corelane::session::SameSite;
 
 words!(SameSite {
     "lax" => SameSite::Lax,

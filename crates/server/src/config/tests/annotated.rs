@@ -6,7 +6,7 @@ use crate::config::core_map::CORE_MAP_KEYS;
 /// `corelane config --defaults > tuning/server.toml` rights it.
 #[test]
 fn the_annotated_file_is_what_the_code_writes() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tuning/server.toml");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tuning/server.toml");
     let text = std::fs::read_to_string(file).unwrap();
     let written = annotate(&Config::default(), None);
     let first_difference = text
@@ -22,7 +22,7 @@ fn the_annotated_file_is_what_the_code_writes() {
 
 #[test]
 fn the_annotated_file_equals_the_defaults_and_names_every_knob() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tuning/server.toml");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tuning/server.toml");
     let loaded = load(&Sources {
         file: Some(file.into()),
         ..Sources::default()

@@ -1,7 +1,7 @@
 //! Section `[redis]`, and the variable that is not ours.
 
 use super::*;
-use crate::redis::{RedisOptions, RedisUrl};
+use corelane::redis::{RedisOptions, RedisUrl};
 
 fn url(case: &Case) -> String {
     case.config().redis.url.to_string()

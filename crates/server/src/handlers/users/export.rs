@@ -19,7 +19,7 @@ use crate::handlers::query::QueryPairs;
 use crate::handlers::store_fault::store_fault;
 use crate::handlers::validate::Faults;
 use crate::store::{Store, StoreError, User, UserExport};
-use crate::{Ctx, Error, Response};
+use corelane::{Ctx, Error, Response};
 
 /// Streams all users by id. It has no entity tag: only its end would tell.
 pub(super) async fn export(ctx: Ctx) -> Result<Response, Error> {

@@ -5,10 +5,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::Error;
 use crate::handlers::validate::{Faults, fault};
 use crate::store::limits::{USER_AGE_YEARS_MAX, USER_EMAIL_BYTES_MAX, USER_NAME_CHARS_MAX};
 use crate::store::{Location, NewUser, UserPatch};
+use corelane::Error;
 
 /// The user in the body of a POST or PUT.
 ///

@@ -1,6 +1,5 @@
 //! What `GET /api/users`, `/batch` and `/near` were asked, parsed and checked.
 
-use crate::Error;
 use crate::handlers::cursor::{self, CursorOrder};
 use crate::handlers::limits::{
     BATCH_IDS_MAX, NEAR_RADIUS_KM_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX,
@@ -10,6 +9,7 @@ use crate::handlers::query::{QueryPairs, push_pair};
 use crate::handlers::validate::{Faults, nearest};
 use crate::store::limits::{USER_AGE_YEARS_MAX, USER_NAME_CHARS_MAX};
 use crate::store::{Cursor, Location, UserField, UserQuery, UserSort};
+use corelane::Error;
 
 /// A users list as it was asked for.
 #[derive(Debug, Clone, PartialEq)]

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 pub use list_query::parse_id;
 pub(super) use read::find;
 
-use crate::{App, Ctx, Error};
+use corelane::{App, Ctx, Error};
 
 /// Pattern of the collection.
 pub const USERS: &str = "/api/users";

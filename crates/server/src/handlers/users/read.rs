@@ -7,14 +7,14 @@ use std::rc::Rc;
 use super::list_query::{ListRequest, NearRequest, parse_batch};
 use super::representation::{push_partial_user, push_user, push_user_at_distance, user_etag};
 use super::{USER, USERS, USERS_BATCH, USERS_NEAR, id_of, no_such_user, row};
-use crate::app::SecondLevel;
 use crate::handlers::cache_control::CacheControl;
 use crate::handlers::cached::{Document, USERS_CACHE, answer_list, list_tags};
 use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
-use crate::l2::{RowCache, Sought};
 use crate::store::{Store, User};
-use crate::{CacheEntry, Ctx, Error, PreparedResponse, Response};
+use corelane::app::SecondLevel;
+use corelane::l2::{RowCache, Sought};
+use corelane::{CacheEntry, Ctx, Error, PreparedResponse, Response};
 
 /// `GET /api/users`: a page of the asked columns.
 pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {

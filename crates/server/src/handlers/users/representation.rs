@@ -4,8 +4,8 @@
 //! one set of column values and the JSON of a row is always written the same.
 
 use crate::handlers::json::ObjectWriter;
-use crate::semantics::{ETag, TagRef, Validators};
 use crate::store::{Location, PartialUser, User, UserField};
+use corelane::semantics::{ETag, TagRef, Validators};
 
 /// Writes a whole user.
 pub(super) fn push_user(out: &mut Vec<u8>, user: &User) {

@@ -15,16 +15,16 @@ use super::precondition::{WritePlan, plan_write};
 use super::read::user_json;
 use super::representation::{user_etag, user_validators};
 use super::{USERS, id_of, no_such_user, row};
-use crate::app::{ConditionFields, precondition_failed};
 use crate::handlers::cached::{POSTS_TAG, USERS_CACHE};
 use crate::handlers::conditional::add_validators;
 use crate::handlers::limits::CONDITIONAL_WRITE_ATTEMPTS_MAX;
 use crate::handlers::store_fault::store_fault;
-use crate::l2::{Change, RowCache};
-use crate::semantics::{Verdict, evaluate};
 use crate::store::limits::STORE_RETRY_AFTER_S;
 use crate::store::{Store, StoreError, User, WriteCondition};
-use crate::{Ctx, Error, Response};
+use corelane::app::{ConditionFields, precondition_failed};
+use corelane::l2::{Change, RowCache};
+use corelane::semantics::{Verdict, evaluate};
+use corelane::{Ctx, Error, Response};
 
 /// `POST /api/users`: 201 with the user and where it is. Conditions are about
 /// a selected representation, which a new user is not: they are ignored.

@@ -7,7 +7,7 @@
 //!
 //! What if the shard dies in between? Others know of it: it tells them, before
 //! its first such write and every
-//! [`DATABASE_BEAT_MS`](crate::limits::DATABASE_BEAT_MS) after that, that it is
+//! [`DATABASE_BEAT_MS`](crate::store::limits::DATABASE_BEAT_MS) after that, that it is
 //! there; when it falls silent without a goodbye they take everything for
 //! changed (`presence`). It holds itself to that: a write that begins when it has
 //! not been heard for a while is told by the trigger, in its transaction.
@@ -24,13 +24,14 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
 use super::random_seed;
-use crate::engine::{self, LocalEvent};
-use crate::limits::{
-    DATABASE_ANNOUNCE_TIMEOUT_MS, DATABASE_ANNOUNCE_WAIT_MS, DATABASE_BEAT_MS, DATABASE_LEASE_MS,
-    DATABASE_PRESENCE_MS, POSTGRES_SETTLE_MS,
-};
-use crate::postgres::{DirectConnection, PostgresServer};
 use crate::store::changes::{self, ChangedRow};
+use crate::store::limits::{
+    DATABASE_ANNOUNCE_TIMEOUT_MS, DATABASE_ANNOUNCE_WAIT_MS, DATABASE_BEAT_MS, DATABASE_LEASE_MS,
+    DATABASE_PRESENCE_MS,
+};
+use corelane::engine::{self, LocalEvent};
+use corelane::limits::POSTGRES_SETTLE_MS;
+use corelane::postgres::{DirectConnection, PostgresServer};
 use queue::Queue;
 
 /// One shard's.

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::limits::{DATABASE_CALL_CONNECTIONS_MIN, DATABASE_FEED_CONNECTIONS};
-use crate::postgres::{Budget, PostgresOptions, ServerLimits};
 use crate::store::OpenError;
+use crate::store::limits::{DATABASE_CALL_CONNECTIONS_MIN, DATABASE_FEED_CONNECTIONS};
+use corelane::postgres::{Budget, PostgresOptions, ServerLimits};
 
 /// What each has.
 #[derive(Debug)]

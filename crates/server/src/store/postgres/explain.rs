@@ -11,9 +11,9 @@ use tokio_postgres::{Error, SimpleQueryMessage};
 use super::fault::read_error;
 use super::queries::{Columns, Query};
 use super::statements::RunsQueries;
-use crate::postgres::Connection;
 use crate::store::limits::STORE_SCAN_ROWS_MAX;
 use crate::store::{PlanReport, StoreError, UserField};
+use corelane::postgres::Connection;
 
 /// A report per statement; those with asked-for columns twice, once for all of
 /// them and once for the id alone.

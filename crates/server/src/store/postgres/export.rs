@@ -16,10 +16,10 @@ use super::queries::{Columns, Query};
 use super::rows::user_from;
 use super::session::Session;
 use super::statements::RunsQueries;
-use crate::engine;
-use crate::postgres::{Connection, Exclusive, Intent, Pool};
 use crate::store::limits::STORE_EXPORT_BATCH_ROWS;
 use crate::store::{StoreError, User};
+use corelane::engine;
+use corelane::postgres::{Connection, Exclusive, Intent, Pool};
 
 /// See [`crate::store::UserExport`].
 pub(in crate::store) struct PostgresExport {

@@ -1,7 +1,7 @@
 //! What an error of PostgreSQL means for a user or a post.
 
-use crate::postgres::{Intent, PostgresError, Refusal};
 use crate::store::StoreError;
+use corelane::postgres::{Intent, PostgresError, Refusal};
 
 impl From<PostgresError> for StoreError {
     fn from(error: PostgresError) -> Self {

@@ -1,6 +1,6 @@
 //! Listening for what others commit, over a connection of its own, one per
 //! process. It is asked for a sign of life every
-//! [`DATABASE_FEED_HEARTBEAT_MS`](crate::limits::DATABASE_FEED_HEARTBEAT_MS),
+//! [`DATABASE_FEED_HEARTBEAT_MS`](crate::store::limits::DATABASE_FEED_HEARTBEAT_MS),
 //! so that a connection that has silently died is noticed, and made anew with
 //! growing pauses.
 
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Notification;
 
 use super::presence::Peers;
-use crate::backoff::RetrySchedule;
-use crate::engine::{self, LocalEvent};
-use crate::limits::{
+use crate::store::changes::{self, Change, ChangeEvent};
+use crate::store::limits::{
     DATABASE_FEED_HEARTBEAT_MS, DATABASE_FEED_NOTIFICATIONS_MAX, DATABASE_FEED_TIMEOUT_MS,
     DATABASE_SURPRISE_MS,
 };
-use crate::postgres::{DirectConnection, PostgresServer, describe};
-use crate::store::changes::{self, Change, ChangeEvent};
+use corelane::backoff::RetrySchedule;
+use corelane::engine::{self, LocalEvent};
+use corelane::postgres::{DirectConnection, PostgresServer, describe};
 
 /// Hears what others change. Made on the shard that listens.
 pub(in crate::store) struct Listener {

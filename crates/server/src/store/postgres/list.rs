@@ -20,10 +20,10 @@ use tokio_postgres::types::ToSql;
 use super::queries::{Columns, Query};
 use super::rows::partial_user_from;
 use super::statements::RunsQueries;
-use crate::postgres::{Intent, Pool};
 use crate::store::limits::STORE_LIST_WALK_ROWS_MAX as WALK_ROWS_MAX;
 use crate::store::{Cursor, PageStart, PartialUser, StoreError, UserField, UserPage};
 use crate::store::{UserQuery, UserSort, user_page};
+use corelane::postgres::{Intent, Pool};
 
 /// One page of users.
 pub(super) async fn page(pool: &Pool, query: &UserQuery) -> Result<UserPage, StoreError> {

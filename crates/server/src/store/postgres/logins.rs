@@ -8,11 +8,11 @@ use super::queries::Query;
 use super::session::Session;
 use super::statements::RunsQueries;
 use super::{PostgresDatabase, blocking};
-use crate::clock::unix_ms;
-use crate::postgres::{Connection, Intent};
-use crate::session::{SessionHash, SessionRecord};
 use crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::store::{Login, StoreError};
+use corelane::clock::unix_ms;
+use corelane::postgres::{Connection, Intent};
+use corelane::session::{SessionHash, SessionRecord};
 
 impl PostgresDatabase {
     /// See [`crate::store::Database::set_password`].

@@ -9,10 +9,10 @@ use tokio_postgres::error::SqlState;
 
 use super::Failure;
 use super::fault::read_error;
-use crate::clock::unix_ms;
-use crate::postgres::Connection;
 use crate::store::OpenError;
 use crate::store::migration::Migration;
+use corelane::clock::unix_ms;
+use corelane::postgres::Connection;
 
 /// All steps, oldest first, numbered from 1.
 pub(super) const MIGRATIONS: &[Migration] = &[

@@ -42,11 +42,11 @@ use connections::Connections;
 use migrations::{MIGRATIONS, migrate};
 use tokio_postgres::error::SqlState;
 
-use crate::metrics::DatabaseSnapshot;
-use crate::postgres::{
+use crate::store::limits::STORE_MIGRATION_LOCK_WAIT_MS;
+use corelane::metrics::DatabaseSnapshot;
+use corelane::postgres::{
     DialError, Dialer, DirectConnection, Pool, PostgresServer, PostgresUrl, ServerLimits,
 };
-use crate::store::limits::STORE_MIGRATION_LOCK_WAIT_MS;
 
 use super::{OpenError, PlanReport, SeedPlan, SeedReport, StoreError, StoreOptions};
 

@@ -8,10 +8,10 @@
 use super::queries::Query;
 use super::rows::user_from;
 use super::statements::RunsQueries;
-use crate::postgres::{Intent, Pool};
 use crate::store::geo::distance_km;
 use crate::store::limits::STORE_NEAR_CROWD_ROWS_MAX;
 use crate::store::{Location, StoreError, User};
+use corelane::postgres::{Intent, Pool};
 
 /// At most `limit` users within `radius_km`, nearest first, with km.
 pub(super) async fn users_near(

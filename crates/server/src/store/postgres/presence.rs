@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::limits::{DATABASE_BEAT_MS, DATABASE_LEASE_MS, DATABASE_PEERS_MAX, DATABASE_SILENCE_MS};
+use crate::store::limits::{
+    DATABASE_BEAT_MS, DATABASE_LEASE_MS, DATABASE_PEERS_MAX, DATABASE_SILENCE_MS,
+};
 
 /// The shards a listener expects to hear of.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::queries::Query;
 use super::rows::{post_from, user_from};
 use super::statements::RunsQueries;
-use crate::postgres::{Intent, Pool};
 use crate::store::{Post, PostPage, PostQuery, StoreError, User};
+use corelane::postgres::{Intent, Pool};
 
 pub(super) async fn user(pool: &Pool, id: i64) -> Result<Option<User>, StoreError> {
     pool.shared(Intent::Read, async |connection| {

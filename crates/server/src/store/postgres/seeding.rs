@@ -11,13 +11,13 @@ use std::time::Instant;
 use tokio_postgres::Error;
 
 use super::fault::write_error;
-use crate::clock::unix_ms;
-use crate::postgres::Connection;
 use crate::store::limits::{
     STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS, STORE_SEED_INSERT_ROWS,
 };
 use crate::store::seed::{DemoRows, demo_password_hash};
 use crate::store::{SeedPlan, SeedReport, StoreError};
+use corelane::clock::unix_ms;
+use corelane::postgres::Connection;
 
 /// See [`crate::store::Database::seed`]; nothing is done when `only_if_empty`
 /// and it is not, also if another process fills it at this moment. `tell` is

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::announce::Announcer;
 use super::feed::Listener;
 use super::{PostgresDatabase, list, near, reads, writes};
-use crate::metrics::DatabaseSnapshot;
-use crate::postgres::Pool;
 use crate::store::{Location, NewUser, Post, PostPage, PostQuery, StoreError, User, UserPage};
 use crate::store::{UserPatch, UserQuery, WriteCondition};
+use corelane::metrics::DatabaseSnapshot;
+use corelane::postgres::Pool;
 
 /// A shard's connections; see [`crate::store::Store`], which it stands behind.
 pub(in crate::store) struct Session {

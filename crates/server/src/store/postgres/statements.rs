@@ -7,8 +7,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement};
 
 use super::queries::{Columns, Query, SESSION};
-use crate::postgres::{Connection, StatementCache};
 use crate::store::limits::STORE_STATEMENTS_MAX;
+use corelane::postgres::{Connection, StatementCache};
 
 /// What a connection can do when it is asked for the users' and posts'
 /// statements.

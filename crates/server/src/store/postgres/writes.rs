@@ -7,9 +7,9 @@ use super::announce::{Announcer, Write};
 use super::queries::Query;
 use super::rows::user_from;
 use super::statements::RunsQueries;
-use crate::clock::unix_ms;
-use crate::postgres::{Intent, Pool, PostgresError};
 use crate::store::{NewUser, StoreError, User, UserPatch, WriteCondition};
+use corelane::clock::unix_ms;
+use corelane::postgres::{Intent, Pool, PostgresError};
 
 pub(super) async fn create_user(
     pool: &Pool,

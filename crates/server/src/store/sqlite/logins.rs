@@ -7,10 +7,10 @@ use super::connection::{Role, store_error};
 use super::queries::Query;
 use super::session::Session;
 use super::writes::Write;
-use crate::clock::unix_ms;
-use crate::session::{SessionHash, SessionRecord};
 use crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::store::{Login, StoreError};
+use corelane::clock::unix_ms;
+use corelane::session::{SessionHash, SessionRecord};
 
 impl SqliteDatabase {
     /// See [`crate::store::Database::set_password`]. On a connection of its

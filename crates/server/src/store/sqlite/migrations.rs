@@ -7,9 +7,9 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::connection::open_error;
-use crate::clock::unix_ms;
 use crate::store::OpenError;
 use crate::store::migration::Migration;
+use corelane::clock::unix_ms;
 
 /// All steps, oldest first, numbered from 1.
 pub(super) const MIGRATIONS: &[Migration] = &[

@@ -7,10 +7,10 @@ use rusqlite::{OptionalExtension, params};
 use super::queries::Query;
 use super::reader::Reader;
 use super::store_error;
-use crate::engine;
 use crate::store::geo::{Cell, NearSearch, Probe, distance_km};
 use crate::store::limits;
 use crate::store::{Location, StoreError, User};
+use corelane::engine;
 
 /// At most `limit` users within `radius_km`, nearest first, with km.
 pub(super) async fn users_near(

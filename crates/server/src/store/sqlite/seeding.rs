@@ -9,10 +9,10 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use super::connection::store_error;
 use super::logins::write_password;
 use super::queries::Query;
-use crate::clock::unix_ms;
 use crate::store::limits::{STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS};
 use crate::store::seed::{DemoRows, demo_password_hash};
 use crate::store::{SeedPlan, SeedReport, StoreError};
+use corelane::clock::unix_ms;
 
 /// See [`crate::store::Database::seed`].
 pub(super) fn seed(

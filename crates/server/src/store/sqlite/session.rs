@@ -8,10 +8,10 @@ use super::connection::{Role, store_error};
 use super::reader::Reader;
 use super::writes::{Write, Written};
 use super::{SqliteDatabase, list, near};
-use crate::engine;
 use crate::store::limits;
 use crate::store::{Location, NewUser, Post, PostPage, PostQuery, StoreError, User, UserPage};
 use crate::store::{UserPatch, UserQuery, WriteCondition};
+use corelane::engine;
 
 /// A shard's connection; see [`crate::store::Store`], which it stands behind.
 #[derive(Debug)]

@@ -17,10 +17,10 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::connection::{Role, Target, store_error};
 use super::writes::{Write, Written};
-use crate::clock::unix_ms;
-use crate::engine::{RemoteReceiver, RemoteSender, remote};
 use crate::store::limits;
 use crate::store::{StoreError, WriterStats};
+use corelane::clock::unix_ms;
+use corelane::engine::{RemoteReceiver, RemoteSender, remote};
 
 type Outcome = Result<Written, StoreError>;
 

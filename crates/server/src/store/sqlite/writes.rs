@@ -7,8 +7,8 @@ use super::connection::store_error;
 use super::logins;
 use super::queries::Query;
 use super::reader::user_from;
-use crate::session::{SessionHash, SessionRecord};
 use crate::store::{NewUser, StoreError, User, UserPatch, WriteCondition};
+use corelane::session::{SessionHash, SessionRecord};
 
 /// A write a shard asks for.
 #[derive(Debug)]

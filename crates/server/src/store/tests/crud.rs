@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{Cases, Kind, person};
-use crate::clock::unix_ms;
 use crate::store::{Location, NewUser, Post, PostQuery, StoreError, User, UserPatch};
 use crate::store::{UserPage, WriteCondition};
+use corelane::clock::unix_ms;
 
 both_stores!(
     a_write_that_was_answered_is_read_by_every_shard,

@@ -1,8 +1,8 @@
 //! A store works on either reactor.
 
 use super::{Kind, person};
-use crate::engine::EngineKind;
 use crate::store::{StoreError, UserPatch, WriteCondition};
+use corelane::engine::EngineKind;
 
 both_stores!(writes_and_reads_on_io_uring, writes_and_reads_on_epoll);
 

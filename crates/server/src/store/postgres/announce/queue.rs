@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::limits::DATABASE_ANNOUNCED_ROWS_MAX;
 use crate::store::changes::ChangedRow;
+use crate::store::limits::DATABASE_ANNOUNCED_ROWS_MAX;
 
 /// All of it.
 #[derive(Default)]

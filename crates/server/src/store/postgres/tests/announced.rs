@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 
 use super::changes::{listen, told_by};
 use super::postgres;
-use crate::engine;
 use crate::store::tests::{Fixture, Kind, person};
 use crate::store::{Store, StoreError, UserPatch, WriteCondition};
+use corelane::engine;
 
 const ALWAYS: WriteCondition = WriteCondition::Always;
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::fill;
-use crate::engine;
 use crate::store::limits::STORE_EXPORT_BATCH_ROWS;
 use crate::store::tests::{Fixture, Kind};
+use corelane::engine;
 
 const USERS: u64 = 100_000;
 const COLUMNS: &str = "repeat('n', 100), n || '@x', 30, NULL, NULL";

@@ -9,9 +9,9 @@ mod plans;
 
 use super::PostgresDatabase;
 use super::{StoreError, blocking, unhurried};
-use crate::postgres::{Connection, Dialer};
 use crate::store::tests::{Fixture, TestDatabase};
 use crate::store::{DatabaseBackend, StoreOptions, StoreUrl};
+use corelane::postgres::{Connection, Dialer};
 
 /// Runs `work` with a connection of its own to that database.
 fn connected<T: Send>(url: &str, work: impl AsyncFnOnce(&Connection) -> T + Send) -> T {

@@ -6,9 +6,9 @@ use serde_json::Value;
 use super::super::queries::{Columns, Query};
 use super::super::statements::RunsQueries;
 use super::{connected, fill, postgres};
-use crate::postgres::Connection;
 use crate::store::tests::{Fixture, Kind, TestDatabase};
 use crate::store::{PageStart, UserField, UserQuery, UserSort};
+use corelane::postgres::Connection;
 
 const USERS: u64 = 200_000;
 

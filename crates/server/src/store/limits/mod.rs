@@ -1,5 +1,9 @@
 //! Limits of the database of users and posts.
 
+mod announce;
+
+pub use announce::*;
+
 /// Writes waiting for the embedded store's writer. Full: 503 with Retry-After.
 pub const STORE_WRITE_QUEUE_MAX: usize = 4_096;
 /// Writes in one group commit.
