@@ -14,6 +14,7 @@ mod options;
 mod pool;
 mod remote;
 mod sealed_bytes;
+mod wake;
 
 pub(crate) use guarded::{Guarded, Panicked, panic_text};
 pub(crate) use local_event::LocalEvent;
@@ -27,6 +28,7 @@ pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
 pub use sealed_bytes::SealedBytes;
+pub(crate) use wake::wake;
 
 pub use crate::topology::EngineKind;
 
