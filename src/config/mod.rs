@@ -18,7 +18,9 @@ mod file;
 mod knob;
 mod knobs;
 mod load;
+mod loading;
 mod rate_limit;
+mod valid;
 mod value;
 
 #[cfg(test)]
@@ -31,12 +33,13 @@ pub use admin::{AdminListener, AdminToken};
 pub use annotate::annotate;
 pub use compression::CompressionOptions;
 pub use error::{ConfigError, ConfigErrors, Origin};
-pub use knob::{Knob, Valid};
+pub use knob::Knob;
 pub use knobs::all as knobs;
 pub use load::{Loaded, Sources, load};
 pub use rate_limit::{RateLimitOptions, RuleTexts};
+pub use valid::Valid;
 
-pub(crate) use load::CORE_MAP_FLAG;
+pub(crate) use loading::CORE_MAP_FLAG;
 
 use crate::handlers::static_files::StaticOptions;
 use crate::handlers::{ApiOptions, default_cache_control};
