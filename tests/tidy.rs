@@ -11,6 +11,8 @@ use std::process::Command;
 
 #[path = "tidy/breaches.rs"]
 mod breaches;
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/source.rs"]
 mod source;
 

@@ -11,6 +11,7 @@ use super::part::PartHolder;
 use crate::Error;
 use crate::cache::Payload;
 use crate::coherence::{Answer, LoadId, Outcome, WaitId, WriteId, WriteOutcome};
+use crate::engine;
 use crate::limits::CACHE_WAITS_MAX;
 
 pub(super) type PartAnswer = Answer<Payload, Error>;
@@ -63,7 +64,7 @@ impl Waits {
         };
         let answered = State::Answered(Box::new(answer));
         if let State::Waiting(Some(waker)) = std::mem::replace(&mut slot.state, answered) {
-            waker.wake();
+            engine::wake(waker);
         }
         None
     }

@@ -286,8 +286,7 @@ impl Drop for Takeoff<'_> {
             .borrow_mut()
             .get_or_insert(Landing::Cancelled);
         self.entries.flights.borrow_mut().remove(self.path);
-        for waker in self.flight.waiting.take() {
-            waker.wake();
-        }
+        let waiting = self.flight.waiting.take();
+        waiting.into_iter().for_each(engine::wake);
     }
 }

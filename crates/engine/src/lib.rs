@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! floor 2  machine    topology bridge clock kind guarded local_event monoio
-//!                     options pool remote sealed_bytes
+//!                     options pool remote sealed_bytes wake
 //! ```
 
 pub mod bridge;
@@ -27,6 +27,7 @@ mod pool;
 mod remote;
 mod sealed_bytes;
 pub mod topology;
+mod wake;
 
 pub use guarded::{Guarded, Panicked, panic_text};
 pub use kind::EngineKind;
@@ -40,6 +41,7 @@ pub use options::{BuildError, EngineOptions};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
 pub use sealed_bytes::SealedBytes;
+pub use wake::wake;
 
 /// A deadline passed; the future was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,9 +55,7 @@ impl Line {
     pub(in crate::postgres) fn cut(&self) {
         self.is_cut.set(true);
         let driver = self.driver.borrow_mut().take();
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        driver.into_iter().for_each(engine::wake);
     }
 
     /// The same for one that works and is not wanted any more.

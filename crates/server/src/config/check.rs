@@ -1,7 +1,7 @@
 //! What must hold between knobs; each knob alone is already in its range.
 
 use super::error::Origin;
-use super::load::Loading;
+use super::loading::Loading;
 
 /// Refuses combinations that cannot be meant.
 pub(super) fn check(loading: &mut Loading) {

@@ -12,7 +12,7 @@ use super::error::{ConfigError, Origin};
 use super::file::Document;
 use super::knob::variable_of;
 use super::knobs::{self, CORE_MAP_SECTION};
-use super::load::{CORE_MAP_FLAG, Environment, Loading};
+use super::loading::{CORE_MAP_FLAG, Environment, Loading};
 
 /// Puts the core map in effect into `loading`.
 pub(super) fn apply(

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::core_map::ParsedCoreMap;
 use super::error::{ConfigError, ConfigErrors, Origin, nearest};
 use super::file::Document;
 use super::knob::{Knob, PREFIX, Refusal, variable_of};
+use super::loading::{CONFIG_FLAG, CORE_MAP_FLAG, Environment, Loading};
 use super::{Config, check, core_map_source, knobs};
 use corelane::topology::{self, Machine, Placement};
 
@@ -121,53 +122,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     loading.finish(file)
 }
 
-/// The flag that names the config file; it has no key in it.
-pub(crate) const CONFIG_FLAG: &str = "config";
-/// The flag and top-level key that name a core map file.
-pub(crate) const CORE_MAP_FLAG: &str = "core-map";
-
 /// Variables without our prefix by which platforms give the addresses of
 /// services, and the knob each stands in for when nothing else gives it.
 const CONVENTIONAL: &[(&str, &str)] = &[("DATABASE_URL", "store.url"), ("REDIS_URL", "redis.url")];
 
-/// Variables of corelane by name.
-pub(super) type Environment = BTreeMap<String, String>;
-
-/// A configuration being loaded.
-#[derive(Default)]
-pub(super) struct Loading {
-    pub(super) config: Config,
-    pub(super) origins: BTreeMap<&'static str, Origin>,
-    pub(super) core_map: ParsedCoreMap,
-    errors: Vec<ConfigError>,
-    warnings: Vec<String>,
-}
-
 impl Loading {
-    /// Who gave a knob its value.
-    pub(super) fn origin(&self, name: &str) -> Origin {
-        self.origins.get(name).cloned().unwrap_or(Origin::Default)
-    }
-
-    pub(super) fn refuse(&mut self, origin: Origin, what: String, cure: String) {
-        self.errors.push(ConfigError { origin, what, cure });
-    }
-
-    pub(super) fn push(&mut self, error: ConfigError) {
-        self.errors.push(error);
-    }
-
-    /// Reads a file of TOML; `None` and an error if it cannot be.
-    pub(super) fn read(&mut self, path: &Path) -> Option<Document> {
-        match Document::read(path) {
-            Ok(document) => Some(document),
-            Err(error) => {
-                self.errors.push(error);
-                None
-            }
-        }
-    }
-
     fn environment(&mut self, sources: &Sources) -> Environment {
         let mut ours = Environment::new();
         for (name, value) in &sources.environment {

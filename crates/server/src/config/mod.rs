@@ -19,7 +19,9 @@ mod knob;
 mod knobs;
 pub mod limits;
 mod load;
+mod loading;
 mod rate_limit;
+mod valid;
 mod value;
 
 #[cfg(test)]
@@ -32,12 +34,13 @@ pub use admin::{AdminListener, AdminToken};
 pub use annotate::annotate;
 pub use compression::CompressionOptions;
 pub use error::{ConfigError, ConfigErrors, Origin};
-pub use knob::{Knob, Valid};
+pub use knob::Knob;
 pub use knobs::all as knobs;
 pub use load::{Loaded, Sources, load};
 pub use rate_limit::{RateLimitOptions, RuleTexts};
+pub use valid::Valid;
 
-pub(crate) use load::CORE_MAP_FLAG;
+pub(crate) use loading::CORE_MAP_FLAG;
 
 use crate::handlers::{ApiOptions, default_cache_control};
 use crate::store::{StoreOptions, StoreUrl};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::knob::{Refusal, Valid};
+use super::valid::{Refusal, Valid};
 use crate::handlers::redis_cache::RedisRoutes;
 
 /// A type that can stand in the config file.
@@ -183,8 +183,8 @@ macro_rules! words {
 
             fn read(
                 value: &toml::Spanned<toml::de::DeValue<'_>>,
-                _: &$crate::config::knob::Valid,
-            ) -> Result<Self, $crate::config::knob::Refusal> {
+                _: &$crate::config::valid::Valid,
+            ) -> Result<Self, $crate::config::valid::Refusal> {
                 match $crate::config::value::read_string(value)? {
                     $($word => Ok($variant),)+
                     _ => Err($crate::config::value::not_valid(value)),
