@@ -1,17 +1,24 @@
-//! A private PostgreSQL server. The cluster is made once per user and version
-//! and copied for each server; `fsync` is off, so a power cut would hurt it,
-//! and `kill -9` does not.
+//! A private PostgreSQL server, for tests that kill, freeze or configure one:
+//! the others take a [`Database`]. `fsync` is off, so a power cut would hurt it,
+//! and `kill -9` does not; nor does it end in good order, which takes longer.
 
-use std::fs::File;
+mod cluster;
+mod database;
+mod place;
+
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::child::{PATIENCE, Server, as_user, becomes, free_port};
+use crate::child::{PATIENCE, Server, becomes, free_port};
+use cluster::{binary, copy, make_certificate, open_to_all, template};
+pub(crate) use database::CONNECTIONS_MAX;
+pub use database::Database;
+pub(crate) use place::Place;
 
 /// How a server is started.
 #[derive(Debug, Clone)]
@@ -35,14 +42,14 @@ impl Default for PostgresOptions {
     }
 }
 
-/// A running server with an empty database `corelane`, whose owner and
-/// superuser is `postgres` with the password `secret` (SCRAM over TCP; trusted
-/// on the Unix socket).
+/// A running server with an empty database `corelane`, which this stands for
+/// too. Owner and superuser is `postgres` with the password `secret` (SCRAM over
+/// TCP; trusted on the Unix socket).
 #[derive(Debug)]
 pub struct Postgres {
     server: Server,
     folder: TempDir,
-    port: u16,
+    database: Database,
     options: PostgresOptions,
 }
 
@@ -73,10 +80,11 @@ impl Postgres {
             let mut server = launch(folder.path(), port, &options);
             let socket = folder.path().join(format!(".s.PGSQL.{port}"));
             if becomes(&mut server, || answers(&socket)) {
+                let place = Place::new(folder.path().to_owned(), port);
                 return Self {
                     server,
+                    database: Database::of_its_server(place, "corelane"),
                     folder,
-                    port,
                     options,
                 };
             }
@@ -85,30 +93,9 @@ impl Postgres {
         panic!("PostgreSQL does not start: {log:?}");
     }
 
-    /// The TCP port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// The process all others of the server are children of.
     pub fn pid(&self) -> u32 {
         self.server.id()
-    }
-
-    /// The address over TCP, with the password.
-    pub fn url(&self) -> String {
-        self.url_through(self.port)
-    }
-
-    /// The address through a proxy on that port.
-    pub fn url_through(&self, port: u16) -> String {
-        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/corelane")
-    }
-
-    /// The address of the Unix socket.
-    pub fn unix_url(&self) -> String {
-        let folder = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://{USER}@{folder}:{}/corelane", self.port)
     }
 
     /// The certificate that signs itself, PEM, if it was started with `tls`.
@@ -116,77 +103,12 @@ impl Postgres {
         self.folder.path().join("server.crt")
     }
 
-    /// Runs SQL with psql, as somebody outside; its output without headers,
-    /// fields by `|`.
-    ///
-    /// # Panics
-    /// When psql says no.
-    pub fn psql(&self, sql: &str) -> String {
-        match self.try_psql(sql) {
-            Ok(output) => output,
-            Err(refusal) => panic!("{sql}: {refusal}"),
-        }
-    }
-
-    /// [`psql`](Self::psql) in another database of the server.
+    /// [`psql`](Database::psql) in another database of the server.
     ///
     /// # Panics
     /// When psql says no.
     pub fn psql_in(&self, database: &str, sql: &str) -> String {
-        match self.run_psql(database, sql) {
-            Ok(output) => output,
-            Err(refusal) => panic!("{sql}: {refusal}"),
-        }
-    }
-
-    /// [`psql`](Self::psql), or what it complained of.
-    ///
-    /// # Errors
-    /// psql's standard error.
-    pub fn try_psql(&self, sql: &str) -> Result<String, String> {
-        self.run_psql("corelane", sql)
-    }
-
-    /// pg_dump of one database of the server, restored into another by psql.
-    ///
-    /// # Panics
-    /// When either says no.
-    pub fn dump_into(&self, from: &str, to: &str) {
-        let (folder, port) = (self.folder.path().display(), self.port);
-        let at = format!("-U {USER} -h {folder} -p {port}");
-        let (dump, psql) = (binary("pg_dump"), binary("psql"));
-        let file = self.folder.path().join(format!("{from}.sql"));
-        run(Command::new("sh").arg("-c").arg(format!(
-            "{} {at} {from} > {file} && {} {at} -X -q -v ON_ERROR_STOP=1 -d {to} -f {file}",
-            dump.display(),
-            psql.display(),
-            file = file.display(),
-        )));
-    }
-
-    fn run_psql(&self, database: &str, sql: &str) -> Result<String, String> {
-        let output = Command::new(binary("psql"))
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER])
-            .args(["-d", database, "-p", &self.port.to_string()])
-            .arg("-h")
-            .arg(self.folder.path())
-            .args(["-c", sql])
-            .output()
-            .expect("psql runs");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        match output.status.success() {
-            true => Ok(text(&output.stdout)),
-            false => Err(text(&output.stderr)),
-        }
-    }
-
-    /// How many connections to the database there are, psql's own not counted.
-    pub fn connections(&self) -> u32 {
-        let count = self.psql(
-            "SELECT count(*) FROM pg_stat_activity
-             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
-        );
-        count.parse().expect("a number")
+        self.database.place().psql(database, sql)
     }
 
     /// `kill -9` of the postmaster; its children notice and are gone when this
@@ -205,8 +127,8 @@ impl Postgres {
     pub fn start_again(&mut self) {
         // While a child of the killed one's last moment is there it refuses to.
         for _ in 0..100 {
-            self.server = launch(self.folder.path(), self.port, &self.options);
-            let socket = self.folder.path().join(format!(".s.PGSQL.{}", self.port));
+            self.server = launch(self.folder.path(), self.port(), &self.options);
+            let socket = self.folder.path().join(format!(".s.PGSQL.{}", self.port()));
             if becomes(&mut self.server, || answers(&socket)) {
                 return;
             }
@@ -259,14 +181,16 @@ fn is_alive(pid: Pid) -> bool {
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        self.thaw_if_there();
+impl Deref for Postgres {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.database
     }
 }
 
-impl Postgres {
-    fn thaw_if_there(&self) {
+impl Drop for Postgres {
+    fn drop(&mut self) {
         if self.folder.path().join("data/postmaster.pid").exists() {
             self.thaw();
         }
@@ -304,7 +228,7 @@ fn launch(folder: &Path, port: u16, options: &PostgresOptions) -> Server {
     for setting in &settings {
         command.extend(["-c", setting]);
     }
-    Server::start(&command, USER, Signal::INT)
+    Server::start(&command, USER, Signal::QUIT)
 }
 
 /// Whether somebody takes connections on this socket and can be asked.
@@ -316,102 +240,4 @@ fn answers(socket: &Path) -> bool {
     let mut command = Command::new(binary("pg_isready"));
     command.args(["-q", "-p", &port, "-h"]).arg(folder);
     socket.exists() && command.status().is_ok_and(|status| status.success())
-}
-
-/// A cluster to copy: made by whoever comes first, the others wait.
-fn template() -> PathBuf {
-    let user = rustix::process::geteuid().as_raw();
-    let version = version();
-    let path = std::env::temp_dir().join(format!("corelane-postgres-{version}-{user}-1"));
-    let lock = File::create(path.with_extension("lock")).expect("a lock file");
-    flock(&lock, FlockOperation::LockExclusive).expect("the lock");
-    if !path.join("made").exists() {
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).expect("a folder");
-        open_to_all(&path);
-        make_cluster(&path);
-        std::fs::write(path.join("made"), "").expect("a mark");
-    }
-    path.join("data")
-}
-
-fn make_cluster(folder: &Path) {
-    let data = folder.join("data");
-    let password = folder.join("password");
-    std::fs::write(&password, PASSWORD).expect("the password file");
-    run(Command::new("sh").arg("-c").arg(format!(
-        "{} {} -D {} -U {USER} --pwfile {} --auth-local trust --auth-host scram-sha-256 \
-         --encoding UTF8 --locale C --no-sync",
-        as_user(USER).join(" "),
-        binary("initdb").display(),
-        data.display(),
-        password.display(),
-    )));
-    let sql = "CREATE DATABASE corelane;\n";
-    run(Command::new("sh").arg("-c").arg(format!(
-        "echo '{sql}' | {} {} --single -D {} postgres",
-        as_user(USER).join(" "),
-        binary("postgres").display(),
-        data.display(),
-    )));
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
-}
-
-fn copy(from: &Path, to: &Path) {
-    run(Command::new("cp")
-        .arg("-a")
-        .arg("--reflink=auto")
-        .arg(from)
-        .arg(to));
-}
-
-/// PostgreSQL is another user, if we are root.
-fn open_to_all(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let open = std::fs::Permissions::from_mode(0o777);
-    std::fs::set_permissions(folder, open).expect("our own folder");
-}
-
-fn make_certificate(folder: &Path) {
-    let (key, certificate) = (folder.join("server.key"), folder.join("server.crt"));
-    run(Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate));
-    if !as_user(USER).is_empty() {
-        run(Command::new("chown").arg(USER).arg(&key));
-    }
-    run(Command::new("chmod").arg("600").arg(&key));
-}
-
-fn version() -> String {
-    let folder = binary("postgres");
-    let name = folder.iter().rev().nth(2).unwrap_or_default();
-    name.to_string_lossy().into_owned()
-}
-
-/// A program of the newest PostgreSQL installed as Debian does, else by PATH.
-fn binary(name: &str) -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten();
-    let folders = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin").join(name)));
-    let newest = folders.filter(|path| path.exists()).max();
-    newest.unwrap_or_else(|| PathBuf::from(name))
 }
