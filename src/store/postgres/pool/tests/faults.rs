@@ -1,6 +1,6 @@
 //! What a pool does when the server, or the way to it, fails.
 
-use services::{Postgres, PostgresOptions, Proxy};
+use services::{Database, Postgres, PostgresOptions, Proxy};
 
 use super::*;
 
@@ -120,7 +120,7 @@ fn nobody_waits_longer_for_a_frozen_server_than_the_deadline() {
 
 #[test]
 fn a_read_whose_connection_is_reset_is_asked_again_and_a_write_is_not() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         postgres.psql("DROP TABLE IF EXISTS t; CREATE TABLE t (n int)");
         let proxy = Proxy::to(postgres.port());
@@ -159,7 +159,7 @@ fn a_read_whose_connection_is_reset_is_asked_again_and_a_write_is_not() {
 
 #[test]
 fn a_commit_whose_answer_is_lost_is_of_unknown_outcome_and_may_be_done() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         postgres.psql("DROP TABLE IF EXISTS t; CREATE TABLE t (n int)");
         let proxy = Proxy::to(postgres.port());
@@ -183,7 +183,7 @@ fn a_commit_whose_answer_is_lost_is_of_unknown_outcome_and_may_be_done() {
 
 #[test]
 fn what_was_never_sent_is_known_not_to_be_done() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let proxy = Proxy::to(postgres.port());
         let pool = Pool::new(&server(&postgres.url_through(proxy.port()), options()));
@@ -201,7 +201,7 @@ fn what_was_never_sent_is_known_not_to_be_done() {
 
 #[test]
 fn a_statement_that_is_too_slow_is_ended_by_the_server_and_nothing_else_is() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let quick = DatabaseOptions {
             statement_timeout_ms: 150,
@@ -222,7 +222,7 @@ fn a_statement_that_is_too_slow_is_ended_by_the_server_and_nothing_else_is() {
 
 #[test]
 fn a_deadline_cancels_the_statement_and_keeps_the_connection_that_answers() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let hasty = DatabaseOptions {
             deadline_ms: 200,
@@ -316,7 +316,7 @@ fn a_start_on_a_full_server_says_so() {
 
 #[test]
 fn who_may_not_log_in_is_told_without_the_password() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         for (from, to) in [
             (":secret@", ":hunter2@"),
@@ -336,7 +336,7 @@ fn who_may_not_log_in_is_told_without_the_password() {
 
 #[test]
 fn answers_that_say_no_are_told_apart() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         postgres.psql(
             "DROP TABLE IF EXISTS users;
@@ -368,7 +368,7 @@ fn answers_that_say_no_are_told_apart() {
 
 #[test]
 fn an_administrator_who_ends_a_connection_is_no_outage() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let patient = DatabaseOptions {
             deadline_ms: 10_000,
@@ -378,7 +378,7 @@ fn an_administrator_who_ends_a_connection_is_no_outage() {
         let pool = Pool::new(&server(&postgres.url(), patient));
         pool.ping().await.unwrap();
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE application_name = 'corelane'";
+                   WHERE datname = current_database() AND application_name = 'corelane'";
         let read = ask(&pool, "SELECT 7 FROM pg_sleep(1)");
         let ending = async {
             under_way(&pool).await;

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use services::Postgres;
+use services::Database;
 
 use super::queue::Want;
 use super::{Exclusive, Pool};
@@ -126,10 +126,10 @@ async fn under_way(pool: &Pool) {
 }
 
 /// How many statements like this one the server runs now.
-fn running(postgres: &Postgres, like: &str) -> u32 {
+fn running(postgres: &Database, like: &str) -> u32 {
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity
-         WHERE state = 'active' AND query LIKE '{like}' AND pid <> pg_backend_pid()"
+         WHERE datname = current_database() AND state = 'active' AND query LIKE '{like}' AND pid <> pg_backend_pid()"
     );
     postgres.psql(&sql).parse().unwrap()
 }
