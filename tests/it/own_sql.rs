@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use corelane::store::DatabaseOptions;
 use corelane::store::sql::{Sql, SqlDatabase, SqlError};
 use corelane::{App, Ctx, Error, Response};
-use services::Postgres;
+use services::{Database, Postgres};
 
 use crate::harness::{Client, Engine, InProcess};
 
@@ -83,8 +83,8 @@ async fn bare(mut ctx: Ctx) -> Result<Response, Error> {
     Ok(Response::no_content())
 }
 
-fn started(engine: Engine) -> (Postgres, InProcess) {
-    let database = Postgres::start();
+fn started(engine: Engine) -> (Database, InProcess) {
+    let database = Database::new();
     database.psql("CREATE TABLE names (id INT PRIMARY KEY, name TEXT NOT NULL)");
     let server = InProcess::start(engine, app(&database.url(), &options()));
     (database, server)
@@ -160,7 +160,8 @@ fn a_broken_connection_costs_a_read_nothing(engine: Engine) {
     for _ in 0..5 {
         database.psql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+             WHERE datname = current_database() AND backend_type = 'client backend'
+             AND pid <> pg_backend_pid()",
         );
         client.get("/names/1").expect(200);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corelane::handlers::ApiOptions;
 use corelane::redis::RedisOptions;
-use services::{Proxy, Redis};
+use services::{Keyspace, Proxy, Redis};
 use tempfile::TempDir;
 
 use super::node::{Node, create, read, redis_said, version, write};
@@ -189,7 +189,7 @@ fn read_on(mut client: Client, number: usize, acked: &[AtomicU64], ends: &Atomic
 }
 
 fn no_read_is_older_than_an_acknowledged_write(engine: Engine) {
-    let (redis, folder) = (Redis::start(), TempDir::new().expect("a folder"));
+    let (redis, folder) = (Keyspace::take(), TempDir::new().expect("a folder"));
     let start = |path: &Path| {
         Node::start_with(engine, path, &redis.url(), |options| {
             options.cache.ttl_ms = 0;
@@ -204,7 +204,7 @@ fn no_read_is_older_than_an_acknowledged_write(engine: Engine) {
 }
 
 fn nor_with_the_own_cache(engine: Engine) {
-    let (redis, folder) = (Redis::start(), TempDir::new().expect("a folder"));
+    let (redis, folder) = (Keyspace::take(), TempDir::new().expect("a folder"));
     let node = Node::start(engine, folder.path(), &redis.url());
     let crowd = Crowd::gather(&[&node]);
     std::thread::sleep(Duration::from_secs(2));

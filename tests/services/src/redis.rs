@@ -1,6 +1,7 @@
 //! A private Redis server that keeps nothing on disk, and keys of a test's own
 //! on the one of the whole run.
 
+use std::borrow::Borrow;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::ops::Deref;
@@ -73,6 +74,12 @@ impl Deref for Redis {
     type Target = Keyspace;
 
     fn deref(&self) -> &Keyspace {
+        &self.keyspace
+    }
+}
+
+impl Borrow<Keyspace> for Redis {
+    fn borrow(&self) -> &Keyspace {
         &self.keyspace
     }
 }
