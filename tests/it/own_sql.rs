@@ -10,7 +10,7 @@ use services::{Database, Postgres};
 
 use crate::harness::{Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     rows_are_written_and_read,
     a_refusal_says_its_code_to_the_handler_and_nothing_to_the_client,
     a_statement_survives_a_change_of_its_table,

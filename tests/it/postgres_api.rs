@@ -10,12 +10,15 @@ use services::Database;
 use crate::harness::{Client, Engine, Serve, ServerProcess, corelane};
 
 both_engines!(
+    an_export_is_whole_and_in_constant_memory,
+    a_reader_that_leaves_an_export_ends_its_statement,
+);
+
+either_engine!(
     users_are_made_read_changed_and_deleted_under_conditions,
     lists_pages_and_filters_are_those_of_the_embedded_store,
     what_the_database_cannot_hold_is_refused_or_found_nowhere,
     places_batches_and_posts_come_from_the_database,
-    an_export_is_whole_and_in_constant_memory,
-    a_reader_that_leaves_an_export_ends_its_statement,
     two_processes_on_an_empty_database_fill_it_once,
 );
 

@@ -5,7 +5,7 @@ use services::{Database, Postgres, PostgresOptions};
 
 use crate::harness::{Engine, Serve};
 
-both_engines!(
+either_engine!(
     database_url_is_the_store,
     a_budget_that_does_not_fit_is_refused_with_the_numbers,
     a_server_that_cannot_be_used_is_named_with_a_cure,

@@ -12,7 +12,7 @@ use super::words::{Source, app};
 use super::{on_every_shard, poll_for};
 use crate::harness::{Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     that_there_is_nothing_is_known_for_a_shorter_time,
     an_expired_value_is_loaded_anew_once,
     a_stale_value_is_served_while_it_is_loaded_anew,

@@ -11,7 +11,7 @@ use super::words::{Source, app};
 use super::{on_every_shard, poll_for};
 use crate::harness::{Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     a_lazy_write_is_seen_everywhere_soon,
     a_lazy_cache_keeps_what_is_set,
     lazy_writes_do_not_wait_for_each_other,

@@ -10,7 +10,7 @@ use super::cuts::end_feeds;
 use super::{cached, fill, is_hit, name_is, node, rename, shows, wait_for_feed, within};
 use crate::harness::{Client, Engine};
 
-both_engines!(
+either_engine!(
     a_process_that_dies_before_it_could_tell_is_noticed,
     a_lost_connection_leaves_nothing_untold,
     a_write_that_outlives_its_process_is_noticed_over_a_cut,

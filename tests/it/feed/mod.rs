@@ -14,7 +14,7 @@ use services::{Database, Keyspace};
 
 use crate::harness::{Client, Engine, Response, Serve, ServerProcess};
 
-both_engines!(
+either_engine!(
     what_another_process_or_psql_writes_is_read_anew,
     what_is_deleted_or_made_by_psql_is_gone_or_there,
     a_bulk_update_of_5_000_rows_leaves_nothing_old,

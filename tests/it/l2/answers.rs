@@ -15,7 +15,7 @@ use super::node::{counted, redis_said};
 use super::poll_for;
 use crate::harness::{Client, Engine, InProcess, Response as Answer};
 
-both_engines!(
+either_engine!(
     spellings_of_one_query_share_an_answer,
     an_answer_outlives_the_server,
     a_hit_says_its_age_and_is_judged_by_conditions,

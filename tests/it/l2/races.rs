@@ -14,7 +14,7 @@ use super::node::{Node, create, read, redis_said, version, write};
 use super::poll_for;
 use crate::harness::{Client, Engine};
 
-both_engines!(
+either_engine!(
     a_fill_that_comes_after_a_write_loses,
     a_fill_that_comes_after_the_tombstone_has_gone_is_refused,
     a_fill_that_waited_in_a_redis_that_stood_still_is_refused,

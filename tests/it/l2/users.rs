@@ -7,7 +7,7 @@ use super::node::{Node, counted, create, read, redis_said, version, write};
 use super::poll_for;
 use crate::harness::{Engine, Serve};
 
-both_engines!(
+either_engine!(
     a_user_is_in_redis_after_a_restart,
     two_nodes_share_what_one_has_read,
     a_write_on_one_node_is_seen_on_the_other,

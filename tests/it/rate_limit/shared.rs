@@ -10,7 +10,7 @@ use services::{Keyspace, Redis};
 use super::{HOUR, app, ask, limit, read_numbers};
 use crate::harness::{Engine, InProcess};
 
-both_engines!(
+either_engine!(
     nodes_with_one_redis_enforce_one_limit,
     a_refusal_is_not_asked_for_twice,
     keys_in_redis_end_with_their_quota,

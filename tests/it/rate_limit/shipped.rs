@@ -6,7 +6,7 @@ use services::Keyspace;
 
 use crate::harness::{Client, Engine, Serve};
 
-both_engines!(
+either_engine!(
     passwords_cannot_be_guessed_fast_out_of_the_box,
     nothing_else_is_limited_out_of_the_box,
     rules_go_by_method_and_path,

@@ -12,7 +12,7 @@ use services::{Keyspace, Redis};
 use super::{app, kind, redis as redis_of};
 use crate::harness::{Engine, InProcess};
 
-both_engines!(
+either_engine!(
     a_watched_key_that_changed_is_tried_again_and_no_count_is_lost,
     a_blocking_command_holds_up_nobody,
     work_beyond_the_pool_waits_and_then_is_refused,

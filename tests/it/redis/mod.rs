@@ -20,7 +20,7 @@ use services::{Keyspace, Redis};
 
 use crate::harness::{Engine, InProcess};
 
-both_engines!(
+either_engine!(
     a_handler_sets_and_reads_on_every_shard,
     a_thousand_commands_at_once_each_get_their_own_answer,
     a_unix_socket_and_a_database_of_its_own_do_as_well,

@@ -5,7 +5,7 @@ use services::{Keyspace, Redis};
 
 use crate::harness::{Engine, Serve};
 
-both_engines!(
+either_engine!(
     the_program_says_where_redis_is_but_not_the_password,
     redis_url_counts_when_nothing_else_is_given,
     without_redis_health_warns_and_the_program_serves,

@@ -4,7 +4,7 @@ use services::Database;
 
 use super::*;
 
-both_engines!(
+either_engine!(
     two_processes_on_one_postgres_have_the_same_sessions,
     demo_users_in_postgres_have_the_documented_password,
     a_new_password_ends_the_sessions_at_every_process,

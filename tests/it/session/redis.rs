@@ -4,7 +4,7 @@ use services::{Keyspace, Redis};
 
 use super::*;
 
-both_engines!(
+either_engine!(
     two_processes_on_one_redis_have_the_same_sessions,
     a_session_is_none_with_another_database,
     only_the_hash_of_an_id_is_in_redis_and_it_expires_there,
