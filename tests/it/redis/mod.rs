@@ -1,7 +1,6 @@
 //! Redis on the shards' own rings, through handlers, against a real server.
 
 mod exclusive;
-mod measure;
 mod outages;
 mod refusals;
 mod shipped;
