@@ -221,17 +221,17 @@ fn a_waiting_line_has_an_end_in_time() {
             ..options()
         };
         let pool = Pool::new(&server(&postgres.url(), narrow));
-        let slow = ask(&pool, "SELECT 1 FROM pg_sleep(0.6)");
+        let slow = ask(&pool, "SELECT 1 FROM pg_sleep(1)");
         let late = async {
             under_way(&pool).await;
-            let start = Instant::now();
             let outcome = ask(&pool, "SELECT 2").await;
-            (outcome, start.elapsed())
+            let goes_on = pool.inner.links.borrow().iter().any(|link| !link.is_idle());
+            (outcome, goes_on)
         };
-        let (slow, (late, waited)) = futures_util::future::join(slow, late).await;
+        let (slow, (late, was_first)) = futures_util::future::join(slow, late).await;
         assert_eq!(slow.unwrap(), "1");
         assert_eq!(late, Err(StoreError::Busy));
-        assert!(waited < Duration::from_millis(400), "{waited:?}");
+        assert!(was_first, "it waited for what goes on");
         assert_eq!(pool.inner.server.snapshot().checkout_timeouts, 1);
         closed(pool).await;
     });

@@ -1,5 +1,6 @@
 //! What a pool does when the server, or the way to it, fails.
 
+use futures_util::FutureExt;
 use services::{Database, Postgres, PostgresOptions, Proxy};
 
 use super::*;
@@ -7,6 +8,12 @@ use super::*;
 /// Until calls fail at once because the server is known to be down.
 async fn known_down(pool: &Pool) {
     until(|| pool.inner.outage.borrow().is_some()).await;
+}
+
+/// What a call that waits for nothing and nobody gives.
+#[track_caller]
+fn at_once<T>(call: impl Future<Output = T>) -> T {
+    call.now_or_never().expect("it waits")
 }
 
 async fn known_up(pool: &Pool) {
@@ -46,13 +53,11 @@ fn a_killed_server_is_missed_at_once_and_found_again_without_traffic() {
             pool.ping().await.unwrap();
             shared.borrow_mut().kill();
             known_down(&pool).await;
-            let start = Instant::now();
             for _ in 0..100 {
-                assert!(is_unavailable(&pool.ping().await));
-                let write = run(&pool, Intent::Write, "SELECT 1").await;
+                assert!(is_unavailable(&at_once(pool.ping())));
+                let write = at_once(run(&pool, Intent::Write, "SELECT 1"));
                 assert!(is_unavailable(&write), "{write:?}");
             }
-            assert!(start.elapsed() < Duration::from_millis(100));
             shared.borrow_mut().start_again();
             let start = Instant::now();
             known_up(&pool).await;
@@ -77,10 +82,17 @@ fn a_server_that_is_not_there_at_first_is_found_when_it_comes() {
         let shared = std::cell::RefCell::new(&mut postgres);
         on(kind, async || {
             let url = shared.borrow().url();
-            let pool = Pool::new(&server(&url, options()));
+            // Whoever waited for one of these would wait longer than it may take.
+            let patient = DatabaseOptions {
+                connect_timeout_ms: 30_000,
+                checkout_timeout_ms: 30_000,
+                deadline_ms: 30_000,
+                ..options()
+            };
+            let pool = Pool::new(&server(&url, patient));
             let start = Instant::now();
             assert!(is_unavailable(&pool.ping().await));
-            assert!(start.elapsed() < Duration::from_millis(900));
+            assert!(start.elapsed() < Duration::from_secs(10));
             shared.borrow_mut().start_again();
             known_up(&pool).await;
             pool.ping().await.unwrap();
@@ -108,9 +120,9 @@ fn nobody_waits_longer_for_a_frozen_server_than_the_deadline() {
         );
         assert!(took < Duration::from_millis(1_500 + 400), "{took:?}");
         known_down(&pool).await;
-        let start = Instant::now();
-        assert!(is_unavailable(&pool.ping().await));
-        assert!(start.elapsed() < Duration::from_millis(100));
+        assert!(is_unavailable(&at_once(pool.ping())));
+        let stats = pool.inner.server.snapshot();
+        assert_eq!((stats.deadlines, stats.retries), (2, 0), "one each");
         postgres.thaw();
         known_up(&pool).await;
         pool.ping().await.unwrap();
