@@ -13,7 +13,7 @@ fn pair(url: &str) -> (Pool, Pool) {
     let narrow = DatabaseOptions {
         in_flight_per_connection_max: 1,
         pool_max: 8,
-        ..options()
+        ..patient()
     };
     let server = server_of(url, narrow, Budget::new(SHARED + 1)).unwrap();
     (Pool::new(&server), Pool::new(&server))
@@ -72,7 +72,7 @@ fn the_server_never_sees_more_connections_than_allowed() {
             pool_max: 8,
             idle_timeout_ms: 10,
             max_lifetime_ms: 30,
-            ..options()
+            ..patient()
         };
         let server = server_of(&url, restless, Budget::new(SHARED + 1)).unwrap();
         let (one, other) = (Pool::new(&server), Pool::new(&server));
@@ -100,7 +100,7 @@ fn shards_on_threads_of_their_own_share_one_budget() {
         let narrow = DatabaseOptions {
             in_flight_per_connection_max: 1,
             pool_max: 8,
-            ..options()
+            ..patient()
         };
         let server = server_of(&postgres.url(), narrow, Budget::new(SHARED + 1)).unwrap();
         let done = std::sync::atomic::AtomicU32::new(0);

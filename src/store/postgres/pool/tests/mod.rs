@@ -61,6 +61,16 @@ fn options() -> DatabaseOptions {
     }
 }
 
+/// Where calls may have to wait for each other, however busy the machine is.
+fn patient() -> DatabaseOptions {
+    DatabaseOptions {
+        deadline_ms: 20_000,
+        statement_timeout_ms: 19_000,
+        checkout_timeout_ms: 15_000,
+        ..options()
+    }
+}
+
 fn server(url: &str, options: DatabaseOptions) -> Arc<Server> {
     server_of(url, options, Budget::new(20)).unwrap()
 }

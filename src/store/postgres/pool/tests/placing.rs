@@ -40,15 +40,6 @@ fn start_write(pool: &Pool, id: u32, done: &Rc<Cell<u32>>) {
     });
 }
 
-fn patient() -> DatabaseOptions {
-    DatabaseOptions {
-        deadline_ms: 20_000,
-        statement_timeout_ms: 19_000,
-        checkout_timeout_ms: 15_000,
-        ..options()
-    }
-}
-
 fn writing(pool: &Pool) -> usize {
     let links = pool.inner.links.borrow();
     links.iter().filter(|link| link.is_writing()).count()
