@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Shard;
 use super::connection::{ConnectionState, Phase};
 use crate::engine;
-use crate::limits::LINGER_MS;
+use crate::limits::{HttpLimits, LINGER_MS};
 use crate::metrics::TimeoutKind;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -91,8 +91,7 @@ impl Shard {
 
     fn is_expired(&self, connection: &ConnectionState) -> bool {
         let limits = &self.limits;
-        // The first tick comes up to a second early.
-        let over = |limit_ms: u64| u64::from(connection.ticks.get()) * 1000 > limit_ms + 999;
+        let over = |limit_ms: u64| is_over(connection.ticks.get(), limit_ms);
         match connection.phase() {
             Phase::Idle => over(limits.idle_timeout_ms),
             Phase::Fresh | Phase::Head => over(limits.head_timeout_ms),
@@ -105,10 +104,63 @@ impl Shard {
             Phase::Body => {
                 let waited = connection.body_wait_ticks.get().saturating_add(1);
                 connection.body_wait_ticks.set(waited);
-                let waited_s = u64::from(waited.saturating_sub(1));
-                waited_s * 1000 >= limits.body_rate_grace_ms.max(1)
-                    && connection.body_bytes.get() < waited_s * limits.body_rate_min_bytes_per_s
+                is_too_slow(waited, connection.body_bytes.get(), limits)
             }
+        }
+    }
+}
+
+/// Whether so many sweeps have seen a wait of `limit_ms`: never too early, and
+/// the next sweep after it at the latest.
+fn is_over(ticks: u32, limit_ms: u64) -> bool {
+    // The first tick comes up to a second early.
+    u64::from(ticks) * 1000 > limit_ms + 999
+}
+
+/// Whether a body of which so much has come while so many sweeps saw it waited
+/// for is slower than it may be.
+fn is_too_slow(ticks: u32, received: u64, limits: &HttpLimits) -> bool {
+    let waited_s = u64::from(ticks.saturating_sub(1));
+    waited_s * 1000 >= limits.body_rate_grace_ms.max(1)
+        && received < waited_s * limits.body_rate_min_bytes_per_s
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wait begins at any moment of the second before its first sweep.
+    #[test]
+    fn a_deadline_is_met_by_the_sweep_after_it_and_never_early() {
+        for limit_ms in [1, 500, 999, 1_000, 1_001, 1_500, 2_000, 30_000] {
+            let met = (1..100).find(|ticks| is_over(*ticks, limit_ms)).unwrap();
+            let waited_least_ms = u64::from(met - 1) * 1000;
+            assert!(waited_least_ms + 1 > limit_ms, "{limit_ms}: early");
+            assert!(waited_least_ms < limit_ms + 1000, "{limit_ms}: late");
+        }
+    }
+
+    #[test]
+    fn a_body_has_its_grace_and_then_needs_its_rate() {
+        let limits = HttpLimits {
+            body_rate_grace_ms: 2_000,
+            body_rate_min_bytes_per_s: 100,
+            ..HttpLimits::default()
+        };
+        for (ticks, received, expected) in [
+            (1, 0, false),
+            (2, 0, false),
+            (3, 0, true),
+            (3, 199, true),
+            (3, 200, false),
+            (11, 999, true),
+            (11, 1_000, false),
+        ] {
+            assert_eq!(
+                is_too_slow(ticks, received, &limits),
+                expected,
+                "{ticks}: {received}"
+            );
         }
     }
 }

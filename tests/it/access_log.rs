@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::{Engine, Serve, ServerProcess};
 
-both_engines!(
+either_engine!(
     a_json_line_tells_of_each_request,
     a_text_line_is_in_the_combined_format,
     a_good_request_id_comes_back_and_a_bad_one_does_not,

@@ -15,6 +15,14 @@ use corelane::{App, Ctx, Error, Next, Response as Answer, engine};
 use crate::harness::{Client, Engine, InProcess, Response, sample_app};
 
 both_engines!(
+    a_full_public_side_leaves_room_and_the_other_way_round,
+    it_survives_the_death_of_its_shard,
+    its_requests_are_finished_in_a_drain,
+    its_slow_clients_are_given_up,
+    a_taken_port_is_told_by_its_setting,
+);
+
+either_engine!(
     each_listener_has_its_own_routes,
     middleware_stays_with_its_own_routes,
     the_token_opens_and_nothing_else_does,
@@ -22,12 +30,7 @@ both_engines!(
     nothing_runs_before_the_token_is_seen,
     a_host_that_is_not_this_machine_is_refused,
     a_page_of_another_site_is_refused,
-    a_full_public_side_leaves_room_and_the_other_way_round,
-    it_survives_the_death_of_its_shard,
-    its_requests_are_finished_in_a_drain,
-    its_slow_clients_are_given_up,
     a_start_that_would_let_everybody_in_is_refused,
-    a_taken_port_is_told_by_its_setting,
 );
 
 const TOKEN: &str = "correct-horse-battery-staple";

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Engine, Response, Serve, ServerProcess};
 
-both_engines!(
+either_engine!(
     what_happens_is_counted,
     a_deleted_key_is_gone_from_every_shard,
     a_deleted_list_is_gone_whatever_its_tags,

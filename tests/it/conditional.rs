@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::harness::{Client, Engine, Serve, ServerProcess};
 
-both_engines!(
+either_engine!(
     what_is_fresh_is_not_sent_again,
     a_changed_user_is_sent_again,
     if_none_match_understands_lists_weakness_and_stars,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Data, Engine, Serve, ServerProcess};
 
-both_engines!(
+either_engine!(
     answered_writes_survive_kill_9,
     answered_updates_and_deletes_survive_kill_9,
     a_killed_server_starts_again_without_repair,

@@ -2,7 +2,7 @@
 
 use crate::harness::{Engine, Serve, ServerProcess};
 
-both_engines!(
+either_engine!(
     health_has_the_chapters_shape,
     live_and_ready_say_so,
     nothing_about_health_may_be_stored,

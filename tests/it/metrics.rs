@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::harness::{Client, Engine, ServerProcess};
 
-both_engines!(
+either_engine!(
     the_chapters_keys_are_there,
     requests_are_counted_once_over_all_shards,
     errors_are_counted_by_blame,

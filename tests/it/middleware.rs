@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::harness::{Engine, InProcess};
 
-both_engines!(
+either_engine!(
     the_first_added_is_the_outermost,
     it_may_answer_without_the_handler,
     it_sees_and_may_replace_errors,

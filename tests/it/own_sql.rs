@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use corelane::postgres::{PostgresError, PostgresOptions, Sql, SqlDatabase};
 use corelane::{App, Ctx, Error, Response};
-use services::Postgres;
+use services::{Database, Postgres};
 
 use crate::harness::{Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     rows_are_written_and_read,
     a_refusal_says_its_code_to_the_handler_and_nothing_to_the_client,
     a_statement_survives_a_change_of_its_table,
@@ -82,8 +82,8 @@ async fn bare(mut ctx: Ctx) -> Result<Response, Error> {
     Ok(Response::no_content())
 }
 
-fn started(engine: Engine) -> (Postgres, InProcess) {
-    let database = Postgres::start();
+fn started(engine: Engine) -> (Database, InProcess) {
+    let database = Database::new();
     database.psql("CREATE TABLE names (id INT PRIMARY KEY, name TEXT NOT NULL)");
     let server = InProcess::start(engine, app(&database.url(), &options()));
     (database, server)
@@ -159,7 +159,8 @@ fn a_broken_connection_costs_a_read_nothing(engine: Engine) {
     for _ in 0..5 {
         database.psql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+             WHERE datname = current_database() AND backend_type = 'client backend'
+             AND pid <> pg_backend_pid()",
         );
         client.get("/names/1").expect(200);
     }

@@ -5,34 +5,37 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use services::Postgres;
+use services::Database;
 
 use crate::harness::{Client, Engine, Serve, ServerProcess, corelane};
 
 both_engines!(
+    an_export_is_whole_and_in_constant_memory,
+    a_reader_that_leaves_an_export_ends_its_statement,
+);
+
+either_engine!(
     users_are_made_read_changed_and_deleted_under_conditions,
     lists_pages_and_filters_are_those_of_the_embedded_store,
     what_the_database_cannot_hold_is_refused_or_found_nowhere,
     places_batches_and_posts_come_from_the_database,
-    an_export_is_whole_and_in_constant_memory,
-    a_reader_that_leaves_an_export_ends_its_statement,
     two_processes_on_an_empty_database_fill_it_once,
 );
 
-fn serve(engine: Engine, database: &Postgres) -> Serve {
+fn serve(engine: Engine, database: &Database) -> Serve {
     Serve::on(engine)
         .argument("--store")
         .argument(database.url())
 }
 
-fn started(engine: Engine) -> (Postgres, ServerProcess, Client) {
-    let database = Postgres::start();
+fn started(engine: Engine) -> (Database, ServerProcess, Client) {
+    let database = Database::new();
     let server = serve(engine, &database).start();
     let client = server.connect();
     (database, server, client)
 }
 
-fn command(name: &str, database: &Postgres, arguments: &[&str]) -> Output {
+fn command(name: &str, database: &Database, arguments: &[&str]) -> Output {
     let folder = tempfile::TempDir::new().expect("a folder");
     let mut command: Command = corelane();
     command
@@ -95,8 +98,8 @@ fn users_are_made_read_changed_and_deleted_under_conditions(engine: Engine) {
 }
 
 /// The same demo data behind both stores.
-fn with_demo(engine: Engine) -> (Postgres, [ServerProcess; 2]) {
-    let database = Postgres::start();
+fn with_demo(engine: Engine) -> (Database, [ServerProcess; 2]) {
+    let database = Database::new();
     let servers = [
         serve(engine, &database).demo().start(),
         Serve::on(engine).demo().start(),
@@ -197,7 +200,7 @@ fn places_batches_and_posts_come_from_the_database(engine: Engine) {
 
 const MANY: u64 = 300_000;
 
-fn fill(database: &Postgres, users: u64) {
+fn fill(database: &Database, users: u64) {
     database.psql(&format!(
         "ALTER TABLE users DISABLE TRIGGER USER;
          INSERT INTO users (name, email, age, created_at_ms, updated_at_ms, version)
@@ -238,8 +241,8 @@ fn a_reader_that_leaves_an_export_ends_its_statement(engine: Engine) {
     let mut client = server.connect();
     let active = || {
         database.psql(
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
-             AND pid <> pg_backend_pid() AND state <> 'idle'",
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+             AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND state <> 'idle'",
         )
     };
     client.send("GET /api/users/export HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -254,7 +257,7 @@ fn a_reader_that_leaves_an_export_ends_its_statement(engine: Engine) {
 }
 
 fn two_processes_on_an_empty_database_fill_it_once(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let servers: Vec<ServerProcess> = std::thread::scope(|scope| {
         let starts: Vec<_> = (0..2)
             .map(|_| scope.spawn(|| serve(engine, &database).demo().start()))
@@ -284,7 +287,7 @@ fn two_processes_on_an_empty_database_fill_it_once(engine: Engine) {
 
 #[test]
 fn seed_fills_and_explain_approves() {
-    let database = Postgres::start();
+    let database = Database::new();
     let seeded = command("seed", &database, &["--users", "3000", "--posts", "7000"]);
     assert!(seeded.status.success(), "{}", text(&seeded.stderr));
     assert!(text(&seeded.stderr).contains("added 3000 users and 7000 posts"));
@@ -308,7 +311,7 @@ fn seed_fills_and_explain_approves() {
 
 #[test]
 fn posts_without_users_are_refused() {
-    let database = Postgres::start();
+    let database = Database::new();
     let seeded = command("seed", &database, &["--users", "0", "--posts", "5"]);
     assert!(!seeded.status.success());
     assert!(

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use corelane_server::handlers::{self, ApiOptions};
 use corelane_server::store::{Database, StoreOptions};
 use serde_json::json;
-use services::{Postgres, PostgresOptions, Proxy};
+use services::{Database as TestDatabase, Postgres, Proxy};
 
 use crate::harness::{Client, Engine, InProcess, Response, Serve, ServerProcess};
 
@@ -36,14 +36,14 @@ fn start(engine: Engine, url: &str) -> ServerProcess {
     serve.config(DEADLINES).start()
 }
 
-fn fill(database: &Postgres, count: u64) {
+fn fill(database: &TestDatabase, count: u64) {
     database.psql(&format!(
         "INSERT INTO users (name, email, age, created_at_ms, updated_at_ms, version)
          SELECT 'n', n || '@example.org', 30, 5, 6, 1 FROM generate_series(1, {count}) AS n"
     ));
 }
 
-fn version_in(database: &Postgres, id: u64) -> u64 {
+fn version_in(database: &TestDatabase, id: u64) -> u64 {
     let version = database.psql(&format!("SELECT version FROM users WHERE id = {id}"));
     version.parse().expect("a version")
 }
@@ -169,7 +169,7 @@ fn write_on(
 }
 
 fn a_lost_answer_is_an_unknown_outcome_within_the_deadline(engine: Engine) {
-    let database = Postgres::start();
+    let database = TestDatabase::new();
     let proxy = Proxy::to(database.port());
     let server = start(engine, &database.url_through(proxy.port()));
     fill(&database, 2);
@@ -236,7 +236,7 @@ fn nothing_hangs_on_a_frozen_server(engine: Engine) {
 }
 
 fn a_statement_that_waits_for_a_lock_is_given_up_and_did_nothing(engine: Engine) {
-    let database = Postgres::start();
+    let database = TestDatabase::new();
     let server = start(engine, &database.url());
     fill(&database, 3);
     std::thread::scope(|scope| {
@@ -245,7 +245,8 @@ fn a_statement_that_waits_for_a_lock_is_given_up_and_did_nothing(engine: Engine)
         within(Duration::from_secs(10), "the lock", || {
             let locks = database.psql(
                 "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted
-                 AND relation = 'users'::regclass::oid",
+                 AND relation = 'users'::regclass::oid AND database =
+                 (SELECT oid FROM pg_database WHERE datname = current_database())",
             );
             (locks == "1").then_some(())
         });
@@ -273,18 +274,18 @@ fn a_statement_that_waits_for_a_lock_is_given_up_and_did_nothing(engine: Engine)
 }
 
 /// Connections of corelane processes.
-fn connections(database: &Postgres) -> u64 {
+fn connections(database: &TestDatabase) -> u64 {
     count_like(database, "corelane%")
 }
 
-fn count_like(database: &Postgres, name: &str) -> u64 {
-    let from = "FROM pg_stat_activity WHERE application_name";
+fn count_like(database: &TestDatabase, name: &str) -> u64 {
+    let from = "FROM pg_stat_activity WHERE datname = current_database() AND application_name";
     let count = database.psql(&format!("SELECT count(*) {from} LIKE '{name}'"));
     count.parse().expect("a count")
 }
 
 fn five_connections_serve_200_requests_and_are_never_exceeded(engine: Engine) {
-    let database = Postgres::start();
+    let database = TestDatabase::new();
     let server = Serve::on(engine)
         .argument("--store")
         .argument(database.url())
@@ -321,7 +322,7 @@ fn five_connections_serve_200_requests_and_are_never_exceeded(engine: Engine) {
 }
 
 fn a_shard_that_dies_leaves_no_connection_behind(engine: Engine) {
-    let database = Postgres::start_with(PostgresOptions::default());
+    let database = TestDatabase::new();
     let mut store = StoreOptions {
         url: database.url().parse().expect("an address"),
         shards: 2,

@@ -1,18 +1,18 @@
 //! Starts on a PostgreSQL that cannot be used: refused with a cure, and without
 //! the password.
 
-use services::{Postgres, PostgresOptions};
+use services::{Database, Postgres, PostgresOptions};
 
 use crate::harness::{Engine, Serve};
 
-both_engines!(
+either_engine!(
     database_url_is_the_store,
     a_budget_that_does_not_fit_is_refused_with_the_numbers,
     a_server_that_cannot_be_used_is_named_with_a_cure,
 );
 
 fn database_url_is_the_store(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let serve = Serve::on(engine).demo();
     let server = serve.environment("DATABASE_URL", &database.url()).start();
     assert_eq!(database.psql("SELECT count(*) FROM users"), "1000");
@@ -65,7 +65,7 @@ fn a_budget_that_does_not_fit_is_refused_with_the_numbers(engine: Engine) {
 }
 
 fn a_server_that_cannot_be_used_is_named_with_a_cure(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let url = database.url();
     let wrong = url.replace("secret", "wr0ng");
     let said = refusal(engine, &wrong, "");

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::harness::{Client, Engine, Serve, ServerProcess};
 
-both_engines!(
+either_engine!(
     a_post_is_read_alone_as_in_the_list,
     populate_gives_each_post_its_author,
     without_populate_there_is_no_author,

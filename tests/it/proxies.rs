@@ -5,7 +5,7 @@ use corelane::{App, Ctx, Response};
 
 use crate::harness::{Engine, InProcess, Serve};
 
-both_engines!(
+either_engine!(
     a_trusted_proxy_says_who_the_client_is,
     without_a_trusted_proxy_the_peer_is_the_client,
     the_next_request_of_a_connection_may_be_another_clients,

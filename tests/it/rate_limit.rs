@@ -21,7 +21,7 @@ use http::{HeaderName, Method};
 
 use crate::harness::{As, Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     four_shards_together_let_through_exactly_the_limit,
     lanes_that_are_always_full_do_not_change_the_count,
     time_brings_the_quota_back,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::harness::{Engine, InProcess, Response, sample_app};
 
-both_engines!(
+either_engine!(
     an_unknown_path_is_404_and_keeps_the_connection,
     a_known_path_with_another_method_is_405_and_says_which,
     options_says_which_methods_a_path_has,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Engine, Response, Serve, ServerProcess, corelane};
 
-both_engines!(
+either_engine!(
     a_login_gives_a_session_that_every_shard_knows,
     a_wrong_password_and_an_unknown_email_are_told_alike,
     a_login_that_is_none_is_refused,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Engine, Serve, ServerProcess};
 
-both_engines!(
+either_engine!(
     a_created_user_can_be_read_where_it_says,
     every_wrong_field_is_named,
     a_body_that_is_no_user_is_refused,

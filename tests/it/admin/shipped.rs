@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{TOKEN, ask, expect_unauthorised};
 use crate::harness::{Engine, Refusal, Serve, corelane};
 
-both_engines!(
+either_engine!(
     the_table_says_where_it_is_and_what_to_try,
     it_can_be_turned_off,
     the_endpoints_answer_and_are_counted,

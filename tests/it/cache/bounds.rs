@@ -10,7 +10,7 @@ use super::status::How;
 use super::words::{Source, app};
 use crate::harness::{Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     there_are_never_more_keys_than_may_be,
     there_are_never_more_bytes_than_may_be,
     a_value_that_does_not_fit_is_served_all_the_same,

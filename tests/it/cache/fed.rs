@@ -13,7 +13,7 @@ use super::words::{Source, app};
 use super::{on_every_shard, poll_for};
 use crate::harness::{Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     nothing_loaded_before_a_cut_or_during_it_outlives_it,
     what_was_there_stands_in_for_a_source_that_is_away,
     a_cache_that_is_not_fed_does_not_mind,

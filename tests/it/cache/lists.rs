@@ -9,7 +9,7 @@ use super::shipped_api::{Api, create, rename};
 use super::status::How;
 use crate::harness::{Client, Engine, Response};
 
-both_engines!(
+either_engine!(
     lists_are_cached_until_any_user_is_written,
     every_kind_of_write_renews_lists,
     posts_show_their_authors_anew,

@@ -8,7 +8,7 @@ use super::shipped_api::{Api, create, person, rename};
 use super::status::How;
 use crate::harness::{Client, Engine, Response};
 
-both_engines!(
+either_engine!(
     two_shards_agree_on_a_thousand_users,
     four_shards_agree_on_a_thousand_users,
     what_is_cached_is_judged_like_what_is_loaded,

@@ -11,7 +11,7 @@ use super::words::{Source, app};
 use super::{on_every_shard, poll_for};
 use crate::harness::{Client, Engine, InProcess, Response};
 
-both_engines!(
+either_engine!(
     a_thousand_clients_cause_one_load,
     a_failed_load_fails_for_all_and_is_not_kept,
     when_a_load_panics_the_next_in_line_loads,

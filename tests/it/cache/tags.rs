@@ -10,7 +10,7 @@ use super::status::How;
 use super::words::{Source, app};
 use crate::harness::{Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     invalidating_a_tag_forgets_what_has_it,
     a_write_may_invalidate_tags,
     a_cache_has_tags_of_its_own,

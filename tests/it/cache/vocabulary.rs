@@ -10,7 +10,7 @@ use super::words::{Source, app};
 use super::{on_every_shard, poll_for};
 use crate::harness::{Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     what_one_shard_sets_the_others_get,
     several_are_got_and_deleted_at_once,
     a_value_is_taken_once,

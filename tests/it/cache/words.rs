@@ -19,10 +19,15 @@ pub(super) struct Source {
     values: Mutex<HashMap<String, String>>,
     /// Loads begun.
     pub(super) loads: AtomicUsize,
+    /// Loads do not go on.
+    pub(super) holds_loads: AtomicBool,
     /// How long a load takes, before it reads.
     pub(super) load_ms: AtomicU64,
     /// How long a write takes, before it writes.
     pub(super) write_ms: AtomicU64,
+    /// Writes under way, and the most there were at a time.
+    writing: AtomicUsize,
+    writing_most: AtomicUsize,
     /// Loads fail.
     pub(super) fails: AtomicBool,
     /// So many loads panic, when they are through.
@@ -41,6 +46,9 @@ impl Source {
 
     async fn load(&self, key: &str) -> Result<Option<String>, Error> {
         self.loads.fetch_add(1, Ordering::SeqCst);
+        while self.holds_loads.load(Ordering::SeqCst) {
+            engine::sleep(Duration::from_millis(1)).await;
+        }
         pause(&self.load_ms).await;
         if self.fails.load(Ordering::SeqCst) {
             return Err(Error::new(StatusCode::BAD_GATEWAY, "the source is away"));
@@ -53,9 +61,17 @@ impl Source {
         Ok(self.values.lock().expect("no panic").get(key).cloned())
     }
 
+    /// The most writes there were at a time.
+    pub(super) fn writing_most(&self) -> usize {
+        self.writing_most.load(Ordering::SeqCst)
+    }
+
     async fn write(&self, key: &str, value: &str) {
+        let writing = 1 + self.writing.fetch_add(1, Ordering::SeqCst);
+        self.writing_most.fetch_max(writing, Ordering::SeqCst);
         pause(&self.write_ms).await;
         self.put(key, value);
+        self.writing.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

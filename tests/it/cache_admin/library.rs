@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Engine, InProcess, Response};
 
-both_engines!(
+either_engine!(
     keys_of_any_bytes_are_listed_and_deleted,
     tags_of_its_own_are_known_once_in_use,
     each_read_is_counted_once,

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{GZIP, expect_gzip};
 use crate::harness::{Client, Engine, Serve, ServerProcess};
 
-both_engines!(
+either_engine!(
     the_api_compresses_when_told_and_writes_still_match,
     a_list_is_never_old_after_a_write,
     an_export_is_compressed_row_by_row,

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use services::Postgres;
+use services::{Database, Postgres};
 
-use super::cuts::END_FEEDS;
+use super::cuts::end_feeds;
 use super::{cached, fill, is_hit, name_is, node, rename, shows, wait_for_feed, within};
 use crate::harness::{Client, Engine};
 
-both_engines!(
+either_engine!(
     a_process_that_dies_before_it_could_tell_is_noticed,
     a_lost_connection_leaves_nothing_untold,
     a_write_that_outlives_its_process_is_noticed_over_a_cut,
@@ -20,12 +20,14 @@ both_engines!(
 /// Silence, and a second for the machine and for each of what may follow.
 const NOTICED_WITHIN: Duration = Duration::from_secs(6);
 
+/// Where one is stopped by a signal, the server is the test's own: making and
+/// dropping a database waits for all backends of its server.
 const TELLERS: &str = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
     AND application_name LIKE '% announces _%'";
 
 /// Writes until the process tells of writes itself; the backend of that.
 #[track_caller]
-fn teller(database: &Postgres, writer: &mut Client) -> Pid {
+fn teller(database: &Database, writer: &mut Client) -> Pid {
     within(Duration::from_secs(15), "a process that tells", || {
         rename(writer, 1, "before");
         let pid: i32 = database.psql(TELLERS).parse().ok()?;
@@ -79,7 +81,7 @@ fn a_lost_connection_leaves_nothing_untold(engine: Engine) {
 }
 
 fn a_write_that_outlives_its_process_is_noticed_over_a_cut(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let [writing, reading] = [(); 2].map(|()| node(engine, &database.url()));
     fill(&database, 2);
     let (mut writer, mut reader) = (writing.connect(), reading.connect());
@@ -106,7 +108,7 @@ fn a_write_that_outlives_its_process_is_noticed_over_a_cut(engine: Engine) {
         within(Duration::from_secs(10), "its end", || {
             database.psql(TELLERS).is_empty().then_some(())
         });
-        database.psql(END_FEEDS);
+        database.psql(&end_feeds(database.name()));
         becomes("application_name LIKE '% changes'", "1");
         wait_for_feed(&mut reader, true);
         cached(&mut reader, "/api/users/1");
@@ -117,7 +119,7 @@ fn a_write_that_outlives_its_process_is_noticed_over_a_cut(engine: Engine) {
 }
 
 fn a_process_that_says_goodbye_costs_the_others_nothing(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let [mut writing, reading] = [(); 2].map(|()| node(engine, &database.url()));
     fill(&database, 2);
     let (mut writer, mut reader) = (writing.connect(), reading.connect());

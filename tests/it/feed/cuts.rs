@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use services::{Postgres, Proxy};
+use services::{Database, Postgres, Proxy};
 
 use super::{cached, feed_of, fill, is_hit, name_is, rename, serve, shows, wait_for_feed, within};
 use crate::harness::{Client, Engine, ServerProcess};
@@ -34,8 +34,12 @@ fn told(client: &mut Client, field: &str) -> u64 {
     feed_of(client)[field].as_u64().expect("a number")
 }
 
-pub(super) const END_FEEDS: &str = "\
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '% changes'";
+pub(super) fn end_feeds(database: &str) -> String {
+    format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = '{database}' AND application_name LIKE '% changes'"
+    )
+}
 
 fn nothing_is_fresh_while_the_feed_is_cut(engine: Engine) {
     let database = Postgres::start();
@@ -56,7 +60,7 @@ fn nothing_is_fresh_while_the_feed_is_cut(engine: Engine) {
         "postgres",
         "ALTER DATABASE corelane ALLOW_CONNECTIONS false",
     );
-    assert_eq!(database.psql_in("postgres", END_FEEDS), "t\nt");
+    assert_eq!(database.psql_in("postgres", &end_feeds("corelane")), "t\nt");
     wait_for_feed(&mut reader, false);
     let health = reader.get("/health").expect(200).json();
     assert_eq!(
@@ -99,8 +103,8 @@ fn nothing_is_fresh_while_the_feed_is_cut(engine: Engine) {
     shows(&mut reader, list, first_is("after"));
 }
 
-fn through_a_proxy(engine: Engine) -> (Postgres, Proxy, ServerProcess) {
-    let database = Postgres::start();
+fn through_a_proxy(engine: Engine) -> (Database, Proxy, ServerProcess) {
+    let database = Database::new();
     let proxy = Proxy::to(database.port());
     let server = node(engine, &database.url_through(proxy.port()));
     fill(&database, 3);

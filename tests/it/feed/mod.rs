@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use services::{Postgres, Redis};
+use services::{Database, Keyspace};
 
 use crate::harness::{Client, Engine, Response, Serve, ServerProcess};
 
-both_engines!(
+either_engine!(
     what_another_process_or_psql_writes_is_read_anew,
     what_is_deleted_or_made_by_psql_is_gone_or_there,
     a_bulk_update_of_5_000_rows_leaves_nothing_old,
@@ -93,7 +93,7 @@ fn name_is(name: &str) -> impl Fn(&Response) -> bool {
 }
 
 /// Adds users as psql does; ids 1 to `count`.
-fn fill(database: &Postgres, count: usize) {
+fn fill(database: &Database, count: usize) {
     database.psql(&format!(
         "INSERT INTO users (name, email, age, created_at_ms, updated_at_ms, version)
          SELECT 'old', n || '@example.org', 30, 5, 6, 1 FROM generate_series(1, {count}) AS n;
@@ -109,7 +109,7 @@ fn rename(client: &mut Client, id: usize, name: &str) {
 }
 
 fn what_another_process_or_psql_writes_is_read_anew(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let [writer, reader] = [(); 2].map(|()| node(engine, &database.url()));
     fill(&database, 1);
     let (mut writer, mut reader) = (writer.connect(), reader.connect());
@@ -130,7 +130,7 @@ fn what_another_process_or_psql_writes_is_read_anew(engine: Engine) {
 }
 
 fn what_is_deleted_or_made_by_psql_is_gone_or_there(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let reader = node(engine, &database.url());
     let mut reader = reader.connect();
     let is = |status: u16| move |response: &Response| response.status == status;
@@ -158,7 +158,7 @@ fn cached_missing(reader: &mut Client) {
 }
 
 fn a_bulk_update_of_5_000_rows_leaves_nothing_old(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let reader = node(engine, &database.url());
     fill(&database, 5_000);
     let mut reader = reader.connect();
@@ -188,7 +188,7 @@ fn a_bulk_update_of_5_000_rows_leaves_nothing_old(engine: Engine) {
 }
 
 fn lists_show_what_others_write(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let reader = node(engine, &database.url());
     fill(&database, 3);
     let mut reader = reader.connect();
@@ -229,7 +229,7 @@ fn lists_show_what_others_write(engine: Engine) {
 }
 
 fn the_window_after_a_commit_elsewhere_is_short(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let [writer, reader] = [(); 2].map(|()| node(engine, &database.url()));
     fill(&database, 1);
     let (mut writer, mut reader) = (writer.connect(), reader.connect());
@@ -252,7 +252,7 @@ fn the_window_after_a_commit_elsewhere_is_short(engine: Engine) {
 }
 
 fn reads_that_race_with_writes_elsewhere_leave_nothing_old(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let [writer, reader] = [(); 2].map(|()| node(engine, &database.url()));
     fill(&database, 1);
     let mut writer = writer.connect();
@@ -285,7 +285,7 @@ fn reads_that_race_with_writes_elsewhere_leave_nothing_old(engine: Engine) {
 }
 
 fn own_writes_are_not_told_to_oneself(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let [writer, reader] = [(); 2].map(|()| node(engine, &database.url()));
     fill(&database, 1);
     let (mut writer, mut reader) = (writer.connect(), reader.connect());
@@ -308,7 +308,7 @@ fn own_writes_are_not_told_to_oneself(engine: Engine) {
 }
 
 fn what_psql_writes_is_not_read_from_redis(engine: Engine) {
-    let (database, redis) = (Postgres::start(), Redis::start());
+    let (database, redis) = (Database::new(), Keyspace::take());
     // Nothing is kept but in Redis.
     let nodes = [(); 2].map(|()| {
         let serve = serve(engine, &database.url()).environment("CORELANE_REDIS", &redis.url());
@@ -351,7 +351,7 @@ fn what_psql_writes_is_not_read_from_redis(engine: Engine) {
 }
 
 fn a_stop_is_no_loss(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let mut server = node(engine, &database.url());
     server.signal(Signal::TERM);
     let status = server.wait_for_exit(Duration::from_secs(15));
@@ -360,7 +360,8 @@ fn a_stop_is_no_loss(engine: Engine) {
     for word in ["not told", "reached"] {
         assert!(!said.contains(word), "{said}");
     }
-    let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'corelane%'";
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                AND application_name LIKE 'corelane%'";
     within(SEEN_WITHIN, "no connection", || {
         (database.psql(left) == "0").then_some(())
     });

@@ -72,6 +72,12 @@ impl Serve {
         self
     }
 
+    /// With so many shards.
+    pub(crate) fn shards(mut self, shards: usize) -> Self {
+        self.shards = shards;
+        self
+    }
+
     /// Uses the database of an earlier server.
     pub(crate) fn data(mut self, data: &Data) -> Self {
         self.data = data.clone();
@@ -310,6 +316,17 @@ impl ServerProcess {
             .expect("VmRSS");
         let kib = line.split_whitespace().nth(1).expect("a number");
         kib.parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Processor time of all its threads, by the clock's tick.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).expect("it runs");
+        // User and system time, fields 14 and 15; the name before may hold anything.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let times = fields.split(' ').skip(11).take(2);
+        let ticks: u64 = times.map(|time| time.parse::<u64>().expect("a time")).sum();
+        Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
     }
 
     /// Name and allowed CPUs of every thread, as `/proc` shows them.

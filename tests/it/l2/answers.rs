@@ -1,5 +1,6 @@
 //! Whole answers in Redis around a route.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,13 +9,13 @@ use corelane::redis::RedisOptions;
 use corelane::semantics::TrustedProxies;
 use corelane::{App, Ctx, Error, RateLimit, RedisCache, Response, Route};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use services::Redis;
+use services::{Keyspace, Redis};
 
 use super::node::{counted, redis_said};
 use super::poll_for;
 use crate::harness::{Client, Engine, InProcess, Response as Answer};
 
-both_engines!(
+either_engine!(
     spellings_of_one_query_share_an_answer,
     an_answer_outlives_the_server,
     a_hit_says_its_age_and_is_judged_by_conditions,
@@ -80,8 +81,8 @@ fn answer(ctx: &Ctx, number: usize) -> Result<Response, Error> {
     Ok(response)
 }
 
-struct Site {
-    redis: Redis,
+struct Site<R = Keyspace> {
+    redis: R,
     server: InProcess,
     made: Arc<AtomicUsize>,
 }
@@ -92,8 +93,13 @@ impl Site {
     }
 
     fn with(engine: Engine, cache: RedisCache) -> Self {
-        let redis = Redis::start();
-        let (app, made) = app(&redis.url(), cache);
+        Self::on(engine, Keyspace::take(), cache)
+    }
+}
+
+impl<R: Borrow<Keyspace>> Site<R> {
+    fn on(engine: Engine, redis: R, cache: RedisCache) -> Self {
+        let (app, made) = app(&redis.borrow().url(), cache);
         let server = InProcess::start(engine, app);
         Self {
             redis,
@@ -319,7 +325,7 @@ fn a_body_is_part_of_no_key_and_not_answered_with_what_is_kept(engine: Engine) {
 }
 
 fn who_came_over_tls_is_not_answered_as_who_did_not(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let (app, made) = app(&redis.url(), RedisCache::new("made"));
     let server = InProcess::start_with(engine, app, |options| {
         let loopback = TrustedProxies::parse(["loopback"]);
@@ -341,7 +347,7 @@ fn who_came_over_tls_is_not_answered_as_who_did_not(engine: Engine) {
 /// Where the limit stands behind the cache, and so counts only what is not
 /// answered from it.
 fn what_a_client_has_left_is_told_to_no_other(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let limit = RateLimit::new(10, Duration::from_secs(60)).expect("a limit");
     let route = Route::new(Method::GET, "/", async |_| Ok(Response::text("kept\n")))
         .middleware(RedisCache::new("made"))
@@ -396,7 +402,8 @@ fn garbage_is_a_miss_and_is_written_over(engine: Engine) {
 }
 
 fn without_redis_the_handler_answers(engine: Engine) {
-    let mut site = Site::start(engine);
+    let cache = RedisCache::new("made").ttl_ms(60_000);
+    let mut site = Site::on(engine, Redis::start(), cache);
     let mut client = site.connect();
     site.keep(&mut client, "/made", &[]);
     site.redis.freeze();

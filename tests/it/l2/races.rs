@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use corelane::redis::RedisOptions;
 use corelane_server::handlers::ApiOptions;
-use services::{Proxy, Redis};
+use services::{Keyspace, Proxy, Redis};
 use tempfile::TempDir;
 
 use super::node::{Node, create, read, redis_said, version, write};
 use super::poll_for;
 use crate::harness::{Client, Engine};
 
-both_engines!(
+either_engine!(
     a_fill_that_comes_after_a_write_loses,
     a_fill_that_comes_after_the_tombstone_has_gone_is_refused,
     a_fill_that_waited_in_a_redis_that_stood_still_is_refused,
@@ -189,7 +189,7 @@ fn read_on(mut client: Client, number: usize, acked: &[AtomicU64], ends: &Atomic
 }
 
 fn no_read_is_older_than_an_acknowledged_write(engine: Engine) {
-    let (redis, folder) = (Redis::start(), TempDir::new().expect("a folder"));
+    let (redis, folder) = (Keyspace::take(), TempDir::new().expect("a folder"));
     let start = |path: &Path| {
         Node::start_with(engine, path, &redis.url(), |options| {
             options.cache.ttl_ms = 0;
@@ -204,7 +204,7 @@ fn no_read_is_older_than_an_acknowledged_write(engine: Engine) {
 }
 
 fn nor_with_the_own_cache(engine: Engine) {
-    let (redis, folder) = (Redis::start(), TempDir::new().expect("a folder"));
+    let (redis, folder) = (Keyspace::take(), TempDir::new().expect("a folder"));
     let node = Node::start(engine, folder.path(), &redis.url());
     let crowd = Crowd::gather(&[&node]);
     std::thread::sleep(Duration::from_secs(2));

@@ -1,13 +1,13 @@
 //! Single users in Redis, between the shards' own cache and the database.
 
-use services::Redis;
+use services::Keyspace;
 use tempfile::TempDir;
 
 use super::node::{Node, counted, create, read, redis_said, version, write};
 use super::poll_for;
 use crate::harness::{Engine, Serve};
 
-both_engines!(
+either_engine!(
     a_user_is_in_redis_after_a_restart,
     two_nodes_share_what_one_has_read,
     a_write_on_one_node_is_seen_on_the_other,
@@ -27,14 +27,14 @@ fn folder() -> TempDir {
 }
 
 /// Own cache off: every read asks Redis.
-fn bare(engine: Engine, folder: &TempDir, redis: &Redis) -> Node {
+fn bare(engine: Engine, folder: &TempDir, redis: &Keyspace) -> Node {
     Node::start_with(engine, folder.path(), &redis.url(), |options| {
         options.cache.ttl_ms = 0;
     })
 }
 
 fn a_user_is_in_redis_after_a_restart(engine: Engine) {
-    let (redis, folder) = (Redis::start(), folder());
+    let (redis, folder) = (Keyspace::take(), folder());
     let node = Node::start(engine, folder.path(), &redis.url());
     create(&mut node.connect(), 1);
     let first = poll_for("redis is asked", || {
@@ -59,7 +59,7 @@ fn a_user_is_in_redis_after_a_restart(engine: Engine) {
 }
 
 fn two_nodes_share_what_one_has_read(engine: Engine) {
-    let (redis, folder) = (Redis::start(), folder());
+    let (redis, folder) = (Keyspace::take(), folder());
     let one = Node::start(engine, folder.path(), &redis.url());
     let other = Node::start(engine, folder.path(), &redis.url());
     for number in 1..=20 {
@@ -75,7 +75,7 @@ fn two_nodes_share_what_one_has_read(engine: Engine) {
 }
 
 fn a_write_on_one_node_is_seen_on_the_other(engine: Engine) {
-    let (redis, folder) = (Redis::start(), folder());
+    let (redis, folder) = (Keyspace::take(), folder());
     let nodes = [bare(engine, &folder, &redis), bare(engine, &folder, &redis)];
     let mut clients = nodes.each_ref().map(Node::connect);
     create(&mut clients[0], 1);
@@ -90,7 +90,7 @@ fn a_write_on_one_node_is_seen_on_the_other(engine: Engine) {
 }
 
 fn a_written_user_is_there_at_once_and_a_deleted_one_is_not(engine: Engine) {
-    let (redis, folder) = (Redis::start(), folder());
+    let (redis, folder) = (Keyspace::take(), folder());
     let node = bare(engine, &folder, &redis);
     let mut client = node.connect();
     create(&mut client, 1);
@@ -111,7 +111,7 @@ fn a_written_user_is_there_at_once_and_a_deleted_one_is_not(engine: Engine) {
 }
 
 fn that_there_is_none_is_not_kept(engine: Engine) {
-    let (redis, folder) = (Redis::start(), folder());
+    let (redis, folder) = (Keyspace::take(), folder());
     let node = bare(engine, &folder, &redis);
     let mut client = node.connect();
     for _ in 0..5 {
@@ -122,7 +122,7 @@ fn that_there_is_none_is_not_kept(engine: Engine) {
 }
 
 fn redis_serves_when_the_own_cache_is_off(engine: Engine) {
-    let (redis, folder) = (Redis::start(), folder());
+    let (redis, folder) = (Keyspace::take(), folder());
     let node = bare(engine, &folder, &redis);
     let mut client = node.connect();
     create(&mut client, 1);
@@ -132,7 +132,7 @@ fn redis_serves_when_the_own_cache_is_off(engine: Engine) {
 }
 
 fn it_can_be_turned_off(engine: Engine) {
-    let (redis, folder) = (Redis::start(), folder());
+    let (redis, folder) = (Keyspace::take(), folder());
     let node = Node::start_with(engine, folder.path(), &redis.url(), |options| {
         options.cache.redis = corelane_server::handlers::cached::RedisUse::Off;
     });
@@ -144,7 +144,7 @@ fn it_can_be_turned_off(engine: Engine) {
 }
 
 fn garbage_is_a_miss_and_is_written_over(engine: Engine) {
-    let (redis, folder) = (Redis::start(), folder());
+    let (redis, folder) = (Keyspace::take(), folder());
     let node = bare(engine, &folder, &redis);
     let mut client = node.connect();
     create(&mut client, 1);
@@ -177,7 +177,7 @@ fn garbage_is_a_miss_and_is_written_over(engine: Engine) {
 }
 
 fn another_database_has_other_keys(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let (one, other) = (folder(), folder());
     let nodes = [bare(engine, &one, &redis), bare(engine, &other, &redis)];
     create(&mut nodes[0].connect(), 1);
@@ -189,7 +189,7 @@ fn another_database_has_other_keys(engine: Engine) {
 }
 
 fn flushing_the_users_flushes_redis_too(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = Serve::on(engine)
         .admin("127.0.0.1:0")
         .environment("CORELANE_REDIS", &redis.url())
@@ -215,7 +215,7 @@ fn flushing_the_users_flushes_redis_too(engine: Engine) {
 }
 
 fn the_program_uses_it_and_counts(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let config = "[api.redis_cache]\n\"/resource\" = \"60s\"\n";
     let first = Serve::on(engine)
         .environment("CORELANE_REDIS", &redis.url())
@@ -255,7 +255,7 @@ fn the_program_uses_it_and_counts(engine: Engine) {
 }
 
 fn two_processes_share_a_file_and_a_redis(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let serve = || {
         let serve = Serve::on(engine).config("[cache]\nttl_ms = 0\n");
         serve.environment("CORELANE_REDIS", &redis.url())

@@ -7,7 +7,7 @@ use corelane::{App, Ctx, Next};
 use super::{HOUR, by_client, limit, shard};
 use crate::harness::{Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     behind_a_trusted_proxy_every_client_counts_for_itself,
     a_client_cannot_be_another_by_a_header_it_sends,
     ipv6_addresses_of_a_subscriber_count_together,

@@ -5,12 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corelane::redis::RedisOptions;
-use services::Redis;
+use services::{Keyspace, Redis};
 
 use super::{HOUR, app, ask, limit, read_numbers};
 use crate::harness::{Engine, InProcess};
 
-both_engines!(
+either_engine!(
     nodes_with_one_redis_enforce_one_limit,
     a_refusal_is_not_asked_for_twice,
     keys_in_redis_end_with_their_quota,
@@ -22,7 +22,7 @@ both_engines!(
 
 const DEADLINE_MS: u64 = 200;
 
-fn start(engine: Engine, redis: &Redis, count: u32, window: Duration) -> InProcess {
+fn start(engine: Engine, redis: &Keyspace, count: u32, window: Duration) -> InProcess {
     let options = RedisOptions {
         deadline_ms: DEADLINE_MS,
         reconnect_delay_max_ms: 100,
@@ -35,7 +35,7 @@ fn start(engine: Engine, redis: &Redis, count: u32, window: Duration) -> InProce
 }
 
 fn nodes_with_one_redis_enforce_one_limit(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let nodes = [
         start(engine, &redis, 100, HOUR),
         start(engine, &redis, 100, HOUR),
@@ -81,7 +81,7 @@ fn a_refusal_is_not_asked_for_twice(engine: Engine) {
 }
 
 fn keys_in_redis_end_with_their_quota(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let node = start(engine, &redis, 3, Duration::from_secs(6));
     let mut client = node.connect();
     let answer = ask(&mut client, "a").expect(200);
@@ -97,7 +97,7 @@ fn keys_in_redis_end_with_their_quota(engine: Engine) {
 
 /// As after a clock of Redis that was set back, or a replica's that is behind.
 fn a_moment_no_request_can_have_left_shuts_nobody_out(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let node = start(engine, &redis, 3, HOUR);
     let mut client = node.connect();
     ask(&mut client, "a").expect(200);
@@ -184,7 +184,7 @@ fn a_frozen_redis_is_not_waited_for_longer_than_its_deadline(engine: Engine) {
 }
 
 fn told_not_to_use_redis_it_does_not(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let app = app(limit(1, HOUR)).redis(RedisOptions::new(redis.url()));
     let node = InProcess::start_with(engine, app, |options| options.rate_limit.redis = false);
     let mut client = node.connect();

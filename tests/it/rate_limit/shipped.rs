@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use services::Redis;
+use services::Keyspace;
 
 use crate::harness::{Client, Engine, Serve};
 
-both_engines!(
+either_engine!(
     passwords_cannot_be_guessed_fast_out_of_the_box,
     nothing_else_is_limited_out_of_the_box,
     rules_go_by_method_and_path,
@@ -138,7 +138,7 @@ fn the_metrics_show_every_rule(engine: Engine) {
 }
 
 fn two_processes_with_one_redis_enforce_one_rule(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let node = || {
         let shared = Serve::on(engine).argument("--redis").argument(redis.url());
         shared.config(rules("\"/api/*\" = \"20/1h\"")).start()

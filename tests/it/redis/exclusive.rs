@@ -7,12 +7,12 @@ use corelane::redis::{ExclusiveConnection, RedisFault, RedisOptions};
 use corelane::{Ctx, Error, Response};
 use futures_util::future::join_all;
 use redis::{RedisResult, cmd, pipe};
-use services::Redis;
+use services::{Keyspace, Redis};
 
 use super::{app, kind, redis as redis_of};
 use crate::harness::{Engine, InProcess};
 
-both_engines!(
+either_engine!(
     a_watched_key_that_changed_is_tried_again_and_no_count_is_lost,
     a_blocking_command_holds_up_nobody,
     work_beyond_the_pool_waits_and_then_is_refused,
@@ -22,7 +22,7 @@ both_engines!(
     a_panic_in_the_work_is_500_and_takes_no_connection_along,
 );
 
-fn start(engine: Engine, redis: &Redis) -> InProcess {
+fn start(engine: Engine, redis: &Keyspace) -> InProcess {
     let options = RedisOptions {
         exclusive_connections_max: 4,
         exclusive_wait_ms: 300,
@@ -65,7 +65,7 @@ async fn count(ctx: Ctx) -> Result<Response, Error> {
 }
 
 fn a_watched_key_that_changed_is_tried_again_and_no_count_is_lost(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = start(engine, &redis);
     let mut client = server.connect();
     let mut conflicts = 0;
@@ -99,7 +99,7 @@ async fn pop(ctx: Ctx) -> Result<Response, Error> {
 }
 
 fn a_blocking_command_holds_up_nobody(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = start(engine, &redis);
     let mut waiting = server.connect();
     let begun = Instant::now();
@@ -119,7 +119,7 @@ fn a_blocking_command_holds_up_nobody(engine: Engine) {
 }
 
 fn work_beyond_the_pool_waits_and_then_is_refused(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = start(engine, &redis);
     let mut clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
     for client in &mut clients {
@@ -163,7 +163,7 @@ async fn messy(ctx: Ctx) -> Result<Response, Error> {
 }
 
 fn what_a_user_left_in_its_connection_harms_no_other(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = start(engine, &redis);
     let mut client = server.connect();
     let text = client.get("/messy").expect(200).text().to_owned();
@@ -247,7 +247,7 @@ async fn panics(ctx: Ctx) -> Result<Response, Error> {
 }
 
 fn a_panic_in_the_work_is_500_and_takes_no_connection_along(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = start(engine, &redis);
     let mut client = server.connect();
     for _ in 0..8 {

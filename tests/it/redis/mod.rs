@@ -1,7 +1,6 @@
 //! Redis on the shards' own rings, through handlers, against a real server.
 
 mod exclusive;
-mod measure;
 mod outages;
 mod refusals;
 mod shipped;
@@ -16,11 +15,11 @@ use ::redis::cmd;
 use corelane::redis::{RedisFault, RedisOptions};
 use corelane::{App, Ctx, Error, Response};
 use futures_util::future::join_all;
-use services::Redis;
+use services::{Keyspace, Redis};
 
 use crate::harness::{Engine, InProcess};
 
-both_engines!(
+either_engine!(
     a_handler_sets_and_reads_on_every_shard,
     a_thousand_commands_at_once_each_get_their_own_answer,
     a_unix_socket_and_a_database_of_its_own_do_as_well,
@@ -117,7 +116,7 @@ fn on_both_shards(server: &InProcess, ask: impl Fn(&mut crate::harness::Client))
 }
 
 fn a_handler_sets_and_reads_on_every_shard(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = InProcess::start(engine, app(RedisOptions::new(redis.url())));
     on_both_shards(&server, |client| {
         assert_eq!(client.get("/set/name/Ada").expect(200).text(), "OK");
@@ -129,7 +128,7 @@ fn a_handler_sets_and_reads_on_every_shard(engine: Engine) {
 }
 
 fn a_thousand_commands_at_once_each_get_their_own_answer(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = InProcess::start(engine, app(RedisOptions::new(redis.url())));
     on_both_shards(&server, |client| {
         assert_eq!(client.get("/burst/1000").expect(200).text(), "1000");

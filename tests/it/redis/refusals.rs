@@ -11,7 +11,7 @@ use services::Redis;
 use super::{app, kind, redis as redis_of};
 use crate::harness::{Client, Engine, InProcess};
 
-both_engines!(
+either_engine!(
     a_full_memory_a_replica_and_a_forbidden_command_are_counted_apart,
     a_redis_that_loads_its_data_says_so_and_works_afterwards,
     more_commands_than_may_be_in_flight_are_refused_at_once,

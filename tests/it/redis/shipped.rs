@@ -1,11 +1,11 @@
 //! Redis of the shipped program: settings, banner, health, metrics, and no
 //! password anywhere.
 
-use services::Redis;
+use services::{Keyspace, Redis};
 
 use crate::harness::{Engine, Serve};
 
-both_engines!(
+either_engine!(
     the_program_says_where_redis_is_but_not_the_password,
     redis_url_counts_when_nothing_else_is_given,
     without_redis_health_warns_and_the_program_serves,
@@ -46,7 +46,7 @@ fn the_program_says_where_redis_is_but_not_the_password(engine: Engine) {
 }
 
 fn redis_url_counts_when_nothing_else_is_given(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = Serve::on(engine)
         .environment("REDIS_URL", &redis.url())
         .start();

@@ -9,7 +9,7 @@ use http::{Method, header};
 use super::*;
 use crate::harness::InProcess;
 
-both_engines!(
+either_engine!(
     a_handler_begins_finds_and_ends_sessions,
     the_guard_stands_before_every_route_of_the_app,
     an_answer_that_begins_a_session_is_kept_by_no_cache,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-both_engines!(
+either_engine!(
     a_page_of_another_site_changes_nothing_with_a_session,
     a_login_is_always_guarded,
     without_a_sessions_cookie_nothing_is_guarded,

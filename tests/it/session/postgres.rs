@@ -1,17 +1,17 @@
 //! Sessions in PostgreSQL: one set of them for all nodes.
 
-use services::Postgres;
+use services::Database;
 
 use super::*;
 
-both_engines!(
+either_engine!(
     two_processes_on_one_postgres_have_the_same_sessions,
     demo_users_in_postgres_have_the_documented_password,
     a_new_password_ends_the_sessions_at_every_process,
     a_session_ends_with_its_user_in_postgres,
 );
 
-fn on(engine: Engine, database: &Postgres) -> Serve {
+fn on(engine: Engine, database: &Database) -> Serve {
     let rules = r#"{"POST /api/session" = ""}"#;
     Serve::on(engine)
         .argument("--store")
@@ -20,7 +20,7 @@ fn on(engine: Engine, database: &Postgres) -> Serve {
 }
 
 /// Two processes, and a user 1 who can log in.
-fn two_with_ada(engine: Engine, database: &Postgres) -> [ServerProcess; 2] {
+fn two_with_ada(engine: Engine, database: &Database) -> [ServerProcess; 2] {
     let servers = [(); 2].map(|()| on(engine, database).start());
     let ada = json!({"name": "Ada", "email": EMAIL, "age": 36});
     let mut client = servers[0].connect();
@@ -31,13 +31,13 @@ fn two_with_ada(engine: Engine, database: &Postgres) -> [ServerProcess; 2] {
     servers
 }
 
-fn password_by_command(database: &Postgres, password: &str) {
+fn password_by_command(database: &Database, password: &str) {
     let store = database.url();
     set_password_with(&["--store", &store], EMAIL, password);
 }
 
 fn two_processes_on_one_postgres_have_the_same_sessions(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let [one, two] = two_with_ada(engine, &database);
     let cookie = cookie_in(&one);
     expect_everywhere(&one, &cookie, 200);
@@ -61,7 +61,7 @@ fn two_processes_on_one_postgres_have_the_same_sessions(engine: Engine) {
 }
 
 fn demo_users_in_postgres_have_the_documented_password(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let server = on(engine, &database).demo().start();
     let mut client = server.connect();
     let user = client.get("/api/users/500").expect(200).json();
@@ -73,7 +73,7 @@ fn demo_users_in_postgres_have_the_documented_password(engine: Engine) {
 }
 
 fn a_new_password_ends_the_sessions_at_every_process(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let [one, two] = two_with_ada(engine, &database);
     let cookies = [&one, &two].map(cookie_in);
     password_by_command(&database, "a new one");
@@ -86,7 +86,7 @@ fn a_new_password_ends_the_sessions_at_every_process(engine: Engine) {
 }
 
 fn a_session_ends_with_its_user_in_postgres(engine: Engine) {
-    let database = Postgres::start();
+    let database = Database::new();
     let [one, two] = two_with_ada(engine, &database);
     let cookie = cookie_in(&one);
     expect_everywhere(&two, &cookie, 200);

@@ -1,10 +1,10 @@
 //! Sessions in Redis: one set of them for all nodes.
 
-use services::Redis;
+use services::{Keyspace, Redis};
 
 use super::*;
 
-both_engines!(
+either_engine!(
     two_processes_on_one_redis_have_the_same_sessions,
     a_session_is_none_with_another_database,
     only_the_hash_of_an_id_is_in_redis_and_it_expires_there,
@@ -15,11 +15,11 @@ both_engines!(
     what_another_version_wrote_is_no_session,
 );
 
-fn on(engine: Engine, redis: &Redis) -> Serve {
+fn on(engine: Engine, redis: &Keyspace) -> Serve {
     Serve::on(engine).argument("--redis").argument(redis.url())
 }
 
-fn keys(redis: &Redis) -> Vec<String> {
+fn keys(redis: &Keyspace) -> Vec<String> {
     let keys = redis.cli(&["KEYS", "*:sess:*"]);
     keys.lines()
         .filter(|key| !key.is_empty())
@@ -28,7 +28,7 @@ fn keys(redis: &Redis) -> Vec<String> {
 }
 
 fn two_processes_on_one_redis_have_the_same_sessions(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let one = with_ada(on(engine, &redis));
     let two = on(engine, &redis).data(one.data()).start();
     let cookie = cookie_in(&one);
@@ -47,7 +47,7 @@ fn two_processes_on_one_redis_have_the_same_sessions(engine: Engine) {
 
 /// Its user 1 is somebody else.
 fn a_session_is_none_with_another_database(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let one = with_ada(on(engine, &redis));
     let other = with_ada(on(engine, &redis));
     let cookie = cookie_in(&one);
@@ -62,7 +62,7 @@ fn a_session_is_none_with_another_database(engine: Engine) {
 }
 
 fn only_the_hash_of_an_id_is_in_redis_and_it_expires_there(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = with_ada(on(engine, &redis));
     let cookie = cookie_in(&server);
     let id = cookie.strip_prefix("corelane=").expect("the name");
@@ -77,7 +77,7 @@ fn only_the_hash_of_an_id_is_in_redis_and_it_expires_there(engine: Engine) {
 }
 
 fn a_login_replaces_the_session_in_redis(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = with_ada(on(engine, &redis));
     let first = cookie_in(&server);
     let again = log_in(&mut server.connect(), &[("Cookie", &first)]).expect(201);
@@ -87,7 +87,7 @@ fn a_login_replaces_the_session_in_redis(engine: Engine) {
 }
 
 fn a_use_prolongs_a_session_in_redis(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let config = "[session]\nsliding_ttl_ms = 3000\nabsolute_ttl_ms = 60000\nrefresh_ms = 0\n";
     let server = with_ada(on(engine, &redis).config(config));
     let cookie = cookie_in(&server);
@@ -107,7 +107,7 @@ fn a_use_prolongs_a_session_in_redis(engine: Engine) {
 }
 
 fn a_deleted_user_has_no_session_in_redis(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = with_ada(on(engine, &redis));
     let cookie = cookie_in(&server);
     expect_everywhere(&server, &cookie, 200);
@@ -160,7 +160,7 @@ fn expect_503(server: &ServerProcess, cookie: &str) {
 }
 
 fn what_another_version_wrote_is_no_session(engine: Engine) {
-    let redis = Redis::start();
+    let redis = Keyspace::take();
     let server = with_ada(on(engine, &redis));
     let cookie = cookie_in(&server);
     let key = keys(&redis).remove(0);

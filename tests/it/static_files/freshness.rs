@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Site;
 use crate::harness::{Client, Engine, hash_of, pattern};
 
-both_engines!(
+either_engine!(
     a_change_is_noticed_within_a_second,
     a_file_that_goes_is_gone_within_a_second,
     an_answer_on_its_way_keeps_its_bytes,

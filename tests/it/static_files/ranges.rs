@@ -4,7 +4,7 @@
 use super::Site;
 use crate::harness::{Engine, hash_of, pattern};
 
-both_engines!(
+either_engine!(
     single_ranges_are_cut_right,
     ranges_outside_are_refused_with_the_length,
     ranges_that_make_no_sense_are_ignored,

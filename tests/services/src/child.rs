@@ -13,7 +13,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// What ends it in good order.
+    /// What ends it at once and lets it take away what it has left behind.
     end: Signal,
 }
 
@@ -25,7 +25,7 @@ impl Server {
     pub(crate) fn start(command: &[&str], user: &str, end: Signal) -> Self {
         let mut all = as_user(user);
         let signal = match end {
-            Signal::INT => "INT",
+            Signal::QUIT => "QUIT",
             _ => "TERM",
         };
         if all.is_empty() {
@@ -62,7 +62,7 @@ impl Server {
         let _ = self.child.wait();
     }
 
-    /// Ends it in good order, or else by force.
+    /// Ends it as it likes to be ended, or else by force.
     pub(crate) fn stop(&mut self) {
         self.signal(Signal::CONT);
         self.signal(self.end);

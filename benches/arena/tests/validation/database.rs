@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use corelane::topology::EngineKind;
 use serde_json::{Value, json};
+use services::Postgres;
 
 use crate::both_engines;
 use crate::client::Client;
-use crate::server::{Arena, database_of_items};
+use crate::server::{Arena, database_of_items, fill};
 
 both_engines!(
     a_range_of_prices,
@@ -68,7 +69,8 @@ fn without_a_database_there_are_no_items(engine: EngineKind) {
     assert!(is_empty(&mut none.connect()));
     none.connect().get("/crud/items/1").expect(503);
 
-    let mut database = database_of_items();
+    let mut database = Postgres::start();
+    fill(&database);
     let arena = Arena::on_database(engine, &database);
     let mut client = arena.connect();
     assert!(!is_empty(&mut client));

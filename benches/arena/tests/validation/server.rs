@@ -8,7 +8,7 @@ use corelane::server::{ServerOptions, StartError};
 use corelane::topology::{EngineKind, Placement, ShardSlot};
 use corelane::{Server, ServerHandle};
 use serde_json::{Value, json};
-use services::Postgres;
+use services::Database;
 use tempfile::TempDir;
 
 use crate::client::Client;
@@ -27,7 +27,7 @@ impl Arena {
         Self::start_with(engine, &|_| {})
     }
 
-    pub(crate) fn on_database(engine: EngineKind, database: &Postgres) -> Self {
+    pub(crate) fn on_database(engine: EngineKind, database: &Database) -> Self {
         Self::start_with(engine, &|settings| {
             settings.database_url = Some(database.url());
         })
@@ -110,8 +110,14 @@ pub(crate) fn dataset_items() -> Value {
 
 /// A database with the table `items`: 400 rows, prices 1 to 400, every other
 /// one of them in the category "electronics".
-pub(crate) fn database_of_items() -> Postgres {
-    let database = Postgres::start();
+pub(crate) fn database_of_items() -> Database {
+    let database = Database::new();
+    fill(&database);
+    database
+}
+
+/// Fills an empty database.
+pub(crate) fn fill(database: &Database) {
     database.psql(
         "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL, category TEXT NOT NULL,
              price INTEGER NOT NULL, quantity INTEGER NOT NULL, active BOOLEAN NOT NULL,
@@ -121,7 +127,6 @@ pub(crate) fn database_of_items() -> Postgres {
              jsonb_build_array('new', 't' || id), id % 50, id % 500
          FROM generate_series(1, 400) id",
     );
-    database
 }
 
 /// Writes a file with these bytes and gives its path.

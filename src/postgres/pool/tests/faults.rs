@@ -1,12 +1,19 @@
 //! What a pool does when the server, or the way to it, fails.
 
-use services::{Postgres, PostgresOptions as ServerOptions, Proxy};
+use futures_util::FutureExt;
+use services::{Database, Postgres, PostgresOptions as ServerOptions, Proxy};
 
 use super::*;
 
 /// Until calls fail at once because the server is known to be down.
 async fn known_down(pool: &Pool) {
     until(|| pool.inner.outage.borrow().is_some()).await;
+}
+
+/// What a call that waits for nothing and nobody gives.
+#[track_caller]
+fn at_once<T>(call: impl Future<Output = T>) -> T {
+    call.now_or_never().expect("it waits")
 }
 
 async fn known_up(pool: &Pool) {
@@ -46,13 +53,11 @@ fn a_killed_server_is_missed_at_once_and_found_again_without_traffic() {
             pool.ping().await.unwrap();
             shared.borrow_mut().kill();
             known_down(&pool).await;
-            let start = Instant::now();
             for _ in 0..100 {
-                assert!(is_unavailable(&pool.ping().await));
-                let write = run(&pool, Intent::Write, "SELECT 1").await;
+                assert!(is_unavailable(&at_once(pool.ping())));
+                let write = at_once(run(&pool, Intent::Write, "SELECT 1"));
                 assert!(is_unavailable(&write), "{write:?}");
             }
-            assert!(start.elapsed() < Duration::from_millis(100));
             shared.borrow_mut().start_again();
             let start = Instant::now();
             known_up(&pool).await;
@@ -77,10 +82,17 @@ fn a_server_that_is_not_there_at_first_is_found_when_it_comes() {
         let shared = std::cell::RefCell::new(&mut postgres);
         on(kind, async || {
             let url = shared.borrow().url();
-            let pool = Pool::new(&server(&url, options()));
+            // Whoever waited for one of these would wait longer than it may take.
+            let patient = DatabaseOptions {
+                connect_timeout_ms: 30_000,
+                checkout_timeout_ms: 30_000,
+                deadline_ms: 30_000,
+                ..options()
+            };
+            let pool = Pool::new(&server(&url, patient));
             let start = Instant::now();
             assert!(is_unavailable(&pool.ping().await));
-            assert!(start.elapsed() < Duration::from_millis(900));
+            assert!(start.elapsed() < Duration::from_secs(10));
             shared.borrow_mut().start_again();
             known_up(&pool).await;
             pool.ping().await.unwrap();
@@ -108,9 +120,9 @@ fn nobody_waits_longer_for_a_frozen_server_than_the_deadline() {
         );
         assert!(took < Duration::from_millis(1_500 + 400), "{took:?}");
         known_down(&pool).await;
-        let start = Instant::now();
-        assert!(is_unavailable(&pool.ping().await));
-        assert!(start.elapsed() < Duration::from_millis(100));
+        assert!(is_unavailable(&at_once(pool.ping())));
+        let stats = pool.inner.server.snapshot();
+        assert_eq!((stats.deadlines, stats.retries), (2, 0), "one each");
         postgres.thaw();
         known_up(&pool).await;
         pool.ping().await.unwrap();
@@ -120,7 +132,7 @@ fn nobody_waits_longer_for_a_frozen_server_than_the_deadline() {
 
 #[test]
 fn a_read_whose_connection_is_reset_is_asked_again_and_a_write_is_not() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         postgres.psql("DROP TABLE IF EXISTS t; CREATE TABLE t (n int)");
         let proxy = Proxy::to(postgres.port());
@@ -159,7 +171,7 @@ fn a_read_whose_connection_is_reset_is_asked_again_and_a_write_is_not() {
 
 #[test]
 fn a_commit_whose_answer_is_lost_is_of_unknown_outcome_and_may_be_done() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         postgres.psql("DROP TABLE IF EXISTS t; CREATE TABLE t (n int)");
         let proxy = Proxy::to(postgres.port());
@@ -183,7 +195,7 @@ fn a_commit_whose_answer_is_lost_is_of_unknown_outcome_and_may_be_done() {
 
 #[test]
 fn what_was_never_sent_is_known_not_to_be_done() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let proxy = Proxy::to(postgres.port());
         let pool = Pool::new(&server(&postgres.url_through(proxy.port()), options()));
@@ -201,7 +213,7 @@ fn what_was_never_sent_is_known_not_to_be_done() {
 
 #[test]
 fn a_statement_that_is_too_slow_is_ended_by_the_server_and_nothing_else_is() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let quick = PostgresOptions {
             statement_timeout_ms: 150,
@@ -222,7 +234,7 @@ fn a_statement_that_is_too_slow_is_ended_by_the_server_and_nothing_else_is() {
 
 #[test]
 fn a_deadline_cancels_the_statement_and_keeps_the_connection_that_answers() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let hasty = PostgresOptions {
             deadline_ms: 200,
@@ -316,7 +328,7 @@ fn a_start_on_a_full_server_says_so() {
 
 #[test]
 fn who_may_not_log_in_is_told_without_the_password() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         for (from, to) in [
             (":secret@", ":hunter2@"),
@@ -336,7 +348,7 @@ fn who_may_not_log_in_is_told_without_the_password() {
 
 #[test]
 fn answers_that_say_no_are_told_apart() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         postgres.psql(
             "DROP TABLE IF EXISTS users;
@@ -380,7 +392,7 @@ fn answers_that_say_no_are_told_apart() {
 
 #[test]
 fn an_administrator_who_ends_a_connection_is_no_outage() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let patient = PostgresOptions {
             deadline_ms: 10_000,
@@ -390,7 +402,7 @@ fn an_administrator_who_ends_a_connection_is_no_outage() {
         let pool = Pool::new(&server(&postgres.url(), patient));
         pool.ping().await.unwrap();
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE application_name = 'corelane'";
+                   WHERE datname = current_database() AND application_name = 'corelane'";
         let read = ask(&pool, "SELECT 7 FROM pg_sleep(1)");
         let ending = async {
             under_way(&pool).await;

@@ -1,7 +1,7 @@
 //! Two shards and one budget.
 
 use futures_util::future::join_all;
-use services::{Postgres, PostgresOptions as ServerOptions};
+use services::{Database, Postgres, PostgresOptions as ServerOptions};
 
 use super::*;
 use crate::postgres::ServerLimits;
@@ -13,7 +13,7 @@ fn pair(url: &str) -> (Pool, Pool) {
     let narrow = PostgresOptions {
         in_flight_per_connection_max: 1,
         pool_max: 8,
-        ..options()
+        ..patient()
     };
     let server = server_of(url, narrow, Budget::new(SHARED, 1)).unwrap();
     (Pool::new(&server), Pool::new(&server))
@@ -29,7 +29,7 @@ async fn load(pool: &Pool, calls: usize) {
 
 #[test]
 fn a_busy_shard_borrows_and_gives_back_when_the_other_is_hungry() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let (one, other) = pair(&postgres.url());
         until(|| one.inner.links.borrow().len() + other.inner.links.borrow().len() == 2).await;
@@ -60,18 +60,19 @@ fn a_busy_shard_borrows_and_gives_back_when_the_other_is_hungry() {
 #[test]
 fn the_server_never_sees_more_connections_than_allowed() {
     // One more would be refused and counted as a failure to connect.
-    let postgres = Postgres::start();
+    let postgres = Database::new();
+    let role = format!("app_of_{}", postgres.name());
     postgres.psql(&format!(
-        "CREATE ROLE app LOGIN PASSWORD 'secret' CONNECTION LIMIT {SHARED}"
+        "CREATE ROLE {role} LOGIN PASSWORD 'secret' CONNECTION LIMIT {SHARED}"
     ));
-    let url = postgres.url().replace("//postgres:", "//app:");
+    let url = postgres.url_as(&role, "secret");
     on_both(async || {
         let restless = PostgresOptions {
             in_flight_per_connection_max: 1,
             pool_max: 8,
             idle_timeout_ms: 10,
             max_lifetime_ms: 30,
-            ..options()
+            ..patient()
         };
         let server = server_of(&url, restless, Budget::new(SHARED, 1)).unwrap();
         let (one, other) = (Pool::new(&server), Pool::new(&server));
@@ -94,12 +95,12 @@ fn the_server_never_sees_more_connections_than_allowed() {
 
 #[test]
 fn shards_on_threads_of_their_own_share_one_budget() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     for kind in [EngineKind::IoUring, EngineKind::Epoll] {
         let narrow = PostgresOptions {
             in_flight_per_connection_max: 1,
             pool_max: 8,
-            ..options()
+            ..patient()
         };
         let server = server_of(&postgres.url(), narrow, Budget::new(SHARED, 1)).unwrap();
         let done = std::sync::atomic::AtomicU32::new(0);

@@ -1,12 +1,12 @@
 //! How long a connection lives.
 
-use services::{Postgres, Proxy};
+use services::{Database, Proxy};
 
 use super::*;
 
 #[test]
 fn connections_with_nothing_to_do_are_closed_down_to_the_least() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let brief = PostgresOptions {
             idle_timeout_ms: 100,
@@ -24,7 +24,7 @@ fn connections_with_nothing_to_do_are_closed_down_to_the_least() {
 
 #[test]
 fn old_connections_are_replaced_and_no_call_notices() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let brief = PostgresOptions {
             max_lifetime_ms: 100,
@@ -45,7 +45,7 @@ fn old_connections_are_replaced_and_no_call_notices() {
 
 #[test]
 fn the_least_is_opened_and_kept_without_being_asked() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let some = PostgresOptions {
             pool_min: 3,
@@ -55,7 +55,7 @@ fn the_least_is_opened_and_kept_without_being_asked() {
         until(|| pool.inner.links.borrow().len() == 3).await;
         postgres.psql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE application_name = 'corelane'",
+             WHERE datname = current_database() AND application_name = 'corelane'",
         );
         until(|| pool.inner.server.snapshot().connects == 6).await;
         assert_eq!(pool.inner.links.borrow().len(), 3);
@@ -65,7 +65,7 @@ fn the_least_is_opened_and_kept_without_being_asked() {
 
 #[test]
 fn an_idle_connection_that_answers_no_more_is_found_before_it_is_used() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let careful = PostgresOptions {
             health_check_ms: 100,
@@ -86,7 +86,7 @@ fn an_idle_connection_that_answers_no_more_is_found_before_it_is_used() {
 
 #[test]
 fn an_idle_connection_that_answers_is_kept() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let careful = PostgresOptions {
             health_check_ms: 50,

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use services::Postgres;
+use services::Database;
 
 use super::queue::Want;
 use super::{Budget, Exclusive, Pool, PostgresServer};
@@ -53,6 +53,16 @@ fn options() -> PostgresOptions {
         deadline_ms: 1_500,
         statement_timeout_ms: 1_200,
         idle_in_transaction_timeout_ms: 10_000,
+    }
+}
+
+/// Where calls may have to wait for each other, however busy the machine is.
+fn patient() -> PostgresOptions {
+    PostgresOptions {
+        deadline_ms: 20_000,
+        statement_timeout_ms: 19_000,
+        checkout_timeout_ms: 15_000,
+        ..options()
     }
 }
 
@@ -113,10 +123,10 @@ async fn under_way(pool: &Pool) {
 }
 
 /// How many statements like this one the server runs now.
-fn running(postgres: &Postgres, like: &str) -> u32 {
+fn running(postgres: &Database, like: &str) -> u32 {
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity
-         WHERE state = 'active' AND query LIKE '{like}' AND pid <> pg_backend_pid()"
+         WHERE datname = current_database() AND state = 'active' AND query LIKE '{like}' AND pid <> pg_backend_pid()"
     );
     postgres.psql(&sql).parse().unwrap()
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use futures_util::future::{join, join_all};
-use services::Postgres;
+use services::Database;
 
 use super::*;
 
@@ -40,15 +40,6 @@ fn start_write(pool: &Pool, id: u32, done: &Rc<Cell<u32>>) {
     });
 }
 
-fn patient() -> PostgresOptions {
-    PostgresOptions {
-        deadline_ms: 20_000,
-        statement_timeout_ms: 19_000,
-        checkout_timeout_ms: 15_000,
-        ..options()
-    }
-}
-
 fn writing(pool: &Pool) -> usize {
     let links = pool.inner.links.borrow();
     links.iter().filter(|link| link.is_writing()).count()
@@ -56,7 +47,7 @@ fn writing(pool: &Pool) -> usize {
 
 #[test]
 fn reads_and_writes_pass_a_write_that_waits_for_a_row() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         postgres.psql(TABLE);
         let pool = Pool::new(&server(&postgres.url(), patient()));
@@ -82,7 +73,7 @@ fn reads_and_writes_pass_a_write_that_waits_for_a_row() {
 
 #[test]
 fn writes_that_all_wait_leave_a_connection_to_reads() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         postgres.psql(TABLE);
         let pool = Pool::new(&server(&postgres.url(), patient()));
@@ -109,7 +100,7 @@ fn writes_that_all_wait_leave_a_connection_to_reads() {
 
 #[test]
 fn concurrent_writes_spread_and_no_connection_has_two() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let pool = Pool::new(&server(&postgres.url(), options()));
         let pid = "SELECT pg_backend_pid() FROM pg_sleep(0.02)";
@@ -142,7 +133,7 @@ fn concurrent_writes_spread_and_no_connection_has_two() {
 
 #[test]
 fn the_only_connection_there_may_be_is_shared_by_reads_and_a_write() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let one = PostgresOptions {
             pool_max: 1,
@@ -171,9 +162,11 @@ async fn a_read_goes_behind_a_write(pool: &Pool, slowly: &str) {
 
 #[test]
 fn reads_go_behind_a_write_where_no_other_connection_can_be_made() {
-    let postgres = Postgres::start();
-    let url = postgres.url().replace("//postgres:", "//lone:");
-    postgres.psql("CREATE ROLE lone LOGIN PASSWORD 'secret' CONNECTION LIMIT 1");
+    let postgres = Database::new();
+    let role = format!("lone_of_{}", postgres.name());
+    let made = format!("CREATE ROLE {role} LOGIN PASSWORD 'secret' CONNECTION LIMIT 1");
+    postgres.psql(&made);
+    let url = postgres.url_as(&role, "secret");
     on_both(async || {
         let pool = Pool::new(&server(&url, options()));
         pool.ping().await.unwrap();
@@ -185,7 +178,7 @@ fn reads_go_behind_a_write_where_no_other_connection_can_be_made() {
 
 #[test]
 fn nobody_starves_while_everything_is_busy() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         let pool = Pool::new(&server(&postgres.url(), options()));
         let stop = Rc::new(Cell::new(false));
@@ -217,7 +210,7 @@ fn nobody_starves_while_everything_is_busy() {
 
 #[test]
 fn without_a_number_a_pool_has_its_share_of_the_budget_within_bounds() {
-    let postgres = Postgres::start();
+    let postgres = Database::new();
     on_both(async || {
         for (connections, pools, most) in [(15, 1, 15), (92, 1, 16), (40, 4, 10), (20, 4, 8)] {
             let unset = PostgresOptions {

@@ -29,7 +29,8 @@ mod near;
 mod seed;
 mod server;
 
-pub(super) use server::TestDatabase;
+pub(super) use server::{filled, migrated};
+pub(super) use services::Database as TestDatabase;
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -54,7 +55,7 @@ impl Kind {
                 let url = StoreOptions::sqlite(folder.path().join("data/c.db")).url;
                 Fixture::open(Place::Folder(folder), url)
             }
-            Self::Postgres => Fixture::on(TestDatabase::migrated()),
+            Self::Postgres => Fixture::on(migrated()),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::super::Failure;
 use super::super::migrations::{MIGRATIONS, migrate};
 use super::connected;
 use crate::store::migration::Migration;
-use crate::store::tests::{Kind, TestDatabase};
+use crate::store::tests::{Kind, TestDatabase, migrated};
 use crate::store::{Database, OpenError, StoreOptions};
 
 fn open(url: &str) -> Result<std::sync::Arc<Database>, OpenError> {
@@ -32,7 +32,7 @@ fn refusal(database: &TestDatabase, migrations: &[Migration]) -> OpenError {
 
 #[test]
 fn many_nodes_may_start_at_once() {
-    let database = TestDatabase::empty();
+    let database = TestDatabase::new();
     let barrier = Barrier::new(8);
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -46,14 +46,17 @@ fn many_nodes_may_start_at_once() {
     let all: Vec<String> = (1..=MIGRATIONS.len()).map(|n| n.to_string()).collect();
     assert_eq!(applied, all.join(" "));
     assert_eq!(
-        database.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
+        database.psql(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database =
+             (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ),
         "0"
     );
 }
 
 #[test]
 fn a_released_migration_cannot_be_edited() {
-    let database = TestDatabase::migrated();
+    let database = migrated();
     let released = database.psql("SELECT checksum FROM schema_migrations ORDER BY version");
     // These lines never change; a new migration adds one.
     assert_eq!(released, RELEASED);
@@ -74,7 +77,7 @@ fn numbers_rise_by_one_and_a_newer_database_is_refused() {
     for (index, migration) in MIGRATIONS.iter().enumerate() {
         assert_eq!(migration.version, index as i64 + 1, "{}", migration.name);
     }
-    let database = TestDatabase::migrated();
+    let database = migrated();
     let error = refusal(&database, &MIGRATIONS[..1]);
     let newer = matches!(
         error,
@@ -96,7 +99,7 @@ fn another_programs_tables_are_refused_and_left_alone() {
             "schema_migrations",
         ),
     ] {
-        let database = TestDatabase::empty();
+        let database = TestDatabase::new();
         database.psql(sql);
         let count = "SELECT count(*) FROM pg_class";
         let before = database.psql(count);
@@ -107,14 +110,14 @@ fn another_programs_tables_are_refused_and_left_alone() {
         assert_eq!(database.psql(count), before);
     }
     // Others' tables of other names are no matter.
-    let database = TestDatabase::empty();
+    let database = TestDatabase::new();
     database.psql("CREATE TABLE invoices (x text)");
     run(&database, MIGRATIONS).unwrap();
 }
 
 #[test]
 fn a_failing_step_leaves_nothing_of_itself() {
-    let database = TestDatabase::empty();
+    let database = TestDatabase::new();
     let mut broken = MIGRATIONS.to_vec();
     broken[1].sql = "CREATE TABLE half (x text); CREATE TABLE users (there already)";
     assert!(matches!(
@@ -127,10 +130,10 @@ fn a_failing_step_leaves_nothing_of_itself() {
 
 #[test]
 fn a_role_that_may_not_make_the_extension_is_told_the_cure() {
-    let database = TestDatabase::empty();
-    let role = "maker_of_nothing";
+    let database = TestDatabase::new();
+    let role = &format!("maker_of_{}", database.name());
     let made = format!(
-        "DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'p';
+        "CREATE ROLE {role} LOGIN PASSWORD 'p';
          GRANT CREATE ON SCHEMA public TO {role}"
     );
     database.psql(&made);
@@ -153,7 +156,7 @@ fn a_role_that_may_not_make_the_extension_is_told_the_cure() {
 
 #[test]
 fn a_lock_that_is_not_let_go_is_told_in_time() {
-    let database = TestDatabase::empty();
+    let database = TestDatabase::new();
     connected(&database.url(), async |holder| {
         let lock = "SELECT pg_advisory_lock(x'636f72656c616e65'::bigint)";
         holder.client().batch_execute(lock).await.unwrap();
@@ -176,7 +179,7 @@ fn a_lock_that_is_not_let_go_is_told_in_time() {
 fn a_dump_can_be_restored() {
     let fixture = Kind::Postgres.fixture();
     super::fill(fixture.server(), 10, "'n', n || '@x', 30, 1, 1");
-    let restored = TestDatabase::empty();
+    let restored = TestDatabase::new();
     fixture.server().dump_into(&restored);
     assert_eq!(restored.psql("SELECT count(*) FROM users"), "10");
     assert_eq!(
@@ -188,7 +191,7 @@ fn a_dump_can_be_restored() {
 
 #[test]
 fn a_role_that_may_not_ask_for_the_cluster_s_identity_can_use_the_database() {
-    let database = TestDatabase::migrated();
+    let database = migrated();
     let open_as_plain = || {
         let options = StoreOptions {
             url: database.url_as("plain", "secret").parse().unwrap(),
@@ -210,7 +213,7 @@ fn a_role_that_may_not_ask_for_the_cluster_s_identity_can_use_the_database() {
 
 #[test]
 fn a_start_that_was_killed_before_the_first_step_is_gone_on_with() {
-    let database = TestDatabase::migrated();
+    let database = migrated();
     // What kill -9 leaves there.
     database.psql(
         "DROP TABLE credentials, sessions, posts, users CASCADE;

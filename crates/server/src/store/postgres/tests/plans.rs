@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::queries::{Columns, Query};
 use super::super::statements::RunsQueries;
 use super::{connected, fill, postgres};
-use crate::store::tests::{Fixture, Kind, TestDatabase};
+use crate::store::tests::{Fixture, Kind, filled};
 use crate::store::{PageStart, UserField, UserQuery, UserSort};
 use corelane::postgres::Connection;
 
@@ -19,7 +19,7 @@ const COLUMNS: &str = "
     (n * 7919 % 18001) / 100.0 - 90, (n * 104729 % 36001) / 100.0 - 180";
 
 fn big() -> Fixture {
-    Fixture::on(TestDatabase::filled("big", |database| {
+    Fixture::on(filled("big", |database| {
         fill(database, USERS, COLUMNS);
         database.psql(
             "ALTER TABLE posts DISABLE TRIGGER USER;

@@ -2,7 +2,6 @@
 //! tested in `store/tests`.
 
 mod faults;
-mod measure;
 mod writer;
 
 use std::future::{Future, poll_fn};

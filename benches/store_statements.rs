@@ -1,10 +1,16 @@
-//! Not tests: numbers to look at, with
-//! `cargo test --release --lib measure -- --ignored --nocapture --test-threads 1`.
+//! What the statements of the embedded store cost, one by one, on 200,000 users:
+//! wall and CPU time of each, without HTTP or a cache.
+//!
+//! `cargo bench --bench store_statements`; the file is in the temporary folder.
 
 use std::time::Instant;
 
-use super::{Fixture, create_all, person, shard};
-use crate::store::{Location, PageStart, SeedPlan, StoreOptions, UserField, UserQuery, UserSort};
+use corelane::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+use corelane_server::store::{
+    Database, Location, NewUser, PageStart, SeedPlan, Store, StoreOptions, UserField, UserQuery,
+    UserSort,
+};
+use futures_util::future::join_all;
 
 const USERS: u64 = 200_000;
 
@@ -35,20 +41,26 @@ fn cpu_us() -> f64 {
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 
-#[test]
-#[ignore = "a measurement"]
-fn reads_and_writes() {
-    let fixture = Fixture::with(StoreOptions::default());
+fn main() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = StoreOptions::sqlite(folder.path().join("data/c.db"));
+    let database = Database::open(&options).unwrap();
     let plan = SeedPlan {
         users: USERS,
         posts: 0,
         random_seed: 1,
     };
     let watch = Stopwatch::start();
-    fixture.database.seed(&plan, &mut |_, _| {}).unwrap();
+    database.seed(&plan, &mut |_, _| {}).unwrap();
     watch.report("seed", USERS as usize);
-    shard().block_on(async {
-        let store = &fixture.store;
+    let epoll = EngineOptions {
+        kind: EngineKind::Epoll,
+        ..EngineOptions::default()
+    };
+    let pool = BlockingPool::start(1).expect("threads");
+    let mut shard = Runtime::build(&epoll, pool).expect("epoll");
+    shard.block_on(async {
+        let store = &database.connect().unwrap();
         let mut random = fastrand::Rng::with_seed(2);
         let mut some_id = || random.i64(1..=USERS as i64);
         let watch = Stopwatch::start();
@@ -62,7 +74,7 @@ fn reads_and_writes() {
             store.users_by_ids(&ids).await.unwrap();
         }
         watch.report("20 users by ids", 2_000);
-        measure_lists(&fixture).await;
+        measure_lists(store).await;
         for (radius_km, limit) in [(10.0, 20), (21_000.0, 20), (21_000.0, 100)] {
             let watch = Stopwatch::start();
             for center in [(48.85, 2.35), (0.0, -30.0), (-85.0, 100.0), (35.6, 139.7)] {
@@ -79,17 +91,32 @@ fn reads_and_writes() {
             let mut written = 0;
             while watch.wall.elapsed().as_millis() < 1_000 {
                 let from = 1_000_000 + concurrent * 100_000 + written;
-                let made = create_all(store, (from..from + concurrent).map(person)).await;
+                let people = (from..from + concurrent).map(person);
+                let made = people.map(|person| store.create_user(person));
+                let made = join_all(made).await;
                 made.into_iter().for_each(|user| drop(user.unwrap()));
                 written += concurrent;
             }
             watch.report(&format!("durable writes, {concurrent} at once"), written);
         }
     });
-    println!("{:?}", fixture.database.writer_stats());
+    shard.shutdown();
+    println!("{:?}", database.writer_stats());
 }
 
-async fn measure_lists(fixture: &Fixture) {
+fn person(number: usize) -> NewUser {
+    NewUser {
+        name: format!("Person {number}"),
+        email: format!("person{number}@example.com"),
+        age: 30,
+        location: Some(Location {
+            lat: 48.85,
+            lon: 2.35,
+        }),
+    }
+}
+
+async fn measure_lists(store: &Store) {
     use UserSort::{Id, IdDescending, NameThenAge};
     for (sort, name, min_age, offset) in [
         (Id, None, None, 0),
@@ -114,7 +141,7 @@ async fn measure_lists(fixture: &Fixture) {
         };
         let watch = Stopwatch::start();
         for _ in 0..50 {
-            fixture.store.users(&query).await.unwrap();
+            store.users(&query).await.unwrap();
         }
         watch.report(&format!("list {sort:?} {name:?} {min_age:?} +{offset}"), 50);
     }

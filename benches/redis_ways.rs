@@ -1,36 +1,46 @@
-//! What the ways to Redis and to tokio cost. Prints; fails only when they do.
-//! `cargo test --test it measure -- --ignored --nocapture`, on a quiet machine.
+//! What the ways to Redis and to tokio cost: wall and CPU time of the process
+//! for each command, on one shard of either engine. For a quiet machine.
+//!
+//! `cargo bench --bench redis_ways -- [--engine io_uring|epoll]`
+
+mod support;
 
 use std::time::{Duration, Instant};
 
-use corelane::engine;
 use corelane::redis::{ExclusiveConnection, RedisOptions};
-use corelane::{Ctx, Error, Response};
+use corelane::topology::{CoreMapOptions, CoreSelection, Machine, place};
+use corelane::{App, Ctx, Error, Response, Server, engine};
 use futures_util::future::join_all;
 use redis::{cmd, pipe};
 use services::Redis;
 
-use super::{app, redis as redis_of};
-use crate::harness::{Engine, InProcess};
+use support::args;
+use support::client::Client;
 
-#[test]
-#[ignore = "measures"]
-fn what_the_ways_cost() {
-    for engine in [Engine::IoUring, Engine::Epoll] {
-        measure_on(engine);
-    }
-}
-
-fn measure_on(engine: Engine) {
+fn main() {
     let redis = Redis::start();
-    let app = app(RedisOptions::new(redis.url())).get("/measure", measure);
-    let server = InProcess::start_shards(engine, 1, app, |_| {});
-    let mut client = server.connect().patience(Duration::from_secs(120));
-    println!("{engine:?}\n{}", client.get("/measure").expect(200).text());
+    let engine = args::engine();
+    let app = App::new()
+        .redis(RedisOptions::new(redis.url()))
+        .get("/measure", measure);
+    let machine = Machine::read().expect("the machine");
+    let map = CoreMapOptions {
+        cores: CoreSelection::List(vec![0]),
+        engine: Some(engine),
+        ..CoreMapOptions::default()
+    };
+    let placement = place(&machine, &map).expect("CPU 0 exists");
+    let server = Server::new(app).listen(([127, 0, 0, 1], 0));
+    let handle = server.placement(placement).start();
+    let handle = handle.unwrap_or_else(|error| panic!("{error}"));
+    let mut client = Client::connect(handle.local_addr().port());
+    println!("{engine:?}\n{}", client.ask("/measure", None).text());
+    handle.drain();
+    handle.wait();
 }
 
 async fn measure(ctx: Ctx) -> Result<Response, Error> {
-    let redis = redis_of(&ctx);
+    let redis = ctx.redis().expect("the app has one");
     let mut told = String::new();
     for (tasks, rounds) in [(1, 2_000), (64, 500)] {
         let get = async || drop(redis.run::<()>(cmd("GET").arg("key")).await);
