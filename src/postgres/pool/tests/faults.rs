@@ -83,7 +83,7 @@ fn a_server_that_is_not_there_at_first_is_found_when_it_comes() {
         on(kind, async || {
             let url = shared.borrow().url();
             // Whoever waited for one of these would wait longer than it may take.
-            let patient = DatabaseOptions {
+            let patient = PostgresOptions {
                 connect_timeout_ms: 30_000,
                 checkout_timeout_ms: 30_000,
                 deadline_ms: 30_000,
