@@ -64,26 +64,37 @@ impl Pair {
 
 fn push_normal(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
+    // Where the last percent sign is that begins no escape.
+    let mut bare = None;
     while let [byte, tail @ ..] = rest {
         rest = tail;
-        let encoded = match (byte, tail) {
-            (b'%', [high, low, after @ ..]) => hex(*high)
-                .zip(hex(*low))
-                .map(|(high, low)| (high << 4 | low, after)),
-            _ => None,
-        };
-        match encoded {
-            Some((byte, after)) => {
-                rest = after;
-                if is_unreserved(byte) {
-                    out.push(byte);
-                } else {
-                    out.push(b'%');
-                    out.extend([byte >> 4, byte & 15].map(|n| HEX[usize::from(n)]));
-                }
+        let Some((byte, after)) = escaped(*byte, tail) else {
+            if *byte == b'%' {
+                bare = Some(out.len());
             }
-            None => out.push(*byte),
+            out.push(*byte);
+            continue;
+        };
+        rest = after;
+        // Written out it would make an escape: `%%32B` is not `%2B`.
+        let makes_one = byte.is_ascii_hexdigit() && bare.is_some_and(|at| out.len() - at <= 2);
+        if is_unreserved(byte) && !makes_one {
+            out.push(byte);
+        } else {
+            out.push(b'%');
+            out.extend([byte >> 4, byte & 15].map(|n| HEX[usize::from(n)]));
         }
+    }
+}
+
+/// The byte that an escape stands for, and what comes after it.
+fn escaped(first: u8, tail: &[u8]) -> Option<(u8, &[u8])> {
+    match (first, tail) {
+        (b'%', [high, low, after @ ..]) => {
+            let (high, low) = hex(*high).zip(hex(*low))?;
+            Some((high << 4 | low, after))
+        }
+        _ => None,
     }
 }
 
@@ -217,6 +228,15 @@ mod tests {
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());
         assert!(all.iter().all(|key| key.starts_with(b"k#")));
+    }
+
+    #[test]
+    fn a_percent_sign_that_begins_no_escape_makes_none_with_what_follows() {
+        assert_eq!(key("/p?%%32B"), "h/p?%%32B");
+        assert_ne!(key("/p?%%32B"), key("/p?%2B"));
+        assert_ne!(key("/p?%2%42"), key("/p?%2B"));
+        assert_ne!(key("/%%32Fa"), key("/%2Fa"));
+        assert_eq!(key("/p?100%&b=%61"), "h/p?100%&b=a");
     }
 
     #[test]
