@@ -5,7 +5,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::checks::check;
 use super::response::{Framing, Head, Response, parse_chunk_size, parse_head};
@@ -18,6 +18,10 @@ pub(crate) struct Client {
     stream: TcpStream,
     /// Received, not yet read by the test.
     buffer: Vec<u8>,
+    /// When the first of the requests was sent that may not be answered yet.
+    asked: SystemTime,
+    /// Since then a response has been read: the next request is asked anew.
+    is_answered: bool,
 }
 
 /// What the answer being read belongs to; it changes how it is framed.
@@ -42,8 +46,12 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let buffer = Vec::new();
-        Ok(Self { stream, buffer })
+        Ok(Self {
+            stream,
+            buffer: Vec::new(),
+            asked: SystemTime::now(),
+            is_answered: true,
+        })
     }
 
     /// Waits longer than usual for each read.
@@ -65,6 +73,7 @@ impl Client {
 
     /// Sends these bytes in one write.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.note_asking();
         self.stream
             .write_all(bytes.as_ref())
             .expect("the server takes the bytes");
@@ -72,7 +81,14 @@ impl Client {
 
     /// Sends as much as the server takes; for tests in which it may close.
     pub(crate) fn send_if_taken(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.note_asking();
         self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    fn note_asking(&mut self) {
+        if std::mem::take(&mut self.is_answered) {
+            self.asked = SystemTime::now();
+        }
     }
 
     /// Sends in pieces of `size` bytes, `pause` apart.
@@ -128,6 +144,7 @@ impl Client {
         body: &[u8],
     ) -> std::io::Result<Response> {
         let request = encode_request(method, target, headers, body);
+        self.note_asking();
         self.stream.write_all(&request)?;
         self.try_read()
     }
@@ -224,10 +241,9 @@ impl Client {
             body,
             framing,
         };
-        check(
-            &response,
-            if answer_to == As::Head { "HEAD" } else { "GET" },
-        );
+        let method = if answer_to == As::Head { "HEAD" } else { "GET" };
+        check(&response, method, self.asked);
+        self.is_answered = true;
         response
     }
 
