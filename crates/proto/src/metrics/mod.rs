@@ -50,3 +50,6 @@ pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
 pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};
 pub use source::MetricsSource;
 pub use tally::{StatusClass, Tally};
+
+#[cfg(test)]
+mod golden_tests;
