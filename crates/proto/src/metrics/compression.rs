@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prometheus::proto::MetricFamily;
 
-use super::exposition::{counter, counters};
+use super::families::{counter, counters};
 use super::json::camel_case;
 
 /// One shard's compressed answers, or all shards' together. All only grow.

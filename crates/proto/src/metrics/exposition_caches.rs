@@ -5,7 +5,7 @@
 
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
-use super::exposition::{counter, counters, family, gauge, label, shard_labels};
+use super::families::{counter, counters, family, gauge, label, shard_labels};
 use super::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters, ShardTotals};
 
 pub(super) fn cache_families(caches: &[CacheSnapshot], families: &mut Vec<MetricFamily>) {

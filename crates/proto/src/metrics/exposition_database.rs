@@ -3,7 +3,7 @@
 use prometheus::proto::{MetricFamily, MetricType};
 
 use super::DatabaseSnapshot;
-use super::exposition::{counter, counters, family, gauge, label};
+use super::families::{counter, counters, family, gauge, label};
 
 pub(super) fn database_families(database: &DatabaseSnapshot, families: &mut Vec<MetricFamily>) {
     let level = |name, help, value: u64| {

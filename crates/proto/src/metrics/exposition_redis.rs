@@ -2,7 +2,7 @@
 
 use prometheus::proto::{MetricFamily, MetricType};
 
-use super::exposition::{counter, counters, family, gauge, label};
+use super::families::{counter, counters, family, gauge, label};
 use super::{BridgeCounters, RedisCounters};
 
 pub(super) fn redis_families(redis: &RedisCounters, families: &mut Vec<MetricFamily>) {

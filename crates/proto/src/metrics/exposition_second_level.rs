@@ -3,7 +3,7 @@
 use prometheus::proto::MetricFamily;
 
 use super::SecondLevelSnapshot;
-use super::exposition::{counter, counters, label};
+use super::families::{counter, counters, label};
 
 pub(super) fn second_level_families(
     levels: &[SecondLevelSnapshot],

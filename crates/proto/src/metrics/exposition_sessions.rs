@@ -3,7 +3,7 @@
 use prometheus::proto::MetricFamily;
 
 use super::ShardTotals;
-use super::exposition::{counter, counters, label, shard_labels};
+use super::families::{counter, counters, label, shard_labels};
 
 pub(super) fn session_families(shards: &[ShardTotals], families: &mut Vec<MetricFamily>) {
     let mut events = Vec::new();

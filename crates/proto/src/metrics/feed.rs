@@ -3,7 +3,7 @@
 use prometheus::proto::{MetricFamily, MetricType};
 use serde::Serialize;
 
-use super::exposition::{counter, counters, family, gauge};
+use super::families::{counter, counters, family, gauge};
 
 /// The feed of changes that others make in the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prometheus::proto::{MetricFamily, MetricType};
 
-use super::exposition::{counter, counters, family, gauge, label};
+use super::families::{counter, counters, family, gauge, label};
 
 /// Counters of one rule; they only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]

@@ -14,12 +14,12 @@ mod caches;
 mod compression;
 mod counters;
 mod database;
-mod exposition;
 mod exposition_caches;
 mod exposition_database;
 mod exposition_redis;
 mod exposition_second_level;
 mod exposition_sessions;
+mod families;
 mod feed;
 mod json;
 mod json_redis;
@@ -36,7 +36,7 @@ pub use caches::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
 pub use compression::CompressionCounters;
 pub use counters::{Counters, ParseErrorCounts, SessionCounters, TimeoutKind};
 pub use database::DatabaseSnapshot;
-pub use exposition::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
+pub use families::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use feed::FeedSnapshot;
 pub use json::{
     CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,

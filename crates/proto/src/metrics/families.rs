@@ -402,5 +402,5 @@ const BUCKETS_NS: [u64; 17] = [
 ];
 
 #[cfg(test)]
-#[path = "exposition_tests.rs"]
+#[path = "prometheus_tests.rs"]
 mod tests;
