@@ -80,7 +80,7 @@ fn rule(name: &str, n: &mut Numbers) -> RuleSnapshot {
 
 fn redis(n: &mut Numbers) -> RedisCounters {
     RedisCounters {
-        connected: n.next(),
+        connected_shards: n.next(),
         in_flight: n.next(),
         commands: n.next(),
         failed_down: n.next(),
@@ -107,7 +107,7 @@ fn mesh(n: &mut Numbers) -> MeshCounters {
         replies_sent: n.next(),
         replies_received: n.next(),
         doorbells_rung: n.next(),
-        requests_refused_full: n.next(),
+        requests_refused: n.next(),
         lane_full: n.next(),
     }
 }
@@ -181,16 +181,23 @@ fn recorded(n: &mut Numbers) -> ShardMetrics {
     for (index, status) in statuses.into_iter().enumerate() {
         (0..=index + n.0 as usize % 41).for_each(|_| metrics.parse_error(status));
     }
-    for (index, kind) in TimeoutKind::ALL.into_iter().enumerate() {
+    let kinds = [
+        TimeoutKind::Head,
+        TimeoutKind::Idle,
+        TimeoutKind::Body,
+        TimeoutKind::Write,
+        TimeoutKind::Handler,
+    ];
+    for (index, kind) in kinds.into_iter().enumerate() {
         (0..=index + n.0 as usize % 97).for_each(|_| metrics.timed_out(kind));
     }
     let counters = &mut metrics.counters;
-    counters.connections_closed = n.next();
-    counters.connections_opened = n.next() * 5;
-    counters.connections_refused = n.next();
-    counters.requests_in_flight = n.next();
-    counters.panics = n.next();
-    counters.access_log_lines_dropped = n.next();
+    counters.connections.closed = n.next();
+    counters.connections.opened = n.next() * 5;
+    counters.connections.refused = n.next();
+    counters.connections.requests_in_flight = n.next();
+    counters.failures.panics = n.next();
+    counters.failures.access_log_lines_dropped = n.next();
     counters.sessions = sessions(n);
     metrics
 }
@@ -230,7 +237,7 @@ fn whole(missing_shards: Vec<usize>) -> ProcessSnapshot {
     whole.bridge = BridgeCounters {
         in_flight: n.next(),
         started: n.next(),
-        panicked: n.next(),
+        panics: n.next(),
         cancelled: n.next(),
         refused: n.next(),
     };

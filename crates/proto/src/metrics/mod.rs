@@ -12,19 +12,17 @@
 
 mod caches;
 mod compression;
+mod counted;
 mod counters;
 mod database;
-mod exposition_caches;
-mod exposition_database;
-mod exposition_redis;
-mod exposition_second_level;
-mod exposition_sessions;
 mod families;
+mod family;
 mod feed;
 mod json;
-mod json_redis;
 mod latency;
 mod limiter;
+mod mesh;
+mod prometheus;
 mod redis;
 mod second_level;
 mod shard_metrics;
@@ -32,22 +30,28 @@ mod snapshot;
 mod source;
 mod tally;
 
-pub use caches::{CacheCounters, CacheGauges, CacheSnapshot, MeshCounters};
+pub use caches::{CacheCounters, CacheGauges, CacheSnapshot};
 pub use compression::CompressionCounters;
-pub use counters::{Counters, ParseErrorCounts, SessionCounters, TimeoutKind};
-pub use database::DatabaseSnapshot;
-pub use families::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
-pub use feed::FeedSnapshot;
-pub use json::{
-    CacheView, ConnectionsView, MeshView, MetricsView, ProcessView, RequestsView, ShardView,
+pub use counters::{
+    ConnectionCounters, Counters, FailureCounters, ParseErrorCounters, SessionCounters,
+    TimeoutCounters, TimeoutKind,
 };
-pub use json_redis::{BridgeView, RedisView, SecondLevelView};
+pub use database::DatabaseSnapshot;
+pub use families::families;
+pub use family::{Family, FamilyKind, Label, Sample, SampleValue, Unit};
+pub use feed::FeedSnapshot;
+pub use json::MetricsView;
 pub use latency::Latency;
-pub use limiter::{LimiterSnapshot, RateLimitsView, RuleCounters, RuleSnapshot};
+pub use limiter::{LimiterSnapshot, RuleCounters, RuleSnapshot};
+pub use mesh::MeshCounters;
+pub use prometheus::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
 pub use redis::{BridgeCounters, RedisCounters};
 pub use second_level::{SecondLevelCounters, SecondLevelSnapshot};
-pub use shard_metrics::{RouteIndex, RouteName, ShardIdentity, ShardMetrics};
-pub use snapshot::{ProcessSnapshot, ProcessStats, RouteSnapshot, ShardSnapshot, ShardTotals};
+pub use shard_metrics::{RouteIndex, ShardMetrics};
+pub use snapshot::{
+    ProcessSnapshot, ProcessStats, RouteName, RouteSnapshot, ShardIdentity, ShardSnapshot,
+    ShardTotals,
+};
 pub use source::MetricsSource;
 pub use tally::{StatusClass, Tally};
 
