@@ -60,7 +60,7 @@ counters! {
 
 counters! {
     /// What is in a cache now.
-    pub struct CacheGauges, json as_declared {
+    pub struct CacheGauges {
         gauge "corelane_cache_keys"
         "Values kept; those that have expired too, until they are asked for or dropped."
         => keys;

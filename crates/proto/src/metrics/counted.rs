@@ -13,13 +13,13 @@ use super::family::{Family, FamilyKind, Label, Sample};
 /// braces the fields with a value for each label. A sample is its field's
 /// number, or what `= function` makes of the whole.
 ///
-/// `json` says the order of the keys: `as_declared`, `by_name`, or a list of
-/// all fields.
+/// The keys of the JSON are in the order of the fields, or as `json` says:
+/// `by_name`, or in the order of a list of all of them.
 ///
 /// ```ignore
 /// counters! {
 ///     /// What happened at the door.
-///     pub struct DoorCounters, json as_declared {
+///     pub struct DoorCounters, json by_name {
 ///         counter "door_openings_total" "How often the door was opened." => openings;
 ///         counter "door_knocks_total" "Knocks, by who answered." by answer {
 ///             /// Somebody did.
@@ -33,7 +33,7 @@ use super::family::{Family, FamilyKind, Label, Sample};
 macro_rules! counters {
     (
         $(#[$about:meta])*
-        pub struct $name:ident, json $order:tt {
+        pub struct $name:ident $(, json $order:tt)? {
             $(
                 $kind:ident $family:literal $help:literal
                 $(=> $single:ident)?
@@ -91,7 +91,7 @@ macro_rules! counters {
             )+];
 
             fn json_fields(&self) -> Vec<(&'static str, u64)> {
-                $crate::metrics::counted::counters!(@json self $order)
+                $crate::metrics::counted::counters!(@json self $($order)?)
             }
         }
     };
@@ -102,7 +102,7 @@ macro_rules! counters {
     (@read $field:ident) => { |counted: &Self| counted.$field };
     (@read $field:ident = $read:expr) => { $read };
 
-    (@json $counted:ident as_declared) => { $counted.fields() };
+    (@json $counted:ident) => { $counted.fields() };
     (@json $counted:ident by_name) => {{
         let mut fields = $counted.fields();
         fields.sort_unstable();

@@ -39,7 +39,7 @@ impl Counters {
 
 counters! {
     /// All only grow, except `requests_in_flight`, which is a level.
-    pub struct ConnectionCounters, json as_declared {
+    pub struct ConnectionCounters {
         gauge "corelane_connections" "Connections open now." by {
             /// Connections that have ended. `opened - closed` are open now.
             closed = ConnectionCounters::open,
@@ -70,7 +70,7 @@ impl ConnectionCounters {
 counters! {
     /// Refused requests by the statuses that the codec and the body reader answer
     /// (RFC 9110, RFC 9112, RFC 6585); others count together.
-    pub struct ParseErrorCounters, json as_declared {
+    pub struct ParseErrorCounters {
         counter "corelane_http_parse_errors_total"
         "Requests the codec refused, by the status they were answered."
         by code {
@@ -162,7 +162,7 @@ pub enum TimeoutKind {
 
 counters! {
     /// What went wrong inside.
-    pub struct FailureCounters, json as_declared {
+    pub struct FailureCounters {
         counter "corelane_panics_total"
         "Panics of handlers and connections that were caught."
         => panics;
@@ -174,7 +174,7 @@ counters! {
 
 counters! {
     /// What happened to sessions.
-    pub struct SessionCounters, json as_declared {
+    pub struct SessionCounters {
         counter "corelane_sessions_total"
         "What happened to sessions: created, found or expired (the cookie led to none), ended; \
          login_refused is a wrong email or password, login_busy one too many at once, \

@@ -100,6 +100,9 @@ fn route_families(routes: &[RouteSnapshot], families: &mut Vec<Family>) {
             by_route(|tally| tally.response_bytes),
         ),
     ]);
+    let blame = routes.iter();
+    let blame = blame.map(|route| (route_labels(&route.name), &route.tally.blame));
+    families.extend(families_of(&blame.collect::<Vec<_>>()));
 }
 
 /// A rule's keys are spread over all shards.

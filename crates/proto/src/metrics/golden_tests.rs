@@ -2,6 +2,7 @@
 //! reader of `/metrics` relies on, the order included.
 
 use super::*;
+use crate::error::Blame;
 
 /// Every call gives another number, and sums of two of them differ too.
 struct Numbers(u64);
@@ -177,6 +178,13 @@ fn recorded(n: &mut Numbers) -> ShardMetrics {
         }
     }
     metrics.record(RouteIndex::UNMATCHED, 405, 77, n.next(), n.next());
+    for (index, blame) in [Blame::Client, Blame::Upstream, Blame::Host, Blame::Bug]
+        .iter()
+        .enumerate()
+    {
+        (0..=index).for_each(|_| metrics.failed(RouteIndex(1), *blame));
+        (0..=index + 4).for_each(|_| metrics.failed(RouteIndex::UNMATCHED, *blame));
+    }
     let statuses = [400, 408, 413, 414, 417, 431, 501, 505, 418];
     for (index, status) in statuses.into_iter().enumerate() {
         (0..=index + n.0 as usize % 41).for_each(|_| metrics.parse_error(status));

@@ -4,7 +4,7 @@ use super::counted::{add_by_name, counters};
 
 counters! {
     /// Counters of one rule; they only grow.
-    pub struct RuleCounters, json as_declared {
+    pub struct RuleCounters {
         counter "corelane_rate_limit_requests_total"
         "Requests that a rate limit counted (allowed) or answered 429 (denied), by rule."
         by result {

@@ -5,7 +5,7 @@ use super::counted::counters;
 counters! {
     /// What went through one shard's lanes to the others and from them; they only
     /// grow.
-    pub struct MeshCounters, json as_declared {
+    pub struct MeshCounters {
         counter "corelane_mesh_messages_total"
         "Messages between shards; invalidations and acknowledgements are replies."
         by class direction {

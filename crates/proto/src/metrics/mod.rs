@@ -5,6 +5,9 @@
 //! last byte of a response is queued. When `/metrics` is asked, every shard
 //! hands over a [`ShardSnapshot`]; [`ProcessSnapshot::merge`] adds them up.
 //!
+//! Every counter is written once, by `counters!` (`counted.rs`). [`families()`]
+//! is what an exporter sends; the two texts stand on top and nothing on them.
+//!
 //! Invariants: nothing here is shared between shards and nothing is atomic;
 //! recording does not allocate (but for a route's first request), does not use
 //! floats and never panics; merging snapshots gives exactly what one shard
@@ -53,7 +56,7 @@ pub use snapshot::{
     ShardTotals,
 };
 pub use source::MetricsSource;
-pub use tally::{StatusClass, Tally};
+pub use tally::{BlameCounters, StatusClass, Tally};
 
 #[cfg(test)]
 mod golden_tests;

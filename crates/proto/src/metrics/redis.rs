@@ -74,7 +74,7 @@ impl RedisCounters {
 
 counters! {
     /// The tokio bridge of the process. All only grow, except `in_flight`.
-    pub struct BridgeCounters, json as_declared {
+    pub struct BridgeCounters {
         gauge "corelane_bridge_in_flight" "Tasks on the tokio bridge." => in_flight;
         counter "corelane_bridge_tasks_total" "Tasks started on the tokio bridge." => started;
         counter "corelane_bridge_panics_total" "Tasks on the tokio bridge that panicked." => panics;

@@ -4,6 +4,7 @@ use super::{
     Counters, LimiterSnapshot, MeshCounters, RouteName, RouteSnapshot, ShardIdentity,
     ShardSnapshot, Tally, TimeoutKind,
 };
+use crate::error::Blame;
 
 /// What one shard has counted. Lives on its shard's thread; leaves it only as
 /// a [`ShardSnapshot`].
@@ -54,9 +55,20 @@ impl ShardMetrics {
         response_bytes: u64,
         request_bytes: u64,
     ) {
+        let tally = self.tally_of(route);
+        tally.record(status, duration_ns, response_bytes, request_bytes);
+    }
+
+    /// A request is answered 5xx because of an error; the answer itself is
+    /// recorded too.
+    pub fn failed(&mut self, route: RouteIndex, blame: Blame) {
+        self.tally_of(route).blame.count(blame);
+    }
+
+    #[inline]
+    fn tally_of(&mut self, route: RouteIndex) -> &mut Tally {
         let unmatched = self.tallies.len() - 1;
-        let index = (route.0 as usize).min(unmatched);
-        self.tallies[index].record(status, duration_ns, response_bytes, request_bytes);
+        &mut self.tallies[(route.0 as usize).min(unmatched)]
     }
 
     /// A connection was accepted and will be served.
