@@ -190,7 +190,7 @@ impl Peers {
             replies_sent: counters.replies_sent,
             replies_received: counters.replies_received,
             doorbells_rung: counters.doorbells_rung,
-            requests_refused_full: counters.requests_refused_full,
+            requests_refused: counters.requests_refused_full,
             lane_full: counters.lane_full,
         };
         snapshot.add(&self.inherited);

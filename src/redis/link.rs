@@ -126,7 +126,7 @@ impl Link {
     /// This shard's numbers.
     pub(super) fn snapshot(&self) -> RedisCounters {
         RedisCounters {
-            connected: u64::from(self.is_up()),
+            connected_shards: u64::from(self.is_up()),
             in_flight: self.pending.len() as u64,
             ..*self.counters.borrow()
         }

@@ -98,7 +98,7 @@ impl Connection<'_> {
                 let ctx = Ctx::new(parts, body, shard.context.clone());
                 match shard.start_handler(cx, door, routed, ctx) {
                     Started::Done(outcome) => {
-                        let response = shard.settle(outcome, &mut exchange.facts);
+                        let response = shard.settle(outcome, &mut exchange);
                         if exchange.facts.keep_alive && is_short(&response) {
                             return Ok(shard.answer_at_once(io, exchange, &response));
                         }

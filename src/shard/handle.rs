@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use super::Shard;
 use super::body::BodyReader;
 use super::connection::ConnectionIo;
-use super::respond::RequestFacts;
+use super::serve::Exchange;
 use crate::Error;
 use crate::app::{Ctx, Door, HandlerFuture, Response, Unrouted};
 use crate::engine::{Guarded, Panicked, panic_text};
@@ -84,18 +84,19 @@ impl Shard {
     pub(super) fn settle(
         &self,
         outcome: Result<Response, HandlerFailure>,
-        facts: &mut RequestFacts,
+        exchange: &mut Exchange,
     ) -> Response {
         let error = match outcome {
             Ok(response) => return response,
             Err(HandlerFailure::Error(error)) => error,
             Err(HandlerFailure::Panic(text)) => {
                 self.context.metrics.borrow_mut().panicked();
-                facts.keep_alive = false;
+                exchange.facts.keep_alive = false;
                 Error::internal(format!("a handler panicked: {text}"))
             }
         };
         if error.status().is_server_error() {
+            self.count_failure(&exchange.record, &error);
             self.log_error("a request failed", &error);
         }
         error.into()

@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::Shard;
 use super::respond::Sent;
 use super::serve::Exchange;
+use crate::Error;
 use crate::access_log::AccessEntry;
 use crate::app::RequestParts;
 use crate::clock::unix_ms;
@@ -69,6 +70,12 @@ impl Shard {
             request_bytes: 0,
             logged,
         }
+    }
+
+    /// Counts an error that is answered 5xx, by who has to act.
+    pub(super) fn count_failure(&self, record: &Record, error: &Error) {
+        let mut metrics = self.context.metrics.borrow_mut();
+        metrics.failed(record.route, error.blame());
     }
 
     /// Counts and logs the answer.

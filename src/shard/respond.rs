@@ -202,10 +202,11 @@ impl Shard {
         }
     }
 
-    /// What only the log is told.
+    /// What only the log is told, and who has to act.
     pub(super) fn log_error(&self, what: &str, error: &Error) {
-        let shard = self.context.info.index;
-        self.errors.tell(format!("shard {shard}: {what}: {error}"));
+        let (shard, blame) = (self.context.info.index, error.blame().name());
+        self.errors
+            .tell(format!("shard {shard}: {what} (blame: {blame}): {error}"));
     }
 }
 

@@ -256,7 +256,7 @@ impl Connection<'_> {
             Rest::Response(response) => shard.answer(io, None, exchange, response).await,
             Rest::Handler(handler) => {
                 let outcome = shard.wait_for_handler(handler, &mut io).await;
-                let response = shard.settle(outcome, &mut exchange.facts);
+                let response = shard.settle(outcome, &mut exchange);
                 shard.answer(io, None, exchange, response).await
             }
             Rest::Body {
@@ -270,7 +270,7 @@ impl Connection<'_> {
                 let ctx = Ctx::new(parts, body, shard.context.clone());
                 let door = self.entrance.door;
                 let outcome = shard.run_reading_handler(door, routed, ctx, &reader).await;
-                let response = shard.settle(outcome, &mut exchange.facts);
+                let response = shard.settle(outcome, &mut exchange);
                 let io = reader.lend_io()?;
                 shard.answer(io, Some(reader), exchange, response).await
             }
@@ -301,6 +301,9 @@ impl Connection<'_> {
         exchange.facts.keep_alive = false;
         let mut answer = AnswerIo::new(io, None);
         let status = error.status();
+        if status.is_server_error() {
+            self.shard.count_failure(&exchange.record, &error);
+        }
         let sent = self
             .shard
             .send_response(

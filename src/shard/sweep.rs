@@ -40,6 +40,7 @@ impl Shard {
                 .metrics
                 .borrow_mut()
                 .counters
+                .failures
                 .access_log_lines_dropped += dropped;
         }
     }

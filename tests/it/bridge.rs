@@ -38,7 +38,7 @@ async fn counted(ctx: Ctx) -> Result<Response, Error> {
     let bridge = ctx.metrics().await.bridge;
     Ok(Response::text(format!(
         "{} {} {} {} {}",
-        bridge.in_flight, bridge.started, bridge.panicked, bridge.cancelled, bridge.refused
+        bridge.in_flight, bridge.started, bridge.panics, bridge.cancelled, bridge.refused
     )))
 }
 

@@ -1,14 +1,17 @@
 //! `/metrics`: the chapter's JSON and Prometheus text, with numbers that add up
 //! over all shards.
 
+use corelane::error::Blame;
+use corelane::{App, Error, Response, handlers};
 use serde_json::Value;
 
-use crate::harness::{Client, Engine, ServerProcess};
+use crate::harness::{Client, Engine, InProcess, ServerProcess};
 
 either_engine!(
     the_chapters_keys_are_there,
     requests_are_counted_once_over_all_shards,
     errors_are_counted_by_blame,
+    server_errors_are_counted_by_route_and_blame,
     refused_requests_are_counted,
     percentiles_are_in_order,
     prometheus_text_when_asked,
@@ -84,6 +87,49 @@ fn errors_are_counted_by_blame(engine: Engine) {
         number(&json, "errors"),
         0.0,
         "a 404 is no error of the server"
+    );
+}
+
+fn server_errors_are_counted_by_route_and_blame(engine: Engine) {
+    let app = App::new()
+        .get("/gone", async |_| -> Result<Response, Error> {
+            Err(Error::unavailable("the other side is away", 1))
+        })
+        .get("/full", async |_| -> Result<Response, Error> {
+            Err(Error::internal("no room").with_blame(Blame::Host))
+        })
+        .get("/panic", async |_| -> Result<Response, Error> {
+            panic!("as asked")
+        })
+        .get("/missing", async |_| -> Result<Response, Error> {
+            Err(Error::not_found("nothing there"))
+        })
+        .get("/metrics", handlers::metrics::metrics);
+    let server = InProcess::start(engine, app);
+    let mut client = server.connect();
+    for _ in 0..2 {
+        client.get("/gone").expect(503);
+    }
+    client.get("/full").expect(500);
+    client.get("/missing").expect(404);
+    server.connect().get("/panic").expect(500);
+    let mut refused = server.connect();
+    refused.send("GET / HTTP/7.0\r\nhost: a\r\n\r\n");
+    refused.read().expect(505);
+    let told = client.get("/metrics?format=prometheus").expect(200);
+    let lines = told.text().lines();
+    let counted = lines.filter(|line| {
+        line.starts_with("corelane_http_server_errors_total{") && !line.ends_with(" 0")
+    });
+    let counted: Vec<_> = counted.collect();
+    assert_eq!(
+        counted,
+        [
+            r#"corelane_http_server_errors_total{method="GET",route="/gone",blame="upstream"} 2"#,
+            r#"corelane_http_server_errors_total{method="GET",route="/full",blame="host"} 1"#,
+            r#"corelane_http_server_errors_total{method="GET",route="/panic",blame="bug"} 1"#,
+            r#"corelane_http_server_errors_total{method="*",route="unmatched",blame="client"} 1"#,
+        ]
     );
 }
 

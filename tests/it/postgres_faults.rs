@@ -188,6 +188,7 @@ fn a_lost_answer_is_an_unknown_outcome_within_the_deadline(engine: Engine) {
     assert_eq!(version_in(&database, 1), 2, "it was committed");
     // Neither out of the cache nor, while nobody can be asked, at all.
     client.get("/api/users/1").expect(503);
+    server.wait_for_output("a request failed (blame: upstream): 503");
     proxy.hold_answers(false);
     let shown = within(Duration::from_secs(10), "an answer", || {
         Some(client.get("/api/users/1")).filter(|answer| answer.status == 200)

@@ -22,6 +22,18 @@ pub enum Blame {
     Bug,
 }
 
+impl Blame {
+    /// As logs and metrics say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Host => "host",
+            Self::Bug => "bug",
+        }
+    }
+}
+
 /// One field of a request that failed validation.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct FieldError {

@@ -33,7 +33,7 @@ fn start(engine: Engine, redis: &Redis) -> InProcess {
 /// The counters that are not zero.
 async fn counted(ctx: Ctx) -> Result<Response, Error> {
     let counted = ctx.metrics().await.redis.expect("the app has one");
-    let counters = counted.counters().into_iter();
+    let counters = counted.fields().into_iter();
     let told: Vec<_> = counters
         .filter(|(_, count)| *count > 0)
         .map(|(name, count)| format!("{name}={count}"))

@@ -186,7 +186,7 @@ impl Bridge {
         BridgeCounters {
             in_flight: shared.in_flight.load(Ordering::Relaxed) as u64,
             started: shared.started.load(Ordering::Relaxed),
-            panicked: shared.panicked.load(Ordering::Relaxed),
+            panics: shared.panicked.load(Ordering::Relaxed),
             cancelled: shared.cancelled.load(Ordering::Relaxed),
             refused: shared.refused.load(Ordering::Relaxed),
         }

@@ -1,88 +1,76 @@
 //! What is counted of a cache: one shard's share, and all shards' together.
+//!
+//! The families are sums over the shards: who holds what is the protocol's
+//! affair, and a value is in one directory wherever it is asked for.
 
-/// Counters of one cache; they only grow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CacheCounters {
-    /// Answered from the shard's own copy.
-    pub hits_l1: u64,
-    /// Answered by the key's home shard.
-    pub hits_home: u64,
-    /// Answered with an expired value while it was loaded anew.
-    pub hits_stale: u64,
-    /// Loaded, and kept.
-    pub misses: u64,
-    /// Waited for another request's load.
-    pub collapsed: u64,
-    /// Loaded without keeping: a write was under way, or the home away.
-    pub bypasses: u64,
-    /// Answered with an expired value because loading failed.
-    pub stale_on_error: u64,
-    /// Requests whose load failed, with nothing to stand in.
-    pub load_errors: u64,
-    /// Writes begun.
-    pub writes: u64,
-    /// Writes that ended without a clear outcome.
-    pub doubts: u64,
-    /// Copies called in because of a write or a deletion; a flush counts once
-    /// for each home and shard.
-    pub invalidations: u64,
-    /// Loads whose result was not kept because of a write.
-    pub loads_revoked: u64,
-    /// Values dropped for want of room.
-    pub evictions: u64,
-    /// Copies dropped for want of room.
-    pub evictions_l1: u64,
-    /// Requests turned away because too many waited.
-    pub refused: u64,
-    /// Requests that went on without an answer that took too long.
-    pub given_up: u64,
+use super::counted::{add_by_name, counters};
+
+counters! {
+    /// Counters of one cache; they only grow.
+    pub struct CacheCounters, json by_name {
+        counter "corelane_cache_requests_total"
+        "Reads through a cache, by how the value was come by: l1 and home are hits, stale and \
+         stale_on_error too, but expired; miss loaded it, collapsed waited for another's load, \
+         bypass loaded it and it was not kept, error is a load that failed."
+        by result {
+            /// Answered from the shard's own copy.
+            hits_l1: "l1",
+            /// Answered by the key's home shard.
+            hits_home: "home",
+            /// Answered with an expired value while it was loaded anew.
+            hits_stale: "stale",
+            /// Loaded, and kept.
+            misses: "miss",
+            /// Waited for another request's load.
+            collapsed: "collapsed",
+            /// Loaded without keeping: a write was under way, or the home away.
+            bypasses: "bypass",
+            /// Answered with an expired value because loading failed.
+            stale_on_error: "stale_on_error",
+            /// Requests whose load failed, with nothing to stand in.
+            load_errors: "error",
+        };
+        counter "corelane_cache_evictions_total"
+        "Values (directory) and copies on shards (l1) dropped for want of room."
+        by level {
+            /// Values dropped for want of room.
+            evictions: "directory",
+            /// Copies dropped for want of room.
+            evictions_l1: "l1",
+        };
+        counter "corelane_cache_writes_total" "Writes begun." => writes;
+        counter "corelane_cache_invalidations_total"
+        "Copies on shards called in because of a write or a deletion; \
+         a flush counts once for each home and shard."
+        => invalidations;
+        counter "corelane_cache_loads_revoked_total"
+        "Loads whose result was not kept because of a write meanwhile."
+        => loads_revoked;
+        counter "corelane_cache_doubts_total"
+        "Writes that ended without a clear outcome; their keys are not kept for a while."
+        => doubts;
+        counter "corelane_cache_refused_total"
+        "Reads and writes turned away because too many waited."
+        => refused;
+        counter "corelane_cache_given_up_total"
+        "Reads and writes that went on without an answer that took too long."
+        => given_up;
+    }
 }
 
-/// What is in a cache now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CacheGauges {
-    /// Values; those that have expired too, until they are asked for or
-    /// dropped.
-    pub keys: u64,
-    /// Keys, values and bookkeeping, bytes.
-    pub bytes: u64,
-    /// Copies on shards; those that may not be served any more too, until they
-    /// are dropped.
-    pub copies: u64,
-    /// What the copies count for, bytes; they share the values' memory.
-    pub copy_bytes: u64,
-}
-
-/// What went through one shard's lanes to the others and from them; they only
-/// grow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MeshCounters {
-    /// Requests accepted for other shards.
-    pub requests_sent: u64,
-    /// Requests received.
-    pub requests_received: u64,
-    /// Replies, invalidations and acknowledgements accepted for other shards.
-    pub replies_sent: u64,
-    /// The same, received.
-    pub replies_received: u64,
-    /// Other shards woken.
-    pub doorbells_rung: u64,
-    /// Requests refused because too many waited for one shard.
-    pub requests_refused_full: u64,
-    /// Messages that found their lane full and had to wait.
-    pub lane_full: u64,
-}
-
-impl MeshCounters {
-    /// Adds another shard's, or a predecessor's.
-    pub fn add(&mut self, other: &Self) {
-        self.requests_sent += other.requests_sent;
-        self.requests_received += other.requests_received;
-        self.replies_sent += other.replies_sent;
-        self.replies_received += other.replies_received;
-        self.doorbells_rung += other.doorbells_rung;
-        self.requests_refused_full += other.requests_refused_full;
-        self.lane_full += other.lane_full;
+counters! {
+    /// What is in a cache now.
+    pub struct CacheGauges {
+        gauge "corelane_cache_keys"
+        "Values kept; those that have expired too, until they are asked for or dropped."
+        => keys;
+        gauge "corelane_cache_bytes" "Memory of keys, values and bookkeeping." => bytes;
+        gauge "corelane_cache_copies"
+        "Copies of values on shards; those that may not be served any more too, until they are dropped."
+        => copies;
+        gauge "corelane_cache_copy_bytes"
+        "What the copies count for; they share the values' memory."
+        => copy_bytes;
     }
 }
 
@@ -98,56 +86,6 @@ pub struct CacheSnapshot {
 }
 
 impl CacheCounters {
-    /// Adds another shard's, or a predecessor's.
-    pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.fields_mut().into_iter().zip(other.fields()) {
-            *mine += theirs.1;
-        }
-    }
-
-    /// Names and values, as the metrics show them.
-    pub fn fields(&self) -> [(&'static str, u64); 16] {
-        [
-            ("hits_l1", self.hits_l1),
-            ("hits_home", self.hits_home),
-            ("hits_stale", self.hits_stale),
-            ("misses", self.misses),
-            ("collapsed", self.collapsed),
-            ("bypasses", self.bypasses),
-            ("stale_on_error", self.stale_on_error),
-            ("load_errors", self.load_errors),
-            ("writes", self.writes),
-            ("doubts", self.doubts),
-            ("invalidations", self.invalidations),
-            ("loads_revoked", self.loads_revoked),
-            ("evictions", self.evictions),
-            ("evictions_l1", self.evictions_l1),
-            ("refused", self.refused),
-            ("given_up", self.given_up),
-        ]
-    }
-
-    fn fields_mut(&mut self) -> [&mut u64; 16] {
-        [
-            &mut self.hits_l1,
-            &mut self.hits_home,
-            &mut self.hits_stale,
-            &mut self.misses,
-            &mut self.collapsed,
-            &mut self.bypasses,
-            &mut self.stale_on_error,
-            &mut self.load_errors,
-            &mut self.writes,
-            &mut self.doubts,
-            &mut self.invalidations,
-            &mut self.loads_revoked,
-            &mut self.evictions,
-            &mut self.evictions_l1,
-            &mut self.refused,
-            &mut self.given_up,
-        ]
-    }
-
     /// Requests answered without waiting for a load.
     pub fn hits(&self) -> u64 {
         self.hits_l1 + self.hits_home + self.hits_stale + self.stale_on_error
@@ -167,15 +105,6 @@ impl CacheCounters {
     }
 }
 
-impl CacheGauges {
-    fn add(&mut self, other: &Self) {
-        self.keys += other.keys;
-        self.bytes += other.bytes;
-        self.copies += other.copies;
-        self.copy_bytes += other.copy_bytes;
-    }
-}
-
 impl CacheSnapshot {
     /// Adds another shard's share of the same cache.
     pub fn add(&mut self, share: &Self) {
@@ -186,12 +115,7 @@ impl CacheSnapshot {
 
 /// Adds one shard's caches to those of others, by name.
 pub(super) fn add_caches(sums: &mut Vec<CacheSnapshot>, shard: &[CacheSnapshot]) {
-    for cache in shard {
-        match sums.iter_mut().find(|sum| sum.name == cache.name) {
-            Some(sum) => sum.add(cache),
-            None => sums.push(cache.clone()),
-        }
-    }
+    add_by_name(sums, shard, |cache| &cache.name, CacheSnapshot::add);
 }
 
 #[cfg(test)]
@@ -199,18 +123,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_counter_is_added_and_named_once() {
-        let mut one = CacheCounters::default();
-        for (index, field) in one.fields_mut().into_iter().enumerate() {
-            *field = 1 << index;
-        }
-        let mut two = one;
-        two.add(&one);
-        let names: std::collections::BTreeSet<_> = two.fields().iter().map(|f| f.0).collect();
-        assert_eq!(names.len(), 16);
-        for (index, (name, value)) in two.fields().into_iter().enumerate() {
-            assert_eq!(value, 2 << index, "{name}");
-        }
-        assert_eq!(one.hits() + one.missed(), 0b1111_1111);
+    fn every_read_is_a_hit_or_a_miss() {
+        let counters = CacheCounters {
+            hits_l1: 1,
+            hits_home: 2,
+            hits_stale: 4,
+            misses: 8,
+            collapsed: 16,
+            bypasses: 32,
+            stale_on_error: 64,
+            load_errors: 128,
+            ..CacheCounters::default()
+        };
+        assert_eq!((counters.hits(), counters.missed()), (71, 184));
+        assert_eq!(counters.hit_ratio(), 71.0 / 255.0);
     }
 }

@@ -1,9 +1,6 @@
 //! What has been heard of changes made elsewhere.
 
-use prometheus::proto::{MetricFamily, MetricType};
 use serde::Serialize;
-
-use super::exposition::{counter, counters, family, gauge};
 
 /// The feed of changes that others make in the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -16,31 +13,6 @@ pub struct FeedSnapshot {
     pub cuts: u64,
     /// Changes that were told: statements elsewhere that wrote something.
     pub changes: u64,
-}
-
-pub(super) fn feed_families(feed: &FeedSnapshot, families: &mut Vec<MetricFamily>) {
-    let total = |name, help, value: u64| {
-        let sample = counter(Vec::new(), value as f64);
-        counters(name, help, vec![sample])
-    };
-    families.extend([
-        family(
-            "corelane_change_feed_running",
-            "1 while changes made elsewhere are told, 0 while nothing cached counts as fresh.",
-            MetricType::GAUGE,
-            vec![gauge(Vec::new(), f64::from(u8::from(feed.running)))],
-        ),
-        total(
-            "corelane_change_feed_cuts_total",
-            "How often the feed of changes made elsewhere was cut.",
-            feed.cuts,
-        ),
-        total(
-            "corelane_change_feed_changes_total",
-            "Changes made elsewhere that were told.",
-            feed.changes,
-        ),
-    ]);
 }
 
 #[cfg(test)]

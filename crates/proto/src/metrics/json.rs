@@ -6,337 +6,211 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::compression::compression_view;
+use super::counted::Counted;
 use super::{
-    BridgeView, CacheSnapshot, Counters, DatabaseSnapshot, FeedSnapshot, MeshCounters,
-    ProcessSnapshot, ProcessStats, RateLimitsView, RedisView, SecondLevelView, ShardTotals,
-    StatusClass, Tally, TimeoutKind,
+    CacheSnapshot, Counters, LimiterSnapshot, ProcessSnapshot, ProcessStats, SecondLevelSnapshot,
+    ShardTotals, StatusClass, Tally,
 };
 
-/// The whole document.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MetricsView {
-    /// All requests of the process.
-    #[serde(flatten)]
-    pub total: RequestsView,
-    /// Connections, refusals, timeouts, panics.
-    #[serde(flatten)]
-    pub connections: ConnectionsView,
-    /// By route, `GET /api/users/{id}`; `* unmatched` holds 404, 405 and what
-    /// the codec refused.
-    pub routes: BTreeMap<String, RequestsView>,
-    /// Every cache, all shards together.
-    pub caches: Vec<CacheView>,
-    /// Rate limits, all shards together.
-    pub rate_limits: RateLimitsView,
-    /// Redis, if there is one, all shards together.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub redis: Option<RedisView>,
-    /// Every cache in Redis, all shards together.
-    pub second_levels: Vec<SecondLevelView>,
-    /// Compressed answers, if there is compression, all shards together.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub compression: Option<BTreeMap<String, u64>>,
-    /// The tokio bridge.
-    pub bridge: BridgeView,
-    /// By shard.
-    pub shards: Vec<ShardView>,
-    /// Shards that did not answer in time and are in no sum.
-    pub missing_shards: Vec<usize>,
-    /// What the kernel says.
-    pub process: ProcessView,
-    /// Connections to a database server, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub database: Option<DatabaseSnapshot>,
-    /// The feed of changes made elsewhere, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub change_feed: Option<FeedSnapshot>,
-}
+/// The whole document, written without a copy of the snapshot.
+#[derive(Debug)]
+pub struct MetricsView<'a>(&'a ProcessSnapshot);
 
-/// A set of requests.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RequestsView {
-    /// All of them.
-    pub requests: u64,
-    /// Answered 5xx.
-    pub errors: u64,
-    /// Answered 4xx.
-    pub client_errors: u64,
-    /// `errors / requests`, 0 to 1.
-    pub error_rate: f64,
-    /// Mean response time, ms.
-    pub avg_response_time: f64,
-    /// Median, ms.
-    pub p50: f64,
-    /// 90 % were at most this, ms.
-    pub p90: f64,
-    /// 99 % were at most this, ms.
-    pub p99: f64,
-    /// 99.9 % were at most this, ms.
-    pub p999: f64,
-    /// The longest, ms.
-    pub max: f64,
-    /// Counts by status class, those that occurred.
-    pub status: BTreeMap<&'static str, u64>,
-    /// Bytes received, heads included.
-    pub request_bytes: u64,
-    /// Bytes sent, heads included.
-    pub response_bytes: u64,
-}
-
-/// Counters beside the requests.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ConnectionsView {
-    /// Open now.
-    pub connections: u64,
-    /// Accepted since start.
-    pub connections_opened: u64,
-    /// Turned away because a shard was full.
-    pub connections_refused: u64,
-    /// Requests being answered now.
-    pub requests_in_flight: u64,
-    /// Requests the codec refused.
-    pub parse_errors: u64,
-    /// Panics caught.
-    pub panics: u64,
-    /// Deadlines that passed, by kind.
-    pub timeouts: BTreeMap<&'static str, u64>,
-    /// Access log lines lost.
-    pub access_log_lines_dropped: u64,
-}
-
-/// One cache.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CacheView {
-    /// Its name.
-    pub name: String,
-    /// Reads answered without waiting for a load.
-    pub hits: u64,
-    /// Reads that waited for one.
-    pub misses: u64,
-    /// `hits / (hits + misses)`, 0 to 1.
-    pub hit_ratio: f64,
-    /// Values kept.
-    pub keys: u64,
-    /// Memory of keys, values and bookkeeping, bytes.
-    pub bytes: u64,
-    /// Copies on shards.
-    pub copies: u64,
-    /// What the copies count for, bytes; they share the values' memory.
-    pub copy_bytes: u64,
-    /// What happened how often: the fields of
-    /// [`CacheCounters`](super::CacheCounters).
-    pub counters: BTreeMap<String, u64>,
-}
-
-/// Messages between shards, as one of them counted.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MeshView {
-    /// Requests for other shards.
-    pub requests_sent: u64,
-    /// Requests of other shards.
-    pub requests_received: u64,
-    /// Replies, invalidations and acknowledgements for other shards.
-    pub replies_sent: u64,
-    /// The same, of other shards.
-    pub replies_received: u64,
-    /// Other shards woken.
-    pub doorbells_rung: u64,
-    /// Requests not sent because too many waited.
-    pub requests_refused: u64,
-    /// Messages that had to wait for room in their lane.
-    pub lane_full: u64,
-}
-
-/// One shard.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ShardView {
-    /// Index.
-    pub shard: usize,
-    /// The CPU it is pinned to; `null` when it is not pinned.
-    pub core: Option<usize>,
-    /// `io_uring` or `epoll`.
-    pub engine: &'static str,
-    /// How often it has been restarted.
-    pub restarts: u32,
-    /// Its requests.
-    #[serde(flatten)]
-    pub total: RequestsView,
-    /// Its counters.
-    #[serde(flatten)]
-    pub connections: ConnectionsView,
-    /// Its messages to other shards and from them.
-    pub mesh: MeshView,
-}
-
-/// The process.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProcessView {
-    /// Seconds since the server started.
-    pub uptime: f64,
-    /// Resident memory, bytes.
-    pub resident_bytes: u64,
-    /// Address space, bytes.
-    pub virtual_bytes: u64,
-    /// CPU time since start, user and kernel, seconds.
-    pub cpu_seconds: f64,
-    /// CPU time in user mode, seconds.
-    pub cpu_user_seconds: f64,
-    /// CPU time in the kernel, seconds.
-    pub cpu_system_seconds: f64,
-    /// Open file descriptors.
-    pub open_fds: u64,
-    /// Soft limit of file descriptors.
-    pub fds_max: u64,
-    /// Threads.
-    pub threads: u64,
-}
-
-impl From<&ProcessSnapshot> for MetricsView {
-    fn from(snapshot: &ProcessSnapshot) -> Self {
-        let routes = snapshot.routes.iter();
-        Self {
-            total: RequestsView::from(&snapshot.total),
-            connections: ConnectionsView::from(&snapshot.counters),
-            routes: routes
-                .map(|r| (r.name.to_string(), RequestsView::from(&r.tally)))
-                .collect(),
-            caches: snapshot.caches.iter().map(CacheView::from).collect(),
-            rate_limits: RateLimitsView::from(&snapshot.limits),
-            redis: snapshot.redis.as_ref().map(RedisView::from),
-            second_levels: snapshot
-                .second_levels
-                .iter()
-                .map(SecondLevelView::from)
-                .collect(),
-            compression: snapshot.compression.as_ref().map(compression_view),
-            bridge: BridgeView::from(&snapshot.bridge),
-            shards: snapshot.shards.iter().map(ShardView::from).collect(),
-            missing_shards: snapshot.missing_shards.clone(),
-            process: ProcessView::from(&snapshot.process),
-            database: snapshot.database,
-            change_feed: snapshot.change_feed,
-        }
+impl<'a> From<&'a ProcessSnapshot> for MetricsView<'a> {
+    fn from(snapshot: &'a ProcessSnapshot) -> Self {
+        Self(snapshot)
     }
 }
 
-impl From<&Tally> for RequestsView {
-    fn from(tally: &Tally) -> Self {
-        let quantile_ms = |quantile| ms(tally.latency.quantile_ns(quantile) as f64 / 1e6);
-        let classes = StatusClass::ALL
-            .iter()
-            .map(|&c| (c.name(), tally.by_class[c as usize]));
-        Self {
-            requests: tally.requests(),
-            errors: tally.errors(),
-            client_errors: tally.client_errors(),
-            error_rate: tally.error_rate(),
-            avg_response_time: ms(tally.average_ms()),
-            p50: quantile_ms(0.5),
-            p90: quantile_ms(0.9),
-            p99: quantile_ms(0.99),
-            p999: quantile_ms(0.999),
-            max: ms(tally.latency.max_ns() as f64 / 1e6),
-            status: classes.filter(|&(_, count)| count > 0).collect(),
-            request_bytes: tally.request_bytes,
-            response_bytes: tally.response_bytes,
-        }
+impl Serialize for MetricsView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Object(self.0).serialize(serializer)
     }
 }
 
-impl From<&Counters> for ConnectionsView {
-    fn from(counters: &Counters) -> Self {
-        let timeouts = TimeoutKind::ALL
-            .iter()
-            .map(|&k| (k.name(), counters.timeouts_of(k)));
-        Self {
-            connections: counters.connections_open(),
-            connections_opened: counters.connections_opened,
-            connections_refused: counters.connections_refused,
-            requests_in_flight: counters.requests_in_flight,
-            parse_errors: counters.parse_errors.total(),
-            panics: counters.panics,
-            timeouts: timeouts.collect(),
-            access_log_lines_dropped: counters.access_log_lines_dropped,
-        }
+/// What is written as keys and values of an object, alone or among others.
+trait Entries {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
+}
+
+/// An object with the entries of one thing.
+struct Object<'a, T>(&'a T);
+
+impl<T: Entries> Serialize for Object<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.0.write(&mut map)?;
+        map.end()
     }
 }
 
-impl From<&ShardTotals> for ShardView {
-    fn from(shard: &ShardTotals) -> Self {
-        Self {
-            shard: shard.identity.shard,
-            core: shard.identity.core,
-            engine: shard.identity.engine,
-            restarts: shard.identity.incarnation,
-            total: RequestsView::from(&shard.total),
-            connections: ConnectionsView::from(&shard.counters),
-            mesh: MeshView::from(&shard.mesh),
+/// Writes `"key": value` pairs, in this order.
+macro_rules! entries {
+    ($map:ident, $($key:literal: $value:expr),+ $(,)?) => {
+        $($map.serialize_entry($key, &$value)?;)+
+    };
+}
+
+impl Entries for ProcessSnapshot {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let routes = self.routes.iter();
+        let routes = routes.map(|route| (route.name.to_string(), Object(&route.tally)));
+        self.total.write(map)?;
+        self.counters.write(map)?;
+        entries!(map,
+            // `* unmatched` holds 404, 405 and what the codec refused.
+            "routes": routes.collect::<BTreeMap<_, _>>(),
+            "caches": objects(&self.caches),
+            "rateLimits": Object(&self.limits),
+        );
+        if let Some(redis) = &self.redis {
+            entries!(map, "redis": Object(redis));
         }
+        entries!(map, "secondLevels": objects(&self.second_levels));
+        if let Some(compression) = &self.compression {
+            entries!(map, "compression": Object(compression));
+        }
+        entries!(map,
+            "bridge": Object(&self.bridge),
+            "shards": objects(&self.shards),
+            // They are in no sum.
+            "missingShards": self.missing_shards,
+            "process": Object(&self.process),
+        );
+        if let Some(database) = &self.database {
+            entries!(map, "database": Object(database));
+        }
+        if let Some(feed) = &self.change_feed {
+            entries!(map, "changeFeed": feed);
+        }
+        Ok(())
     }
 }
 
-impl From<&CacheSnapshot> for CacheView {
-    fn from(cache: &CacheSnapshot) -> Self {
-        let (counters, gauges) = (&cache.counters, &cache.gauges);
-        let fields = counters.fields().into_iter();
-        Self {
-            name: cache.name.clone(),
-            hits: counters.hits(),
-            misses: counters.missed(),
-            hit_ratio: counters.hit_ratio(),
-            keys: gauges.keys,
-            bytes: gauges.bytes,
-            copies: gauges.copies,
-            copy_bytes: gauges.copy_bytes,
-            counters: fields
-                .map(|(name, count)| (camel_case(name), count))
-                .collect(),
-        }
+impl Entries for Tally {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let quantile_ms = |quantile| ms(self.latency.quantile_ns(quantile) as f64 / 1e6);
+        let classes = StatusClass::ALL.map(|c| (c.name(), self.by_class[c as usize]));
+        let occurred = classes.into_iter().filter(|&(_, count)| count > 0);
+        entries!(map,
+            "requests": self.requests(),
+            "errors": self.errors(),
+            "clientErrors": self.client_errors(),
+            "errorRate": self.error_rate(),
+            "avgResponseTime": ms(self.average_ms()),
+            "p50": quantile_ms(0.5),
+            "p90": quantile_ms(0.9),
+            "p99": quantile_ms(0.99),
+            "p999": quantile_ms(0.999),
+            "max": ms(self.latency.max_ns() as f64 / 1e6),
+            "status": occurred.collect::<BTreeMap<_, _>>(),
+            "requestBytes": self.request_bytes,
+            "responseBytes": self.response_bytes,
+        );
+        Ok(())
     }
 }
 
-impl From<&MeshCounters> for MeshView {
-    fn from(mesh: &MeshCounters) -> Self {
-        Self {
-            requests_sent: mesh.requests_sent,
-            requests_received: mesh.requests_received,
-            replies_sent: mesh.replies_sent,
-            replies_received: mesh.replies_received,
-            doorbells_rung: mesh.doorbells_rung,
-            requests_refused: mesh.requests_refused_full,
-            lane_full: mesh.lane_full,
-        }
+impl Entries for Counters {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        entries!(map,
+            "connections": self.connections.open(),
+            "connectionsOpened": self.connections.opened,
+            "connectionsRefused": self.connections.refused,
+            "requestsInFlight": self.connections.requests_in_flight,
+            "parseErrors": self.parse_errors.total(),
+            "panics": self.failures.panics,
+            "timeouts": Object(&self.timeouts),
+            "accessLogLinesDropped": self.failures.access_log_lines_dropped,
+        );
+        Ok(())
     }
 }
 
-impl From<&ProcessStats> for ProcessView {
-    fn from(stats: &ProcessStats) -> Self {
-        Self {
-            uptime: stats.uptime_ms as f64 / 1e3,
-            resident_bytes: stats.resident_bytes,
-            virtual_bytes: stats.virtual_bytes,
-            cpu_seconds: stats.cpu_us as f64 / 1e6,
-            cpu_user_seconds: stats.cpu_user_us as f64 / 1e6,
-            cpu_system_seconds: stats.cpu_system_us as f64 / 1e6,
-            open_fds: stats.open_fds,
-            fds_max: stats.fds_max,
-            threads: stats.threads,
-        }
+impl Entries for CacheSnapshot {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        entries!(map,
+            "name": self.name,
+            "hits": self.counters.hits(),
+            "misses": self.counters.missed(),
+            "hitRatio": self.counters.hit_ratio(),
+        );
+        self.gauges.write(map)?;
+        entries!(map, "counters": Object(&self.counters));
+        Ok(())
     }
+}
+
+impl Entries for LimiterSnapshot {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let rules = self.rules.iter();
+        let rules = rules.map(|rule| (&rule.name, Object(&rule.counters)));
+        entries!(map,
+            "keys": self.keys,
+            "evictions": self.evicted,
+            "rules": rules.collect::<BTreeMap<_, _>>(),
+        );
+        Ok(())
+    }
+}
+
+impl Entries for SecondLevelSnapshot {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        entries!(map, "name": self.name);
+        self.counters.write(map)
+    }
+}
+
+impl Entries for ShardTotals {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        entries!(map,
+            "shard": self.identity.shard,
+            // `null` when it is not pinned.
+            "core": self.identity.core,
+            "engine": self.identity.engine,
+            "restarts": self.identity.incarnation,
+        );
+        self.total.write(map)?;
+        self.counters.write(map)?;
+        entries!(map, "mesh": Object(&self.mesh));
+        Ok(())
+    }
+}
+
+impl Entries for ProcessStats {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        entries!(map,
+            "uptime": self.uptime_ms as f64 / 1e3,
+            "residentBytes": self.resident_bytes,
+            "virtualBytes": self.virtual_bytes,
+            "cpuSeconds": self.cpu_us as f64 / 1e6,
+            "cpuUserSeconds": self.cpu_user_us as f64 / 1e6,
+            "cpuSystemSeconds": self.cpu_system_us as f64 / 1e6,
+            "openFds": self.open_fds,
+            "fdsMax": self.fds_max,
+            "threads": self.threads,
+        );
+        Ok(())
+    }
+}
+
+impl<T: Counted> Entries for T {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        for (name, count) in self.json_fields() {
+            map.serialize_entry(&camel_case(name), &count)?;
+        }
+        Ok(())
+    }
+}
+
+fn objects<T: Entries>(all: &[T]) -> Vec<Object<'_, T>> {
+    all.iter().map(Object).collect()
 }
 
 /// `hits_l1` as this document writes it, `hitsL1`.
-pub(super) fn camel_case(name: &str) -> String {
+fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let mut camel = words.next().unwrap_or_default().to_owned();
     for word in words {

@@ -1,123 +1,88 @@
 //! What is counted of Redis and of the tokio bridge.
 
-/// One shard's dealings with Redis, or all shards' together. All only grow,
-/// except `connected` and `in_flight`, which are levels.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RedisCounters {
-    /// Shards whose connection is there and whose circuit is closed.
-    pub connected: u64,
-    /// Commands that wait for an answer.
-    pub in_flight: u64,
-    /// Commands, scripts and pipelines asked for.
-    pub commands: u64,
-    /// Not sent, or lost with their connection.
-    pub failed_down: u64,
-    /// Not answered within the deadline.
-    pub failed_too_slow: u64,
-    /// Not sent because too many were in flight.
-    pub failed_busy: u64,
-    /// Refused: the server is loading its data (`LOADING`).
-    pub refused_loading: u64,
-    /// Refused: the server is a replica (`READONLY`).
-    pub refused_readonly: u64,
-    /// Refused: who is asking (`NOAUTH`, `WRONGPASS`, `NOPERM`).
-    pub refused_auth: u64,
-    /// Refused: the server's memory is full (`OOM`).
-    pub refused_oom: u64,
-    /// Refused with another error, or answered with another type than asked.
-    pub refused_other: u64,
-    /// Connections made.
-    pub connects: u64,
-    /// Connections that could not be made.
-    pub connect_failures: u64,
-    /// Connections lost, those given up by the circuit included.
-    pub outages: u64,
-    /// Circuits opened because of too many deadlines in a row.
-    pub trips: u64,
-    /// Pieces of work on an exclusive connection asked for.
-    pub exclusives: u64,
-    /// Of these, those that failed.
-    pub exclusive_failures: u64,
+use super::counted::counters;
+
+counters! {
+    /// One shard's dealings with Redis, or all shards' together. All only grow,
+    /// except `connected_shards` and `in_flight`, which are levels.
+    pub struct RedisCounters, json [
+        connected_shards in_flight commands connect_failures connects exclusive_failures exclusives
+        failed_busy failed_down failed_too_slow outages refused_auth refused_loading refused_oom
+        refused_other refused_readonly trips
+    ] {
+        counter "corelane_redis_failures_total"
+        "Commands that failed: down and busy were not sent, or lost with their connection; \
+         too_slow missed the deadline; the others were refused by the server."
+        by kind {
+            /// Not sent, or lost with their connection.
+            failed_down: "down",
+            /// Not answered within the deadline.
+            failed_too_slow: "too_slow",
+            /// Not sent because too many were in flight.
+            failed_busy: "busy",
+            /// Refused: the server is loading its data (`LOADING`).
+            refused_loading: "loading",
+            /// Refused: the server is a replica (`READONLY`).
+            refused_readonly: "readonly",
+            /// Refused: who is asking (`NOAUTH`, `WRONGPASS`, `NOPERM`).
+            refused_auth: "auth",
+            /// Refused: the server's memory is full (`OOM`).
+            refused_oom: "oom",
+            /// Refused with another error, or answered with another type than asked.
+            refused_other: "refused",
+        };
+        gauge "corelane_redis_connected_shards"
+        "Shards whose connection to Redis is there; the circuit of the others is open."
+        => connected_shards;
+        gauge "corelane_redis_in_flight"
+        "Commands that wait for an answer of Redis."
+        => in_flight;
+        counter "corelane_redis_commands_total"
+        "Commands, scripts and pipelines asked for."
+        => commands;
+        counter "corelane_redis_connects_total"
+        "Connections made, all shards together."
+        => connects;
+        counter "corelane_redis_connect_failures_total"
+        "Connections that could not be made."
+        => connect_failures;
+        counter "corelane_redis_outages_total"
+        "Connections lost, those given up by the circuit included."
+        => outages;
+        counter "corelane_redis_circuit_trips_total"
+        "Circuits opened because of too many missed deadlines in a row."
+        => trips;
+        counter "corelane_redis_exclusives_total"
+        "Pieces of work on an exclusive connection asked for."
+        => exclusives;
+        counter "corelane_redis_exclusive_failures_total"
+        "Pieces of work on an exclusive connection that failed."
+        => exclusive_failures;
+    }
 }
 
 impl RedisCounters {
-    /// Adds another shard's, or a predecessor's.
-    pub fn add(&mut self, other: &Self) {
-        let Self {
-            connected,
-            in_flight,
-            ..
-        } = other;
-        self.connected += connected;
-        self.in_flight += in_flight;
-        for (mine, (_, theirs)) in self.counters_mut().into_iter().zip(other.counters()) {
-            *mine += theirs;
-        }
-    }
-
     /// What a shard's successor starts from: no level outlives its shard.
     pub fn inherited(&self) -> Self {
         Self {
-            connected: 0,
+            connected_shards: 0,
             in_flight: 0,
             ..*self
         }
     }
-
-    /// Names and values of what only grows, as the metrics show them.
-    pub fn counters(&self) -> [(&'static str, u64); 15] {
-        [
-            ("commands", self.commands),
-            ("failed_down", self.failed_down),
-            ("failed_too_slow", self.failed_too_slow),
-            ("failed_busy", self.failed_busy),
-            ("refused_loading", self.refused_loading),
-            ("refused_readonly", self.refused_readonly),
-            ("refused_auth", self.refused_auth),
-            ("refused_oom", self.refused_oom),
-            ("refused_other", self.refused_other),
-            ("connects", self.connects),
-            ("connect_failures", self.connect_failures),
-            ("outages", self.outages),
-            ("trips", self.trips),
-            ("exclusives", self.exclusives),
-            ("exclusive_failures", self.exclusive_failures),
-        ]
-    }
-
-    /// In the order of [`counters`](Self::counters).
-    fn counters_mut(&mut self) -> [&mut u64; 15] {
-        [
-            &mut self.commands,
-            &mut self.failed_down,
-            &mut self.failed_too_slow,
-            &mut self.failed_busy,
-            &mut self.refused_loading,
-            &mut self.refused_readonly,
-            &mut self.refused_auth,
-            &mut self.refused_oom,
-            &mut self.refused_other,
-            &mut self.connects,
-            &mut self.connect_failures,
-            &mut self.outages,
-            &mut self.trips,
-            &mut self.exclusives,
-            &mut self.exclusive_failures,
-        ]
-    }
 }
 
-/// The tokio bridge of the process. All only grow, except `in_flight`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct BridgeCounters {
-    /// Tasks there now.
-    pub in_flight: u64,
-    /// Tasks started.
-    pub started: u64,
-    /// Tasks that panicked.
-    pub panicked: u64,
-    /// Tasks aborted because nobody waited for them any more.
-    pub cancelled: u64,
-    /// Tasks not started because too many were in flight.
-    pub refused: u64,
+counters! {
+    /// The tokio bridge of the process. All only grow, except `in_flight`.
+    pub struct BridgeCounters {
+        gauge "corelane_bridge_in_flight" "Tasks on the tokio bridge." => in_flight;
+        counter "corelane_bridge_tasks_total" "Tasks started on the tokio bridge." => started;
+        counter "corelane_bridge_panics_total" "Tasks on the tokio bridge that panicked." => panics;
+        counter "corelane_bridge_cancelled_total"
+        "Tasks on the tokio bridge that were aborted: nobody waited for them any more."
+        => cancelled;
+        counter "corelane_bridge_refused_total"
+        "Tasks not started because too many were on the tokio bridge."
+        => refused;
+    }
 }

@@ -1,11 +1,10 @@
 //! The recording side: one per shard, owned by it alone.
 
-use std::fmt;
-use std::sync::Arc;
-
 use super::{
-    Counters, LimiterSnapshot, MeshCounters, RouteSnapshot, ShardSnapshot, Tally, TimeoutKind,
+    Counters, LimiterSnapshot, MeshCounters, RouteName, RouteSnapshot, ShardIdentity,
+    ShardSnapshot, Tally, TimeoutKind,
 };
+use crate::error::Blame;
 
 /// What one shard has counted. Lives on its shard's thread; leaves it only as
 /// a [`ShardSnapshot`].
@@ -56,34 +55,46 @@ impl ShardMetrics {
         response_bytes: u64,
         request_bytes: u64,
     ) {
+        let tally = self.tally_of(route);
+        tally.record(status, duration_ns, response_bytes, request_bytes);
+    }
+
+    /// A request is answered 5xx because of an error; the answer itself is
+    /// recorded too.
+    pub fn failed(&mut self, route: RouteIndex, blame: Blame) {
+        self.tally_of(route).blame.count(blame);
+    }
+
+    #[inline]
+    fn tally_of(&mut self, route: RouteIndex) -> &mut Tally {
         let unmatched = self.tallies.len() - 1;
-        let index = (route.0 as usize).min(unmatched);
-        self.tallies[index].record(status, duration_ns, response_bytes, request_bytes);
+        &mut self.tallies[(route.0 as usize).min(unmatched)]
     }
 
     /// A connection was accepted and will be served.
     pub fn connection_opened(&mut self) {
-        self.counters.connections_opened += 1;
+        self.counters.connections.opened += 1;
     }
 
     /// A connection that was opened has ended.
     pub fn connection_closed(&mut self) {
-        self.counters.connections_closed += 1;
+        self.counters.connections.closed += 1;
     }
 
     /// A connection was turned away because the shard is full.
     pub fn connection_refused(&mut self) {
-        self.counters.connections_refused += 1;
+        self.counters.connections.refused += 1;
     }
 
     /// A handler has started.
     pub fn request_started(&mut self) {
-        self.counters.requests_in_flight += 1;
+        self.counters.connections.requests_in_flight += 1;
     }
 
     /// The response of a started request is queued, or its connection is gone.
     pub fn request_finished(&mut self) {
-        self.counters.requests_in_flight = self.counters.requests_in_flight.saturating_sub(1);
+        let in_flight = &mut self.counters.connections.requests_in_flight;
+        *in_flight = in_flight.saturating_sub(1);
     }
 
     /// The codec refused a request with this status. The answer itself is
@@ -94,12 +105,12 @@ impl ShardMetrics {
 
     /// A handler or a connection panicked.
     pub fn panicked(&mut self) {
-        self.counters.panics += 1;
+        self.counters.failures.panics += 1;
     }
 
     /// A deadline has passed.
     pub fn timed_out(&mut self, kind: TimeoutKind) {
-        self.counters.timeouts[kind as usize] += 1;
+        self.counters.timeouts.count(kind);
     }
 
     /// A copy to send to another shard, without the caches' and the mesh's,
@@ -111,7 +122,7 @@ impl ShardMetrics {
         let routes = names.zip(&self.tallies);
         ShardSnapshot {
             identity: identity.clone(),
-            counters: self.counters.clone(),
+            counters: self.counters,
             routes: routes
                 .map(|(name, tally)| RouteSnapshot {
                     name,
@@ -128,19 +139,6 @@ impl ShardMetrics {
     }
 }
 
-/// Which shard counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShardIdentity {
-    /// Index of the shard, from 0.
-    pub shard: usize,
-    /// How often it has been restarted; 0 for the first.
-    pub incarnation: u32,
-    /// The CPU it is pinned to, if it is pinned.
-    pub core: Option<usize>,
-    /// `io_uring` or `epoll`.
-    pub engine: &'static str,
-}
-
 /// Where a request is counted: the router's index of its route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteIndex(pub u32);
@@ -148,36 +146,6 @@ pub struct RouteIndex(pub u32);
 impl RouteIndex {
     /// Requests that reached no route: 404, 405, refused by the codec.
     pub const UNMATCHED: RouteIndex = RouteIndex(u32::MAX);
-}
-
-/// Method and pattern of a route, `GET /api/users/{id}`. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RouteName {
-    /// `GET`, `POST`, …; `*` where the route takes any.
-    pub method: Arc<str>,
-    /// The pattern as the application wrote it.
-    pub pattern: Arc<str>,
-}
-
-impl RouteName {
-    /// A method and a pattern.
-    pub fn new(method: &str, pattern: &str) -> Self {
-        Self {
-            method: method.into(),
-            pattern: pattern.into(),
-        }
-    }
-
-    /// The name [`RouteIndex::UNMATCHED`] is shown under.
-    pub fn unmatched() -> Self {
-        Self::new("*", "unmatched")
-    }
-}
-
-impl fmt::Display for RouteName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.pattern)
-    }
 }
 
 #[cfg(test)]
@@ -228,11 +196,11 @@ mod tests {
             ShardMetrics::resume(names(), &first.snapshot(&identity(0))).snapshot(&identity(1));
         assert_eq!(second.identity.incarnation, 1);
         assert_eq!(second.routes, first.snapshot(&identity(0)).routes);
-        assert_eq!(second.counters.panics, 1);
+        assert_eq!(second.counters.failures.panics, 1);
         assert_eq!(
             (
-                second.counters.connections_open(),
-                second.counters.requests_in_flight
+                second.counters.connections.open(),
+                second.counters.connections.requests_in_flight
             ),
             (0, 0)
         );
@@ -248,6 +216,6 @@ mod tests {
     fn finishing_more_than_started_does_not_wrap() {
         let mut metrics = ShardMetrics::new(names());
         metrics.request_finished();
-        assert_eq!(metrics.counters.requests_in_flight, 0);
+        assert_eq!(metrics.counters.connections.requests_in_flight, 0);
     }
 }

@@ -1,11 +1,13 @@
 //! What leaves a shard, and how the shards' parts become one whole.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::caches::add_caches;
 use super::second_level::add_second_levels;
 use super::{
     BridgeCounters, CacheSnapshot, CompressionCounters, Counters, DatabaseSnapshot, FeedSnapshot,
-    LimiterSnapshot, MeshCounters, RedisCounters, RouteName, SecondLevelSnapshot, ShardIdentity,
-    Tally,
+    LimiterSnapshot, MeshCounters, RedisCounters, SecondLevelSnapshot, Tally,
 };
 
 /// Everything one shard has counted, at one moment.
@@ -38,6 +40,49 @@ pub struct RouteSnapshot {
     pub name: RouteName,
     /// Counts, bytes and times.
     pub tally: Tally,
+}
+
+/// Which shard counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardIdentity {
+    /// Index of the shard, from 0.
+    pub shard: usize,
+    /// How often it has been restarted; 0 for the first.
+    pub incarnation: u32,
+    /// The CPU it is pinned to, if it is pinned.
+    pub core: Option<usize>,
+    /// `io_uring` or `epoll`.
+    pub engine: &'static str,
+}
+
+/// Method and pattern of a route, `GET /api/users/{id}`. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteName {
+    /// `GET`, `POST`, …; `*` where the route takes any.
+    pub method: Arc<str>,
+    /// The pattern as the application wrote it.
+    pub pattern: Arc<str>,
+}
+
+impl RouteName {
+    /// A method and a pattern.
+    pub fn new(method: &str, pattern: &str) -> Self {
+        Self {
+            method: method.into(),
+            pattern: pattern.into(),
+        }
+    }
+
+    /// The name [`RouteIndex::UNMATCHED`](super::RouteIndex::UNMATCHED) is shown under.
+    pub fn unmatched() -> Self {
+        Self::new("*", "unmatched")
+    }
+}
+
+impl fmt::Display for RouteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.pattern)
+    }
 }
 
 /// The whole process at (nearly) one moment.
@@ -220,6 +265,14 @@ mod tests {
         Panic,
     }
 
+    const KINDS: [TimeoutKind; 5] = [
+        TimeoutKind::Head,
+        TimeoutKind::Idle,
+        TimeoutKind::Body,
+        TimeoutKind::Write,
+        TimeoutKind::Handler,
+    ];
+
     fn events() -> impl Strategy<Value = Vec<(bool, Event)>> {
         let event = prop_oneof![
             4 => (0..5_u32, 100..600_u16, 0..70_000_000_000_u64, 0..1_000_000_u64).prop_map(
@@ -229,7 +282,7 @@ mod tests {
             1 => Just(Event::Closed),
             1 => Just(Event::Refused),
             1 => (400..506_u16).prop_map(Event::ParseError),
-            1 => (0..TimeoutKind::ALL.len()).prop_map(|i| Event::Timeout(TimeoutKind::ALL[i])),
+            1 => prop::sample::select(KINDS.to_vec()).prop_map(Event::Timeout),
             1 => Just(Event::Panic),
         ];
         prop::collection::vec((any::<bool>(), event), 0..200)

@@ -1,6 +1,8 @@
 //! The sums of a set of requests: of a route on a shard, of a shard, of all.
 
 use super::Latency;
+use super::counted::counters;
+use crate::error::Blame;
 
 /// First digit of a response status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,39 @@ pub struct Tally {
     pub response_bytes: u64,
     /// Distribution of the response times.
     pub latency: Latency,
+    /// Of those answered 5xx the ones that an error explains.
+    pub blame: BlameCounters,
+}
+
+counters! {
+    /// Requests that an error answered 5xx, by who has to act.
+    pub struct BlameCounters {
+        counter "corelane_http_server_errors_total"
+        "Requests that an error answered 5xx, by route and by who has to act: the client asked for what \
+         is not served, an upstream failed, the host ran out of something, or it is a bug."
+        by blame {
+            /// Asked for what this server does not do.
+            client: "client",
+            /// Something this server depends on failed.
+            upstream: "upstream",
+            /// The host ran out of something: memory, disk, descriptors.
+            host: "host",
+            /// corelane or a handler is wrong.
+            bug: "bug",
+        };
+    }
+}
+
+impl BlameCounters {
+    pub(super) fn count(&mut self, blame: Blame) {
+        let counter = match blame {
+            Blame::Client => &mut self.client,
+            Blame::Upstream => &mut self.upstream,
+            Blame::Host => &mut self.host,
+            Blame::Bug => &mut self.bug,
+        };
+        *counter += 1;
+    }
 }
 
 impl Tally {
@@ -91,6 +126,7 @@ impl Tally {
         self.request_bytes = self.request_bytes.saturating_add(other.request_bytes);
         self.response_bytes = self.response_bytes.saturating_add(other.response_bytes);
         self.latency.add(&other.latency);
+        self.blame.add(&other.blame);
     }
 
     /// All requests.
@@ -144,6 +180,16 @@ mod tests {
         assert_eq!(tally.error_rate(), 0.375);
         assert_eq!(tally.average_ms(), 2.0);
         assert_eq!((tally.response_bytes, tally.request_bytes), (80, 8));
+    }
+
+    #[test]
+    fn every_blame_counts_at_its_own_counter() {
+        for blame in [Blame::Client, Blame::Upstream, Blame::Host, Blame::Bug] {
+            let mut counts = BlameCounters::default();
+            counts.count(blame);
+            let fields = counts.fields().into_iter().filter(|(_, count)| *count > 0);
+            assert_eq!(fields.collect::<Vec<_>>(), [(blame.name(), 1)]);
+        }
     }
 
     #[test]

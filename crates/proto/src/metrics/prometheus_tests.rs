@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
-    CacheCounters, CacheGauges, CacheSnapshot, MeshCounters, ProcessStats, RouteIndex,
-    ShardIdentity, ShardMetrics, ShardSnapshot,
+    CacheCounters, CacheGauges, CacheSnapshot, MeshCounters, ProcessStats, RouteIndex, RouteName,
+    ShardIdentity, ShardMetrics, ShardSnapshot, TimeoutKind,
 };
 use super::*;
 
