@@ -2,7 +2,8 @@
 //! over all shards.
 
 use corelane::error::Blame;
-use corelane::{App, Error, Response, handlers};
+use corelane::{App, Error, Response};
+use corelane_server::handlers;
 use serde_json::Value;
 
 use crate::harness::{Client, Engine, InProcess, ServerProcess};

@@ -14,21 +14,6 @@ use crate::source::{Source, identifier, words};
 const STANDING: &[(&str, &[&str])] = &[
     ("", &["app", "middleware"]),
     (
-        "metrics",
-        &[
-            "compression",
-            "exposition",
-            "exposition_caches",
-            "exposition_database",
-            "exposition_redis",
-            "exposition_second_level",
-            "exposition_sessions",
-            "feed",
-            "json",
-            "limiter",
-        ],
-    ),
-    (
         "shard",
         &["at_once", "handle", "record", "respond", "serve"],
     ),
