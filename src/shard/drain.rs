@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Shard;
 use super::connection::{ConnectionState, Phase};
-use crate::engine;
+use crate::engine::{self, Stop};
 use crate::limits::DRAIN_FRESH_GRACE_MS;
 use crate::redis::Redis;
 
@@ -15,19 +15,13 @@ impl Shard {
     /// returns how many connections that were.
     pub(super) async fn drain(self: Rc<Self>) -> usize {
         self.context.draining.begin();
-        for entrance in &self.entrances {
-            entrance.listener.cancel_accept();
-            for (stream, peer) in entrance.listener.accept_waiting() {
-                self.admit(entrance, stream, peer);
-            }
-            entrance.listener.close();
-        }
         let deadline = Instant::now() + Duration::from_millis(self.drain_timeout_ms);
         self.drain_deadline.set(Some(deadline));
+        for entrance in &self.entrances {
+            entrance.stop_accepting(entrance.stop).await;
+        }
         let grace_end = Instant::now() + Duration::from_millis(DRAIN_FRESH_GRACE_MS);
-        // One that was accepted a moment ago is let in by its task.
-        let is_accepting = || self.entrances.iter().any(|one| one.accepting.get() > 0);
-        while self.has_connections() || is_accepting() {
+        while self.has_connections() {
             let now = Instant::now();
             if now >= deadline {
                 break;
@@ -52,7 +46,7 @@ impl Shard {
     pub(crate) async fn cut_connections(self: &Rc<Self>) {
         self.context.draining.begin();
         for entrance in &self.entrances {
-            entrance.listener.cancel_accept();
+            entrance.stop_accepting(Stop::Leave).await;
         }
         let deadline = Instant::now() + Duration::from_secs(1);
         while !self.is_quiet() && Instant::now() < deadline {

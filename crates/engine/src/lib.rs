@@ -32,11 +32,11 @@ pub use guarded::{Guarded, Panicked, panic_text};
 pub use kind::EngineKind;
 pub use local_event::LocalEvent;
 pub use monoio::{
-    ClientStream, File, Runtime, StreamCloser, Target, TcpListener, TcpStream, WrittenAndRead,
-    bind_alone_std, bind_std, connect, interval_tick, is_ending, is_running, sleep, spawn_local,
-    timeout, yield_now, yield_to_all,
+    ClientStream, File, Listener, Runtime, Stop, StreamCloser, Target, TcpStream, WrittenAndRead,
+    adopt_std, bind_alone_std, bind_std, connect, interval_tick, is_ending, is_running, sleep,
+    spawn_local, timeout, yield_now, yield_to_all,
 };
-pub use options::{BuildError, EngineOptions};
+pub use options::{BuildError, EngineOptions, NotListening};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
 pub use sealed_bytes::SealedBytes;

@@ -4,11 +4,13 @@
 
 mod dial;
 mod file;
+mod listen;
 mod tcp;
 
 pub use dial::{ClientStream, Target, connect, is_ending};
 pub use file::File;
-pub use tcp::{StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_alone_std, bind_std};
+pub use listen::{Listener, Stop, adopt_std, bind_alone_std, bind_std};
+pub use tcp::{StreamCloser, TcpStream, WrittenAndRead};
 
 use std::cell::Cell;
 use std::future::Future;
