@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use crate::engine;
 use crate::limits::LIMITER_WAITS_MAX;
 use crate::peers::{LimitMessage, LimitMessageBody, PeerLanes, PeerMessage, PeerService};
 use crate::rate_limit::{KeyHash, KeyStore, Quota, Verdict};
@@ -121,7 +122,7 @@ impl Waiting {
         self.verdict = verdict;
         self.is_over = true;
         if let Some(waker) = self.waker.take() {
-            waker.wake();
+            engine::wake(waker);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Ending a shard: nothing new, finish what is in flight, close the rest.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Shard;
 use super::connection::{ConnectionState, Phase};
@@ -15,14 +15,14 @@ impl Shard {
     /// returns how many connections that were.
     pub(super) async fn drain(self: Rc<Self>) -> usize {
         self.context.draining.begin();
-        let deadline = Instant::now() + Duration::from_millis(self.drain_timeout_ms);
+        let deadline = engine::now() + Duration::from_millis(self.drain_timeout_ms);
         self.drain_deadline.set(Some(deadline));
         for entrance in &self.entrances {
             entrance.stop_accepting(entrance.stop).await;
         }
-        let grace_end = Instant::now() + Duration::from_millis(DRAIN_FRESH_GRACE_MS);
+        let grace_end = engine::now() + Duration::from_millis(DRAIN_FRESH_GRACE_MS);
         while self.has_connections() {
-            let now = Instant::now();
+            let now = engine::now();
             if now >= deadline {
                 break;
             }
@@ -48,8 +48,8 @@ impl Shard {
         for entrance in &self.entrances {
             entrance.stop_accepting(Stop::Leave).await;
         }
-        let deadline = Instant::now() + Duration::from_secs(1);
-        while !self.is_quiet() && Instant::now() < deadline {
+        let deadline = engine::now() + Duration::from_secs(1);
+        while !self.is_quiet() && engine::now() < deadline {
             for (_, connection) in self.connections.borrow().iter() {
                 connection.closer.shutdown();
             }

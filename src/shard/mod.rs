@@ -205,7 +205,7 @@ impl Shard {
     pub(crate) async fn serve_peers(self: Rc<Self>) {
         let patience = Duration::from_millis(self.drain_timeout_ms + DRAIN_OVERDUE_MS);
         let _ = engine::timeout(patience, self.obey_until(Order::End)).await;
-        let at_least = Instant::now() + Duration::from_millis(SHUTDOWN_MS_MIN);
+        let at_least = engine::now() + Duration::from_millis(SHUTDOWN_MS_MIN);
         let deadline = self.drain_deadline.get().unwrap_or(at_least);
         self.life.shut_down(deadline.max(at_least)).await;
         self.leave_redis().await;

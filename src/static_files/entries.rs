@@ -287,7 +287,7 @@ impl Drop for Takeoff<'_> {
             .get_or_insert(Landing::Cancelled);
         self.entries.flights.borrow_mut().remove(self.path);
         for waker in self.flight.waiting.take() {
-            waker.wake();
+            engine::wake(waker);
         }
     }
 }

@@ -32,9 +32,9 @@ pub use guarded::{Guarded, Panicked, panic_text};
 pub use kind::EngineKind;
 pub use local_event::LocalEvent;
 pub use monoio::{
-    ClientStream, File, Listener, Runtime, Stop, StreamCloser, Target, TcpStream, WrittenAndRead,
-    adopt_std, bind_alone_std, bind_std, connect, interval_tick, is_ending, is_running, sleep,
-    spawn_local, timeout, yield_now, yield_to_all,
+    ClientStream, File, Listener, ReadHalf, Runtime, Stop, StreamCloser, Target, TcpStream,
+    WriteHalf, WrittenAndRead, adopt_std, bind_alone_std, bind_std, connect, interval_tick,
+    is_ending, is_running, now, sleep, spawn_local, timeout, wake, yield_now, yield_to_all,
 };
 pub use options::{BuildError, EngineOptions, NotListening};
 pub use pool::{BlockingPool, PoolError, compute, unblock};

@@ -17,12 +17,9 @@ impl LocalEvent {
     pub fn notify(&self) {
         self.notified.set(true);
         let waiter = self.waiter.borrow_mut().take();
-        // Destructors notify too, also while a shard that has ended drops its
-        // tasks; the reactor panics at a wake then.
-        if let Some(waker) = waiter
-            && super::is_running()
-        {
-            waker.wake();
+        // Destructors notify too.
+        if let Some(waker) = waiter {
+            super::wake(waker);
         }
     }
 

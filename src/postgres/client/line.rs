@@ -56,7 +56,7 @@ impl Line {
         self.is_cut.set(true);
         let driver = self.driver.borrow_mut().take();
         if let Some(driver) = driver {
-            driver.wake();
+            engine::wake(driver);
         }
     }
 

@@ -11,6 +11,7 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::link::{State, Ticket};
+use crate::engine;
 use crate::limits::POSTGRES_WAITERS_MAX;
 use crate::postgres::PostgresError;
 
@@ -162,7 +163,7 @@ impl Waiter {
         *self.outcome.borrow_mut() = Some(outcome);
         let waker = self.waker.borrow_mut().take();
         if let Some(waker) = waker {
-            waker.wake();
+            engine::wake(waker);
         }
     }
 }

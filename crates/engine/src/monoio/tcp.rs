@@ -1,6 +1,9 @@
 //! TCP connections on the monoio reactor.
 
+mod halves;
 mod sealed;
+
+pub use halves::{ReadHalf, WriteHalf};
 
 use std::cell::{Cell, UnsafeCell};
 use std::future::{Future, poll_fn};
@@ -116,6 +119,11 @@ impl TcpStream {
     /// `Ok(0)` is the end of the stream. Dropped while pending, it may lose
     /// bytes: only where the connection then closes.
     pub async fn read(&mut self, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+        self.receive_after(buffer).await
+    }
+
+    /// As [`read`](Self::read); see [`receive`](Self::receive).
+    async fn receive_after(&self, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
         let filled = buffer.len();
         let capacity = buffer.capacity();
         debug_assert!(filled < capacity, "a read needs room");

@@ -20,6 +20,7 @@ macro_rules! every_driver {
     )+};
 }
 
+mod connections;
 mod crowd;
 mod listeners;
 
