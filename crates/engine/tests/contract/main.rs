@@ -1,4 +1,4 @@
-//! What every driver promises one test per promise.
+//! What every driver promises (`corelane_engine::seam`), one test per promise.
 //! Each runs for every driver: a new driver is one more line in the macro. The
 //! tests on io_uring end in `::io_uring`, so that they can be left out where the
 //! host refuses it.
@@ -23,6 +23,8 @@ macro_rules! every_driver {
 mod connections;
 mod crowd;
 mod listeners;
+mod outside;
+mod scheduling;
 
 use std::future::Future;
 
