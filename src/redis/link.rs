@@ -19,7 +19,7 @@ use ::redis::aio::MultiplexedConnection;
 use super::RedisPlan;
 use super::pending::Pending;
 use crate::backoff::{Backoff, RetrySchedule};
-use crate::engine::{self, LocalEvent};
+use crate::engine::{self, ClientStream, LocalEvent};
 use crate::ids::random_seed;
 use crate::limits::{REDIS_CLOSE_TIMEOUT_MS, REDIS_UNSENT_MAX};
 use crate::metrics::RedisCounters;
@@ -218,7 +218,7 @@ impl Link {
 
     async fn log_in(&self) -> Result<(MultiplexedConnection, Driver), String> {
         let address = &self.plan.address;
-        let stream = engine::connect(&address.target).await;
+        let stream = ClientStream::connect(&address.target).await;
         let stream = stream.map_err(|error| error.to_string())?;
         // The library's own timeouts want a tokio runtime.
         let config = AsyncConnectionConfig::new()

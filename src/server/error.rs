@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::AdminError;
 use crate::app::AppError;
-use crate::engine::BuildError;
+use crate::engine::{BuildError, NotListening};
 
 /// Why [`super::Server::start`] failed.
 #[derive(Debug)]
@@ -31,6 +31,15 @@ pub enum StartError {
         /// What bind(2) or listen(2) said.
         source: io::Error,
     },
+    /// A socket that was handed in is no listener.
+    Adopt {
+        /// Which of them, from 0.
+        index: usize,
+        /// What it is instead.
+        source: NotListening,
+    },
+    /// The socket handed in for the admin listener is none.
+    AdoptAdmin(NotListening),
     /// The reactor cannot be built.
     Engine(BuildError),
     /// The system gave no thread or socket.
@@ -75,6 +84,15 @@ impl std::fmt::Display for StartError {
                     )
                 )
             }
+            Self::Adopt { index, source } => write!(
+                f,
+                "cannot serve from socket {index} of those handed in: {source}. {ADOPT_CURE}"
+            ),
+            Self::AdoptAdmin(source) => write!(
+                f,
+                "cannot serve from the socket handed in for the admin listener: {source}. \
+                 {ADOPT_CURE}"
+            ),
             Self::Engine(error) => error.fmt(f),
             Self::Thread(error) => write!(
                 f,
@@ -93,6 +111,9 @@ impl std::fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+const ADOPT_CURE: &str = "Hand in TCP sockets on which bind(2) and listen(2) have been called; \
+                          with systemd, `ListenStream=` with a port and `Accept=no`";
 
 fn bind_cure(address: SocketAddr, error: &io::Error, other: &str) -> String {
     match error.kind() {

@@ -14,6 +14,7 @@ mod signals;
 mod supervisor;
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,7 +42,7 @@ use crate::topology::{
     CoreMapOptions, CoreSelection, Machine, Placement, confine_current_thread, place,
 };
 
-use listeners::Listeners;
+use listeners::{Inherited, Listeners};
 use shard_thread::ShardPlan;
 use supervisor::Supervisor;
 
@@ -62,6 +63,7 @@ pub struct Server {
     cores: CoreSelection,
     pin: bool,
     log: Option<(LogFormat, LogTarget)>,
+    inherited: Inherited,
 }
 
 impl Server {
@@ -74,6 +76,7 @@ impl Server {
             cores: CoreSelection::All,
             pin: true,
             log: None,
+            inherited: Inherited::default(),
         }
     }
 
@@ -101,6 +104,27 @@ impl Server {
             Some(admin) => admin.listen = address,
             admin => *admin = Some(AdminOptions::new(address)),
         }
+        self
+    }
+
+    /// Serves from TCP sockets that somebody else has bound and listens on: a
+    /// supervisor, or the process that this one follows. None of
+    /// [`listen`](Self::listen) is bound then. Any number will do: a shard
+    /// accepts from several, or several from one.
+    ///
+    /// Whoever handed them in keeps them: a drain only stops accepting, and
+    /// connections that come afterwards wait for the next who does.
+    #[must_use]
+    pub fn adopt(mut self, sockets: impl IntoIterator<Item = OwnedFd>) -> Self {
+        self.inherited.public.extend(sockets);
+        self
+    }
+
+    /// As [`adopt`](Self::adopt), for the admin listener. The token, if it has
+    /// one, is that of [`ServerOptions::admin`].
+    #[must_use]
+    pub fn adopt_admin(mut self, socket: OwnedFd) -> Self {
+        self.inherited.admin = Some(socket);
         self
     }
 
@@ -142,7 +166,7 @@ impl Server {
     /// running.
     pub fn start(self) -> Result<ServerHandle, StartError> {
         self.app.check().map_err(StartError::App)?;
-        if let Some(admin) = &self.options.admin {
+        if let (Some(admin), true) = (&self.options.admin, self.inherited.is_empty()) {
             admin
                 .check(self.options.listen)
                 .map_err(StartError::Admin)?;
@@ -164,7 +188,7 @@ impl Server {
         let redis = redis.map_err(|error| StartError::App(AppError::Redis(error)))?;
         let engines = choose_engines(&placement, &self.options, &pool)?;
         let count = placement.shards.len();
-        let listeners = Listeners::bind(&self.options, count)?;
+        let listeners = Listeners::open(&self.options, self.inherited, count)?;
         let peers = peers_plan(&self.options, count);
         let always = match self.options.request_id {
             RequestIdMode::Always => true,

@@ -1,11 +1,11 @@
 //! Ending a shard: nothing new, finish what is in flight, close the rest.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Shard;
 use super::connection::{ConnectionState, Phase};
-use crate::engine;
+use crate::engine::{self, Stop};
 use crate::limits::DRAIN_FRESH_GRACE_MS;
 use crate::redis::Redis;
 
@@ -15,20 +15,14 @@ impl Shard {
     /// returns how many connections that were.
     pub(super) async fn drain(self: Rc<Self>) -> usize {
         self.context.draining.begin();
-        for entrance in &self.entrances {
-            entrance.listener.cancel_accept();
-            for (stream, peer) in entrance.listener.accept_waiting() {
-                self.admit(entrance, stream, peer);
-            }
-            entrance.listener.close();
-        }
-        let deadline = Instant::now() + Duration::from_millis(self.drain_timeout_ms);
+        let deadline = engine::now() + Duration::from_millis(self.drain_timeout_ms);
         self.drain_deadline.set(Some(deadline));
-        let grace_end = Instant::now() + Duration::from_millis(DRAIN_FRESH_GRACE_MS);
-        // One that was accepted a moment ago is let in by its task.
-        let is_accepting = || self.entrances.iter().any(|one| one.accepting.get() > 0);
-        while self.has_connections() || is_accepting() {
-            let now = Instant::now();
+        for entrance in &self.entrances {
+            entrance.stop_accepting(entrance.stop).await;
+        }
+        let grace_end = engine::now() + Duration::from_millis(DRAIN_FRESH_GRACE_MS);
+        while self.has_connections() {
+            let now = engine::now();
             if now >= deadline {
                 break;
             }
@@ -52,10 +46,10 @@ impl Shard {
     pub(crate) async fn cut_connections(self: &Rc<Self>) {
         self.context.draining.begin();
         for entrance in &self.entrances {
-            entrance.listener.cancel_accept();
+            entrance.stop_accepting(Stop::Leave).await;
         }
-        let deadline = Instant::now() + Duration::from_secs(1);
-        while !self.is_quiet() && Instant::now() < deadline {
+        let deadline = engine::now() + Duration::from_secs(1);
+        while !self.is_quiet() && engine::now() < deadline {
             for (_, connection) in self.connections.borrow().iter() {
                 connection.closer.shutdown();
             }

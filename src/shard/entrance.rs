@@ -1,4 +1,4 @@
-//! One listener of a shard and the connections that came in through it.
+//! Where a shard lets connections in, and those that came in there.
 //!
 //! Every shard has a public entrance; shard 0 alone has the admin entrance
 //! too. An operator's requests are few, so one shard is enough, and with one
@@ -7,27 +7,48 @@
 //! same code; each has its own limit, so that neither can fill the other.
 
 use std::cell::Cell;
+use std::io;
+use std::net::TcpListener;
 
 use super::admission::Admission;
 use crate::Error;
 use crate::app::Door;
-use crate::engine::TcpListener;
+use crate::engine::{Listener, Stop};
 use crate::http1::RequestHead;
 use crate::limits::ADMIN_CONNECTIONS_MAX;
 
 /// What the admin entrance is built from.
 pub(crate) struct AdminStart {
-    pub(crate) listener: std::net::TcpListener,
+    pub(crate) sockets: Sockets,
     /// Whoever knows it may come in; without one, whoever is on this machine.
     pub(crate) token: Option<String>,
 }
 
-/// A listener at work.
+/// Listening sockets, and whether a drain ends them for others too.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) stop: Stop,
+}
+
+impl Sockets {
+    /// The same open sockets once more.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        let listeners = self.listeners.iter().map(TcpListener::try_clone);
+        Ok(Self {
+            listeners: listeners.collect::<io::Result<_>>()?,
+            stop: self.stop,
+        })
+    }
+}
+
+/// Listeners at work.
 pub(super) struct Entrance {
     pub(super) door: Door,
-    pub(super) listener: TcpListener,
-    /// Its accept tasks that have not ended.
-    pub(super) accepting: Cell<usize>,
+    /// One as a rule; more where a shard has a part of those handed in.
+    pub(super) listeners: Vec<Listener>,
+    /// What a drain does with them.
+    pub(super) stop: Stop,
     /// Connections that came in here and have not ended.
     pub(super) connections: Cell<usize>,
     pub(super) connections_max: usize,
@@ -41,23 +62,20 @@ impl Entrance {
     /// For everybody.
     ///
     /// # Errors
-    /// When the reactor cannot register the listener.
-    pub(super) fn public(
-        listener: std::net::TcpListener,
-        connections_max: usize,
-    ) -> Result<Self, Error> {
-        Self::new(Door::Public, listener, connections_max, None)
+    /// When the reactor cannot register a listener.
+    pub(super) fn public(sockets: Sockets, connections_max: usize) -> Result<Self, Error> {
+        Self::new(Door::Public, sockets, connections_max, None)
     }
 
     /// For an operator.
     ///
     /// # Errors
-    /// When the reactor cannot register the listener.
+    /// When the reactor cannot register a listener.
     pub(super) fn admin(start: AdminStart) -> Result<Self, Error> {
         let admission = Admission::new(start.token);
         Self::new(
             Door::Admin,
-            start.listener,
+            start.sockets,
             ADMIN_CONNECTIONS_MAX,
             Some(admission),
         )
@@ -65,14 +83,15 @@ impl Entrance {
 
     fn new(
         door: Door,
-        listener: std::net::TcpListener,
+        sockets: Sockets,
         connections_max: usize,
         admission: Option<Admission>,
     ) -> Result<Self, Error> {
+        let listeners = sockets.listeners.into_iter().map(Listener::from_std);
         Ok(Self {
             door,
-            listener: TcpListener::from_std(listener)?,
-            accepting: Cell::new(0),
+            listeners: listeners.collect::<io::Result<_>>()?,
+            stop: sockets.stop,
             connections: Cell::new(0),
             connections_max,
             overload_answers: Cell::new(0),
@@ -91,9 +110,16 @@ impl Entrance {
         }
     }
 
-    /// Whether no operation on its listener or on a connection that is being
+    /// Lets nobody in any more. Who came before it returns is in.
+    pub(super) async fn stop_accepting(&self, how: Stop) {
+        for listener in &self.listeners {
+            listener.stop(how).await;
+        }
+    }
+
+    /// Whether no operation on its listeners or on a connection that is being
     /// refused is in flight.
     pub(super) fn is_quiet(&self) -> bool {
-        self.accepting.get() == 0 && self.overload_answers.get() == 0
+        self.listeners.iter().all(Listener::is_quiet) && self.overload_answers.get() == 0
     }
 }

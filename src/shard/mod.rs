@@ -44,7 +44,7 @@ use crate::peers::{ControlInbox, ControlInboxes, ControlMessage};
 use crate::semantics::TrustedProxies;
 use crate::{Error, http1};
 
-pub(crate) use entrance::AdminStart;
+pub(crate) use entrance::{AdminStart, Sockets};
 pub(crate) use resources::ResourcesPlan;
 
 use connection::ConnectionState;
@@ -56,7 +56,7 @@ use services::ShardServices;
 pub(crate) struct ShardStart {
     pub(crate) app: Arc<App>,
     pub(crate) info: ShardInfo,
-    pub(crate) listener: std::net::TcpListener,
+    pub(crate) public: Sockets,
     /// Of shard 0, if the server has an admin listener.
     pub(crate) admin: Option<AdminStart>,
     pub(crate) limits: HttpLimits,
@@ -118,7 +118,7 @@ impl Shard {
     /// When a listener cannot be registered or a state cannot be built.
     pub(crate) async fn build(start: ShardStart) -> Result<Rc<Self>, Error> {
         let connections_max = start.limits.connections_per_shard_max;
-        let public = Entrance::public(start.listener, connections_max)?;
+        let public = Entrance::public(start.public, connections_max)?;
         let admin = start.admin.map(Entrance::admin).transpose()?;
         let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
         let app = start.app.compile().map_err(Error::internal)?;
@@ -205,7 +205,7 @@ impl Shard {
     pub(crate) async fn serve_peers(self: Rc<Self>) {
         let patience = Duration::from_millis(self.drain_timeout_ms + DRAIN_OVERDUE_MS);
         let _ = engine::timeout(patience, self.obey_until(Order::End)).await;
-        let at_least = Instant::now() + Duration::from_millis(SHUTDOWN_MS_MIN);
+        let at_least = engine::now() + Duration::from_millis(SHUTDOWN_MS_MIN);
         let deadline = self.drain_deadline.get().unwrap_or(at_least);
         self.life.shut_down(deadline.max(at_least)).await;
         self.leave_redis().await;

@@ -4,7 +4,7 @@
 //! and a deadline is met within a second of its time, never early.
 
 use std::rc::Weak;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Shard;
 use super::connection::{ConnectionState, Phase};
@@ -20,7 +20,7 @@ impl Shard {
         loop {
             // From now, not from when it was due: after a sweep that came late
             // the next would count a second that has not passed.
-            let next = Instant::now() + SWEEP_EVERY;
+            let next = engine::now() + SWEEP_EVERY;
             engine::interval_tick(next).await;
             let Some(shard) = shard.upgrade() else { return };
             shard.sweep();

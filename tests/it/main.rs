@@ -17,6 +17,7 @@ mod conditional;
 mod durability;
 mod export;
 mod feed;
+mod hand_over;
 mod health;
 mod keep_alive;
 mod l2;

@@ -2,18 +2,17 @@
 //! write, sleep, spawn, files, blocking work, waking a shard from another
 //! thread; what cores there are; and the bridge to tokio.
 //!
-//! Everything above says `engine::…`; only `monoio.rs` names a reactor, and a
-//! second reactor is a second file beside it. Two rules come from facts about
-//! the reactor: nothing races `accept` or a read that must not lose data, and
-//! no task's waker leaves its shard: results from other threads come through
-//! [`remote`], one wake for many of them.
+//! Everything above says `engine::…`; what it may count on, whichever driver
+//! runs, says [`seam`]. Only the folder `monoio` names a reactor; a second one
+//! is a second folder, and an enum of both in `Runtime`, `Listener`,
+//! `TcpStream` and `File`: one branch per operation, which is predicted.
 //!
 //! This crate alone has unsafe code. It is a part of `corelane`, which says
 //! what of it users may build on.
 //!
 //! ```text
-//! floor 2  machine    topology bridge clock kind guarded local_event monoio
-//!                     options pool remote sealed_bytes wake
+//! floor 2  machine    seam topology bridge clock kind guarded local_event
+//!                     monoio options pool remote sealed_bytes
 //! ```
 
 pub mod bridge;
@@ -26,22 +25,21 @@ mod options;
 mod pool;
 mod remote;
 mod sealed_bytes;
+pub mod seam;
 pub mod topology;
-mod wake;
 
 pub use guarded::{Guarded, Panicked, panic_text};
 pub use kind::EngineKind;
 pub use local_event::LocalEvent;
 pub use monoio::{
-    ClientStream, File, Runtime, StreamCloser, Target, TcpListener, TcpStream, WrittenAndRead,
-    bind_alone_std, bind_std, connect, interval_tick, is_ending, is_running, sleep, spawn_local,
-    timeout, yield_now, yield_to_all,
+    ClientStream, File, Listener, ReadHalf, Runtime, Stop, StreamCloser, Target, TcpStream,
+    WriteHalf, WrittenAndRead, adopt_std, bind_alone_std, bind_std, connect, interval_tick,
+    is_ending, is_running, now, sleep, spawn_local, timeout, wake, yield_now, yield_to_all,
 };
-pub use options::{BuildError, EngineOptions};
+pub use options::{BuildError, EngineOptions, NotListening};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
 pub use sealed_bytes::SealedBytes;
-pub use wake::wake;
 
 /// A deadline passed; the future was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

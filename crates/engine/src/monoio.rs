@@ -4,16 +4,19 @@
 
 mod dial;
 mod file;
+mod listen;
 mod tcp;
 
 pub use dial::{ClientStream, Target, connect, is_ending};
 pub use file::File;
-pub use tcp::{StreamCloser, TcpListener, TcpStream, WrittenAndRead, bind_alone_std, bind_std};
+pub use listen::{Listener, Stop, adopt_std, bind_alone_std, bind_std};
+pub use tcp::{ReadHalf, StreamCloser, TcpStream, WriteHalf, WrittenAndRead};
 
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use monoio::io::AsyncReadRent;
@@ -188,6 +191,20 @@ where
 /// left. For destructors; everything else runs on a shard.
 pub fn is_running() -> bool {
     Port::is_entered()
+}
+
+/// Wakes a task of this shard; nothing if the shard has ended. For whatever a
+/// destructor may reach: a shard that has ended still drops what it left, and a
+/// bare wake panics then.
+pub fn wake(waker: Waker) {
+    if is_running() {
+        waker.wake();
+    }
+}
+
+/// The time that [`sleep`], [`interval_tick`] and [`timeout`] go by.
+pub fn now() -> Instant {
+    Instant::now()
 }
 
 /// Lets every other ready task run first. (A task that wakes itself would go

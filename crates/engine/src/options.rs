@@ -82,3 +82,29 @@ impl std::fmt::Display for BuildError {
 }
 
 impl std::error::Error for BuildError {}
+
+/// Why a descriptor cannot be a server's listener.
+#[derive(Debug)]
+pub enum NotListening {
+    /// It is a file, a pipe or the like.
+    NoSocket,
+    /// It is a socket of another kind.
+    NotTcp,
+    /// It is bound, or connected, and nobody has called listen(2) on it.
+    Silent,
+    /// The kernel refused to say.
+    Io(std::io::Error),
+}
+
+impl std::fmt::Display for NotListening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoSocket => f.write_str("it is no socket"),
+            Self::NotTcp => f.write_str("it is no TCP socket over IPv4 or IPv6"),
+            Self::Silent => f.write_str("it does not listen"),
+            Self::Io(source) => source.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for NotListening {}

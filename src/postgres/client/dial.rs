@@ -22,7 +22,7 @@ use super::fault::describe;
 use super::line::{Line, LineStream};
 use super::tls;
 use super::url::{PostgresUrl, TlsMode};
-use crate::engine::{self, Target};
+use crate::engine::{self, ClientStream, Target};
 use crate::limits::POSTGRES_CANCEL_TIMEOUT_MS;
 use crate::postgres::{ConnectError, PostgresOptions};
 
@@ -121,7 +121,9 @@ impl Dialer {
     }
 
     async fn attempt(&self, config: &Config) -> Result<(Client, Driver, Rc<Line>), DialError> {
-        let stream = engine::connect(&self.target).await.map_err(DialError::Io)?;
+        let stream = ClientStream::connect(&self.target)
+            .await
+            .map_err(DialError::Io)?;
         let line = Rc::new(Line::new(stream));
         let stream = LineStream::of(&line);
         let failed = DialError::Postgres;
@@ -156,7 +158,7 @@ impl Dialer {
     /// one. Nothing tells whether it did.
     pub(in crate::postgres) async fn cancel(&self, token: CancelToken) {
         let asking = async {
-            let Ok(stream) = engine::connect(&self.target).await else {
+            let Ok(stream) = ClientStream::connect(&self.target).await else {
                 return;
             };
             let line = Rc::new(Line::new(stream));

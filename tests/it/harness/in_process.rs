@@ -52,6 +52,17 @@ impl InProcess {
         app: App,
         change: impl FnOnce(&mut ServerOptions),
     ) -> Result<Self, StartError> {
+        Self::start_built(engine, shards, app, change, |server| server)
+    }
+
+    /// As `try_start`, with what options do not say.
+    pub(crate) fn start_built(
+        engine: Engine,
+        shards: usize,
+        app: App,
+        change: impl FnOnce(&mut ServerOptions),
+        build: impl FnOnce(Server) -> Server,
+    ) -> Result<Self, StartError> {
         let mut options = ServerOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             drain_timeout_ms: 500,
@@ -63,7 +74,7 @@ impl InProcess {
         let server = Server::new(app)
             .options(options)
             .placement(placement(engine, shards));
-        let handle = server.unpinned().start()?;
+        let handle = build(server).unpinned().start()?;
         let ran = handle
             .shards()
             .iter()

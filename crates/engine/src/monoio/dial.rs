@@ -1,6 +1,6 @@
-//! Outgoing connections on the monoio reactor: dialled there, and dressed as
-//! tokio's `AsyncRead` and `AsyncWrite` for the protocol libraries that want
-//! them. No tokio runtime is involved.
+//! Outgoing connections on the monoio reactor, as they are, or dressed as tokio's
+//! `AsyncRead` and `AsyncWrite` for the protocol libraries that want them. No
+//! tokio runtime is involved.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -46,8 +46,12 @@ impl std::fmt::Display for Target {
 
 /// Connects from the current shard. A name is looked up on the blocking pool
 /// and its addresses are tried in turn. May be dropped; put
-/// [`timeout`](super::timeout) around it. On a shard that is ending it does not
-/// return: nothing would close the connection any more.
+/// [`timeout`](super::timeout) around it. When the runtime ends the connection
+/// is closed, and on a shard that is ending this does not return: nothing would
+/// close the connection any more.
+///
+/// A protocol library takes it as a [`ClientStream`]. The stream of a Unix socket
+/// is of the same type: it only reads and writes.
 ///
 /// # Errors
 /// As getaddrinfo(3), socket(2) and connect(2); of several addresses the last
@@ -55,7 +59,7 @@ impl std::fmt::Display for Target {
 ///
 /// # Panics
 /// When called on a thread that runs no [`super::Runtime`].
-pub async fn connect(target: &Target) -> io::Result<ClientStream> {
+pub async fn connect(target: &Target) -> io::Result<TcpStream> {
     let dialled = match is_ending() {
         true => std::future::pending().await,
         false => dial(target).await,
@@ -64,7 +68,17 @@ pub async fn connect(target: &Target) -> io::Result<ClientStream> {
         drop(dialled);
         return std::future::pending().await;
     }
-    dialled.map(ClientStream::new)
+    dialled.map(register)
+}
+
+/// Has the end of the runtime close it.
+fn register(stream: ReactorStream) -> TcpStream {
+    let stream = TcpStream::new(stream);
+    CLIENTS.with_borrow_mut(|clients| {
+        clients.retain(StreamCloser::is_open);
+        clients.push(stream.closer());
+    });
+    stream
 }
 
 /// Whether this shard has closed the connections it had made: that one is gone
@@ -109,7 +123,7 @@ async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     found.map_err(|_| io::Error::other("the threads that look up names are busy"))?
 }
 
-/// A connection this shard has made, as tokio's traits.
+/// A connection of this shard, as tokio's traits.
 ///
 /// It satisfies `Send` bounds of libraries, but must be used and dropped on
 /// the shard that made it.
@@ -159,12 +173,19 @@ pub(super) fn close_clients() {
 }
 
 impl ClientStream {
-    fn new(stream: ReactorStream) -> Self {
-        let stream = TcpStream::new(stream);
-        CLIENTS.with_borrow_mut(|clients| {
-            clients.retain(StreamCloser::is_open);
-            clients.push(stream.closer());
-        });
+    /// [`connect`], dressed.
+    ///
+    /// # Errors
+    /// As of [`connect`].
+    ///
+    /// # Panics
+    /// As [`connect`].
+    pub async fn connect(target: &Target) -> io::Result<Self> {
+        connect(target).await.map(Self::new)
+    }
+
+    /// Dresses a connection.
+    pub fn new(stream: TcpStream) -> Self {
         Self {
             inner: SendWrapper::new(Inner {
                 stream: Rc::new(stream),

@@ -1,11 +1,13 @@
-//! TCP listeners and connections on the monoio reactor.
+//! TCP connections on the monoio reactor.
 
+mod halves;
 mod sealed;
 
-use std::cell::{Cell, RefCell, UnsafeCell};
+pub use halves::{ReadHalf, WriteHalf};
+
+use std::cell::{Cell, UnsafeCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,138 +15,11 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use monoio::buf::{IoBuf, IoBufMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent, Canceller};
-use monoio::net::{TcpListener as ReactorListener, TcpStream as ReactorStream};
+use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use monoio::net::TcpStream as ReactorStream;
 use rustix::ioctl;
-use rustix::net::SocketFlags;
 
-use corelane_proto::limits::{ACCEPTS_IN_FLIGHT_MAX, WRITE_BUFFER_KEEP_BYTES};
-
-/// A listening socket of one shard.
-pub struct TcpListener {
-    inner: ReactorListener,
-    canceller: RefCell<Canceller>,
-}
-
-impl TcpListener {
-    /// Takes over a listening socket, of [`bind_std`] or handed in. Call it on
-    /// the shard.
-    ///
-    /// # Errors
-    /// When the reactor cannot register it.
-    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
-        // io_uring answers EAGAIN instead of waiting on a nonblocking socket.
-        listener.set_nonblocking(monoio::utils::is_legacy())?;
-        Ok(Self {
-            inner: ReactorListener::from_std(listener)?,
-            canceller: RefCell::default(),
-        })
-    }
-
-    /// The next connection. Must not be raced or dropped while pending: an
-    /// accepted connection would be lost.
-    ///
-    /// # Errors
-    /// As accept(2); ECONNABORTED and EMFILE are for the caller to survive.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let handle = self.canceller.borrow().handle();
-        let (stream, peer) = self.inner.cancelable_accept(handle).await?;
-        // monoio's io_uring accept leaves it out; a child would inherit it.
-        if !monoio::utils::is_legacy() {
-            // SAFETY: `stream` keeps the descriptor open during this call.
-            let fd = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-            let _ = rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC);
-        }
-        Ok((TcpStream::new(stream), peer))
-    }
-
-    /// Takes the connections that have come and wait to be accepted, and waits
-    /// for no more: for a listener about to be closed, which would reset them.
-    /// Nothing may be accepted in the usual way afterwards.
-    pub fn accept_waiting(&self) -> Vec<(TcpStream, SocketAddr)> {
-        // SAFETY: `self.inner` keeps the descriptor open during this call.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) };
-        let mut waiting = Vec::new();
-        if rustix::io::ioctl_fionbio(fd, true).is_err() {
-            return waiting;
-        }
-        while let Ok(accepted) = rustix::net::accept_with(fd, SocketFlags::CLOEXEC) {
-            let stream = std::net::TcpStream::from(accepted);
-            let registered = stream.peer_addr().and_then(|peer| {
-                stream.set_nonblocking(monoio::utils::is_legacy())?;
-                Ok((TcpStream::new(ReactorStream::from_std(stream)?), peer))
-            });
-            waiting.extend(registered);
-        }
-        waiting
-    }
-
-    /// How many calls of [`accept`](Self::accept) may be pending at once. Under
-    /// epoll it is one: a second waiter would take the place of the first.
-    pub fn accepts_in_flight_max(&self) -> usize {
-        match monoio::utils::is_legacy() {
-            true => 1,
-            false => ACCEPTS_IN_FLIGHT_MAX,
-        }
-    }
-
-    /// Makes every pending [`accept`](Self::accept) return, with ECANCELED or with
-    /// the connection that came first. The socket stays open for others who
-    /// hold it.
-    pub fn cancel_accept(&self) {
-        let canceller = self.canceller.take();
-        self.canceller.replace(canceller.cancel());
-    }
-
-    /// Ends the socket for everybody who holds it: a pending
-    /// [`accept`](Self::accept) returns with an error and new connections are
-    /// refused.
-    pub fn close(&self) {
-        // SAFETY: `self.inner` keeps the descriptor open during this call.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) };
-        let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Both);
-    }
-
-    /// The bound address, with the port the kernel chose.
-    ///
-    /// # Errors
-    /// As getsockname(2).
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-}
-
-/// Binds with SO_REUSEPORT, SO_REUSEADDR and TCP_NODELAY, which accepted
-/// sockets inherit on Linux.
-///
-/// # Errors
-/// As bind(2) and listen(2).
-pub fn bind_std(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
-    bind(address, backlog, true)
-}
-
-/// As [`bind_std`] without SO_REUSEPORT: nobody else can listen there too.
-///
-/// # Errors
-/// As bind(2) and listen(2).
-pub fn bind_alone_std(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
-    bind(address, backlog, false)
-}
-
-fn bind(address: SocketAddr, backlog: u32, reuse_port: bool) -> io::Result<std::net::TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(reuse_port)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
-}
+use corelane_proto::limits::WRITE_BUFFER_KEEP_BYTES;
 
 /// A connection. Reads and writes take and give back their buffers, because
 /// the kernel owns them meanwhile.
@@ -244,6 +119,11 @@ impl TcpStream {
     /// `Ok(0)` is the end of the stream. Dropped while pending, it may lose
     /// bytes: only where the connection then closes.
     pub async fn read(&mut self, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+        self.receive_after(buffer).await
+    }
+
+    /// As [`read`](Self::read); see [`receive`](Self::receive).
+    async fn receive_after(&self, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
         let filled = buffer.len();
         let capacity = buffer.capacity();
         debug_assert!(filled < capacity, "a read needs room");

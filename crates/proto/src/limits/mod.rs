@@ -127,7 +127,7 @@ pub const CHUNKS_PER_TURN_MAX: u32 = 16;
 /// Reads of one request body in one go before the other tasks of the shard get
 /// a turn.
 pub const BODY_READS_PER_TURN_MAX: u32 = 16;
-/// Accepts that a public listener has in flight under io_uring: connections
+/// Accepts that a listener has in flight under io_uring: connections
 /// taken in one turn of the shard, however many wait.
 pub const ACCEPTS_IN_FLIGHT_MAX: usize = 16;
 /// Connections accepted in one go before the other tasks of the shard get a
@@ -150,6 +150,10 @@ pub const ADMIN_TOKEN_BYTES_MIN: usize = 16;
 pub const ADMIN_TOKEN_BYTES_MAX: usize = 512;
 /// How long accepting pauses when descriptors or memory have run out.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
+/// How long a listener that stops waits for its accepts to end.
+pub const LISTENER_STOP_MS_MAX: u64 = 1_000;
+/// How often it cancels those that have not.
+pub const LISTENER_STOP_RETRY_MS: u64 = 50;
 /// How long a drain waits for the first request of a connection that has just
 /// come; its bytes are likely under way.
 pub const DRAIN_FRESH_GRACE_MS: u64 = 100;

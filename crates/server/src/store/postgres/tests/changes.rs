@@ -26,7 +26,7 @@ pub(super) fn listen(fixture: &Fixture) -> Receiver<String> {
                 host: "127.0.0.1".to_owned(),
                 port: config.get_ports()[0],
             };
-            let stream = engine::connect(&target).await.unwrap();
+            let stream = engine::ClientStream::connect(&target).await.unwrap();
             let (client, mut driver) = config.connect_raw(stream, NoTls).await.unwrap();
             let client = Rc::new(client);
             let (listener, ready) = (client.clone(), tell.clone());
