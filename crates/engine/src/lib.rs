@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! floor 2  machine    seam topology bridge clock kind guarded local_event
-//!                     monoio options pool remote sealed_bytes
+//!                     monoio options pool remote sealed_bytes wake
 //! ```
 
 pub mod bridge;
@@ -27,6 +27,7 @@ mod remote;
 mod sealed_bytes;
 pub mod seam;
 pub mod topology;
+mod wake;
 
 pub use guarded::{Guarded, Panicked, panic_text};
 pub use kind::EngineKind;
@@ -34,12 +35,13 @@ pub use local_event::LocalEvent;
 pub use monoio::{
     ClientStream, File, Listener, ReadHalf, Runtime, Stop, StreamCloser, Target, TcpStream,
     WriteHalf, WrittenAndRead, adopt_std, bind_alone_std, bind_std, connect, interval_tick,
-    is_ending, is_running, now, sleep, spawn_local, timeout, wake, yield_now, yield_to_all,
+    is_ending, is_running, now, sleep, spawn_local, timeout, yield_now, yield_to_all,
 };
 pub use options::{BuildError, EngineOptions, NotListening};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
 pub use sealed_bytes::SealedBytes;
+pub use wake::wake;
 
 /// A deadline passed; the future was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,6 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use monoio::io::AsyncReadRent;
@@ -191,15 +190,6 @@ where
 /// left. For destructors; everything else runs on a shard.
 pub fn is_running() -> bool {
     Port::is_entered()
-}
-
-/// Wakes a task of this shard; nothing if the shard has ended. For whatever a
-/// destructor may reach: a shard that has ended still drops what it left, and a
-/// bare wake panics then.
-pub fn wake(waker: Waker) {
-    if is_running() {
-        waker.wake();
-    }
 }
 
 /// The time that [`sleep`], [`interval_tick`] and [`timeout`] go by.
