@@ -7,6 +7,7 @@
 //! ```
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use corelane::{App, Ctx, Error, Response, Server};
@@ -46,10 +47,12 @@ async fn fetch(ctx: Ctx) -> Result<Response, Error> {
     }
 }
 
-fn main() -> Result<(), corelane::server::StartError> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = App::new()
         .get("/", async |_| Ok(Response::text("fetch something\n")))
         .get("/fetch/{host}/{port}", fetch);
-    Server::new(app).listen(([127, 0, 0, 1], 8080)).run()?;
+    let listen = std::env::args().nth(1);
+    let listen: SocketAddr = listen.as_deref().unwrap_or("127.0.0.1:8080").parse()?;
+    Server::new(app).listen(listen).run()?;
     Ok(())
 }

@@ -214,7 +214,13 @@ pub use middleware::{Compression, RateLimit, RateLimitKey, RateRules, RedisCache
 pub use server::{Server, ServerHandle};
 pub use sessions::{BegunSession, Session};
 
-/// The README's example, compiled and run like every other one.
+// The examples of the README and of `docs`, compiled and run like every other.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+struct LibraryGuide;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/static-files.md")]
+struct StaticFilesPage;

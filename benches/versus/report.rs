@@ -1,5 +1,5 @@
 //! Run folders: `README.md`, `raw.csv`, `summary.md` and pictures; and the
-//! project's README, whose table is spliced from one of them.
+//! tables of `docs/benchmarks.md` and the project's README, spliced from one.
 
 use std::path::{Path, PathBuf};
 
@@ -96,21 +96,34 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// `--readme DIR`: writes that run's table into the project's README.
+/// `--readme DIR`: writes that run's table into `docs/benchmarks.md`, and in
+/// short into the project's README.
 ///
 /// # Errors
-/// When the run cannot be read, or the README has no place for it.
+/// When the run cannot be read, or one of them has no place for it.
 pub(crate) fn write_readme(run: &str, scenarios: &[Scenario]) -> Result<(), String> {
     let folder = std::fs::canonicalize(run).map_err(|error| format!("{run}: {error}"))?;
     let inside = folder.strip_prefix(root());
     let inside = inside.map_err(|_| format!("{run} is not a folder of this repository"))?;
+    let inside = inside.display().to_string();
     let csv = folder.join("raw.csv");
     let rows = std::fs::read_to_string(&csv).map_err(|e| format!("{}: {e}", csv.display()))?;
-    let excerpt = readme::excerpt(&from_csv(&rows)?, scenarios, &inside.display().to_string());
-    let path = root().join("README.md");
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("README.md: {error}"))?;
-    let text = readme::splice(&text, &excerpt)?;
-    std::fs::write(&path, text).map_err(|error| format!("README.md: {error}"))
+    let rows = from_csv(&rows)?;
+    let short = readme::short_excerpt(&rows, scenarios, &inside);
+    splice_into("README.md", &short)?;
+    splice_into(
+        "docs/benchmarks.md",
+        &readme::excerpt(&rows, scenarios, &inside),
+    )
+}
+
+/// Writes `excerpt` between the markers of a file of the repository.
+fn splice_into(name: &str, excerpt: &str) -> Result<(), String> {
+    let path = root().join(name);
+    let told = |error: std::io::Error| format!("{name}: {error}");
+    let text = std::fs::read_to_string(&path).map_err(told)?;
+    let text = readme::splice(name, &text, excerpt)?;
+    std::fs::write(&path, text).map_err(told)
 }
 
 /// The top folder of the repository.

@@ -1,5 +1,5 @@
-//! Texts about a run: its own README, and the part of the project's README
-//! that is copied from it, so that the two never disagree.
+//! Texts about a run: its own README, and the parts of the project's README and
+//! of `docs/benchmarks.md` that are copied from it, so that they never disagree.
 
 use std::fmt::Write as _;
 
@@ -71,23 +71,46 @@ impl About<'_> {
 const BEGIN: &str = "<!-- versus -->";
 const END: &str = "<!-- /versus -->";
 
-/// What stands between the markers of the project's README: the table of a
-/// run, and its picture. `folder` is the run's, from the README.
+/// The scenarios that the project's README shows; `docs/benchmarks.md` has all.
+const IN_SHORT: &[&str] = &[
+    "constant",
+    "pipelined-16",
+    "user-uniform",
+    "crud-postgres",
+    "static-64k",
+    "json-gzip",
+];
+
+/// What stands between the markers of `docs/benchmarks.md`: the table of a run,
+/// and its picture. `folder` is the run's, from the top of the repository.
 pub fn excerpt(rows: &[Row], scenarios: &[Scenario], folder: &str) -> String {
+    let table = introduced(rows, scenarios, folder, "../");
+    format!("{table}\n![CPU per request](../{folder}/cpu.svg)\n")
+}
+
+/// What stands between those of the project's README: the first of it.
+pub fn short_excerpt(rows: &[Row], scenarios: &[Scenario], folder: &str) -> String {
+    let is_shown = |scenario: &&Scenario| IN_SHORT.contains(&scenario.name.as_str());
+    let shown: Vec<Scenario> = scenarios.iter().filter(is_shown).cloned().collect();
+    introduced(rows, &shown, folder, "")
+}
+
+/// The table, and what its figures are. `up` leads to the top of the repository.
+fn introduced(rows: &[Row], scenarios: &[Scenario], folder: &str, up: &str) -> String {
     format!(
         "Requests/s and CPU microseconds per request, medians; `~` where the server was not \
-         saturated. All of it, with what is fair and unfair: [{folder}]({folder}/summary.md).\n\n\
-         {}\n![CPU per request]({folder}/cpu.svg)\n",
+         saturated. All of it, with what is fair and unfair: [{folder}]({up}{folder}/summary.md).\n\n\
+         {}",
         summary::headline(rows, scenarios)
     )
 }
 
-/// Puts it there.
+/// Puts it there; `name` is the text's, for the error.
 ///
 /// # Errors
 /// When the markers are not there, once each and in order.
-pub fn splice(readme: &str, excerpt: &str) -> Result<String, String> {
-    let told = || format!("README.md needs one line {BEGIN} and after it one {END}");
+pub fn splice(name: &str, readme: &str, excerpt: &str) -> Result<String, String> {
+    let told = || format!("{name} needs one line {BEGIN} and after it one {END}");
     let once = |marker| readme.matches(marker).count() == 1;
     if !once(BEGIN) || !once(END) {
         return Err(told());
@@ -100,23 +123,46 @@ pub fn splice(readme: &str, excerpt: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::row::tests::measured;
 
     #[test]
     fn the_excerpt_replaces_what_is_between_the_markers() {
         let readme = "# a\n<!-- versus -->\nold\n<!-- /versus -->\n# b\n";
-        let spliced = splice(readme, "new\n").unwrap();
+        let spliced = splice("README.md", readme, "new\n").unwrap();
         assert_eq!(
             spliced,
             "# a\n<!-- versus -->\nnew\n<!-- /versus -->\n# b\n"
         );
-        assert_eq!(splice(&spliced, "new\n").unwrap(), spliced);
+        assert_eq!(splice("README.md", &spliced, "new\n").unwrap(), spliced);
+    }
+
+    #[test]
+    fn the_short_one_has_a_few_scenarios_and_links_from_the_top() {
+        let named = |name: &str| {
+            let text = "position = 1\ntitle = 't'\nserves = 'constant'\nfair = 'f'\nunfair = 'u'\n\
+                        connections = 64\nscript = 's'\nbaseline = 'raw-epoll'\n";
+            Scenario::parse(name, text).unwrap()
+        };
+        let scenarios = [named("constant"), named("churn")];
+        let rows = [
+            measured("constant", "raw-epoll", 0, 100_000.0, 10.0),
+            measured("churn", "raw-epoll", 0, 100_000.0, 10.0),
+        ];
+        let short = short_excerpt(&rows, &scenarios, "benches/runs/x");
+        assert!(short.contains("| constant, t | 100k / 10.0 |"), "{short}");
+        assert!(!short.contains("churn"), "{short}");
+        assert!(short.contains("](benches/runs/x/summary.md)"), "{short}");
+        let all = excerpt(&rows, &scenarios, "benches/runs/x");
+        assert!(all.contains("| churn, t | 100k / 10.0 |"), "{all}");
+        assert!(all.contains("](../benches/runs/x/summary.md)"), "{all}");
+        assert!(all.ends_with("](../benches/runs/x/cpu.svg)\n"), "{all}");
     }
 
     #[test]
     fn without_markers_nothing_is_written() {
         for readme in ["", "<!-- versus -->", "<!-- /versus --><!-- versus -->"] {
             assert!(
-                splice(readme, "new")
+                splice("README.md", readme, "new")
                     .unwrap_err()
                     .contains("README.md needs"),
                 "{readme}"

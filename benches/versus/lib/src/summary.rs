@@ -242,7 +242,7 @@ fn marks(cell: &Cell<'_>) -> String {
     marks.join(" ")
 }
 
-/// The short table of the project's README: requests/s and CPU of every server.
+/// The short table, for texts about the project: requests/s and CPU of every server.
 pub fn headline(rows: &[Row], scenarios: &[Scenario]) -> String {
     let servers = servers(rows);
     let mut text = format!("| scenario | {} |\n", servers.join(" | "));
