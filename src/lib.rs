@@ -170,12 +170,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// What only a feature's rooms use is unused without it; the build with all of
+// them, which is what the tests check, finds what nobody uses.
+#![cfg_attr(
+    not(all(feature = "compression", feature = "redis", feature = "sessions")),
+    allow(dead_code, unused_imports, unused_mut, unused_variables)
+)]
+
+#[cfg(feature = "compression")]
 pub mod compression;
+#[cfg(feature = "sessions")]
 pub mod password;
 
+#[cfg(feature = "redis")]
+pub use corelane_proto::redis_codec;
+#[cfg(feature = "sessions")]
+pub use corelane_proto::session;
 pub use corelane_proto::{
-    access_log, backoff, cache, coherence, error, http1, limits, metrics, rate_limit, redis_codec,
-    router, semantics, session, static_path,
+    access_log, backoff, cache, coherence, error, http1, limits, metrics, rate_limit, router,
+    semantics, static_path,
 };
 
 pub use corelane_engine::{self as engine, bridge, clock, topology};
@@ -187,13 +200,17 @@ pub mod log_sink;
 pub(crate) mod process_stats;
 
 pub(crate) mod caches;
+#[cfg(feature = "redis")]
 pub mod l2;
 pub mod limiter;
 // Public for `benches/micro.rs`, which measures the lanes; not part of the API.
 #[doc(hidden)]
 pub mod peers;
+#[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg_attr(not(feature = "redis"), path = "redis/absent.rs")]
 pub mod redis;
+#[cfg(feature = "sessions")]
 pub mod sessions;
 
 pub mod app;
@@ -207,11 +224,17 @@ pub use app::{
     App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
     Response, Route, ShardInfo,
 };
+#[cfg(feature = "tokio")]
 pub use bridge::Bridge;
 pub use caches::{Cache, CacheEntry, Cached, Feed, HitKind};
 pub use error::Error;
-pub use middleware::{Compression, RateLimit, RateLimitKey, RateRules, RedisCache};
+#[cfg(feature = "compression")]
+pub use middleware::Compression;
+#[cfg(feature = "redis")]
+pub use middleware::RedisCache;
+pub use middleware::{RateLimit, RateLimitKey, RateRules};
 pub use server::{Server, ServerHandle};
+#[cfg(feature = "sessions")]
 pub use sessions::{BegunSession, Session};
 
 /// The README's example, compiled and run like every other one.

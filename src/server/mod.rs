@@ -159,7 +159,7 @@ impl Server {
             errors,
             bridge,
         } = background;
-        let redis = self.app.redis_options().cloned().unwrap_or_default();
+        let redis = self.app.redis.clone();
         let redis = RedisPlan::new(redis, bridge.clone(), errors.clone());
         let redis = redis.map_err(|error| StartError::App(AppError::Redis(error)))?;
         let engines = choose_engines(&placement, &self.options, &pool)?;

@@ -16,6 +16,7 @@
 //!                     options pool remote sealed_bytes wake
 //! ```
 
+#[cfg_attr(not(feature = "bridge"), path = "bridge/absent.rs")]
 pub mod bridge;
 pub mod clock;
 mod guarded;

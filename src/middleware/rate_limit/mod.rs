@@ -179,6 +179,7 @@ impl Middleware for RateLimit {
 /// # Errors
 /// 429 when it is one too many.
 async fn check(ctx: &mut Ctx, limit: &Limit, standings: &Standings) -> Result<(), Error> {
+    #[cfg(feature = "sessions")]
     if limit.by.is_session() {
         ctx.identify_session().await;
     }

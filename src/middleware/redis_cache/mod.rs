@@ -126,13 +126,17 @@ impl Middleware for RedisCache {
     }
 }
 
+fn counts_of(ctx: &Ctx) -> Rc<AnswerCounts> {
+    ctx.part().expect("a part of every shard")
+}
+
 impl Plan {
     async fn answer(self: Arc<Self>, ctx: Ctx, next: Next) -> Result<Response, Error> {
         let is_read = matches!(*ctx.method(), Method::GET | Method::HEAD);
         let Some(redis) = ctx.redis().filter(|_| is_read) else {
             return next.run(ctx).await;
         };
-        let counts = ctx.answer_counts();
+        let counts = counts_of(&ctx);
         let rules = RequestRules::of(ctx.headers());
         if rules.is_bypass {
             counts.count(&self.name, |counters| counters.bypasses += 1);
