@@ -331,7 +331,7 @@ pub mod server;
 #[doc(hidden)]
 pub mod internals;
 
-pub use {bytes, futures_core, http};
+pub use ::{bytes, futures_core, http};
 
 pub use app::{
     App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
