@@ -29,7 +29,7 @@ use put::RequestCopy;
 use seek::Looked;
 
 /// Middleware that keeps a route's answers in the app's Redis
-/// ([`App::redis`](super::App::redis)).
+/// ([`App::redis`](crate::App::redis)).
 ///
 /// Kept are answers to GET: 200, and 301, 404 and 410 that say for how long;
 /// never those with `Set-Cookie`, `Cache-Control: no-store`, `private` or
