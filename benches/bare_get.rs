@@ -9,7 +9,7 @@ mod support;
 
 use std::fmt::Write as _;
 
-use corelane::topology::EngineKind;
+use corelane::internals::topology::EngineKind;
 use corelane::{App, Response};
 
 use support::{

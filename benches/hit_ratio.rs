@@ -21,8 +21,8 @@ mod support;
 
 use std::fmt::Write as _;
 
-use corelane::cache::{CacheKey, CacheValue, Payload};
-use corelane::coherence::Replica;
+use corelane::internals::cache::{CacheKey, CacheValue, Payload};
+use corelane::internals::coherence::Replica;
 
 use directory::{Directory, Read, key_of, replica};
 use reference::{PlainCache, Zipf};

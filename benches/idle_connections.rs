@@ -9,7 +9,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use corelane::topology::EngineKind;
+use corelane::internals::topology::EngineKind;
 
 fn main() {
     support::serve_if_asked();

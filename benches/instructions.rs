@@ -26,7 +26,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use corelane::topology::EngineKind;
+use corelane::internals::topology::EngineKind;
 use corelane::{App, Response};
 use corelane_server::handlers::cached::ApiCacheOptions;
 use corelane_server::handlers::{self, ApiOptions};

@@ -28,9 +28,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use corelane::http1::{BodyDecoder, BodyFraming};
-use corelane::semantics::{Conditions, ETag, Validators, evaluate, parse_ranges};
-use corelane::static_path::{PathRules, resolve};
+use corelane::internals::http1::{BodyDecoder, BodyFraming};
+use corelane::internals::semantics::{Conditions, ETag, Validators, evaluate, parse_ranges};
+use corelane::internals::static_path::{PathRules, resolve};
 use criterion::Criterion;
 
 use hot_cases::Cases;

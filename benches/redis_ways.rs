@@ -7,8 +7,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use corelane::internals::topology::{CoreMapOptions, CoreSelection, Machine, place};
 use corelane::redis::{ExclusiveConnection, RedisOptions};
-use corelane::topology::{CoreMapOptions, CoreSelection, Machine, place};
 use corelane::{App, Ctx, Error, Response, Server, engine};
 use futures_util::future::join_all;
 use redis::{cmd, pipe};

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use corelane::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+use corelane::internals::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 use corelane_server::store::{
     Database, Location, NewUser, PageStart, SeedPlan, Store, StoreOptions, UserField, UserQuery,
     UserSort,

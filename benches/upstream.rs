@@ -14,9 +14,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use corelane::internals::topology::EngineKind;
 use corelane::middleware::rate_limit::Key;
 use corelane::redis::RedisOptions;
-use corelane::topology::EngineKind;
 use corelane::{App, Ctx, Error, RateLimit, RedisCache, Response, Route};
 use corelane_server::handlers::cached::{ApiCacheOptions, RedisUse};
 use corelane_server::handlers::{self, ApiOptions};

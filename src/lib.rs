@@ -5,20 +5,6 @@
 //! they exchange messages. Handlers are plain `async fn(Ctx)`; their futures
 //! never leave their shard and need not be `Send`.
 //!
-//! The house, floor by floor (a floor uses only floors below it):
-//!
-//! ```text
-//! floor 5  process    server
-//! floor 4  app        app  middleware  shard  static_files
-//! floor 3  resources  postgres  peers  caches  limiter  redis  l2  sessions
-//! floor 2  machine    log_sink error_log process_stats
-//! floor 1  thinking   password compression
-//! ```
-//!
-//! Below them stand `corelane-engine`, the machine and the seam to its reactor,
-//! and `corelane-proto`: protocols and rules without a socket, file, thread or
-//! clock.
-//!
 //! # Hello
 //!
 //! ```
@@ -51,18 +37,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # JSON with per-shard state
+//! # State: shared by all shards, or a shard's own
 //!
-//! The closure given to [`App::state`] runs on every shard, on its own thread
-//! and reactor. The state is that shard's alone: no locks, and it need not be
-//! `Send`.
+//! Which shard answers a request is decided by its connection, so what one
+//! request leaves another must find on every shard: keep it in one place that
+//! all have, here behind an `Arc`. The closure given to [`App::state`] runs on
+//! every shard, on its own thread; what only that shard needs, such as a
+//! counter, needs no lock and no `Send`.
 //!
 //! ```
-//! use std::cell::RefCell;
+//! use std::cell::Cell;
 //! use std::collections::BTreeMap;
+//! use std::sync::{Arc, Mutex, PoisonError};
 //!
+//! use corelane::http::StatusCode;
 //! use corelane::{App, Ctx, Error, Response, Server};
-//! use http::StatusCode;
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Clone, Deserialize, Serialize)]
@@ -70,33 +59,56 @@
 //!     title: String,
 //! }
 //!
+//! /// Of all shards. Locked for a moment, and never across an `await`.
+//! #[derive(Clone, Default)]
+//! struct Notes(Arc<Mutex<BTreeMap<u32, Note>>>);
+//!
+//! /// Of one shard.
 //! #[derive(Default)]
-//! struct Notes(RefCell<BTreeMap<u32, Note>>);
+//! struct Puts(Cell<u64>);
 //!
 //! async fn put_note(mut ctx: Ctx) -> Result<Response, Error> {
 //!     let id: u32 = ctx.param("id")?;
 //!     let note: Note = ctx.json().await?;
+//!     let puts = ctx.state::<Puts>();
+//!     puts.0.set(puts.0.get() + 1);
 //!     let notes = ctx.state::<Notes>();
-//!     let replaced = notes.0.borrow_mut().insert(id, note.clone()).is_some();
+//!     let mut notes = notes.0.lock().unwrap_or_else(PoisonError::into_inner);
+//!     let replaced = notes.insert(id, note.clone()).is_some();
 //!     let status = if replaced { StatusCode::OK } else { StatusCode::CREATED };
 //!     Ok(Response::json(&note)?.with_status(status))
 //! }
 //!
+//! async fn read_note(ctx: Ctx) -> Result<Response, Error> {
+//!     let id: u32 = ctx.param("id")?;
+//!     let notes = ctx.state::<Notes>();
+//!     let notes = notes.0.lock().unwrap_or_else(PoisonError::into_inner);
+//!     let note = notes.get(&id).ok_or_else(|| Error::not_found("no such note"))?;
+//!     Response::json(note)
+//! }
+//!
+//! let notes = Notes::default();
 //! let app = App::new()
-//!     .state(|_shard| async { Ok(Notes::default()) })
+//!     .state(move |_shard| {
+//!         let notes = notes.clone();
+//!         async { Ok(notes) }
+//!     })
+//!     .state(|_shard| async { Ok(Puts::default()) })
+//!     .get("/notes/{id}", read_note)
 //!     .put("/notes/{id}", put_note);
 //! # let server = Server::new(app).listen(([127, 0, 0, 1], 0)).shards(1).unpinned().start()?;
-//! # let answer = ask(server.local_addr(), "{\"title\":\"x\"}");
+//! # let answer = ask(server.local_addr(), "PUT", "{\"title\":\"x\"}");
 //! # assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
 //! # assert!(answer.ends_with("{\"title\":\"x\"}"), "{answer}");
-//! # assert!(ask(server.local_addr(), "{\"title\":7}").starts_with("HTTP/1.1 422 "));
-//! # assert!(ask(server.local_addr(), "{").starts_with("HTTP/1.1 400 "));
+//! # assert!(ask(server.local_addr(), "GET", "").ends_with("{\"title\":\"x\"}"));
+//! # assert!(ask(server.local_addr(), "PUT", "{\"title\":7}").starts_with("HTTP/1.1 422 "));
+//! # assert!(ask(server.local_addr(), "PUT", "{").starts_with("HTTP/1.1 400 "));
 //! # server.drain();
 //! # server.wait();
-//! # fn ask(to: std::net::SocketAddr, body: &str) -> String {
+//! # fn ask(to: std::net::SocketAddr, method: &str, body: &str) -> String {
 //! #     use std::io::{Read, Write};
 //! #     let mut stream = std::net::TcpStream::connect(to).unwrap();
-//! #     let head = "PUT /notes/1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n";
+//! #     let head = format!("{method} /notes/1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n");
 //! #     let json = "Content-Type: application/json\r\nContent-Length: ";
 //! #     write!(stream, "{head}{json}{}\r\n\r\n{body}", body.len()).unwrap();
 //! #     let mut answer = String::new();
@@ -133,7 +145,7 @@
 //! response stream is polled only as fast as the client reads.
 //!
 //! ```
-//! use bytes::Bytes;
+//! use corelane::bytes::Bytes;
 //! use corelane::{App, Ctx, Error, Response, Server};
 //! use futures_util::stream;
 //!
@@ -169,49 +181,173 @@
 //! # server.wait();
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Features
+//!
+//! All but `hwloc` are on by default; without any, a service is 79 crates.
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `compression` | [`Compression`] |
+//! | `postgres` | [`postgres`], with TLS |
+//! | `redis` | [`redis`], [`RedisCache`]; limits and sessions of several nodes |
+//! | `sessions` | [`App::sessions`], [`password`] |
+//! | `tokio` | [`Ctx::tokio`] |
+//! | `hwloc` | the machine as libhwloc reads it, a C library, instead of /sys |
+//!
+//! # The house
+//!
+//! Floor by floor; a floor uses only floors below it:
+//!
+//! ```text
+//! floor 6  outside    internals
+//! floor 5  process    server
+//! floor 4  app        app  middleware  shard  static_files
+//! floor 3  resources  postgres  peers  caches  limiter  redis  l2  sessions
+//! floor 2  machine    log_sink error_log process_stats engine
+//! floor 1  thinking   password compression cache session metrics
+//! floor 0  ground     error
+//! ```
+//!
+//! Below them stand `corelane-engine`, the machine and the seam to its reactor,
+//! and `corelane-proto`: protocols and rules without a socket, file, thread or
+//! clock.
+//!
+//! # Words of the house
+//!
+//! - **shard**: one thread with a reactor, a listener, connections and state of
+//!   its own; as a rule pinned to a **core**, a logical CPU of the machine.
+//! - **engine**: the seam to the reactor; a **driver** is what stands behind it,
+//!   io_uring or epoll.
+//! - **node**: one process of several that serve the same data.
+//! - **peers**: the shards of a process to each other; **mesh**: all lanes
+//!   between them; **lane**: the queue from one shard to one other.
+//! - **home**: the one shard that decides about a cache key, or a limit's.
+//! - **holder**: a shard that has a copy of a key's value; **lease**: the right
+//!   to answer with it, until the home calls it in.
+//! - **era**: a number that grows with every restart of a home, so that what was
+//!   said before one is not taken for news.
+//! - **generation**: a number that changes when all of a cache is forgotten.
+//! - **in doubt**: a key whose write began and of which nobody knows whether it
+//!   was done; copies are not believed until that is past.
+//! - **tombstone**: what stays of a removed entry, so that an older value does
+//!   not come back.
+//! - **keeper**: who loads a missing value, while others wait for it.
+//! - **L1**: the cache in the memory of a process; **L2**, the second level: what
+//!   all nodes have in Redis behind it.
+//! - **store**: the application's database behind both.
+//! - **upstream**: a server that this one asks: PostgreSQL, Redis.
+//! - **sweep**: the look, once a second, at everything that has a deadline.
+//! - **park**: to sleep in the kernel because there is nothing to do.
+//! - **drain**: the end of a server: no new connections, the open ones finish.
 
-pub mod compression;
+// What only a feature's rooms use is unused without it; the build with all of
+// them, which is what the tests check, finds what nobody uses.
+#![cfg_attr(
+    not(all(feature = "compression", feature = "redis", feature = "sessions")),
+    allow(
+        dead_code,
+        unreachable_code,
+        unused_imports,
+        unused_mut,
+        unused_variables
+    )
+)]
+
+#[cfg(feature = "compression")]
+pub(crate) mod compression;
+#[cfg(feature = "sessions")]
 pub mod password;
 
-pub use corelane_proto::{
-    access_log, backoff, cache, coherence, error, http1, limits, metrics, rate_limit, redis_codec,
-    router, semantics, session, static_path,
+// What the rooms here call by its name alone.
+pub(crate) use corelane_engine::{bridge, clock, topology};
+#[cfg(feature = "redis")]
+pub(crate) use corelane_proto::redis_codec;
+pub(crate) use corelane_proto::{
+    access_log, backoff, coherence, http1, ids, limits, rate_limit, router, semantics, static_path,
 };
 
-pub use corelane_engine::{self as engine, bridge, clock, topology};
+/// What an error says, and to whom.
+pub mod error {
+    pub use corelane_proto::error::{Blame, Error, FieldError};
+}
 
-pub use corelane_proto::ids;
+/// Options of caches.
+pub mod cache {
+    pub(crate) use corelane_proto::cache::*;
+    pub use corelane_proto::cache::{CacheOptions, CacheOptionsError};
+}
 
-pub mod error_log;
-pub mod log_sink;
+/// What state of an app counts.
+pub mod metrics {
+    pub(crate) use corelane_proto::metrics::*;
+    pub use corelane_proto::metrics::{
+        MetricsSource, ProcessSnapshot, SecondLevelCounters, SecondLevelSnapshot,
+    };
+}
+
+/// Options of sessions, and what is kept of one.
+#[cfg(feature = "sessions")]
+pub mod session {
+    pub(crate) use corelane_proto::session::*;
+    pub use corelane_proto::session::{
+        SameSite, SessionHash, SessionOptions, SessionOptionsError, SessionRecord,
+    };
+}
+
+/// What a handler may do on its shard: sleep, start tasks, use files, and have
+/// others compute or wait.
+pub mod engine {
+    pub(crate) use corelane_engine::*;
+    pub use corelane_engine::{
+        Elapsed, EngineKind, File, PoolError, compute, sleep, spawn_local, timeout, unblock,
+        yield_now,
+    };
+}
+
+pub(crate) mod error_log;
+pub(crate) mod log_sink;
 pub(crate) mod process_stats;
 
 pub(crate) mod caches;
-pub mod l2;
-pub mod limiter;
-// Public for `benches/micro.rs`, which measures the lanes; not part of the API.
-#[doc(hidden)]
-pub mod peers;
+#[cfg(feature = "redis")]
+pub(crate) mod l2;
+pub(crate) mod limiter;
+pub(crate) mod peers;
+#[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg_attr(not(feature = "redis"), path = "redis/absent.rs")]
 pub mod redis;
+#[cfg(feature = "sessions")]
 pub mod sessions;
 
-pub mod app;
+pub(crate) mod app;
 pub mod middleware;
 pub(crate) mod shard;
 pub mod static_files;
 
 pub mod server;
 
+#[doc(hidden)]
+pub mod internals;
+
+pub use ::{bytes, futures_core, http};
+
 pub use app::{
     App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
     Response, Route, ShardInfo,
 };
+#[cfg(feature = "tokio")]
 pub use bridge::Bridge;
 pub use caches::{Cache, CacheEntry, Cached, Feed, HitKind};
 pub use error::Error;
-pub use middleware::{Compression, RateLimit, RateLimitKey, RateRules, RedisCache};
+#[cfg(feature = "compression")]
+pub use middleware::Compression;
+#[cfg(feature = "redis")]
+pub use middleware::RedisCache;
+pub use middleware::{RateLimit, RateLimitKey, RateRules};
 pub use server::{Server, ServerHandle};
+#[cfg(feature = "sessions")]
 pub use sessions::{BegunSession, Session};
 
 // The examples of the README and of `docs`, compiled and run like every other.

@@ -1,6 +1,6 @@
 //! The command line of a benchmark: `--name value`, in any order.
 
-use corelane::topology::EngineKind;
+use corelane::internals::topology::EngineKind;
 
 /// The value of `--name`.
 pub fn text(name: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use corelane::cache::CacheKey;
+use corelane::internals::cache::CacheKey;
 use criterion::Criterion;
 
 use super::directory::{Read, key_of};

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use corelane::cache::{Bounded, ByBytes, CacheKey, KeyHasher, Payload};
-use corelane::coherence::{
+use corelane::internals::cache::{Bounded, ByBytes, CacheKey, KeyHasher, Payload};
+use corelane::internals::coherence::{
     Answer, EntryStore, Freshness, FromHome, Hit, Holder, HolderOutput, Home, Idle, Kept, Outcome,
     Replica, Request, ShardSet, Source, ToHome, WaitId, WriteMode, WriteOutcome,
 };

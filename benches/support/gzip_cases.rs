@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use corelane::compression::GzipEncoder;
+use corelane::internals::compression::GzipEncoder;
 use criterion::{Criterion, Throughput};
 
 pub(crate) fn all(bench: &mut Criterion) {

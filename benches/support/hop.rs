@@ -12,8 +12,8 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corelane::engine::{BlockingPool, EngineKind, EngineOptions, Runtime, ShardWaker};
-use corelane::peers::{Endpoint, Event, Mesh, lane_messages_for};
+use corelane::internals::engine::{BlockingPool, EngineKind, EngineOptions, Runtime, ShardWaker};
+use corelane::internals::peers::{Endpoint, Event, Mesh, lane_messages_for};
 
 /// What a shard of [`round_trips`] does while nothing comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

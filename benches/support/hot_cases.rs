@@ -6,14 +6,14 @@ use std::hint::black_box;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use corelane::cache::{KeyHasher, Payload};
-use corelane::http1::{
+use corelane::internals::cache::{KeyHasher, Payload};
+use corelane::internals::http1::{
     ConnectionHeader, HeadLimits, HeadParser, RequestHead, ResponseFraming, ResponseHead, Version,
     encode_field, encode_head,
 };
-use corelane::limits::HttpLimits;
-use corelane::metrics::{RouteIndex, RouteName, ShardMetrics};
-use corelane::router::{Match, Params, Router};
+use corelane::internals::limits::HttpLimits;
+use corelane::internals::metrics::{RouteIndex, RouteName, ShardMetrics};
+use corelane::internals::router::{Match, Params, Router};
 use corelane::{PreparedResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 

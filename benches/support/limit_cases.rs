@@ -5,8 +5,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use corelane::rate_limit::{KeyHash, KeyStore, Quota};
-use corelane::semantics::{ForwardingFields, TrustedProxies, trace_client};
+use corelane::internals::rate_limit::{KeyHash, KeyStore, Quota};
+use corelane::internals::semantics::{ForwardingFields, TrustedProxies, trace_client};
 use criterion::Criterion;
 
 pub(crate) fn all(bench: &mut Criterion) {

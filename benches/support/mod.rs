@@ -13,8 +13,8 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use corelane::internals::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
 use corelane::server::ServerOptions;
-use corelane::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
 use corelane::{App, Response, Server};
 
 /// A server process; ended when dropped.

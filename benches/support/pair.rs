@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use corelane::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
+use corelane::internals::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
 use corelane::{App, Ctx, Error, Response, Server, ServerHandle, engine};
 
 use super::client::Client;

@@ -1,8 +1,8 @@
 //! What the directory is compared with: caches that know nothing of each other,
 //! one for each shard; and which ids are popular.
 
-use corelane::cache::{CacheKey, Payload};
-use corelane::coherence::{EntryStore, Idle, Replica, ShardSet};
+use corelane::internals::cache::{CacheKey, Payload};
+use corelane::internals::coherence::{EntryStore, Idle, Replica, ShardSet};
 
 use super::Caches;
 use super::directory::{BoundedStore, Read};

@@ -7,8 +7,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use corelane::cache::{CacheKey, Payload};
-use corelane::coherence::{
+use corelane::internals::cache::{CacheKey, Payload};
+use corelane::internals::coherence::{
     Answer, FromHome, HolderOutput, Request, ToHome, WaitId, WriteId, WriteMode, WriteOutcome,
 };
 

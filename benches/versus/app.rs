@@ -6,9 +6,9 @@
 
 use std::net::SocketAddr;
 
+use corelane::internals::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
 use corelane::server::{ServerOptions, ShutdownSignals};
 use corelane::static_files::{self, StaticFiles, StaticOptions};
-use corelane::topology::{CoreMapOptions, CoreSelection, EngineKind, Machine, place};
 use corelane::{App, Compression, Ctx, Error, Response, Server};
 use corelane_server::handlers::cached::ApiCacheOptions;
 use corelane_server::handlers::{self, ApiOptions};

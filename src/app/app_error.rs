@@ -7,7 +7,6 @@ use http::Method;
 use crate::cache::CacheOptionsError;
 use crate::redis::RedisUrlError;
 use crate::router::RouteError;
-use crate::session::SessionOptionsError;
 
 /// What [`App::check`](super::App::check) found; each message names the cure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +39,10 @@ pub enum AppError {
         name: String,
     },
     /// The options of sessions cannot be used.
-    Sessions(SessionOptionsError),
+    Sessions {
+        /// What is wrong and what would be right.
+        reason: String,
+    },
     /// Sessions are given twice.
     SessionsTwice,
     /// Sessions have no place to be kept.
@@ -78,7 +80,7 @@ impl fmt::Display for AppError {
                 f,
                 "two caches have the name {name:?}: give one of them another"
             ),
-            Self::Sessions(error) => error.fmt(f),
+            Self::Sessions { reason } => f.write_str(reason),
             Self::SessionsTwice => f.write_str("an app has one kind of session: give it once"),
             Self::SessionsNowhere => f.write_str(
                 "sessions have no place to be kept: give the app a Redis with `App::redis`, \

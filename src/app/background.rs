@@ -6,13 +6,12 @@ use std::time::Duration;
 use super::{ShardContext, ShardInfo};
 use crate::caches::{Cache, Feed};
 use crate::error_log::ErrorLog;
-use crate::redis::Redis;
 use crate::{Error, engine};
 
 /// The world of a shard, for a task that no request started.
 #[derive(Clone)]
 pub struct Background {
-    shard: Rc<ShardContext>,
+    pub(super) shard: Rc<ShardContext>,
     errors: ErrorLog,
 }
 
@@ -57,12 +56,6 @@ impl Background {
     #[must_use]
     pub fn feed(&self) -> Option<&Feed> {
         self.shard.caches.feed()
-    }
-
-    /// The shard's Redis; `None` when the app has none.
-    #[must_use]
-    pub fn redis(&self) -> Option<Redis> {
-        self.shard.redis.clone()
     }
 
     /// The shard it runs on.

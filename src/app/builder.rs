@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::lifecycle::Lifecycle;
+use super::parts::{AppCheck, RouteRules, Settings};
 use super::states::{Find, StateBuilder, StateType};
 use super::{AppError, Door, Handler, Middleware, Route};
 use crate::Error;
@@ -17,9 +18,7 @@ use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::engine::EngineKind;
 use crate::metrics::{MetricsSource, ShardIdentity};
-use crate::middleware::{RateRules, SessionPlan, UserCheck};
 use crate::redis::RedisOptions;
-use crate::sessions::SessionBackend;
 
 /// Routes, per-shard state and middleware.
 ///
@@ -42,14 +41,16 @@ pub struct App {
     pub(super) caches: Vec<CacheOptions>,
     pub(super) feed: Option<Feed>,
     pub(super) lifecycle: Lifecycle,
-    pub(crate) sessions: Option<SessionPlan>,
-    pub(crate) session_backend: Option<Find<dyn SessionBackend>>,
-    pub(crate) session_users: Option<UserCheck>,
-    pub(crate) session_key_prefix: Option<String>,
-    pub(super) redis: Option<RedisOptions>,
+    /// What other rooms were told of it, and what they check at start.
+    pub(crate) settings: Settings,
+    pub(crate) checks: Vec<AppCheck>,
+    pub(crate) redis: Option<RedisOptions>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
-    pub(super) rate_rules: RateRules,
+    /// Outermost around whatever may change something, and what has no route.
+    pub(crate) guard: Option<Arc<dyn Middleware>>,
+    /// What stands before routes inside this app's middleware, in this order.
+    pub(crate) route_rules: Vec<Arc<dyn RouteRules>>,
     /// Middleware of the admin app, if there is one; its routes are in `routes`.
     pub(super) admin: Option<Vec<Arc<dyn Middleware>>>,
     /// What was found wrong while building, told by `check`.
@@ -181,20 +182,6 @@ impl App {
         self
     }
 
-    /// Gives the app a Redis, which handlers reach with
-    /// [`Ctx::redis`](super::Ctx::redis): one connection on every shard. The
-    /// server starts and works without it, and connects when it can. Options
-    /// without a URL are no Redis.
-    #[must_use]
-    pub fn redis(mut self, options: RedisOptions) -> Self {
-        match &self.redis {
-            Some(_) => self.faults.push(AppError::RedisTwice),
-            None if options.url.is_empty() => {}
-            None => self.redis = Some(options),
-        }
-        self
-    }
-
     /// Declares that handlers of this app ask for state of type `S`: without
     /// it the server does not start, instead of failing their first request.
     ///
@@ -220,17 +207,6 @@ impl App {
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.middleware.push(Arc::new(middleware));
-        self
-    }
-
-    /// Limits by method and path how often each client may ask, inside this
-    /// app's middleware and around that of routes, and also what has no route.
-    /// Paths are whole, whichever app brings the rules; an admin app's count
-    /// for nothing. A limit of one route or group can be its middleware:
-    /// [`RateLimit`](crate::RateLimit).
-    #[must_use]
-    pub fn rate_limits(mut self, rules: RateRules) -> Self {
-        self.rate_rules.extend(rules);
         self
     }
 
@@ -343,7 +319,7 @@ impl App {
             let prefix = prefix.to_owned();
             self.faults.push(AppError::Nest { prefix, reason });
         }
-        self.rate_rules.extend(inner.rate_rules.clone());
+        self.route_rules.extend(inner.route_rules.iter().cloned());
         self.take_in(inner, |route| {
             route.pattern = match route.pattern.as_str() {
                 "/" => prefix.to_owned(),
@@ -431,13 +407,9 @@ impl App {
         self.caches.extend(inner.caches);
         self.feed = self.feed.take().or(inner.feed);
         self.lifecycle.extend(inner.lifecycle);
-        if self.sessions.is_some() && inner.sessions.is_some() {
-            self.faults.push(AppError::SessionsTwice);
-        }
-        self.sessions = self.sessions.take().or(inner.sessions);
-        self.session_backend = self.session_backend.or(inner.session_backend);
-        self.session_users = self.session_users.take().or(inner.session_users);
-        self.session_key_prefix = self.session_key_prefix.take().or(inner.session_key_prefix);
+        self.settings.extend(inner.settings);
+        self.checks.extend(inner.checks);
+        self.guard = self.guard.take().or(inner.guard);
         if self.redis.is_some() && inner.redis.is_some() {
             self.faults.push(AppError::RedisTwice);
         }

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::Method;
+
 use super::builder::App;
 use super::compiled::{CompiledApp, Entry, RouteEntry};
 use super::states::States;
@@ -11,11 +13,7 @@ use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
 use crate::metrics::{MetricsSource, RouteName};
-use crate::middleware::guard;
-use crate::redis::RedisOptions;
 use crate::router::Router;
-use crate::session::is_safe_method;
-use crate::sessions::{SessionBackend, Sessions};
 
 impl App {
     /// Checks what [`Server::start`](crate::Server::start) would refuse, for a
@@ -35,8 +33,8 @@ impl App {
         }
         self.check_states()?;
         self.check_caches()?;
-        if let Some(redis) = &self.redis {
-            redis.url.check().map_err(AppError::Redis)?;
+        for check in &self.checks {
+            check(self)?;
         }
         let routes = self.routes.iter().map(|route| RouteEntry {
             pattern: route.pattern.as_str().into(),
@@ -50,14 +48,14 @@ impl App {
                 .collect(),
             body_bytes_max: route.body_bytes_max,
         });
-        let fallback_guard = self.fallback.as_ref().and(self.guard());
+        let fallback_guard = self.fallback.as_ref().and(self.guard.clone());
         Ok(CompiledApp {
             public: Entry {
                 router: self.router_of(Door::Public)?,
                 middleware: fallback_guard
                     .into_iter()
                     .chain(self.middleware.iter().cloned())
-                    .chain(self.rate_rules.middleware_for(None, None))
+                    .chain(self.rules_for(None, None))
                     .collect(),
                 fallback: self.fallback.clone(),
             },
@@ -67,24 +65,22 @@ impl App {
                 fallback: None,
             },
             routes: routes.collect(),
-            sessions: self.sessions.as_ref().map(|plan| {
-                let prefix = self.session_key_prefix.as_deref().unwrap_or("corelane");
-                Sessions::new(plan.options.clone(), plan.passwords.clone(), prefix)
-            }),
-            session_users: self.session_users.clone(),
         })
     }
 
-    /// The rate limits that requests of this route may meet; nothing stands
-    /// before a route that no rule fits.
-    fn rules_before(&self, route: &Route) -> Option<Arc<dyn Middleware>> {
+    /// The rules that requests of this route may meet; nothing stands before a
+    /// route that no rule fits.
+    fn rules_before(&self, route: &Route) -> Vec<Arc<dyn Middleware>> {
         match route.door {
-            Door::Public => {
-                let (method, pattern) = (&route.method, route.pattern.as_str());
-                self.rate_rules.middleware_for(Some(method), Some(pattern))
-            }
-            Door::Admin => None,
+            Door::Public => self.rules_for(Some(&route.method), Some(&route.pattern)),
+            Door::Admin => Vec::new(),
         }
+    }
+
+    fn rules_for(&self, method: Option<&Method>, route: Option<&str>) -> Vec<Arc<dyn Middleware>> {
+        let rules = self.route_rules.iter();
+        let rules = rules.filter_map(|rules| rules.middleware_for(method, route));
+        rules.collect()
     }
 
     /// The routes of one door, by their index among all.
@@ -109,14 +105,8 @@ impl App {
 
     /// Guards a route of the public door that may change something.
     fn guard_of(&self, route: &Route) -> Option<Arc<dyn Middleware>> {
-        let is_guarded = route.door == Door::Public && !is_safe_method(&route.method);
-        self.guard().filter(|_| is_guarded)
-    }
-
-    /// The guard against other sites' pages, where there are sessions.
-    fn guard(&self) -> Option<Arc<dyn Middleware>> {
-        let guard: Arc<dyn Middleware> = Arc::new(guard);
-        self.sessions.is_some().then_some(guard)
+        let is_guarded = route.door == Door::Public && !route.method.is_safe();
+        self.guard.clone().filter(|_| is_guarded)
     }
 
     /// Every cache of this app and of those in it.
@@ -127,11 +117,6 @@ impl App {
     /// The feed of changes made elsewhere, if there is one.
     pub(crate) fn change_feed(&self) -> Option<&Feed> {
         self.feed.as_ref()
-    }
-
-    /// The Redis of this app, if it has one.
-    pub(crate) fn redis_options(&self) -> Option<&RedisOptions> {
-        self.redis.as_ref()
     }
 
     fn check_caches(&self) -> Result<(), AppError> {
@@ -162,16 +147,7 @@ impl App {
                 return Err(AppError::StateMissing { type_name });
             }
         }
-        let has_place = self.redis.is_some() || self.session_backend.is_some();
-        if self.sessions.is_some() && !has_place {
-            return Err(AppError::SessionsNowhere);
-        }
         Ok(())
-    }
-
-    /// The one of a shard's states that keeps sessions.
-    pub(crate) fn session_backend_of(&self, states: &States) -> Option<Rc<dyn SessionBackend>> {
-        self.session_backend.and_then(|find| find(states))
     }
 
     /// The ones of a shard's states that count for the metrics.

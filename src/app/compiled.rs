@@ -10,9 +10,7 @@ use super::handler::{HandlerFuture, MiddlewareChain, run_chain};
 use super::{Ctx, Door, Handler, Response};
 use crate::Error;
 use crate::http1::RequestHead;
-use crate::middleware::UserCheck;
 use crate::router::{Match, Params, Router};
-use crate::sessions::Sessions;
 
 /// One shard's routers and chains.
 pub(crate) struct CompiledApp {
@@ -20,8 +18,6 @@ pub(crate) struct CompiledApp {
     pub(super) admin: Entry,
     /// Of both doors, so that an index names one route of the whole app.
     pub(crate) routes: Vec<RouteEntry>,
-    pub(crate) sessions: Option<Sessions>,
-    pub(crate) session_users: Option<UserCheck>,
 }
 
 /// What a door leads to.

@@ -12,18 +12,15 @@ use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::{CompiledApp, RequestBody, ShardContext, ShardInfo};
-use crate::bridge::Bridge;
+use super::{RequestBody, ShardContext, ShardInfo, ShardPart};
 use crate::caches::{Cache, Feed};
 use crate::error::FieldError;
 use crate::http1::RequestHead;
 use crate::limiter::Limiter;
 use crate::metrics::{ProcessSnapshot, ShardMetrics};
-use crate::middleware::{AnswerCounts, ShardCompression};
 use crate::redis::Redis;
 use crate::router::Params;
 use crate::semantics::{Client, ForwardingFields, TrustedProxies, trace_client};
-use crate::sessions::SessionBackend;
 use crate::{Error, clock};
 
 /// One request and the shard it is on. Owned by its handler; what it borrows
@@ -32,7 +29,7 @@ pub struct Ctx {
     /// Always present until drop, when it goes back to the shard's pool.
     parts: Option<Box<RequestParts>>,
     body: RequestBody,
-    shard: Rc<ShardContext>,
+    pub(super) shard: Rc<ShardContext>,
 }
 
 /// The reusable storage of a request: no allocation once a shard is warm.
@@ -92,16 +89,9 @@ impl Ctx {
         &mut self.parts.as_mut().expect("present until drop").head
     }
 
-    pub(crate) fn shard_compression(&self) -> Rc<ShardCompression> {
-        self.shard.compression.clone()
-    }
-
-    pub(crate) fn shard_app(&self) -> &CompiledApp {
-        &self.shard.app
-    }
-
-    pub(crate) fn shard_session_backend(&self) -> Option<Rc<dyn SessionBackend>> {
-        self.shard.session_backend.clone()
+    /// What some middleware keeps on this shard.
+    pub(crate) fn part<T: ShardPart>(&self) -> Option<Rc<T>> {
+        self.shard.parts.find()
     }
 
     pub(crate) fn shard_metrics(&self) -> &RefCell<ShardMetrics> {
@@ -318,67 +308,6 @@ impl Ctx {
         self.shard.caches.invalidate_tag(tag).await
     }
 
-    /// The app's Redis, from this shard; `None` when
-    /// [`App::redis`](super::App::redis) gave it none. That it is there does
-    /// not mean that the server answers.
-    pub fn redis(&self) -> Option<Redis> {
-        self.shard.redis.clone()
-    }
-
-    pub(crate) fn answer_counts(&self) -> Rc<AnswerCounts> {
-        self.shard.answer_counts.clone()
-    }
-
-    /// Runs a future on the process's tokio runtime, for libraries that need
-    /// one: timers, sockets and tasks of tokio work in it. Make them inside, in
-    /// an `async` block: tokio's timers panic when they are made elsewhere.
-    /// Dropping what this returns aborts it. See [`Bridge::run`].
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use corelane::{App, Ctx, Error, Response, Server};
-    ///
-    /// async fn nap(ctx: Ctx) -> Result<Response, Error> {
-    ///     let slept = ctx
-    ///         .tokio(async {
-    ///             let begun = tokio::time::Instant::now();
-    ///             tokio::time::sleep(Duration::from_millis(5)).await;
-    ///             begun.elapsed()
-    ///         })
-    ///         .await?;
-    ///     Ok(Response::text(format!("{} ms\n", slept.as_millis())))
-    /// }
-    ///
-    /// let app = App::new().get("/nap", nap);
-    /// # let server = Server::new(app).listen(([127, 0, 0, 1], 0)).shards(1).unpinned().start()?;
-    /// # use std::io::{Read, Write};
-    /// # let mut stream = std::net::TcpStream::connect(server.local_addr())?;
-    /// # stream.write_all(b"GET /nap HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")?;
-    /// # let mut answer = String::new();
-    /// # stream.read_to_string(&mut answer)?;
-    /// # assert!(answer.ends_with(" ms\n"), "{answer}");
-    /// # server.drain();
-    /// # server.wait();
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// 503 with `Retry-After` when too many tasks are there, 500 when the
-    /// future panics.
-    pub async fn tokio<T, F>(&self, future: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: Future<Output = T> + Send + 'static,
-    {
-        Ok(self.shard.bridge.run(future).await?)
-    }
-
-    /// The way to the tokio runtime, for state that needs it without a request.
-    pub fn bridge(&self) -> Bridge {
-        self.shard.bridge.clone()
-    }
-
     /// Leaves a value for whatever runs after this middleware; one of the same
     /// type is replaced.
     pub fn attach<T: 'static>(&mut self, value: T) {
@@ -417,6 +346,10 @@ impl Ctx {
 
     fn client(&self) -> Option<Client> {
         self.parts().client(&self.shard.trusted_proxies)
+    }
+
+    pub(crate) fn shard_redis(&self) -> Option<Redis> {
+        self.shard.redis.clone()
     }
 
     pub(crate) fn limiter(&self) -> &Limiter {

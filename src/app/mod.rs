@@ -21,11 +21,16 @@ mod door;
 mod drain_signal;
 mod handler;
 mod lifecycle;
+mod parts;
 mod prepared;
+#[cfg(feature = "redis")]
+mod redis_access;
 mod response;
 mod route;
 mod shard_context;
 mod states;
+#[cfg(feature = "tokio")]
+mod tokio_access;
 
 pub use app_error::AppError;
 pub use background::Background;
@@ -47,7 +52,8 @@ pub(crate) use door::Door;
 pub(crate) use drain_signal::DrainSignal;
 pub(crate) use handler::HandlerFuture;
 pub(crate) use lifecycle::ShardLife;
+pub(crate) use parts::{RouteRules, ShardPart, ShardParts};
 pub(crate) use prepared::is_of_answer;
 pub(crate) use response::HeadParts;
 pub(crate) use shard_context::ShardContext;
-pub(crate) use states::StateType;
+pub(crate) use states::{Find, StateType, States};

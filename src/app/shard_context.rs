@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::states::States;
-use super::{CompiledApp, DrainSignal, RequestParts, ShardInfo};
+use super::{CompiledApp, DrainSignal, RequestParts, ShardInfo, ShardParts};
 use crate::bridge::Bridge;
 use crate::caches::{Caches, Feed};
 use crate::clock::ShardClock;
@@ -17,19 +17,15 @@ use crate::ids::RequestIds;
 use crate::limiter::Limiter;
 use crate::limits::METRICS_GATHER_TIMEOUT_MS;
 use crate::metrics::{MetricsSource, ProcessSnapshot, ShardMetrics, ShardSnapshot};
-use crate::middleware::{AnswerCounts, ShardCompression};
 use crate::peers::{ControlInboxes, ControlMessage, Peers};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
-use crate::sessions::SessionBackend;
 
 /// Everything a request may reach.
 pub(crate) struct ShardContext {
     pub(crate) info: ShardInfo,
     pub(crate) app: CompiledApp,
     pub(crate) states: States,
-    /// The one of the states that keeps sessions and knows who logs in.
-    pub(crate) session_backend: Option<Rc<dyn SessionBackend>>,
     pub(crate) peers: Rc<Peers>,
     pub(crate) caches: Rc<Caches>,
     pub(crate) limiter: Limiter,
@@ -37,9 +33,8 @@ pub(crate) struct ShardContext {
     pub(crate) bridge: Bridge,
     /// The ones of the states that count for the metrics.
     pub(crate) metrics_sources: Vec<Rc<dyn MetricsSource>>,
-    /// Of the caches of answers in Redis.
-    pub(crate) answer_counts: Rc<AnswerCounts>,
-    pub(crate) compression: Rc<ShardCompression>,
+    /// What middleware keeps.
+    pub(crate) parts: ShardParts,
     pub(crate) clock: ShardClock,
     pub(crate) metrics: RefCell<ShardMetrics>,
     pub(crate) request_ids: RequestIds,
@@ -82,8 +77,7 @@ impl ShardContext {
         snapshot.redis = self.redis.as_ref().map(Redis::counters);
         let sources = self.metrics_sources.iter();
         snapshot.second_levels = sources.flat_map(|source| source.second_levels()).collect();
-        snapshot.second_levels.extend(self.answer_counts.snapshot());
-        snapshot.compression = self.compression.counters();
+        self.parts.count(&mut snapshot);
         snapshot
     }
 

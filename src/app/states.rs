@@ -30,7 +30,7 @@ impl StateType {
 }
 
 /// Finds a state that can do something, as `T`, whatever type it has.
-pub(super) type Find<T> = fn(&States) -> Option<Rc<T>>;
+pub(crate) type Find<T> = fn(&States) -> Option<Rc<T>>;
 
 /// One shard's state, by type. A handful of entries: a scan beats hashing.
 #[derive(Default)]

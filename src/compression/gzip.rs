@@ -11,12 +11,12 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 /// gives the same bytes, on whichever encoder.
 ///
 /// ```
-/// use corelane::compression::GzipEncoder;
+/// use corelane::internals::compression::GzipEncoder;
 /// let mut encoder = GzipEncoder::new(1);
 /// let body = "to be or not to be, ".repeat(100);
 /// let coded = encoder.encode(body.as_bytes())?;
 /// assert!(coded.len() < 100);
-/// # Ok::<(), corelane::compression::GzipError>(())
+/// # Ok::<(), corelane::internals::compression::GzipError>(())
 /// ```
 #[derive(Debug)]
 pub struct GzipEncoder {

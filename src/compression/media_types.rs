@@ -7,7 +7,7 @@ use std::fmt;
 /// and everything with the suffix `+json`). Case does not matter.
 ///
 /// ```
-/// use corelane::compression::MediaTypes;
+/// use corelane::internals::compression::MediaTypes;
 /// let types = MediaTypes::default();
 /// assert!(types.contains(b"application/problem+json; charset=utf-8"));
 /// assert!(!types.contains(b"image/png"));

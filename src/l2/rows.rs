@@ -70,7 +70,7 @@ impl RowPlan {
 ///
 /// ```
 /// use corelane::App;
-/// use corelane::l2::{RowCache, RowCacheOptions, RowPlan};
+/// use corelane::internals::l2::{RowCache, RowCacheOptions, RowPlan};
 ///
 /// let plan = RowPlan::new(RowCacheOptions::new("users", "my-database"));
 /// let app = App::new()

@@ -9,6 +9,7 @@
 
 mod peer_limiter;
 mod refusals;
+#[cfg_attr(not(feature = "redis"), path = "shared_absent.rs")]
 mod shared;
 mod stats;
 

@@ -9,21 +9,77 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::rate_limit::RateLimitKey;
 use crate::Error;
-use crate::app::{App, AppError, Ctx, Next, Response, StateType};
+use crate::app::{App, AppError, Ctx, Find, Next, Response, ShardPart, StateType, States};
 use crate::metrics::SessionCounters;
+use crate::redis::Redis;
 use crate::session::{
     RequestOrigin, SessionCookie, SessionId, SessionOptions, find_cookie, is_safe_method,
 };
 use crate::sessions::{BegunSession, Passwords, Session, SessionBackend, SessionStore, Sessions};
 
 /// Whether a user is still there.
-pub(crate) type UserCheck =
-    Arc<dyn Fn(&Ctx, i64) -> Pin<Box<dyn Future<Output = Result<bool, Error>>>> + Send + Sync>;
+#[derive(Clone)]
+struct UserCheck(Arc<UserCheckFn>);
+type UserCheckFn =
+    dyn Fn(&Ctx, i64) -> Pin<Box<dyn Future<Output = Result<bool, Error>>>> + Send + Sync;
 
 /// What an app was told about sessions.
-pub(crate) struct SessionPlan {
-    pub(crate) options: SessionOptions,
-    pub(crate) passwords: Passwords,
+struct SessionPlan {
+    options: SessionOptions,
+    passwords: Passwords,
+}
+
+/// Finds the one of a shard's states that keeps sessions and knows who logs in.
+struct BackendOf(Find<dyn SessionBackend>);
+
+struct KeyPrefix(String);
+
+/// What a shard has for the sessions of its requests.
+pub(super) struct ShardSessions {
+    sessions: Sessions,
+    users: Option<UserCheck>,
+    backend: Option<Rc<dyn SessionBackend>>,
+}
+
+impl ShardPart for ShardSessions {}
+
+impl ShardSessions {
+    /// `None` when the app has no sessions.
+    pub(super) fn of(app: &App, states: &States) -> Option<Rc<Self>> {
+        let SessionPlan { options, passwords } = app.settings.find()?;
+        let prefix = app.settings.find().map(|KeyPrefix(prefix)| prefix.as_str());
+        let prefix = prefix.unwrap_or("corelane");
+        let backend = app.settings.find::<BackendOf>();
+        Some(Rc::new(Self {
+            sessions: Sessions::new(options.clone(), passwords.clone(), prefix),
+            users: app.settings.find().cloned(),
+            backend: backend.and_then(|BackendOf(find)| find(states)),
+        }))
+    }
+
+    fn store(&self, redis: Option<Redis>) -> SessionStore {
+        match redis {
+            Some(redis) => SessionStore::in_redis(redis, self.sessions.key_prefix.clone()),
+            None => SessionStore::Backend(self.backend()),
+        }
+    }
+
+    fn backend(&self) -> Rc<dyn SessionBackend> {
+        let backend = self.backend.clone();
+        backend.expect("the app has no database of users; add App::session_backend")
+    }
+}
+
+/// What an app with sessions must have.
+fn check(app: &App) -> Result<(), AppError> {
+    if app.settings.all::<SessionPlan>().count() > 1 {
+        return Err(AppError::SessionsTwice);
+    }
+    let has_place = app.redis.is_some() || app.settings.find::<BackendOf>().is_some();
+    match has_place {
+        true => Ok(()),
+        false => Err(AppError::SessionsNowhere),
+    }
 }
 
 /// What a request's session was found to be; looked for once.
@@ -80,16 +136,16 @@ impl App {
         if !options.enabled {
             return self;
         }
-        if self.sessions.is_some() {
-            self.faults.push(AppError::SessionsTwice);
-        }
         if let Err(error) = options.check() {
-            self.faults.push(AppError::Sessions(error));
+            let reason = error.to_string();
+            self.faults.push(AppError::Sessions { reason });
         }
-        self.sessions = Some(SessionPlan {
+        self.settings.set(SessionPlan {
             options,
             passwords: Passwords::default(),
         });
+        self.checks.push(check);
+        self.guard = Some(Arc::new(guard));
         self
     }
 
@@ -98,11 +154,11 @@ impl App {
     #[must_use]
     pub fn session_backend<S: SessionBackend + 'static>(mut self) -> Self {
         self.required_states.push(StateType::of::<S>());
-        self.session_backend = Some(|states| {
+        self.settings.set(BackendOf(|states| {
             states
                 .find::<S>()
                 .map(|state| state as Rc<dyn SessionBackend>)
-        });
+        }));
         self
     }
 
@@ -116,7 +172,8 @@ impl App {
     where
         Fut: Future<Output = Result<bool, Error>> + 'static,
     {
-        self.session_users = Some(Arc::new(move |ctx, id| Box::pin(check(ctx, id))));
+        let check: Arc<UserCheckFn> = Arc::new(move |ctx, id| Box::pin(check(ctx, id)));
+        self.settings.set(UserCheck(check));
         self
     }
 
@@ -125,7 +182,7 @@ impl App {
     /// says who somebody is by a number, which may be somebody else's there.
     #[must_use]
     pub fn session_key_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.session_key_prefix = Some(prefix.into());
+        self.settings.set(KeyPrefix(prefix.into()));
         self
     }
 }
@@ -158,7 +215,7 @@ impl Ctx {
     /// cannot be read is none: a limit is not what fails a request.
     pub(crate) async fn identify_session(&mut self) {
         let is_known = self.attached::<RateLimitKey>().is_some();
-        if self.shard_app().sessions.is_some() && !is_known {
+        if self.part::<ShardSessions>().is_some() && !is_known {
             let _ = self.session().await;
         }
     }
@@ -190,9 +247,10 @@ impl Ctx {
             SessionCookie::Id(id) => Some(id),
             _ => None,
         };
-        let (store, is_secure) = (self.session_store(), self.is_secure());
-        let begin = self
-            .sessions()
+        let (here, is_secure) = (self.sessions(), self.is_secure());
+        let store = here.store(self.shard_redis());
+        let begin = here
+            .sessions
             .begin(&store, user_id, replaced.as_ref(), is_secure);
         let no_user = || Error::new(StatusCode::UNAUTHORIZED, "there is no such user any more");
         let begun = begin.await?.ok_or_else(no_user)?;
@@ -212,10 +270,11 @@ impl Ctx {
         email: &str,
         password: String,
     ) -> Result<Option<BegunSession>, Error> {
-        let login = self.session_backend().login(email).await?;
+        let here = self.sessions();
+        let login = here.backend().login(email).await?;
         let user_id = login.as_ref().map(|login| login.user_id);
         let hash = login.and_then(|login| login.password_hash);
-        let passwords = self.sessions().passwords.clone();
+        let passwords = &here.sessions.passwords;
         let is_right = passwords.verify(password, hash).await.inspect_err(|_| {
             self.count_session(|counters| counters.logins_busy += 1);
         })?;
@@ -235,11 +294,13 @@ impl Ctx {
     /// 503 with `Retry-After` when that cannot be had.
     pub async fn end_session(&mut self) -> Result<HeaderValue, Error> {
         if let SessionCookie::Id(id) = self.session_cookie() {
-            self.session_store().end(&id.hash()).await?;
+            let store = self.sessions().store(self.shard_redis());
+            store.end(&id.hash()).await?;
             self.count_session(|counters| counters.ended += 1);
         }
         self.attach(Lookup(None));
-        self.sessions().expired_cookie(self.is_secure())
+        let secure = self.is_secure();
+        self.sessions().sessions.expired_cookie(secure)
     }
 
     /// Checks that a request which changes something does not come from another
@@ -261,7 +322,7 @@ impl Ctx {
             authority: self.host().as_bytes(),
             is_secure: self.is_secure(),
         };
-        if self.sessions().may_use(&request) {
+        if self.sessions().sessions.may_use(&request) {
             return Ok(());
         }
         self.count_session(|counters| counters.origins_refused += 1);
@@ -271,10 +332,11 @@ impl Ctx {
     }
 
     async fn find_session(&self, id: &SessionId) -> Result<Option<Session>, Error> {
-        let store = self.session_store();
-        let mut found = self.sessions().find(&store, id).await?;
+        let here = self.sessions();
+        let store = here.store(self.shard_redis());
+        let mut found = here.sessions.find(&store, id).await?;
         if let (Some(session), false) = (&found, store.forgets_users())
-            && let Some(check) = &self.shard_app().session_users
+            && let Some(UserCheck(check)) = &here.users
             && !check(self, session.user_id).await?
         {
             store.end(&session.hash()).await?;
@@ -289,23 +351,12 @@ impl Ctx {
 
     fn session_cookie(&self) -> SessionCookie {
         let lines = self.header_all(&header::COOKIE);
-        find_cookie(lines, &self.sessions().options.cookie, self.is_secure())
+        let here = self.sessions();
+        find_cookie(lines, &here.sessions.options.cookie, self.is_secure())
     }
 
-    fn session_store(&self) -> SessionStore {
-        match self.redis() {
-            Some(redis) => SessionStore::Redis(redis, self.sessions().key_prefix.clone()),
-            None => SessionStore::Backend(self.session_backend()),
-        }
-    }
-
-    fn session_backend(&self) -> Rc<dyn SessionBackend> {
-        let backend = self.shard_session_backend();
-        backend.expect("the app has no database of users; add App::session_backend")
-    }
-
-    fn sessions(&self) -> &Sessions {
-        let sessions = self.shard_app().sessions.as_ref();
+    fn sessions(&self) -> Rc<ShardSessions> {
+        let sessions = self.part::<ShardSessions>();
         sessions.expect("the app has no sessions; add App::sessions")
     }
 

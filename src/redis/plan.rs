@@ -23,18 +23,18 @@ pub(crate) struct RedisPlan {
 }
 
 impl RedisPlan {
-    /// `None` when the options name no server.
+    /// `None` when there are no options.
     ///
     /// # Errors
     /// When the URL cannot be used.
     pub(crate) fn new(
-        options: RedisOptions,
+        options: Option<RedisOptions>,
         bridge: Bridge,
         errors: ErrorLog,
     ) -> Result<Option<Arc<Self>>, RedisUrlError> {
-        if options.url.is_empty() {
+        let Some(options) = options else {
             return Ok(None);
-        }
+        };
         let address = options.url.address()?;
         Ok(Some(Arc::new(Self {
             exclusive: ExclusivePool::new(&options, &address)?,

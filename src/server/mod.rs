@@ -26,7 +26,13 @@ pub use options::{RequestIdMode, ServerOptions};
 pub use signals::{ShutdownSignals, run_until_signal};
 pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
 
-use crate::access_log::LogFormat;
+pub use crate::access_log::LogFormat;
+pub use crate::limiter::LimiterOptions;
+pub use crate::limits::HttpLimits;
+pub use crate::log_sink::LogTarget;
+pub use crate::semantics::TrustedProxies;
+pub use crate::topology::{CoreMapOptions, CoreSelection, Machine, Placement, place};
+
 use crate::app::{App, AppError};
 use crate::bridge::Bridge;
 use crate::cache::KeyHasher;
@@ -35,12 +41,10 @@ use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::error_log::ErrorLog;
 use crate::ids::{boot_id, random_seed};
 use crate::limiter::LimiterPlan;
-use crate::log_sink::{AccessLogSink, LogTarget};
+use crate::log_sink::AccessLogSink;
 use crate::peers::{ControlInboxes, Mesh, PeersPlan, lane_messages_for};
 use crate::redis::RedisPlan;
-use crate::topology::{
-    CoreMapOptions, CoreSelection, Machine, Placement, confine_current_thread, place,
-};
+use crate::topology::confine_current_thread;
 
 use listeners::{Inherited, Listeners};
 use shard_thread::ShardPlan;
@@ -183,7 +187,7 @@ impl Server {
             errors,
             bridge,
         } = background;
-        let redis = self.app.redis_options().cloned().unwrap_or_default();
+        let redis = self.app.redis.clone();
         let redis = RedisPlan::new(redis, bridge.clone(), errors.clone());
         let redis = redis.map_err(|error| StartError::App(AppError::Redis(error)))?;
         let engines = choose_engines(&placement, &self.options, &pool)?;

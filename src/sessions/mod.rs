@@ -7,6 +7,8 @@
 //! a session cannot be invented.
 
 mod backend;
+#[cfg_attr(not(feature = "redis"), path = "in_redis_absent.rs")]
+mod in_redis;
 mod passwords;
 mod session_store;
 

@@ -39,7 +39,7 @@ use crate::ids::RequestIds;
 use crate::limits::{DRAIN_OVERDUE_MS, HttpLimits, SHUTDOWN_MS_MIN};
 use crate::log_sink::ShardLog;
 use crate::metrics::ShardSnapshot;
-use crate::middleware::{AnswerCounts, ShardCompression};
+use crate::middleware::shard_parts;
 use crate::peers::{ControlInbox, ControlInboxes, ControlMessage};
 use crate::semantics::TrustedProxies;
 use crate::{Error, http1};
@@ -127,8 +127,7 @@ impl Shard {
         let redis = plan.start_redis().await;
         let died = plan.inherited.as_deref();
         let metrics_sources = start.app.metrics_sources_of(&states);
-        let answer_counts = AnswerCounts::beside(&metrics_sources, died);
-        let compression = ShardCompression::resume(died);
+        let parts = shard_parts(&start.app, &states, &metrics_sources, died);
         let inbox_rung = Rc::new(LocalEvent::default());
         let rung = inbox_rung.clone();
         ShardWaker::on_wake(move || rung.notify());
@@ -137,7 +136,6 @@ impl Shard {
         let resources = Resources::attach(plan, redis, &start.info, &start.app);
         let context = ShardContext {
             app,
-            session_backend: start.app.session_backend_of(&states),
             states,
             peers: resources.peers,
             caches: resources.caches,
@@ -145,8 +143,7 @@ impl Shard {
             redis: resources.redis,
             bridge: start.bridge,
             metrics_sources,
-            answer_counts,
-            compression,
+            parts,
             clock: ShardClock::new(),
             metrics: RefCell::new(resources.metrics),
             request_ids: RequestIds::new(start.boot_id, start.info.index, start.info.restarts),

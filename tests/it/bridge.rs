@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use corelane::bridge::BridgeFault;
-use corelane::limits::BRIDGE_TASKS_MAX;
+use corelane::internals::bridge::BridgeFault;
+use corelane::internals::limits::BRIDGE_TASKS_MAX;
 use corelane::{App, Bridge, Ctx, Error, Response, engine};
 use futures_util::future::join_all;
 use tokio::sync::Barrier;

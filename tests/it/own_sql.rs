@@ -139,7 +139,7 @@ fn a_statement_survives_a_change_of_its_table(engine: Engine) {
 fn texts_that_vary_do_not_pile_up(engine: Engine) {
     let (_database, server) = started(engine);
     let mut client = server.connect();
-    for number in 0..corelane::limits::SQL_STATEMENTS_MAX + 40 {
+    for number in 0..corelane::internals::limits::SQL_STATEMENTS_MAX + 40 {
         let sql = format!("SELECT '{number}'");
         assert_eq!(asked(&mut client, &sql), number.to_string());
     }
@@ -148,7 +148,7 @@ fn texts_that_vary_do_not_pile_up(engine: Engine) {
         "SELECT count(*)::text FROM pg_prepared_statements",
     );
     let count: usize = count.parse().unwrap();
-    let most = corelane::limits::SQL_STATEMENTS_MAX + 1;
+    let most = corelane::internals::limits::SQL_STATEMENTS_MAX + 1;
     assert!((most - 1..=most).contains(&count), "{count}");
 }
 

@@ -1,6 +1,6 @@
 //! Who a request comes from behind a trusted proxy, over a socket.
 
-use corelane::semantics::TrustedProxies;
+use corelane::internals::semantics::TrustedProxies;
 use corelane::{App, Ctx, Response};
 
 use crate::harness::{Engine, InProcess, Serve};

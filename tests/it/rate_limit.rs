@@ -14,7 +14,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corelane::metrics::LimiterSnapshot;
+use corelane::internals::metrics::LimiterSnapshot;
 use corelane::middleware::rate_limit::Key;
 use corelane::{App, Ctx, Error, PreparedResponse, RateLimit, Response, Route};
 use http::{HeaderName, Method};
@@ -75,7 +75,7 @@ fn connect_to(server: &InProcess, wanted: usize) -> Client {
 /// Allowed, denied, unjudged, fallbacks, keys, evicted; of all rules.
 async fn numbers(ctx: Ctx) -> Result<Response, Error> {
     let limits: LimiterSnapshot = ctx.metrics().await.limits;
-    let sum = |value: fn(&corelane::metrics::RuleCounters) -> u64| -> u64 {
+    let sum = |value: fn(&corelane::internals::metrics::RuleCounters) -> u64| -> u64 {
         limits.rules.iter().map(|rule| value(&rule.counters)).sum()
     };
     Response::json(&[

@@ -71,7 +71,7 @@ fn only_shards_run_on_the_shards_cores(engine: Engine) {
     // The kernel's own workers of a ring belong to its shard.
     let beside = |name: &str| name != "shard-0" && !name.starts_with("iou-");
     for (name, cpus) in threads.iter().filter(|(name, _)| beside(name)) {
-        let taken = corelane::topology::parse_core_list(cpus).expect("a core list");
+        let taken = corelane::internals::topology::parse_core_list(cpus).expect("a core list");
         let shard: usize = shard.parse().expect("a CPU");
         assert!(
             !taken.contains(&shard),

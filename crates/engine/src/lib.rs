@@ -15,6 +15,7 @@
 //!                     monoio options pool remote sealed_bytes wake
 //! ```
 
+#[cfg_attr(not(feature = "bridge"), path = "bridge/absent.rs")]
 pub mod bridge;
 pub mod clock;
 mod guarded;

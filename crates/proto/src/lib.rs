@@ -25,9 +25,11 @@ pub mod coherence;
 pub mod http1;
 pub mod metrics;
 pub mod rate_limit;
+#[cfg(feature = "redis")]
 pub mod redis_codec;
 pub mod router;
 pub mod semantics;
+#[cfg(feature = "sessions")]
 pub mod session;
 pub mod static_path;
 

@@ -167,7 +167,8 @@ impl Middleware for Compression {
 impl Plan {
     async fn answer(&self, mut ctx: Ctx, next: Next) -> Result<Response, Error> {
         let asked = Asked::of(&mut ctx);
-        let shard = ctx.shard_compression();
+        let shard = ctx.part::<ShardCompression>();
+        let shard = shard.expect("a part of every shard");
         shard.note_use();
         let mut response = next.run(ctx).await?;
         if response.status() == StatusCode::NOT_MODIFIED {

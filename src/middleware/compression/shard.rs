@@ -8,7 +8,7 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use crate::app::{PreparedResponse, SharedResponse};
+use crate::app::{PreparedResponse, ShardPart, SharedResponse};
 use crate::compression::GzipEncoder;
 use crate::engine;
 use crate::limits::{
@@ -68,11 +68,6 @@ impl ShardCompression {
             counters: Cell::new(before.unwrap_or_default()),
             is_used: Cell::new(before.is_some()),
         })
-    }
-
-    /// `None` before the first request that came through the middleware.
-    pub(crate) fn counters(&self) -> Option<CompressionCounters> {
-        self.is_used.get().then(|| self.counters.get())
     }
 
     pub(super) fn note_use(&self) {
@@ -190,6 +185,13 @@ impl ShardCompression {
 
 fn address_of(response: &SharedResponse) -> usize {
     std::ptr::from_ref::<PreparedResponse>(response).addr()
+}
+
+impl ShardPart for ShardCompression {
+    /// Nothing before the first request that came through the middleware.
+    fn count(&self, snapshot: &mut ShardSnapshot) {
+        snapshot.compression = self.is_used.get().then(|| self.counters.get());
+    }
 }
 
 /// One of the bodies that may be under way; given back when it is dropped.

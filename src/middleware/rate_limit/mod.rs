@@ -32,14 +32,14 @@ use key::KeySource;
 use standing::Standings;
 
 /// A limit on how often each client may ask, as middleware of a
-/// [`Route`](super::Route::middleware) or of an [`App`](super::App::middleware).
+/// [`Route`](crate::Route::middleware) or of an [`App`](crate::App::middleware).
 ///
 /// A client that was quiet may make `limit` requests at once ([`burst`](Self::burst)
 /// changes that), then one every `window` / `limit`: never more than limit +
 /// burst in any window. It is told so by `RateLimit` and `RateLimit-Policy`
 /// (draft-ietf-httpapi-ratelimit-headers), and over it by 429 with
 /// `Retry-After`. All shards count together, exactly, and with
-/// [`App::redis`](super::App::redis) all nodes; while the one that counts a
+/// [`App::redis`](crate::App::redis) all nodes; while the one that counts a
 /// client does not answer, it is let through.
 ///
 /// A clone counts with the original: put one limit on several routes to limit
@@ -179,6 +179,7 @@ impl Middleware for RateLimit {
 /// # Errors
 /// 429 when it is one too many.
 async fn check(ctx: &mut Ctx, limit: &Limit, standings: &Standings) -> Result<(), Error> {
+    #[cfg(feature = "sessions")]
     if limit.by.is_session() {
         ctx.identify_session().await;
     }

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{Key, KeySource, Limit, RateLimit, Standings, check};
 use crate::Error;
-use crate::app::{Ctx, Middleware, Next, Response};
+use crate::app::{App, Ctx, Middleware, Next, Response, RouteRules};
 use crate::rate_limit::{InvalidRule, PathPattern, QuotaText};
 
 /// Rules such as `"POST /api/session" = "10/60s"`: on the left a path, `*`
@@ -60,15 +60,24 @@ impl RateRules {
                 .collect::<Result<_, _>>()?,
         })
     }
+}
 
-    /// Adds those of another app, after these.
-    pub(crate) fn extend(&mut self, others: Self) {
-        self.rules.extend(others.rules);
+impl App {
+    /// Limits by method and path how often each client may ask, inside this
+    /// app's middleware and around that of routes, and also what has no route.
+    /// Paths are whole, whichever app brings the rules; an admin app's count
+    /// for nothing. A limit of one route or group can be its middleware:
+    /// [`RateLimit`].
+    #[must_use]
+    pub fn rate_limits(mut self, rules: RateRules) -> Self {
+        self.route_rules.push(Arc::new(rules));
+        self
     }
+}
 
-    /// The rules that a request to this route, or to none, may meet; `None`
-    /// when there are none, and nothing need stand before it.
-    pub(crate) fn middleware_for(
+impl RouteRules for RateRules {
+    /// The rules that a request to this route, or to none, may meet.
+    fn middleware_for(
         &self,
         method: Option<&Method>,
         route: Option<&str>,

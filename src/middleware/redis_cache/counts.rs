@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::app::ShardPart;
 use crate::limits::L2_PUTS_IN_FLIGHT_MAX;
 use crate::metrics::{MetricsSource, SecondLevelCounters, SecondLevelSnapshot, ShardSnapshot};
 
@@ -38,7 +39,7 @@ impl AnswerCounts {
         Rc::new(Self::resume(before))
     }
 
-    pub(crate) fn snapshot(&self) -> Vec<SecondLevelSnapshot> {
+    fn snapshot(&self) -> Vec<SecondLevelSnapshot> {
         self.0.borrow().iter().map(|c| c.level.clone()).collect()
     }
 
@@ -74,6 +75,12 @@ impl AnswerCounts {
             all.len() - 1
         });
         change(&mut all[index])
+    }
+}
+
+impl ShardPart for AnswerCounts {
+    fn count(&self, snapshot: &mut ShardSnapshot) {
+        snapshot.second_levels.extend(self.snapshot());
     }
 }
 

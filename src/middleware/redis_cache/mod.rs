@@ -29,7 +29,7 @@ use put::RequestCopy;
 use seek::Looked;
 
 /// Middleware that keeps a route's answers in the app's Redis
-/// ([`App::redis`](super::App::redis)).
+/// ([`App::redis`](crate::App::redis)).
 ///
 /// Kept are answers to GET: 200, and 301, 404 and 410 that say for how long;
 /// never those with `Set-Cookie`, `Cache-Control: no-store`, `private` or
@@ -126,13 +126,17 @@ impl Middleware for RedisCache {
     }
 }
 
+fn counts_of(ctx: &Ctx) -> Rc<AnswerCounts> {
+    ctx.part().expect("a part of every shard")
+}
+
 impl Plan {
     async fn answer(self: Arc<Self>, ctx: Ctx, next: Next) -> Result<Response, Error> {
         let is_read = matches!(*ctx.method(), Method::GET | Method::HEAD);
         let Some(redis) = ctx.redis().filter(|_| is_read) else {
             return next.run(ctx).await;
         };
-        let counts = ctx.answer_counts();
+        let counts = counts_of(&ctx);
         let rules = RequestRules::of(ctx.headers());
         if rules.is_bypass {
             counts.count(&self.name, |counters| counters.bypasses += 1);

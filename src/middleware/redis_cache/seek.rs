@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
-use super::{Plan, URI_MISS, VARY_MISS, Why, unix_ms};
+use super::{Plan, URI_MISS, VARY_MISS, Why, counts_of, unix_ms};
 use crate::app::Ctx;
 use crate::redis::{Redis, RedisFault};
 use crate::redis_codec::{
@@ -78,8 +78,7 @@ impl Plan {
         };
         let kept = Kept::decode(&bytes);
         if kept.is_none() {
-            let counts = ctx.answer_counts();
-            counts.count(&self.name, |counters| counters.garbage += 1);
+            counts_of(ctx).count(&self.name, |counters| counters.garbage += 1);
         }
         Ok(kept)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use corelane::cache::{CacheOptions, CacheValue, Coherence};
+use corelane::internals::cache::{CacheOptions, CacheValue, Coherence};
 use corelane::{App, Ctx, Error, Response};
 
 use super::status::How;

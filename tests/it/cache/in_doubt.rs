@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use corelane::cache::CacheOptions;
-use corelane::limits::CACHE_INVALIDATE_MS;
+use corelane::internals::limits::CACHE_INVALIDATE_MS;
 use corelane::{App, Ctx, Error, Response, engine};
 use serde_json::Value;
 

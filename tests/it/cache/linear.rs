@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use corelane::cache::{CacheOptions, Coherence};
+use corelane::internals::cache::{CacheOptions, Coherence};
 use corelane_server::handlers::cached::ApiCacheOptions;
 
 use super::checker::{Violation, check};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use corelane::cache::{CacheOptions, Coherence};
+use corelane::internals::cache::{CacheOptions, Coherence};
 
 use super::status::How;
 use super::words::{Source, app};

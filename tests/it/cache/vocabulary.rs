@@ -167,7 +167,7 @@ fn a_value_of_another_type_is_a_mistake_that_is_told(engine: Engine) {
 
 fn what_has_too_long_a_key_is_loaded_each_time(engine: Engine) {
     let (_server, mut clients, source) = start(engine);
-    let longest = "x".repeat(corelane::limits::CACHE_KEY_BYTES_MAX);
+    let longest = "x".repeat(corelane::internals::limits::CACHE_KEY_BYTES_MAX);
     let longer = format!("{longest}x");
     source.put(&longer, "v1");
     clients[0]

@@ -3,7 +3,7 @@
 //! end in `::io_uring`, so that `tests/run` can leave them out, aloud, where the
 //! host refuses io_uring; those on either then run on epoll.
 
-use corelane::topology::EngineKind;
+use corelane::internals::topology::EngineKind;
 
 /// The reactor a test's server runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 
+use corelane::internals::topology::{Placement, ShardSlot};
 use corelane::server::{ExitReport, ServerOptions, StartError};
-use corelane::topology::{Placement, ShardSlot};
 use corelane::{App, Server, ServerHandle};
 
 use super::{Client, Engine};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use corelane::internals::semantics::TrustedProxies;
 use corelane::redis::RedisOptions;
-use corelane::semantics::TrustedProxies;
 use corelane::{App, Ctx, Error, RateLimit, RedisCache, Response, Route};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use services::{Keyspace, Redis};

@@ -1,7 +1,7 @@
 //! A server that ends while a write of a row has no outcome yet.
 
-use corelane::engine;
-use corelane::l2::{RowCache, RowCacheOptions, RowPlan};
+use corelane::internals::engine;
+use corelane::internals::l2::{RowCache, RowCacheOptions, RowPlan};
 use corelane::redis::RedisOptions;
 use corelane::{App, Ctx, Response};
 use services::Keyspace;

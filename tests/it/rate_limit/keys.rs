@@ -1,7 +1,7 @@
 //! What tells clients apart.
 
+use corelane::internals::semantics::TrustedProxies;
 use corelane::middleware::rate_limit::{Key, RateLimitKey};
-use corelane::semantics::TrustedProxies;
 use corelane::{App, Ctx, Next};
 
 use super::{HOUR, by_client, limit, shard};

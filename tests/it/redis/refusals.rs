@@ -118,7 +118,7 @@ fn more_commands_than_may_be_in_flight_are_refused_at_once(engine: Engine) {
     let redis = Redis::start();
     let server = start(engine, &redis);
     let mut client = server.connect();
-    let most = corelane::limits::REDIS_IN_FLIGHT_MAX;
+    let most = corelane::internals::limits::REDIS_IN_FLIGHT_MAX;
     let target = format!("/flood/{}", most + 10);
     assert_eq!(client.get(&target).expect(200).text(), "10");
     assert_eq!(counter(&mut client, "failed_busy"), 10);

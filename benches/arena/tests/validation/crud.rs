@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use corelane::topology::EngineKind;
+use corelane::internals::topology::EngineKind;
 use serde_json::json;
 
 use crate::both_engines;

@@ -1,6 +1,6 @@
 //! Profile static.
 
-use corelane::topology::EngineKind;
+use corelane::internals::topology::EngineKind;
 use tempfile::TempDir;
 
 use crate::both_engines;

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use corelane::topology::EngineKind;
+use corelane::internals::topology::EngineKind;
 use serde_json::json;
 
 use crate::both_engines;

@@ -18,12 +18,12 @@ macro_rules! both_engines {
         mod $name {
             #[test]
             fn io_uring() {
-                super::$name(corelane::topology::EngineKind::IoUring);
+                super::$name(corelane::internals::topology::EngineKind::IoUring);
             }
 
             #[test]
             fn epoll() {
-                super::$name(corelane::topology::EngineKind::Epoll);
+                super::$name(corelane::internals::topology::EngineKind::Epoll);
             }
         }
     )+};

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use arena::Settings;
+use corelane::internals::topology::{EngineKind, Placement, ShardSlot};
 use corelane::server::{ServerOptions, StartError};
-use corelane::topology::{EngineKind, Placement, ShardSlot};
 use corelane::{Server, ServerHandle};
 use serde_json::{Value, json};
 use services::Database;

@@ -1,6 +1,6 @@
 //! Profiles baseline, limited-conn and pipelined.
 
-use corelane::topology::EngineKind;
+use corelane::internals::topology::EngineKind;
 
 use crate::both_engines;
 use crate::client::Client;

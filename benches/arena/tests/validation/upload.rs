@@ -1,6 +1,6 @@
 //! Profile upload.
 
-use corelane::topology::EngineKind;
+use corelane::internals::topology::EngineKind;
 
 use crate::both_engines;
 use crate::server::Arena;

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::Config;
 use corelane::engine::EngineKind;
+use corelane::internals::topology::format_core_list;
 use corelane::server::{ServerHandle, ShardSummary};
-use corelane::topology::format_core_list;
 
 /// The facts of a start, as they turned out.
 pub(super) struct Banner<'a> {

@@ -10,7 +10,7 @@ use super::args::PasswordArgs;
 use super::failure::Failure;
 use super::settings;
 use crate::store::{Database, StoreError};
-use corelane::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
+use corelane::internals::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use corelane::password::{self, SALT_BYTES};
 
 pub(super) fn run(args: &PasswordArgs) -> Result<(), Failure> {

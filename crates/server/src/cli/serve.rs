@@ -9,10 +9,10 @@ use super::failure::Failure;
 use super::{app, first_start, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
 use crate::store::Database;
+use corelane::internals::topology::{Placement, confine_current_thread};
 use corelane::server::{
     ExitReport, Server, ServerHandle, ShutdownSignals, StartError, check_admin_listen, check_listen,
 };
-use corelane::topology::{Placement, confine_current_thread};
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = settings::load(&args.settings.sources())?;

@@ -4,7 +4,7 @@ use super::args::TopologyArgs;
 use super::failure::Failure;
 use super::{output, settings};
 use crate::config::ConfigErrors;
-use corelane::topology::{Machine, render_tree};
+use corelane::internals::topology::{Machine, render_tree};
 
 pub(super) fn run(args: &TopologyArgs) -> Result<(), Failure> {
     let loaded = settings::load(&args.sources())?;

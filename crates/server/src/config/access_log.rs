@@ -7,8 +7,8 @@ use toml::de::DeValue;
 
 use super::knob::{Refusal, Valid};
 use super::value::{KnobValue, not_valid, quote, read_string};
-use corelane::access_log::LogFormat;
-use corelane::log_sink::LogTarget;
+use corelane::internals::access_log::LogFormat;
+use corelane::internals::log_sink::LogTarget;
 
 /// Whether requests are logged, how and where.
 #[derive(Debug, Clone, PartialEq, Eq)]

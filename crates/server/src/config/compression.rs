@@ -1,7 +1,7 @@
 //! Compression as an operator gives it.
 
-use corelane::compression::MediaTypes;
-use corelane::limits::COMPRESS_BODY_BYTES_MIN;
+use corelane::internals::compression::MediaTypes;
+use corelane::internals::limits::COMPRESS_BODY_BYTES_MIN;
 use corelane::middleware::{Compression, InvalidCompression};
 
 /// Whether answers are compressed, and which.

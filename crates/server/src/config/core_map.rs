@@ -13,7 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::limits::CORE_MAP_BYTES_MAX;
-use corelane::topology::{
+use corelane::internals::topology::{
     CoreMapOptions, CoreSelection, EngineKind, Machine, Placement, PlacementError, ShardPlacement,
     parse_core_list, place,
 };
@@ -79,7 +79,7 @@ impl ParsedCoreMap {
     ///
     /// # Errors
     ///
-    /// As [`corelane::topology::place`], with the file and the line.
+    /// As [`corelane::internals::topology::place`], with the file and the line.
     pub fn place(&self, machine: &Machine) -> Result<Placement, CoreMapError> {
         place(machine, &self.options).map_err(|error| self.locate(error))
     }

@@ -13,7 +13,7 @@ use super::file::Document;
 use super::knob::{Knob, PREFIX, Refusal, variable_of};
 use super::loading::{CONFIG_FLAG, CORE_MAP_FLAG, Environment, Loading};
 use super::{Config, check, core_map_source, knobs};
-use corelane::topology::{self, Machine, Placement};
+use corelane::internals::topology::{self, Machine, Placement};
 
 /// Where settings come from.
 #[derive(Clone, Default)]

@@ -44,10 +44,10 @@ pub(crate) use loading::CORE_MAP_FLAG;
 
 use crate::handlers::{ApiOptions, default_cache_control};
 use crate::store::{StoreOptions, StoreUrl};
+use corelane::internals::topology::{CoreMapOptions, CoreSelection, EngineKind};
 use corelane::redis::RedisOptions;
 use corelane::server::ServerOptions;
 use corelane::static_files::StaticOptions;
-use corelane::topology::{CoreMapOptions, CoreSelection, EngineKind};
 
 /// Everything an operator may change.
 #[derive(Debug, Clone, PartialEq)]

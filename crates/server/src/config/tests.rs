@@ -8,8 +8,8 @@ mod redis;
 use std::path::Path;
 
 use super::*;
-use corelane::access_log::LogFormat;
-use corelane::log_sink::LogTarget;
+use corelane::internals::access_log::LogFormat;
+use corelane::internals::log_sink::LogTarget;
 
 /// A folder with a config file in it, and what else is given.
 struct Case {
@@ -194,7 +194,7 @@ fn the_section_of_the_cache_reaches_both_caches() {
         stale_if_error_ms: 3,
         users_bytes_max: 5_000,
         lists_bytes_max: 6_000,
-        coherence: corelane::cache::Coherence::Lazy,
+        coherence: corelane::internals::cache::Coherence::Lazy,
         ..Config::default().api.cache
     };
     assert_eq!(config.api.cache, cache);

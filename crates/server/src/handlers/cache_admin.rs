@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::cached::{USERS_CACHE, tags_of, with_all_tags};
 use super::users::parse_id;
 use corelane::error::FieldError;
-use corelane::l2::RowCache;
-use corelane::metrics::{CacheSnapshot, ProcessSnapshot};
+use corelane::internals::l2::RowCache;
+use corelane::internals::metrics::{CacheSnapshot, ProcessSnapshot};
 use corelane::{App, Cache, Ctx, Error, Handler, Next, Response, Route};
 
 /// Adds the routes.

@@ -8,10 +8,10 @@ use http::{HeaderName, HeaderValue, header};
 
 use super::cache_control::CacheControl;
 use super::conditional::{add_validators, next_link_header};
-use corelane::cache::{CacheOptions, CacheOptionsError, Coherence};
-use corelane::l2::{RowCache, RowCacheOptions, RowPlan};
-use corelane::limits::CACHE_DOUBT_MS;
-use corelane::semantics::{ETag, Validators};
+use corelane::internals::cache::{CacheOptions, CacheOptionsError, Coherence};
+use corelane::internals::l2::{RowCache, RowCacheOptions, RowPlan};
+use corelane::internals::limits::CACHE_DOUBT_MS;
+use corelane::internals::semantics::{ETag, Validators};
 use corelane::{App, Cache, Ctx, Error, PreparedResponse, Response};
 
 /// The cache of single users.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use super::cached::{POSTS_TAG, USERS_CACHE, USERS_TAG};
 use crate::store::{Change, ChangeEvent, ChangedRows, ChangedTable, Store};
-use corelane::l2::RowCache;
+use corelane::internals::l2::RowCache;
 use corelane::{Background, Cache, Feed};
 
 /// The task.

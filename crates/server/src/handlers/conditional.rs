@@ -1,7 +1,7 @@
 //! The last step of every GET of the API: validators, `Cache-Control`, and
 //! whether the client's copy is still good.
 //!
-//! Glue between a request's headers and [`corelane::semantics`]. What is made
+//! Glue between a request's headers and [`corelane::internals::semantics`]. What is made
 //! anew for its request and has an entity tag goes through here; what is kept,
 //! through [`Ctx::conclude`]. A 304 has the headers the 200 would have had,
 //! without those that describe content. Writes read their conditions as well
@@ -10,8 +10,10 @@
 use http::{HeaderName, HeaderValue, Method, header};
 
 use super::cache_control::CacheControl;
-use corelane::app::{ConditionFields, precondition_failed};
-use corelane::semantics::{Conditions, ETag, Validators, Verdict, evaluate, format_http_date};
+use corelane::internals::app::{ConditionFields, precondition_failed};
+use corelane::internals::semantics::{
+    Conditions, ETag, Validators, Verdict, evaluate, format_http_date,
+};
 use corelane::{Ctx, Error, Response};
 
 /// Answers a GET or HEAD with a JSON body that is its own validator, and with

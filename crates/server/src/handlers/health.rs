@@ -13,8 +13,9 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::store::{Store, StoreError};
+use corelane::internals::clock;
 use corelane::redis::{Redis, RedisFault};
-use corelane::{App, Ctx, Error, Feed, Response, clock, engine};
+use corelane::{App, Ctx, Error, Feed, Response, engine};
 
 /// Options of the health endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +152,7 @@ const RETRY_AFTER_S: u32 = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use corelane::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+    use corelane::internals::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 
     /// Runs on epoll, which is there wherever the tests run.
     fn on_shard<T>(future: impl Future<Output = T>) -> T {

@@ -9,8 +9,8 @@ use http::{HeaderValue, header};
 use serde::Deserialize;
 
 use crate::store::Store;
-use corelane::metrics::{MetricsView, PROMETHEUS_CONTENT_TYPE, prometheus_text};
-use corelane::semantics::{best_media_type, media_type_quality};
+use corelane::internals::metrics::{MetricsView, PROMETHEUS_CONTENT_TYPE, prometheus_text};
+use corelane::internals::semantics::{best_media_type, media_type_quality};
 use corelane::{Ctx, Error, Response};
 
 /// Answers `GET /metrics`.

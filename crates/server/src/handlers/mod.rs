@@ -1,5 +1,5 @@
 //! The shipped application: the users and posts API and its neighbours,
-//! written on the public API of [`corelane::app`] like any user's code.
+//! written on the public API of [`corelane::internals::app`] like any user's code.
 //!
 //! Modules with routes have an `install` that adds them, and a `CACHE_CONTROL`
 //! where an operator may change it; [`app`] puts them together. The others are

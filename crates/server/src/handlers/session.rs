@@ -2,7 +2,7 @@
 //!
 //! The id of a session is in its cookie and nowhere else. No answer may be
 //! kept by anybody (`no-store`), errors included. Where sessions are kept and
-//! what guards them is in [`corelane::app`] and [`corelane::sessions`].
+//! what guards them is in [`corelane::internals::app`] and [`corelane::sessions`].
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use super::users;
 use super::validate::Faults;
 use crate::handlers::limits::SESSION_BODY_BYTES_MAX;
 use crate::store::Store;
-use corelane::app::Route;
+use corelane::internals::app::Route;
 use corelane::session::SessionOptions;
 use corelane::{App, CacheEntry, Ctx, Error, Next, Response, Session};
 

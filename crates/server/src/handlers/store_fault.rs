@@ -8,8 +8,8 @@ use http::StatusCode;
 use crate::store::StoreError;
 use crate::store::limits::STORE_RETRY_AFTER_S;
 use corelane::Error;
-use corelane::app::precondition_failed;
 use corelane::error::Blame;
+use corelane::internals::app::precondition_failed;
 
 /// The answer to a store operation that did not happen. What the database
 /// said stays in the log.

@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 pub use corelane::sessions::Login;
 
-use corelane::metrics::DatabaseSnapshot;
+use corelane::internals::metrics::DatabaseSnapshot;
 
 /// The database of this process: it applies migrations, owns the writer and
 /// hands out a [`Store`] per shard.

@@ -37,7 +37,7 @@ pub struct StoreOptions {
     /// In its `connections_max` the one that listens for changes and those that
     /// tell of own ones are included; 0 is what the server allows
     /// (`max_connections` less what is reserved for superusers) less
-    /// [`corelane::limits::POSTGRES_RESERVE_CONNECTIONS`].
+    /// [`corelane::internals::limits::POSTGRES_RESERVE_CONNECTIONS`].
     pub database: PostgresOptions,
 }
 

@@ -3,7 +3,7 @@
 use crate::config::knob::{Knob, Valid, turns};
 use crate::config::value::words;
 use crate::handlers::cached::RedisUse;
-use corelane::cache::{CACHE_BYTES_MIN, Coherence};
+use corelane::internals::cache::{CACHE_BYTES_MIN, Coherence};
 
 words!(Coherence {
     "strict" => Coherence::Strict,

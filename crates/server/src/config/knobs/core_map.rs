@@ -6,8 +6,8 @@ use toml::de::DeValue;
 
 use crate::config::knob::{Knob, Refusal, Valid, turns};
 use crate::config::value::{KnobValue, not_valid, quote, read_string, refuse, wrong_type};
-use corelane::limits::{RING_ENTRIES_MAX, RING_ENTRIES_MIN, SPIN_US_MAX};
-use corelane::topology::{CoreSelection, EngineKind, format_core_list, parse_core_list};
+use corelane::internals::limits::{RING_ENTRIES_MAX, RING_ENTRIES_MIN, SPIN_US_MAX};
+use corelane::internals::topology::{CoreSelection, EngineKind, format_core_list, parse_core_list};
 
 pub(super) const ABOUT: &str = "\
 Which cores get a shard, and what each shard is given: the keys of a core map file, of which

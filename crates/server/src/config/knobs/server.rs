@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use crate::config::knob::{Knob, Refusal, Valid, turns};
 use crate::config::value::{KnobValue, not_valid, quote, read_string, refuse, words, wrong_type};
-use corelane::semantics::TrustedProxies;
+use corelane::internals::semantics::TrustedProxies;
 use corelane::server::RequestIdMode;
 
 words!(RequestIdMode {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::config::limits::CONFIG_BYTES_MAX;
-use corelane::topology::Machine;
+use corelane::internals::topology::Machine;
 
 #[track_caller]
 fn assert_refused(toml: &str, expected: &str) {

@@ -7,7 +7,7 @@
 
 use super::representation::version_in_tag;
 use crate::store::WriteCondition;
-use corelane::semantics::{Conditions, TagList, parse_http_date};
+use corelane::internals::semantics::{Conditions, TagList, parse_http_date};
 
 /// How the conditions of a write are checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,7 @@ mod tests {
     use super::super::representation::tests::ada;
     use super::super::representation::{user_etag, user_validators};
     use super::*;
-    use corelane::semantics::{Verdict, evaluate};
+    use corelane::internals::semantics::{Verdict, evaluate};
 
     const DATE: &[u8] = b"Sat, 29 Oct 1994 19:43:31 GMT";
 
@@ -113,7 +113,7 @@ mod tests {
         ) {
             let user = ada();
             let etag = user_etag(&user);
-            let date = since_s.and_then(corelane::semantics::format_http_date);
+            let date = since_s.and_then(corelane::internals::semantics::format_http_date);
             let conditions = Conditions {
                 if_match: value.as_deref().map(str::as_bytes),
                 if_unmodified_since: date.as_ref().map(|d| d.as_bytes()),

@@ -12,8 +12,8 @@ use crate::handlers::cached::{Document, USERS_CACHE, answer_list, list_tags};
 use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
 use crate::store::{Store, User};
-use corelane::app::SecondLevel;
-use corelane::l2::{RowCache, Sought};
+use corelane::internals::app::SecondLevel;
+use corelane::internals::l2::{RowCache, Sought};
 use corelane::{CacheEntry, Ctx, Error, PreparedResponse, Response};
 
 /// `GET /api/users`: a page of the asked columns.

@@ -5,7 +5,7 @@
 
 use crate::handlers::json::ObjectWriter;
 use crate::store::{Location, PartialUser, User, UserField};
-use corelane::semantics::{ETag, TagRef, Validators};
+use corelane::internals::semantics::{ETag, TagRef, Validators};
 
 /// Writes a whole user.
 pub(super) fn push_user(out: &mut Vec<u8>, user: &User) {

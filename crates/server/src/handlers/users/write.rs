@@ -21,9 +21,9 @@ use crate::handlers::limits::CONDITIONAL_WRITE_ATTEMPTS_MAX;
 use crate::handlers::store_fault::store_fault;
 use crate::store::limits::STORE_RETRY_AFTER_S;
 use crate::store::{Store, StoreError, User, WriteCondition};
-use corelane::app::{ConditionFields, precondition_failed};
-use corelane::l2::{Change, RowCache};
-use corelane::semantics::{Verdict, evaluate};
+use corelane::internals::app::{ConditionFields, precondition_failed};
+use corelane::internals::l2::{Change, RowCache};
+use corelane::internals::semantics::{Verdict, evaluate};
 use corelane::{Ctx, Error, Response};
 
 /// `POST /api/users`: 201 with the user and where it is. Conditions are about

@@ -29,8 +29,8 @@ use crate::store::limits::{
     DATABASE_ANNOUNCE_TIMEOUT_MS, DATABASE_ANNOUNCE_WAIT_MS, DATABASE_BEAT_MS, DATABASE_LEASE_MS,
     DATABASE_PRESENCE_MS,
 };
-use corelane::engine::{self, LocalEvent};
-use corelane::limits::POSTGRES_SETTLE_MS;
+use corelane::internals::engine::{self, LocalEvent};
+use corelane::internals::limits::POSTGRES_SETTLE_MS;
 use corelane::postgres::{DirectConnection, PostgresServer};
 use queue::Queue;
 

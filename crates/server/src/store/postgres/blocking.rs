@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::mpsc::{Sender, channel};
 
 use crate::store::StoreError;
-use corelane::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+use corelane::internals::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 
 /// Blocks until the future that `work` makes is done. epoll, because locked
 /// memory for one more ring may not be there and nothing here is hot.

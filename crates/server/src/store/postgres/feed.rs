@@ -18,8 +18,8 @@ use crate::store::limits::{
     DATABASE_FEED_HEARTBEAT_MS, DATABASE_FEED_NOTIFICATIONS_MAX, DATABASE_FEED_TIMEOUT_MS,
     DATABASE_SURPRISE_MS,
 };
-use corelane::backoff::RetrySchedule;
-use corelane::engine::{self, LocalEvent};
+use corelane::internals::backoff::RetrySchedule;
+use corelane::internals::engine::{self, LocalEvent};
 use corelane::postgres::{DirectConnection, PostgresServer, describe};
 
 /// Hears what others change. Made on the shard that listens.

@@ -10,7 +10,7 @@ use super::statements::RunsQueries;
 use super::{PostgresDatabase, blocking};
 use crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::store::{Login, StoreError};
-use corelane::clock::unix_ms;
+use corelane::internals::clock::unix_ms;
 use corelane::postgres::{Connection, Intent};
 use corelane::session::{SessionHash, SessionRecord};
 

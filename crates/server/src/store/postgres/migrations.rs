@@ -11,7 +11,7 @@ use super::Failure;
 use super::fault::read_error;
 use crate::store::OpenError;
 use crate::store::migration::Migration;
-use corelane::clock::unix_ms;
+use corelane::internals::clock::unix_ms;
 use corelane::postgres::Connection;
 
 /// All steps, oldest first, numbered from 1.

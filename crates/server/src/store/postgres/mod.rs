@@ -43,7 +43,7 @@ use migrations::{MIGRATIONS, migrate};
 use tokio_postgres::error::SqlState;
 
 use crate::store::limits::STORE_MIGRATION_LOCK_WAIT_MS;
-use corelane::metrics::DatabaseSnapshot;
+use corelane::internals::metrics::DatabaseSnapshot;
 use corelane::postgres::{
     DialError, Dialer, DirectConnection, Pool, PostgresServer, PostgresUrl, ServerLimits,
 };

@@ -16,7 +16,7 @@ use crate::store::limits::{
 };
 use crate::store::seed::{DemoRows, demo_password_hash};
 use crate::store::{SeedPlan, SeedReport, StoreError};
-use corelane::clock::unix_ms;
+use corelane::internals::clock::unix_ms;
 use corelane::postgres::Connection;
 
 /// See [`crate::store::Database::seed`]; nothing is done when `only_if_empty`

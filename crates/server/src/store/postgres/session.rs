@@ -7,7 +7,7 @@ use super::feed::Listener;
 use super::{PostgresDatabase, list, near, reads, writes};
 use crate::store::{Location, NewUser, Post, PostPage, PostQuery, StoreError, User, UserPage};
 use crate::store::{UserPatch, UserQuery, WriteCondition};
-use corelane::metrics::DatabaseSnapshot;
+use corelane::internals::metrics::DatabaseSnapshot;
 use corelane::postgres::Pool;
 
 /// A shard's connections; see [`crate::store::Store`], which it stands behind.

@@ -8,7 +8,7 @@ use super::queries::Query;
 use super::rows::user_from;
 use super::statements::RunsQueries;
 use crate::store::{NewUser, StoreError, User, UserPatch, WriteCondition};
-use corelane::clock::unix_ms;
+use corelane::internals::clock::unix_ms;
 use corelane::postgres::{Intent, Pool, PostgresError};
 
 pub(super) async fn create_user(

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::writes::Write;
 use crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::store::{Login, StoreError};
-use corelane::clock::unix_ms;
+use corelane::internals::clock::unix_ms;
 use corelane::session::{SessionHash, SessionRecord};
 
 impl SqliteDatabase {

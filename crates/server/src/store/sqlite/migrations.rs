@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use super::connection::open_error;
 use crate::store::OpenError;
 use crate::store::migration::Migration;
-use corelane::clock::unix_ms;
+use corelane::internals::clock::unix_ms;
 
 /// All steps, oldest first, numbered from 1.
 pub(super) const MIGRATIONS: &[Migration] = &[

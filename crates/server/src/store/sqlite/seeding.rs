@@ -12,7 +12,7 @@ use super::queries::Query;
 use crate::store::limits::{STORE_SEED_BATCH_ROWS, STORE_SEED_FIRST_BATCH_ROWS};
 use crate::store::seed::{DemoRows, demo_password_hash};
 use crate::store::{SeedPlan, SeedReport, StoreError};
-use corelane::clock::unix_ms;
+use corelane::internals::clock::unix_ms;
 
 /// See [`crate::store::Database::seed`].
 pub(super) fn seed(

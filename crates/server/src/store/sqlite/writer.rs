@@ -19,8 +19,8 @@ use super::connection::{Role, Target, store_error};
 use super::writes::{Write, Written};
 use crate::store::limits;
 use crate::store::{StoreError, WriterStats};
-use corelane::clock::unix_ms;
-use corelane::engine::{RemoteReceiver, RemoteSender, remote};
+use corelane::internals::clock::unix_ms;
+use corelane::internals::engine::{RemoteReceiver, RemoteSender, remote};
 
 type Outcome = Result<Written, StoreError>;
 

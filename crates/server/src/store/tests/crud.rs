@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{Cases, Kind, person};
 use crate::store::{Location, NewUser, Post, PostQuery, StoreError, User, UserPatch};
 use crate::store::{UserPage, WriteCondition};
-use corelane::clock::unix_ms;
+use corelane::internals::clock::unix_ms;
 
 both_stores!(
     a_write_that_was_answered_is_read_by_every_shard,

@@ -3,8 +3,8 @@
 use super::{Kind, person};
 use crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::store::{DEMO_PASSWORD, SeedPlan, StoreError};
+use corelane::internals::session::{SessionHash, SessionId, SessionRecord};
 use corelane::password;
-use corelane::session::{SessionHash, SessionId, SessionRecord};
 
 both_stores!(
     a_session_is_kept_refreshed_and_ended,

@@ -37,7 +37,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::{Database, Location, NewUser, Store, StoreOptions, StoreUrl, User};
-use corelane::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+use corelane::internals::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 
 /// Which store a test runs against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

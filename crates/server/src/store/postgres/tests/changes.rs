@@ -9,7 +9,7 @@ use tokio_postgres::{AsyncMessage, Config, NoTls};
 use super::{connected, postgres};
 use crate::store::tests::{Fixture, Kind};
 use crate::store::{NewUser, WriteCondition};
-use corelane::engine::{self, BlockingPool, EngineKind, EngineOptions, Runtime, Target};
+use corelane::internals::engine::{self, BlockingPool, EngineKind, EngineOptions, Runtime, Target};
 
 /// Payloads in the order they come. Ends with the database it listens to.
 pub(super) fn listen(fixture: &Fixture) -> Receiver<String> {

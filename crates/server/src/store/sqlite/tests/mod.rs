@@ -13,7 +13,7 @@ use std::task::Poll;
 use super::SqliteDatabase;
 use crate::store::{Database, DatabaseBackend, Location, NewUser, Store, StoreBackend};
 use crate::store::{StoreError, StoreOptions, User};
-use corelane::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+use corelane::internals::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
 
 /// A shard's runtime. epoll, because locked memory may be scarce where tests
 /// run in parallel; the store does not know the difference.
