@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use corelane::engine::{bind_alone_std, bind_std};
+use corelane::internals::engine::{bind_alone_std, bind_std};
 use corelane::{App, Response};
 use rustix::fs::{OFlags, fcntl_getfl};
 
