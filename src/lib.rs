@@ -219,24 +219,26 @@
 //!   its own; as a rule pinned to a **core**, a logical CPU of the machine.
 //! - **engine**: the seam to the reactor; a **driver** is what stands behind it,
 //!   io_uring or epoll.
-//! - **node**: one process of several that serve the same data.
-//! - **peers**: the shards of a process to each other; **mesh**: all lanes
-//!   between them; **lane**: the queue from one shard to one other.
-//! - **home**: the one shard that decides about a cache key, or a limit's.
-//! - **holder**: a shard that has a copy of a key's value; **lease**: the right
-//!   to answer with it, until the home calls it in.
-//! - **era**: a number that grows with every restart of a home, so that what was
-//!   said before one is not taken for news.
-//! - **generation**: a number that changes when all of a cache is forgotten.
-//! - **in doubt**: a key whose write began and of which nobody knows whether it
-//!   was done; copies are not believed until that is past.
-//! - **tombstone**: what stays of a removed entry, so that an older value does
-//!   not come back.
-//! - **keeper**: who loads a missing value, while others wait for it.
-//! - **L1**: the cache in the memory of a process; **L2**, the second level: what
-//!   all nodes have in Redis behind it.
-//! - **store**: the application's database behind both.
-//! - **upstream**: a server that this one asks: PostgreSQL, Redis.
+//! - **peers**: the shards of a process to each other, and what they say;
+//!   **mesh**: all lanes between them; **lane**: the queue from one to another.
+//! - **node**: a whole machine; several may serve the same data.
+//! - **home**: the shard that decides about a cache key, or a limit's;
+//!   **holder**: a shard that has a copy of the key's value.
+//! - **lease**: the home's leave to load a value, or to write it; a write is
+//!   given one when no holder has a copy any more.
+//! - **in doubt**: a key that was perhaps written, and nobody knows; until that
+//!   is past nothing is kept under it.
+//! - **era**: the time between two cuts of the feed of changes made elsewhere; a
+//!   value is fresh only in the era in which its load began.
+//! - **L1**: a shard's copies, in memory; **L2**: rows in Redis, behind the
+//!   caches of all nodes; **store**: the application's database, behind both.
+//! - **generation**: of a service, one process in its life; of L2, the name that
+//!   its rows carry, which is changed to put all of them out of use at once.
+//! - **tombstone**: what stands in L2 for a row while it is written, so that
+//!   nobody puts an older one there.
+//! - **keeper**: the process that owns the listening sockets and starts
+//!   generations; systemd may be it.
+//! - **upstream**: a server behind this one, to which it passes requests.
 //! - **sweep**: the look, once a second, at everything that has a deadline.
 //! - **park**: to sleep in the kernel because there is nothing to do.
 //! - **drain**: the end of a server: no new connections, the open ones finish.
