@@ -1,7 +1,7 @@
 //! The life of one shard's thread: pin, build the reactor, run the shard, and
 //! when it ends or panics, leave nothing in flight.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -117,9 +117,18 @@ fn live(
         Err(error) => return failed(error.to_string()),
     };
     let start = plan.shard_start(incarnation, bridge);
-    let shard = match runtime.block_on(Shard::build(start)) {
-        Ok(shard) => shard,
-        Err(error) => return failed(error.to_string()),
+    let built = catch_unwind(AssertUnwindSafe(|| runtime.block_on(Shard::build(start))));
+    let shard = match built {
+        Ok(Ok(shard)) => shard,
+        // A connection of what was built until then may have a read in flight.
+        Ok(Err(error)) => {
+            runtime.abandon();
+            return failed(error.to_string());
+        }
+        Err(payload) => {
+            runtime.abandon();
+            resume_unwind(payload);
+        }
     };
     tell(ShardEvent::Serving { shard: index });
     let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(shard.clone().run())));
