@@ -113,7 +113,7 @@ impl Cache {
                 caches.finish_invalidating(wait, self.number, &key).await;
                 if self.options().coherence == Coherence::Off {
                     for home in (0..caches.shards).filter(|home| *home != caches.me) {
-                        let _ = caches.invalidate_at(home, self.number, &key).await;
+                        caches.invalidate_alive(home, self.number, &key).await;
                     }
                 }
             }

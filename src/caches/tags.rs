@@ -10,9 +10,12 @@
 //! rows share a commit; meanwhile readers have no token, and load for
 //! themselves.
 
-use crate::Error;
+use std::time::Duration;
+
 use crate::cache::{CacheKey, Payload};
 use crate::coherence::{Answer, Freshness, Outcome, Replica};
+use crate::limits::CACHE_INVALIDATE_LAZY_MS;
+use crate::{Error, engine};
 
 use super::read::too_busy;
 use super::{Cache, Caches, TAGS};
@@ -67,13 +70,14 @@ impl Cache {
 }
 
 impl Cache {
-    /// Has every tag its entries depend on invalidated, without waiting for it.
+    /// Has every tag its entries depend on invalidated in the background, asked
+    /// for again while a home is busy, for [`CACHE_INVALIDATE_LAZY_MS`].
     pub(super) fn abandon_tags(&self) {
         for tag in self.all_tags() {
-            let key = self.caches.tag_key(tag);
-            let home = self.caches.home_of(TAGS, &key);
-            self.caches.with_holder(TAGS, |holder, now_ms| {
-                holder.purge(key, home, None, now_ms);
+            let (caches, key) = (self.caches.clone(), self.caches.tag_key(tag));
+            engine::spawn_local(async move {
+                let patience = Duration::from_millis(CACHE_INVALIDATE_LAZY_MS);
+                let _ = engine::timeout(patience, caches.invalidate(TAGS, &key)).await;
             });
         }
     }

@@ -322,7 +322,7 @@ impl Caches {
 
     /// Has a key forgotten on all shards, however long that takes; whoever
     /// calls bounds it.
-    async fn invalidate(self: &Rc<Self>, cache: u16, key: &CacheKey) {
+    pub(super) async fn invalidate(self: &Rc<Self>, cache: u16, key: &CacheKey) {
         let home = self.home_of(cache, key);
         loop {
             let answer = self.invalidate_at(home, cache, key).await;
@@ -330,6 +330,14 @@ impl Caches {
                 return;
             }
             // A full lane says so at once, and empties only when others run.
+            engine::sleep(Duration::from_millis(CACHE_HOME_RETRY_MS)).await;
+        }
+    }
+
+    /// Has a home forget a key that it alone has; a home that is gone has. As
+    /// long as that takes; whoever calls bounds it.
+    pub(super) async fn invalidate_alive(self: &Rc<Self>, home: usize, cache: u16, key: &CacheKey) {
+        while let Answer::TimedOut = self.invalidate_at(home, cache, key).await {
             engine::sleep(Duration::from_millis(CACHE_HOME_RETRY_MS)).await;
         }
     }
