@@ -13,7 +13,7 @@ use super::{Engines, StartError};
 use crate::backoff::Backoff;
 use crate::engine::{EngineKind, EngineOptions};
 use crate::limits::{
-    BRIDGE_CLOSE_TIMEOUT_MS, DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, LOG_CLOSE_TIMEOUT_MS,
+    BRIDGE_CLOSE_TIMEOUT_MS, DRAIN_END_MS, DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, LOG_CLOSE_TIMEOUT_MS,
 };
 use crate::metrics::ShardSnapshot;
 use crate::peers::{ControlMessage, SendError};
@@ -360,19 +360,28 @@ impl Supervisor {
                 self.tell_to_drain(index);
             }
         }
-        if Instant::now() < deadline {
-            return;
+        let now = Instant::now();
+        if now >= deadline {
+            // Those that have drained still have their end before them.
+            self.give_up(
+                |state| state != State::Drained,
+                "a handler blocks its thread",
+            );
         }
+        if now >= deadline + END_TIMEOUT {
+            self.give_up(|_| true, "what runs at its end blocks its thread");
+        }
+    }
+
+    /// Leaves behind those in such a state that have not ended.
+    fn give_up(&mut self, is_stuck: impl Fn(State) -> bool, why: &str) {
         for (index, shard) in self.shards.iter_mut().enumerate() {
-            if shard.state == State::Drained {
-                // It has waited for those that are stuck.
-                let _ = self.plan.peers.control.send(index, ControlMessage::End);
-                shard.state = State::Ended;
-            } else if shard.state != State::Ended {
+            if shard.state != State::Ended && is_stuck(shard.state) {
                 shard.state = State::Ended;
                 self.report.drained = false;
-                self.plan.errors.tell(format!(
-                    "shard {index} did not end: a handler blocks its thread; leaving it behind"
+                let errors = &self.plan.errors;
+                errors.tell(format!(
+                    "shard {index} did not end: {why}; leaving it behind"
                 ));
             }
         }
@@ -444,7 +453,14 @@ impl Supervisor {
             }
             _ => None,
         });
-        due.chain(self.drain_deadline).min()
+        due.chain(self.next_deadline()).min()
+    }
+
+    /// Of a drain: when it gives up who is stuck, then when it gives up all.
+    fn next_deadline(&self) -> Option<Instant> {
+        let deadline = self.drain_deadline?;
+        let is_over = Instant::now() >= deadline;
+        Some(deadline + if is_over { END_TIMEOUT } else { Duration::ZERO })
     }
 
     fn restart_due(&mut self) {
@@ -461,6 +477,10 @@ impl Supervisor {
         }
     }
 }
+
+/// How long the ends of the shards may take after the last of them has drained or
+/// was given up.
+const END_TIMEOUT: Duration = Duration::from_millis(DRAIN_END_MS);
 
 /// A shard that has run this long starts again with the first delay.
 const RESTART_FORGIVE_MS: u64 = 60_000;

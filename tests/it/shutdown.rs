@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use corelane::cache::CacheOptions;
-use corelane::{App, Background, engine};
+use corelane::{App, Background, Ctx, engine};
 
 use crate::harness::{Client, Engine, InProcess, sample_app};
 
@@ -20,6 +20,7 @@ both_engines!(
     what_is_done_at_shutdown_has_the_drain_timeout,
     what_is_done_at_shutdown_has_time_after_a_drain_that_took_all,
     a_panic_at_shutdown_does_not_keep_the_others_from_it,
+    a_stuck_shard_does_not_take_the_end_from_the_others,
 );
 
 /// What happened, in order.
@@ -233,4 +234,46 @@ fn a_panic_at_shutdown_does_not_keep_the_others_from_it(engine: Engine) {
     let report = start(engine, PATIENT_MS, app).finish();
     assert_eq!(diary.lines(), ["done"]);
     assert!(report.drained, "{report:?}");
+}
+
+/// It is given up first; only then is there time for what the others do last.
+fn a_stuck_shard_does_not_take_the_end_from_the_others(engine: Engine) {
+    let diary = Diary::default();
+    let is_stuck = Arc::new(AtomicBool::new(false));
+    let [shutdown, end] = [diary.clone(), diary.clone()];
+    let told = is_stuck.clone();
+    let app = App::new()
+        .get("/", move |ctx: Ctx| {
+            let told = told.clone();
+            async move {
+                if ctx.shard().index == 1 {
+                    told.store(true, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_secs(6));
+                }
+                Ok(corelane::Response::no_content())
+            }
+        })
+        .on_shutdown(move |_| {
+            let diary = shutdown.clone();
+            async move {
+                engine::sleep(Duration::from_millis(200)).await;
+                diary.note("shutdown");
+            }
+        })
+        .on_shard_end(move |shard: Background| {
+            let diary = end.clone();
+            async move { diary.note(format!("end {}", shard.shard().index)) }
+        });
+    let server = start(engine, 200, app);
+    let mut clients = Vec::new();
+    while !is_stuck.load(Ordering::SeqCst) {
+        let mut client = server.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        clients.push(client);
+        assert!(clients.len() < 400, "400 connections did not reach shard 1");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let report = server.finish();
+    assert_eq!(diary.lines(), ["shutdown", "end 0"], "{report:?}");
+    assert!(!report.drained, "{report:?}");
 }

@@ -116,7 +116,11 @@ pub const DRAIN_OVERDUE_MS: u64 = 2_000;
 /// took the whole drain timeout.
 pub const SHUTDOWN_MS_MIN: u64 = 500;
 /// How long what an app does at the end of a shard may take.
-pub const SHARD_END_MS_MAX: u64 = DRAIN_OVERDUE_MS;
+pub const SHARD_END_MS_MAX: u64 = 2_000;
+/// How long the process waits, after all shards have drained or were given up,
+/// for what the app does at shutdown, the end of the first shard, and that of
+/// the others; and half a second for what each closes.
+pub const DRAIN_END_MS: u64 = SHUTDOWN_MS_MIN + 2 * SHARD_END_MS_MAX + 500;
 /// How often a shard whose inbox is full is told again to drain.
 pub const DRAIN_RETRY_MS: u64 = 50;
 /// Requests served in one go before the other tasks of the shard get a turn.
