@@ -277,14 +277,16 @@ pub mod error {
 /// Options of caches.
 pub mod cache {
     pub(crate) use corelane_proto::cache::*;
-    pub use corelane_proto::cache::{CacheOptions, CacheOptionsError};
+    pub use corelane_proto::cache::{CacheOptions, CacheOptionsError, Coherence};
 }
 
 /// What state of an app counts.
 pub mod metrics {
     pub(crate) use corelane_proto::metrics::*;
     pub use corelane_proto::metrics::{
-        MetricsSource, ProcessSnapshot, SecondLevelCounters, SecondLevelSnapshot,
+        Family, FamilyKind, Label, MetricsSource, MetricsView, PROMETHEUS_CONTENT_TYPE,
+        ProcessSnapshot, Sample, SampleValue, SecondLevelCounters, SecondLevelSnapshot, Unit,
+        families, prometheus_text,
     };
 }
 
@@ -302,8 +304,8 @@ pub mod session {
 pub mod engine {
     pub(crate) use corelane_engine::*;
     pub use corelane_engine::{
-        Elapsed, EngineKind, File, PoolError, compute, sleep, spawn_local, timeout, unblock,
-        yield_now,
+        ClientStream, Elapsed, EngineKind, File, PoolError, ReadHalf, Target, TcpStream, WriteHalf,
+        compute, connect, sleep, spawn_local, timeout, unblock, yield_now,
     };
 }
 
