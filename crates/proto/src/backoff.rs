@@ -109,7 +109,7 @@ impl Backoff {
 /// ```
 /// use std::time::{Duration, Instant};
 ///
-/// use corelane_proto::internals::backoff::{Backoff, RetrySchedule};
+/// use corelane_proto::backoff::{Backoff, RetrySchedule};
 ///
 /// let now = Instant::now();
 /// let mut retry = RetrySchedule::new(Backoff::new(100, 10_000, 60_000), now);
