@@ -3,7 +3,7 @@
 use super::SecondLevelSnapshot;
 
 /// State of an app that counts for the metrics: named by
-/// [`App::metrics_source`](crate::App::metrics_source).
+/// `App::metrics_source`.
 pub trait MetricsSource {
     /// Goes on from what the shard's predecessor, which died, had counted: once,
     /// before the shard serves. Takes out of `before` what is its own.
