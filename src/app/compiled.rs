@@ -4,12 +4,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use corelane_proto::http::RequestHead;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::handler::{HandlerFuture, MiddlewareChain, run_chain};
 use super::{Ctx, Door, Handler, Response};
 use crate::Error;
-use crate::http1::RequestHead;
 use crate::router::{Match, Params, Router};
 
 /// One shard's routers and chains.

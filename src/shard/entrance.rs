@@ -10,11 +10,12 @@ use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 
+use corelane_proto::http::RequestHead;
+
 use super::admission::Admission;
 use crate::Error;
 use crate::app::Door;
 use crate::engine::{Listener, Stop};
-use crate::http1::RequestHead;
 use crate::limits::ADMIN_CONNECTIONS_MAX;
 
 /// What the admin entrance is built from.

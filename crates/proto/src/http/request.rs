@@ -1,4 +1,4 @@
-//! A parsed request head and the terms it is described in.
+//! The head of a request.
 //!
 //! [`RequestHead`] is storage: a connection keeps one and every request is
 //! parsed into it, so a warm connection allocates nothing per request. It
@@ -6,35 +6,14 @@
 
 use http::Method;
 
+use super::fields::{Fields, Span};
 use crate::limits::{HEAD_KEEP_BYTES, HttpLimits};
-
-/// Version of a request. HTTP/1.2 and above are answered as 1.1
-/// (RFC 9110 section 2.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Version {
-    /// HTTP/1.0: no chunked coding, closes unless keep-alive was asked for.
-    Http10,
-    /// HTTP/1.1.
-    #[default]
-    Http11,
-}
-
-/// How a request's body is delimited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum BodyFraming {
-    /// No body: neither Content-Length nor Transfer-Encoding.
-    #[default]
-    None,
-    /// Content-Length, bytes; may be zero.
-    Length(u64),
-    /// Transfer-Encoding: chunked.
-    Chunked,
-}
 
 /// Bounds of one request head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Request line, headers and blank line together, bytes.
+    /// Target and headers together, as they are sent, bytes; in HTTP/1 from the
+    /// request line to the blank line.
     pub head_bytes_max: usize,
     /// Header fields.
     pub headers_max: usize,
@@ -55,34 +34,15 @@ impl Default for HeadLimits {
     }
 }
 
-/// What [`super::HeadParser::parse`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeadStatus {
-    /// The head has not ended yet; call again with more bytes.
-    Partial,
-    /// The head is in the `RequestHead`; the body starts `head_bytes` into the
-    /// input.
-    Complete {
-        /// Bytes of the head, empty lines before it included.
-        head_bytes: usize,
-    },
-}
-
 /// One parsed request head. Reused from request to request.
 #[derive(Debug, Default)]
 pub struct RequestHead {
-    /// The head as received.
-    pub(super) bytes: Vec<u8>,
-    pub(super) target: String,
+    method: Method,
+    target: String,
     /// Of the target, up to `?`.
-    pub(super) path_bytes: usize,
-    pub(super) host: Span,
-    pub(super) fields: Vec<FieldSpans>,
-    pub(super) method: Method,
-    pub(super) version: Version,
-    pub(super) framing: BodyFraming,
-    pub(super) keep_alive: bool,
-    pub(super) expects_continue: bool,
+    path_bytes: usize,
+    host: Span,
+    fields: Fields,
 }
 
 impl RequestHead {
@@ -95,20 +55,13 @@ impl RequestHead {
     /// connection that goes idle. Parsing does not need it.
     pub fn clear(&mut self) {
         self.reset();
-        self.bytes.shrink_to(HEAD_KEEP_BYTES);
         self.target.shrink_to(HEAD_KEEP_BYTES);
-        self.fields
-            .shrink_to(HEAD_KEEP_BYTES / size_of::<FieldSpans>());
+        self.fields.shrink();
     }
 
     /// The method; an extension method is whatever token was sent.
     pub fn method(&self) -> &Method {
         &self.method
-    }
-
-    /// The version of the request.
-    pub fn version(&self) -> Version {
-        self.version
     }
 
     /// Path and query as sent, starting with `/`; `*` for `OPTIONS *`.
@@ -131,127 +84,74 @@ impl RequestHead {
     /// header (RFC 9112 section 3.2.2). Empty for HTTP/1.0 without either.
     pub fn host(&self) -> &str {
         // It was checked to be ASCII; few ask for it, so it is no text of its own.
-        std::str::from_utf8(self.slice(self.host)).unwrap_or_default()
+        std::str::from_utf8(self.fields.slice(self.host)).unwrap_or_default()
     }
 
     /// The first header of that name, in any case; white space around the
     /// value is gone. Bytes above 0x7f are possible.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.fields
-            .iter()
-            .find(|field| self.is_named(field, name))
-            .map(|f| self.slice(f.value))
+        self.fields.first(name)
     }
 
     /// Every header of that name, in the order sent.
     pub fn header_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.fields
-            .iter()
-            .filter(move |field| self.is_named(field, name))
-            .map(|f| self.slice(f.value))
+        self.fields.all(name)
     }
 
     /// Every header: name as sent, value without white space around it.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|field| {
-            // Names are tokens, so this is always text.
-            let name = std::str::from_utf8(self.slice(field.name)).unwrap_or_default();
-            (name, self.slice(field.value))
-        })
+        self.fields.iter()
     }
 
     /// Whether a header's name starts with `prefix`, in any case.
     pub fn has_header_prefix(&self, prefix: &str) -> bool {
-        self.fields.iter().any(|field| {
-            let start = self.slice(field.name).get(..prefix.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-        })
+        self.fields.has_prefix(prefix)
     }
 
     /// Puts one header with this value in the place of every one of that name;
     /// without one nothing changes. For values that stand for the one sent.
     pub fn replace_header(&mut self, name: &str, value: &[u8]) {
-        let of_name: Vec<usize> = (0..self.fields.len())
-            .filter(|index| self.is_named(&self.fields[*index], name))
-            .collect();
-        let Some((first, others)) = of_name.split_first() else {
-            return;
-        };
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(value);
-        self.fields[*first].value = Span::new(start, self.bytes.len());
-        for index in others.iter().rev() {
-            self.fields.remove(*index);
-        }
+        self.fields.replace(name, value);
     }
 
-    /// How the body is delimited.
-    pub fn framing(&self) -> BodyFraming {
-        self.framing
-    }
-
-    /// Whether the client wants the connection kept: HTTP/1.1 unless it says
-    /// `close`, HTTP/1.0 only when it says `keep-alive` and not `close`.
-    pub fn keep_alive(&self) -> bool {
-        self.keep_alive
-    }
-
-    /// Whether the client waits for `100 Continue` before it sends the body.
-    /// False without a body, and in HTTP/1.0, where it means nothing.
-    pub fn expects_continue(&self) -> bool {
-        self.expects_continue
-    }
-
-    /// Forgets the request, keeps the memory.
-    pub(super) fn reset(&mut self) {
-        self.bytes.clear();
+    /// Forgets the request, keeps the memory: what a codec begins with.
+    pub fn reset(&mut self) {
+        self.method = Method::GET;
         self.target.clear();
         self.path_bytes = 0;
         self.host = Span::default();
-        self.fields.clear();
-        self.method = Method::GET;
-        self.version = Version::default();
-        self.framing = BodyFraming::None;
-        self.keep_alive = false;
-        self.expects_continue = false;
+        self.fields.reset();
     }
 
-    fn is_named(&self, field: &FieldSpans, name: &str) -> bool {
-        field.name.bytes() == name.len()
-            && self.slice(field.name).eq_ignore_ascii_case(name.as_bytes())
+    /// Sets the method.
+    pub fn set_method(&mut self, method: Method) {
+        self.method = method;
     }
 
-    fn slice(&self, span: Span) -> &[u8] {
-        self.bytes
-            .get(span.start as usize..span.end as usize)
-            .unwrap_or_default()
-    }
-}
-
-/// Where one header stands in the head.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FieldSpans {
-    pub(super) name: Span,
-    pub(super) value: Span,
-}
-
-/// A range of the head's bytes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    /// The range; the parser keeps heads under 4 GiB.
-    pub(super) fn new(start: usize, end: usize) -> Self {
-        Self {
-            start: start as u32,
-            end: end as u32,
+    /// Sets path and query, of which the path is the first `path_bytes`. The
+    /// root may be left out, as after an authority.
+    pub fn set_target(&mut self, target: &str, path_bytes: usize) {
+        self.target.clear();
+        if !matches!(target.as_bytes(), [b'/' | b'*', ..]) {
+            self.target.push('/');
         }
+        self.path_bytes = self.target.len() + path_bytes;
+        self.target.push_str(target);
     }
 
-    fn bytes(self) -> usize {
-        (self.end - self.start) as usize
+    /// Sets where among the bytes of the fields the host stands; it must be
+    /// ASCII.
+    pub fn set_host(&mut self, host: Span) {
+        self.host = host;
+    }
+
+    /// The fields, for a codec to fill.
+    pub fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.fields
+    }
+
+    /// How many headers there are so far.
+    pub fn header_count(&self) -> usize {
+        self.fields.count()
     }
 }
