@@ -11,6 +11,7 @@ mod cached;
 mod feed;
 mod handle;
 mod key_ops;
+mod lookup;
 mod part;
 mod read;
 mod service;
@@ -22,6 +23,7 @@ mod write;
 pub use cached::{CacheEntry, Cached, HitKind};
 pub use feed::Feed;
 pub use handle::Cache;
+pub use lookup::CacheLookup;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
