@@ -64,7 +64,7 @@ impl CacheValue for PreparedResponse {
 /// An immutable, finished response: status, encoded header lines, body, and
 /// its validators as values.
 ///
-/// [`Ctx::conclude`](crate::Ctx::conclude) answers a request with it, and the
+/// [`Ctx::respond_conditionally`](crate::Ctx::respond_conditionally) answers a request with it, and the
 /// conditions of the request too. Without the headers that are the server's
 /// (`Date`, `Server`, the framing, `Connection`) or the cache's (`X-Cache`,
 /// `Cache-Status`): those belong to each answer. Headers that a 304 has come

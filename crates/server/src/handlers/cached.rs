@@ -211,7 +211,7 @@ where
     };
     let lists: Cache = ctx.cache(LISTS_CACHE).tagged(tags.iter().copied());
     let found = lists.get_or_load(key_of(ctx), load).await?;
-    ctx.conclude(found)
+    ctx.respond_conditionally(found)
 }
 
 /// The tags that entries of `lists` are kept with; each route uses one of

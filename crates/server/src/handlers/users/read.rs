@@ -38,7 +38,7 @@ pub(super) async fn one(ctx: Ctx) -> Result<Response, Error> {
     let found = found.await?;
     let lookup = found.lookup();
     let response = match found {
-        CacheEntry::Value(cached) => ctx.conclude(cached)?,
+        CacheEntry::Value(cached) => ctx.respond_conditionally(cached)?,
         CacheEntry::Nothing(lookup) => Response::from(no_such_user()).with_lookup(lookup),
     };
     Ok(match level.and_then(|level| level.get()) {
