@@ -11,9 +11,9 @@ use crate::Error;
 /// [`find_or_load`](super::Cache::find_or_load) return; to be awaited. Small and
 /// without a heap when this shard has the value: only what waits is boxed.
 #[must_use = "a lookup does nothing but what is at once until it is awaited"]
-pub struct CacheLookup<T>(State<T>);
+pub struct CacheLookup<T>(LookupState<T>);
 
-enum State<T> {
+enum LookupState<T> {
     /// Until it is taken.
     Ready(Option<Result<T, Error>>),
     Waiting(Waiting<T>),
@@ -23,11 +23,11 @@ type Waiting<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
 
 impl<T> CacheLookup<T> {
     pub(super) fn ready(found: Result<T, Error>) -> Self {
-        Self(State::Ready(Some(found)))
+        Self(LookupState::Ready(Some(found)))
     }
 
     pub(super) fn waiting(found: impl Future<Output = Result<T, Error>> + 'static) -> Self {
-        Self(State::Waiting(Box::pin(found)))
+        Self(LookupState::Waiting(Box::pin(found)))
     }
 }
 
@@ -41,8 +41,10 @@ impl<T> Future for CacheLookup<T> {
     /// When it is polled after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            State::Ready(found) => Poll::Ready(found.take().expect("polled until it is ready")),
-            State::Waiting(found) => found.as_mut().poll(cx),
+            LookupState::Ready(found) => {
+                Poll::Ready(found.take().expect("polled until it is ready"))
+            }
+            LookupState::Waiting(found) => found.as_mut().poll(cx),
         }
     }
 }
@@ -50,8 +52,8 @@ impl<T> Future for CacheLookup<T> {
 impl<T> fmt::Debug for CacheLookup<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            State::Ready(_) => "CacheLookup(ready)",
-            State::Waiting(_) => "CacheLookup(waiting)",
+            LookupState::Ready(_) => "CacheLookup(ready)",
+            LookupState::Waiting(_) => "CacheLookup(waiting)",
         })
     }
 }

@@ -10,7 +10,7 @@ use super::{Cache, Caches};
 use crate::Error;
 use crate::cache::{CacheKey, CacheOptions, KeyRef, Payload};
 use crate::clock::Millis;
-use crate::coherence::{Answer, Freshness, Hit, LoadId, Outcome, Replica, Source};
+use crate::coherence::{Answer, Freshness, Hit, LoadId, Outcome, Replica, ValueSource};
 use crate::engine;
 use crate::limits::CACHE_KEY_BYTES_MAX;
 
@@ -102,13 +102,15 @@ impl Cache {
                 let freshness = &replica.freshness;
                 let lookup = match source {
                     // Else it has expired on its way, or it was born so.
-                    Source::Home if !freshness.is_fresh(now_ms) && freshness.is_usable(now_ms) => {
+                    ValueSource::Home
+                        if !freshness.is_fresh(now_ms) && freshness.is_usable(now_ms) =>
+                    {
                         self.refresh(key, || load);
                         HitKind::Stale
                     }
-                    Source::Home => HitKind::Home,
-                    Source::Collapsed => HitKind::Collapsed,
-                    Source::StaleOnError => HitKind::StaleOnError,
+                    ValueSource::Home => HitKind::Home,
+                    ValueSource::Collapsed => HitKind::Collapsed,
+                    ValueSource::StaleOnError => HitKind::StaleOnError,
                 };
                 self.caches.count_lookup(self.number, lookup);
                 Ok((Rc::new(Item::new(replica)), lookup))
