@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::limits::L2_DEBTS_MAX;
+use crate::limits::L2_PENDING_MAX;
 
 #[derive(Debug, Default)]
-pub(super) struct Debts {
-    is_owing: AtomicBool,
-    owed: Mutex<Owed>,
+pub(super) struct PendingInvalidations {
+    has_any: AtomicBool,
+    set: Mutex<PendingSet>,
 }
 
 #[derive(Debug, Default)]
-struct Owed {
-    rows: BTreeMap<i64, RowDebt>,
+struct PendingSet {
+    rows: BTreeMap<i64, RowTombstone>,
     /// A new generation, wanted for the so-manieth time.
     generation: Option<u64>,
     wanted: u64,
@@ -24,55 +24,55 @@ struct Owed {
 
 /// A tombstone that is to be put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RowDebt {
+pub(super) struct RowTombstone {
     pub(super) version: i64,
     pub(super) life_ms: u64,
 }
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum Retry {
     Nothing,
-    Rows(Vec<(i64, RowDebt)>),
+    Rows(Vec<(i64, RowTombstone)>),
     Generation(u64),
 }
 
-impl Debts {
-    pub(super) fn is_owing(&self) -> bool {
-        self.is_owing.load(Ordering::Acquire)
+impl PendingInvalidations {
+    pub(super) fn has_any(&self) -> bool {
+        self.has_any.load(Ordering::Acquire)
     }
 
-    /// Too many rows are owed as everything.
-    pub(super) fn owe(&self, id: i64, debt: RowDebt) {
-        let mut owed = self.lock();
-        if owed.generation.is_some() {
-            owed.want_generation();
-        } else if owed.rows.len() >= L2_DEBTS_MAX && !owed.rows.contains_key(&id) {
-            owed.want_generation();
-            owed.rows.clear();
+    /// Too many rows are recorded as everything.
+    pub(super) fn record(&self, id: i64, tombstone: RowTombstone) {
+        let mut set = self.lock();
+        if set.generation.is_some() {
+            set.want_generation();
+        } else if set.rows.len() >= L2_PENDING_MAX && !set.rows.contains_key(&id) {
+            set.want_generation();
+            set.rows.clear();
         } else {
-            let known = owed.rows.entry(id).or_insert(debt);
-            known.version = known.version.max(debt.version);
-            known.life_ms = known.life_ms.max(debt.life_ms);
+            let known = set.rows.entry(id).or_insert(tombstone);
+            known.version = known.version.max(tombstone.version);
+            known.life_ms = known.life_ms.max(tombstone.life_ms);
         }
-        self.tell(&owed);
+        self.publish(&set);
     }
 
-    pub(super) fn owe_all(&self) {
-        let mut owed = self.lock();
-        owed.want_generation();
-        owed.rows.clear();
-        self.tell(&owed);
+    pub(super) fn record_all(&self) {
+        let mut set = self.lock();
+        set.want_generation();
+        set.rows.clear();
+        self.publish(&set);
     }
 
     /// At most `most` rows.
-    pub(super) fn due(&self, most: usize) -> Due {
-        let owed = self.lock();
-        match owed.generation {
-            Some(wanted) => Due::Generation(wanted),
-            None if owed.rows.is_empty() => Due::Nothing,
-            None => Due::Rows(
-                owed.rows
+    pub(super) fn next_retry(&self, most: usize) -> Retry {
+        let set = self.lock();
+        match set.generation {
+            Some(wanted) => Retry::Generation(wanted),
+            None if set.rows.is_empty() => Retry::Nothing,
+            None => Retry::Rows(
+                set.rows
                     .iter()
                     .take(most)
                     .map(|(id, d)| (*id, *d))
@@ -81,35 +81,35 @@ impl Debts {
         }
     }
 
-    /// What was due has been done; what came since stays.
-    pub(super) fn settle_row(&self, id: i64, paid: RowDebt) {
-        let mut owed = self.lock();
-        if owed.rows.get(&id) == Some(&paid) {
-            owed.rows.remove(&id);
+    /// What was to be tried again has been done; what came since stays.
+    pub(super) fn row_done(&self, id: i64, done: RowTombstone) {
+        let mut set = self.lock();
+        if set.rows.get(&id) == Some(&done) {
+            set.rows.remove(&id);
         }
-        self.tell(&owed);
+        self.publish(&set);
     }
 
-    /// See [`settle_row`](Self::settle_row).
-    pub(super) fn settle_generation(&self, wanted: u64) {
-        let mut owed = self.lock();
-        if owed.generation == Some(wanted) {
-            owed.generation = None;
+    /// See [`row_done`](Self::row_done).
+    pub(super) fn generation_done(&self, wanted: u64) {
+        let mut set = self.lock();
+        if set.generation == Some(wanted) {
+            set.generation = None;
         }
-        self.tell(&owed);
+        self.publish(&set);
     }
 
-    fn tell(&self, owed: &Owed) {
-        let is_owing = owed.generation.is_some() || !owed.rows.is_empty();
-        self.is_owing.store(is_owing, Ordering::Release);
+    fn publish(&self, set: &PendingSet) {
+        let has_any = set.generation.is_some() || !set.rows.is_empty();
+        self.has_any.store(has_any, Ordering::Release);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Owed> {
-        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PendingSet> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Owed {
+impl PendingSet {
     fn want_generation(&mut self) {
         self.wanted += 1;
         self.generation = Some(self.wanted);
@@ -120,39 +120,43 @@ impl Owed {
 mod tests {
     use super::*;
 
-    fn debt(version: i64) -> RowDebt {
-        RowDebt {
+    fn tombstone(version: i64) -> RowTombstone {
+        RowTombstone {
             version,
             life_ms: 10,
         }
     }
 
     #[test]
-    fn a_debt_is_owed_until_it_is_paid_as_it_stands() {
-        let debts = Debts::default();
-        assert!(!debts.is_owing());
-        debts.owe(7, debt(2));
-        assert_eq!(debts.due(9), Due::Rows(vec![(7, debt(2))]));
-        debts.owe(7, debt(3));
-        debts.settle_row(7, debt(2));
-        assert!(debts.is_owing(), "the newer version is still owed");
-        debts.owe(7, debt(1));
-        assert_eq!(debts.due(9), Due::Rows(vec![(7, debt(3))]));
-        debts.settle_row(7, debt(3));
-        assert!(!debts.is_owing());
+    fn an_invalidation_is_pending_until_it_is_done_as_recorded() {
+        let pending = PendingInvalidations::default();
+        assert!(!pending.has_any());
+        pending.record(7, tombstone(2));
+        assert_eq!(pending.next_retry(9), Retry::Rows(vec![(7, tombstone(2))]));
+        pending.record(7, tombstone(3));
+        pending.row_done(7, tombstone(2));
+        assert!(pending.has_any(), "the newer version is still pending");
+        pending.record(7, tombstone(1));
+        assert_eq!(pending.next_retry(9), Retry::Rows(vec![(7, tombstone(3))]));
+        pending.row_done(7, tombstone(3));
+        assert!(!pending.has_any());
     }
 
     #[test]
-    fn too_many_debts_are_one() {
-        let debts = Debts::default();
-        for id in 0..=L2_DEBTS_MAX as i64 {
-            debts.owe(id, debt(1));
+    fn too_many_pending_are_one() {
+        let pending = PendingInvalidations::default();
+        for id in 0..=L2_PENDING_MAX as i64 {
+            pending.record(id, tombstone(1));
         }
-        assert_eq!(debts.due(9), Due::Generation(1));
-        debts.owe(1, debt(1));
-        debts.settle_generation(1);
-        assert_eq!(debts.due(9), Due::Generation(2), "owed since");
-        debts.settle_generation(2);
-        assert!(!debts.is_owing());
+        assert_eq!(pending.next_retry(9), Retry::Generation(1));
+        pending.record(1, tombstone(1));
+        pending.generation_done(1);
+        assert_eq!(
+            pending.next_retry(9),
+            Retry::Generation(2),
+            "recorded since"
+        );
+        pending.generation_done(2);
+        assert!(!pending.has_any());
     }
 }

@@ -1,7 +1,7 @@
 //! Telling Redis, once it can be reached, of writes it could not be told of.
 //!
-//! Debts are the process's; any shard that meets them pays. Two shards that pay
-//! the same say the same.
+//! What is pending is the process's; any shard that meets it tries again. Two
+//! shards that do say the same.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -10,45 +10,45 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::RowCache;
-use super::debts::{Due, RowDebt};
-use super::rows::Inner;
+use super::pending_invalidations::{Retry, RowTombstone};
+use super::rows::RowCacheParts;
 use crate::engine;
-use crate::limits::{L2_DEBT_RETRY_MS, L2_DEBTS_PER_TURN_MAX};
+use crate::limits::{L2_RETRIES_PER_TURN_MAX, L2_RETRY_MS};
 use crate::redis_codec::VERSION_ABOVE_ALL;
 
 impl RowCache {
-    /// Pays in a task of its own, until nothing is owed. A change may be dropped
-    /// with what an ended shard has left; another shard pays then.
-    pub(super) fn pay_soon(&self) {
+    /// Tries again in a task of its own, until nothing is pending. A change may be
+    /// dropped with what an ended shard has left; another shard tries then.
+    pub(super) fn retry_soon(&self) {
         if !engine::is_running() {
             return;
         }
-        let Some(paying) = Paying::start(&self.inner) else {
+        let Some(retry) = RetryTask::start(&self.inner) else {
             return;
         };
         let this = self.clone();
         engine::spawn_local(async move {
-            while this.inner.plan.debts.is_owing() {
-                this.pay().await;
-                if this.inner.plan.debts.is_owing() {
-                    engine::sleep(Duration::from_millis(L2_DEBT_RETRY_MS)).await;
+            while this.inner.plan.pending.has_any() {
+                this.retry_now().await;
+                if this.inner.plan.pending.has_any() {
+                    engine::sleep(Duration::from_millis(L2_RETRY_MS)).await;
                 }
             }
-            drop(paying);
+            drop(retry);
         });
     }
 
-    /// Pays what can be paid now.
-    pub(super) async fn pay(&self) {
+    /// Does what can be done now.
+    pub(super) async fn retry_now(&self) {
         while self.redis().is_some_and(|redis| redis.is_up()) {
-            match self.inner.plan.debts.due(L2_DEBTS_PER_TURN_MAX) {
-                Due::Nothing => return,
-                Due::Generation(wanted) => match self.raise().await {
-                    Ok(()) => self.inner.plan.debts.settle_generation(wanted),
+            match self.inner.plan.pending.next_retry(L2_RETRIES_PER_TURN_MAX) {
+                Retry::Nothing => return,
+                Retry::Generation(wanted) => match self.raise().await {
+                    Ok(()) => self.inner.plan.pending.generation_done(wanted),
                     Err(_) => return,
                 },
-                Due::Rows(rows) => {
-                    if !self.pay_rows(&rows).await {
+                Retry::Rows(rows) => {
+                    if !self.retry_rows(&rows).await {
                         return;
                     }
                 }
@@ -56,32 +56,32 @@ impl RowCache {
         }
     }
 
-    /// Whether all were paid.
-    async fn pay_rows(&self, rows: &[(i64, RowDebt)]) -> bool {
-        let told = rows.iter().map(async |(id, debt)| {
-            let told = self.tell(*id, *debt, None).await.is_ok();
-            if told {
-                self.inner.plan.debts.settle_row(*id, *debt);
+    /// Whether all were done.
+    async fn retry_rows(&self, rows: &[(i64, RowTombstone)]) -> bool {
+        let done = rows.iter().map(async |(id, tombstone)| {
+            let done = self.put(*id, *tombstone, None).await.is_ok();
+            if done {
+                self.inner.plan.pending.row_done(*id, *tombstone);
             }
-            told
+            done
         });
-        join_all(told).await.into_iter().all(|told| told)
+        join_all(done).await.into_iter().all(|done| done)
     }
 
     /// Tells of rows that were changed elsewhere.
-    pub(super) async fn tell_of(&self, rows: &[(i64, Option<i64>)]) {
+    pub(super) async fn put_tombstones(&self, rows: &[(i64, Option<i64>)]) {
         if self.redis().is_none() {
             return;
         }
-        for rows in rows.chunks(L2_DEBTS_PER_TURN_MAX) {
-            let told = rows.iter().map(|(id, version)| {
-                let debt = RowDebt {
+        for rows in rows.chunks(L2_RETRIES_PER_TURN_MAX) {
+            let done = rows.iter().map(|(id, version)| {
+                let tombstone = RowTombstone {
                     version: version.unwrap_or(VERSION_ABOVE_ALL),
                     life_ms: self.inner.plan.options.tombstone_ms,
                 };
-                self.tell_or_owe(*id, debt, None)
+                self.put_or_record(*id, tombstone, None)
             });
-            join_all(told).await;
+            join_all(done).await;
         }
     }
 }
@@ -107,18 +107,18 @@ async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
     results.into_iter().flatten().collect()
 }
 
-/// A shard that pays; one task of it.
-struct Paying(Rc<Inner>);
+/// A shard that tries again; one task of it.
+struct RetryTask(Rc<RowCacheParts>);
 
-impl Paying {
-    fn start(inner: &Rc<Inner>) -> Option<Self> {
-        let is_first = !inner.is_paying.replace(true);
+impl RetryTask {
+    fn start(inner: &Rc<RowCacheParts>) -> Option<Self> {
+        let is_first = !inner.is_retrying.replace(true);
         is_first.then(|| Self(inner.clone()))
     }
 }
 
-impl Drop for Paying {
+impl Drop for RetryTask {
     fn drop(&mut self) {
-        self.0.is_paying.set(false);
+        self.0.is_retrying.set(false);
     }
 }

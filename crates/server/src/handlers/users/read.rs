@@ -13,7 +13,7 @@ use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
 use crate::store::{Store, User};
 use corelane::internals::app::SecondLevel;
-use corelane::internals::l2::{RowCache, Sought};
+use corelane::internals::l2::{RowCache, RowLookup};
 use corelane::{CacheEntry, CacheLookup, Ctx, Error, PreparedResponse, Response};
 
 /// `GET /api/users`: a page of the asked columns.
@@ -84,26 +84,26 @@ async fn load_user(
     level: &Cell<Option<SecondLevel>>,
 ) -> Result<Option<User>, Error> {
     let ticket = match rows.seek(id).await {
-        Sought::Found(bytes, ticket) => match row::decode(id, &bytes) {
+        RowLookup::Found(bytes, ticket) => match row::decode(id, &bytes) {
             Some(user) => {
                 level.set(Some(SecondLevel::Hit));
                 return Ok(Some(user));
             }
             None => {
-                rows.note_garbage();
+                rows.note_undecodable();
                 level.set(Some(SecondLevel::Miss));
                 Some(ticket)
             }
         },
-        Sought::Missing(ticket) => {
+        RowLookup::Missing(ticket) => {
             level.set(Some(SecondLevel::Miss));
             Some(ticket)
         }
-        Sought::Bypass => {
+        RowLookup::Bypass => {
             level.set(Some(SecondLevel::Bypass));
             None
         }
-        Sought::Off => None,
+        RowLookup::Off => None,
     };
     let user = store.user(id).await.map_err(store_fault)?;
     if let (Some(ticket), Some(user)) = (ticket, &user) {
