@@ -55,10 +55,10 @@ impl FieldError {
 
 /// What a handler returns instead of a response.
 #[derive(Clone)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorParts>);
 
 #[derive(Clone)]
-struct Inner {
+struct ErrorParts {
     status: StatusCode,
     blame: Blame,
     detail: String,
@@ -78,7 +78,7 @@ impl Error {
             507 => Blame::Host,
             _ => Blame::Bug,
         };
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorParts {
             status,
             blame,
             detail: detail.into(),
