@@ -11,24 +11,24 @@ use crate::engine::{Stop, adopt_std, bind_alone_std, bind_std};
 use crate::limits::ADMIN_BACKLOG;
 use crate::shard::Sockets;
 
-/// Those of one shard.
-#[derive(Debug)]
+/// Those of one shard: one of them.
+#[derive(Debug, Default)]
 pub(super) struct ShardListeners {
-    pub(super) public: Sockets,
-    /// Of shard 0, where the server has one.
+    pub(super) public: Option<Sockets>,
     pub(super) admin: Option<Sockets>,
 }
 
 impl ShardListeners {
     pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
-            public: self.public.try_clone()?,
+            public: self.public.as_ref().map(Sockets::try_clone).transpose()?,
             admin: self.admin.as_ref().map(Sockets::try_clone).transpose()?,
         })
     }
 }
 
-/// Those of all shards, and where they are.
+/// Those of all shards, and where they are. The last is that of the admin
+/// listener, where the server has one.
 #[derive(Debug)]
 pub(super) struct Listeners {
     pub(super) by_shard: Vec<ShardListeners>,
@@ -63,18 +63,21 @@ impl Listeners {
         };
         let first = &public[0].listeners[0];
         let local_addr = first.local_addr().map_err(StartError::Thread)?;
-        let without_admin = |public| ShardListeners {
-            public,
+        let of_shard = |public| ShardListeners {
+            public: Some(public),
             admin: None,
         };
         let mut listeners = Self {
-            by_shard: public.into_iter().map(without_admin).collect(),
+            by_shard: public.into_iter().map(of_shard).collect(),
             local_addr,
             admin_addr: None,
         };
         if let Some((admin, address)) = open_admin(options, inherited.admin, local_addr)? {
             listeners.admin_addr = Some(address);
-            listeners.by_shard[0].admin = Some(admin);
+            listeners.by_shard.push(ShardListeners {
+                public: None,
+                admin: Some(admin),
+            });
         }
         Ok(listeners)
     }

@@ -1,9 +1,10 @@
 //! A process of shards: started together, watched, restarted, drained.
 //!
 //! The housekeeping thread (the caller's) holds the listening sockets; each
-//! shard runs on a thread of its own that `shard_thread` pins. A dead shard's
-//! socket stays open, so connections that wait on it wait for the successor
-//! instead of being reset.
+//! shard runs on a thread of its own that `shard_thread` pins, and so does the admin
+//! listener, on a shard that has nothing else to do. A dead shard's socket stays
+//! open, so connections that wait on it wait for the successor instead of being
+//! reset.
 
 mod admin;
 mod error;
@@ -193,7 +194,7 @@ impl Server {
         let engines = choose_engines(&placement, &self.options, &pool)?;
         let count = placement.shards.len();
         let listeners = Listeners::open(&self.options, self.inherited, count)?;
-        let peers = peers_plan(&self.options, count);
+        let peers = peers_plan(&self.options, listeners.by_shard.len());
         let always = match self.options.request_id {
             RequestIdMode::Always => true,
             RequestIdMode::Auto => sink.is_some(),
@@ -210,6 +211,7 @@ impl Server {
             app: Arc::new(self.app),
             options: self.options,
             count,
+            housekeeping: placement.housekeeping.clone(),
             request_id_always: always,
             boot_id: boot_id(),
             server_started: started,

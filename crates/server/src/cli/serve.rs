@@ -19,7 +19,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let placement = place(&loaded)?;
     app::check(&loaded)?;
     let mut config = loaded.config;
-    config.store.shards = u32::try_from(placement.shards.len()).unwrap_or(u32::MAX);
+    // The admin listener's thread asks the store as well.
+    let connecting = placement.shards.len() + usize::from(config.server.admin.is_some());
+    config.store.shards = u32::try_from(connecting).unwrap_or(u32::MAX);
     if args.check {
         return report_check(&config, &placement);
     }
