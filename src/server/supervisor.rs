@@ -27,10 +27,19 @@ pub struct ServerHandle {
     local_addr: SocketAddr,
     admin_addr: Option<SocketAddr>,
     shards: Vec<ShardSummary>,
-    fallback: Option<String>,
+    pub(super) fallbacks: Fallbacks,
     plan: ShardPlan,
     commands: Sender<Command>,
     supervisor: JoinHandle<ExitReport>,
+}
+
+/// What the host did not give, and why; something else runs in its place.
+#[derive(Debug, Default)]
+pub(super) struct Fallbacks {
+    /// Epoll instead of io_uring.
+    pub(super) engine: Option<String>,
+    /// Shards where the scheduler puts them, instead of one on each core.
+    pub(super) pinning: Option<String>,
 }
 
 /// One shard as it was started.
@@ -73,7 +82,12 @@ impl ServerHandle {
 
     /// Why epoll runs although io_uring was asked for, if it does.
     pub fn fallback(&self) -> Option<&str> {
-        self.fallback.as_deref()
+        self.fallbacks.engine.as_deref()
+    }
+
+    /// Why the shards are not pinned although they should be, if they are not.
+    pub fn pinning_refused(&self) -> Option<&str> {
+        self.fallbacks.pinning.as_deref()
     }
 
     /// Starts the drain: no new connections, requests in flight are finished,
@@ -215,7 +229,7 @@ impl Supervisor {
             local_addr: listeners.local_addr,
             admin_addr: listeners.admin_addr,
             shards: summaries,
-            fallback: engines.fallback,
+            fallbacks: Fallbacks::default(),
             plan,
             commands,
             supervisor: thread,
