@@ -20,6 +20,7 @@ mod durability;
 mod export;
 mod feed;
 mod hand_over;
+mod hardened;
 mod health;
 mod keep_alive;
 mod l2;

@@ -46,7 +46,7 @@ pub(super) fn build(config: &Config, database: Arc<Database>) -> Result<App, Fai
         .get("/static", static_files::serve)
         .get("/static/", static_files::serve)
         .get("/static/{*path}", static_files::serve)
-        .admin(handlers::admin::app()))
+        .admin(handlers::admin::app(&config.api.health)))
 }
 
 /// Checks the options as the handlers will, while they can still be traced to
