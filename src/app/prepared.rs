@@ -294,7 +294,7 @@ fn may_be_kept(response: &Response) -> bool {
 
 /// Whether a comma-separated value names this. A comma in quotes counts as
 /// well, which can only keep more from being kept.
-fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
+pub(crate) fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
     let mut members = value.as_bytes().split(|b| *b == b',');
     members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted))
 }

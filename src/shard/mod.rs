@@ -57,8 +57,9 @@ use services::ShardServices;
 pub(crate) struct ShardStart {
     pub(crate) app: Arc<App>,
     pub(crate) info: ShardInfo,
-    pub(crate) public: Sockets,
-    /// Of shard 0, if the server has an admin listener.
+    /// Of every shard but that of the admin listener.
+    pub(crate) public: Option<Sockets>,
+    /// Of that one alone.
     pub(crate) admin: Option<AdminStart>,
     pub(crate) limits: HttpLimits,
     /// Give every response a request id, not only those whose client sent one.
@@ -92,7 +93,7 @@ pub(crate) struct Shard {
     request_id_always: bool,
     request_id_echo: bool,
     drain_timeout_ms: u64,
-    /// The public one first.
+    /// One.
     entrances: Vec<Rc<Entrance>>,
     connections: RefCell<Slab<Rc<ConnectionState>>>,
     /// Told when a connection has ended; drain waits on it.
@@ -119,9 +120,11 @@ impl Shard {
     /// When a listener cannot be registered or a state cannot be built.
     pub(crate) async fn build(start: ShardStart) -> Result<Rc<Self>, Error> {
         let connections_max = start.limits.connections_per_shard_max;
-        let public = Entrance::public(start.public, connections_max)?;
-        let admin = start.admin.map(Entrance::admin).transpose()?;
-        let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
+        let public = start.public.map(|at| Entrance::public(at, connections_max));
+        let admin = start.admin.map(Entrance::admin);
+        let entrances = public.into_iter().chain(admin);
+        let entrances = entrances.map(|entrance| entrance.map(Rc::new));
+        let entrances = entrances.collect::<Result<_, _>>()?;
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
         let mut plan = start.resources;
@@ -167,7 +170,7 @@ impl Shard {
             request_id_always: start.request_id_always,
             request_id_echo: start.request_id_echo,
             drain_timeout_ms: start.drain_timeout_ms,
-            entrances: entrances.collect(),
+            entrances,
             connections: RefCell::default(),
             connection_ended: LocalEvent::default(),
             inbox_rung,
@@ -222,6 +225,10 @@ impl Shard {
         loop {
             while let Some(message) = self.inbox.poll() {
                 let order = match message {
+                    ControlMessage::Ping(reply) => {
+                        reply.send(());
+                        continue;
+                    }
                     ControlMessage::Snapshot(reply) => {
                         reply.send(self.context.snapshot());
                         continue;

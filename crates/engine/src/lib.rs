@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! floor 2  machine    seam topology bridge clock kind guarded local_event
-//!                     monoio options pool remote sealed_bytes wake
+//!                     monoio options pool probe remote sealed_bytes wake
 //! ```
 
 #[cfg_attr(not(feature = "bridge"), path = "bridge/absent.rs")]
@@ -24,6 +24,7 @@ mod local_event;
 mod monoio;
 mod options;
 mod pool;
+mod probe;
 mod remote;
 mod sealed_bytes;
 pub mod seam;
@@ -40,6 +41,7 @@ pub use monoio::{
 };
 pub use options::{BuildError, EngineOptions, NotListening};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
+pub use probe::check_io_uring;
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
 pub use sealed_bytes::SealedBytes;
 pub use wake::wake;

@@ -149,8 +149,13 @@ impl Error {
     /// Adds a response header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.0.headers.push((name, value));
+        self.add_header(name, value);
         self
+    }
+
+    /// Adds a header to the answer, as middleware does on the way out.
+    pub fn add_header(&mut self, name: HeaderName, value: HeaderValue) {
+        self.0.headers.push((name, value));
     }
 
     /// Adds the message for the log.

@@ -25,6 +25,7 @@ pub(crate) use shard::ShardCompression;
 use crate::Error;
 use crate::app::{
     Body, BodyKind, ByteStream, Ctx, Middleware, Next, PreparedResponse, Response, SharedResponse,
+    has_member,
 };
 use crate::caches::HitKind;
 use crate::compression::{InvalidMediaType, MediaTypes};
@@ -404,11 +405,6 @@ fn bytes_of(body: BodyKind) -> Bytes {
         BodyKind::Sealed(pages) => Bytes::from_owner(pages),
         BodyKind::Empty | BodyKind::Stream { .. } => Bytes::new(),
     }
-}
-
-fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
-    let mut members = value.as_bytes().split(|byte| *byte == b',');
-    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted))
 }
 
 /// Of the bytes as they are (RFC 9530, RFC 3230, RFC 2616).

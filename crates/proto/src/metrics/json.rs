@@ -1,8 +1,10 @@
 //! The chapter's `/metrics` JSON: `requests`, `errors`, `avgResponseTime`,
 //! `errorRate`, and what operators ask next.
 //!
-//! Times are milliseconds with three decimals, rates are fractions, `errors`
-//! are answers of 5xx. A quantile is at most 0.8 % over the exact one.
+//! The chapter shows `avgResponseTime` and `errorRate` as texts, `"0.21ms"` and
+//! `"0.00%"`; beside them are numbers to count with. Times are milliseconds with
+//! three decimals, ratios are fractions, `errors` are answers of 5xx. A quantile is
+//! at most 0.8 % over the exact one.
 
 use std::collections::BTreeMap;
 
@@ -72,9 +74,16 @@ impl JsonEntries for ProcessSnapshot {
         if let Some(compression) = &self.compression {
             entries!(map, "compression": Object(compression));
         }
+        let public = self.shards.iter().filter(|shard| !shard.identity.is_admin);
         entries!(map,
             "bridge": Object(&self.bridge),
-            "shards": objects(&self.shards),
+            "shards": public.map(Object).collect::<Vec<_>>(),
+        );
+        // In the sums as well.
+        if let Some(admin) = self.shards.iter().find(|shard| shard.identity.is_admin) {
+            entries!(map, "admin": Object(admin));
+        }
+        entries!(map,
             // They are in no sum.
             "missingShards": self.missing_shards,
             "process": Object(&self.process),
@@ -97,9 +106,11 @@ impl JsonEntries for Tally {
         entries!(map,
             "requests": self.requests(),
             "errors": self.errors(),
+            "avgResponseTime": format!("{:.2}ms", self.average_ms()),
+            "errorRate": format!("{:.2}%", self.error_ratio() * 100.0),
+            "avgResponseTimeMs": ms(self.average_ms()),
+            "errorRatio": self.error_ratio(),
             "clientErrors": self.client_errors(),
-            "errorRate": self.error_rate(),
-            "avgResponseTime": ms(self.average_ms()),
             "p50": quantile_ms(0.5),
             "p90": quantile_ms(0.9),
             "p99": quantile_ms(0.99),
@@ -233,6 +244,7 @@ mod tests {
     fn json() -> serde_json::Value {
         let identity = ShardIdentity {
             shard: 0,
+            is_admin: false,
             incarnation: 2,
             core: Some(4),
             engine: "io_uring",
@@ -258,8 +270,10 @@ mod tests {
         let json = json();
         assert_eq!((&json["requests"], &json["errors"]), (&5.into(), &1.into()));
         assert_eq!(json["clientErrors"], 1);
-        assert_eq!(json["avgResponseTime"], 1.8);
-        assert_eq!(json["errorRate"], 0.2);
+        assert_eq!(json["avgResponseTime"], "1.80ms");
+        assert_eq!(json["errorRate"], "20.00%");
+        assert_eq!(json["avgResponseTimeMs"], 1.8);
+        assert_eq!(json["errorRatio"], 0.2);
     }
 
     #[test]
