@@ -29,6 +29,7 @@ mod redis_access;
 mod response;
 mod route;
 mod shard_context;
+mod shared;
 mod states;
 #[cfg(feature = "tokio")]
 mod tokio_access;

@@ -42,6 +42,7 @@ mod redis;
 mod routing;
 mod session;
 mod shard_death;
+mod shared;
 mod shutdown;
 mod signals;
 mod smuggling;
