@@ -18,6 +18,7 @@ mod compiled;
 mod conditions;
 mod ctx;
 mod drain_signal;
+mod error_map;
 mod handler;
 mod json;
 mod lifecycle;
