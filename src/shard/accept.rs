@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::Shard;
-use super::connection::{ConnectionIo, ConnectionState};
+use super::connection::ConnectionState;
 use super::entrance::Entrance;
+use super::read_half::ReadHalf;
+use super::write_half::WriteHalf;
 use crate::engine::{self, TcpStream};
 use crate::limits::{ACCEPT_PAUSE_MS, OVERLOAD_ANSWERS_MAX};
 
@@ -28,12 +30,12 @@ impl Shard {
             return self.refuse(entrance, stream);
         }
         entrance.connections.set(entrance.connections.get() + 1);
-        let state = Rc::new(ConnectionState::new(stream.closer()));
-        let key = self.connections.borrow_mut().insert(state.clone());
+        let (reading, writing) = halves(stream);
+        let state = writing.state.clone();
+        let key = self.connections.borrow_mut().insert(state);
         self.context.metrics.borrow_mut().connection_opened();
-        let io = Box::new(ConnectionIo::new(stream, state));
-        let shard = self.clone();
-        engine::spawn_local(shard.serve_connection(entrance.clone(), io, peer, key));
+        let (shard, entrance) = (self.clone(), entrance.clone());
+        engine::spawn_local(shard.serve_connection(entrance, reading, writing, peer, key));
     }
 
     /// Answers 503 and closes. Past [`OVERLOAD_ANSWERS_MAX`] answers under way
@@ -47,7 +49,8 @@ impl Shard {
         entrance.overload_answers.set(under_way + 1);
         let (shard, entrance) = (self.clone(), entrance.clone());
         engine::spawn_local(async move {
-            shard.answer_overload(stream).await;
+            let (reading, writing) = halves(stream);
+            shard.answer_overload(reading, writing).await;
             let under_way = &entrance.overload_answers;
             under_way.set(under_way.get() - 1);
         });
@@ -63,4 +66,11 @@ impl Shard {
             ));
         }
     }
+}
+
+fn halves(stream: TcpStream) -> (ReadHalf, WriteHalf) {
+    let state = Rc::new(ConnectionState::new(stream.closer()));
+    let (receiver, sender) = stream.into_halves();
+    let reading = ReadHalf::new(receiver, state.clone());
+    (reading, WriteHalf::new(sender, state))
 }

@@ -10,10 +10,11 @@ use http::Method;
 
 use super::Shard;
 use super::body::refusal;
-use super::connection::ConnectionIo;
 use super::handle::Started;
+use super::read_half::ReadHalf;
 use super::respond::RequestFacts;
 use super::serve::{Connection, Exchange};
+use super::write_half::WriteHalf;
 use crate::Error;
 use crate::app::{Ctx, HandlerFuture, RequestBody, RequestParts, Response, Unrouted};
 use crate::engine::Guarded;
@@ -63,7 +64,7 @@ impl Connection<'_> {
     pub(super) fn serve_request(
         &mut self,
         cx: &mut Context<'_>,
-        io: &mut ConnectionIo,
+        (reading, writing): (&mut ReadHalf, &mut WriteHalf),
         head_bytes: usize,
         started_ns: u64,
     ) -> Result<u64, Box<Unfinished>> {
@@ -90,7 +91,7 @@ impl Connection<'_> {
             started_ns,
         };
         let admitted = routed.and_then(|routed| {
-            let body = shard.plan_body(io, &parts).map_err(refusal)?;
+            let body = shard.plan_body(reading, &parts).map_err(refusal)?;
             Ok((routed, body))
         });
         let rest = match admitted {
@@ -100,7 +101,7 @@ impl Connection<'_> {
                     Started::Done(outcome) => {
                         let response = shard.settle(outcome, &mut exchange);
                         if exchange.facts.keep_alive && is_short(&response) {
-                            return Ok(shard.answer_at_once(io, exchange, &response));
+                            return Ok(shard.answer_at_once(writing, exchange, &response));
                         }
                         Rest::Response(response)
                     }
@@ -137,7 +138,7 @@ fn is_short(response: &Response) -> bool {
 impl Shard {
     fn plan_body(
         &self,
-        io: &mut ConnectionIo,
+        reading: &mut ReadHalf,
         parts: &RequestParts,
     ) -> Result<BodyPlan, ParseError> {
         let framing = parts.head.framing();
@@ -149,11 +150,11 @@ impl Shard {
             .and_then(|route| self.context.app.routes[route].body_bytes_max);
         let decoder = BodyDecoder::new(framing, own.unwrap_or(self.limits.body_bytes_max))?;
         if let BodyFraming::Length(length) = framing
-            && length <= io.pending().len() as u64
+            && length <= reading.pending().len() as u64
         {
             let length = length as usize;
-            let bytes = Bytes::copy_from_slice(&io.pending()[..length]);
-            io.consume(length);
+            let bytes = Bytes::copy_from_slice(&reading.pending()[..length]);
+            reading.consume(length);
             return Ok(BodyPlan::Whole(RequestBody::whole(bytes)));
         }
         Ok(BodyPlan::Read {

@@ -2,13 +2,12 @@
 //! panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::Shard;
 use super::body::BodyReader;
-use super::connection::ConnectionIo;
 use super::serve::Exchange;
+use super::write_half::WriteHalf;
 use crate::Error;
 use crate::app::{Ctx, Door, HandlerFuture, Response, Unrouted};
 use crate::engine::{Guarded, Panicked, panic_text};
@@ -50,15 +49,15 @@ impl Shard {
     pub(super) async fn wait_for_handler(
         &self,
         handler: Guarded<HandlerFuture>,
-        io: &mut ConnectionIo,
+        writing: &mut WriteHalf,
     ) -> Result<Response, HandlerFailure> {
         let _in_flight = InFlight::start(self);
         // A failed write shows again when the answer is written.
-        let _ = io.flush().await;
+        let _ = writing.flush().await;
         Ok(handler.await??)
     }
 
-    /// Runs middleware and handler while `reader` has the connection. If they
+    /// Runs middleware and handler while `reader` has the read half. If they
     /// do not answer at once, answers queued before this one are written
     /// meanwhile.
     pub(super) async fn run_reading_handler(
@@ -66,18 +65,15 @@ impl Shard {
         door: Door,
         routed: Result<usize, Unrouted>,
         ctx: Ctx,
-        reader: &Rc<BodyReader>,
+        reader: &BodyReader,
+        writing: &mut WriteHalf,
     ) -> Result<Response, HandlerFailure> {
         let mut handler = Guarded::start(|| self.context.app.start(door, routed, ctx))?;
         if let Some(outcome) = handler.poll_once().await {
             return Ok(outcome??);
         }
         let _in_flight = InFlight::start(self);
-        if let Some(mut io) = reader.lend_io() {
-            let _ = io.flush().await;
-            reader.return_io(io);
-        }
-        Ok(handler.await??)
+        Ok(reader.run(&mut handler, writing).await??)
     }
 
     /// The response to send, whatever the handler came to.

@@ -14,6 +14,7 @@ mod connection;
 mod drain;
 mod entrance;
 mod handle;
+mod read_half;
 mod record;
 mod resources;
 mod respond;
@@ -22,6 +23,7 @@ mod services;
 mod spin;
 mod sweep;
 mod trouble;
+mod write_half;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

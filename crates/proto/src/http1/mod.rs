@@ -24,8 +24,8 @@ mod tests;
 
 pub use body::{BodyDecoder, BodyEvent};
 pub use encode::{
-    CONTINUE, ConnectionHeader, ResponseFraming, ResponseHead, encode_chunk, encode_field,
-    encode_head, encode_last_chunk, is_codecs_own,
+    CONTINUE, ConnectionHeader, ResponseFraming, ResponseHead, encode_chunk, encode_chunk_end,
+    encode_chunk_start, encode_field, encode_head, encode_last_chunk, is_codecs_own,
 };
 pub use error::ParseError;
 pub use head::{BodyFraming, HeadLimits, HeadStatus, RequestHead, Version};
