@@ -20,7 +20,7 @@ use super::cache_line::{CacheLine, X_CACHE};
 use crate::cache::CacheValue;
 use crate::caches::Cached;
 use crate::http1::{encode_field, is_codecs_own};
-use crate::semantics::{ETag, Validators, parse_http_date};
+use crate::semantics::{ETag, Validators, has_member, parse_http_date};
 
 /// A prepared response as a shard holds it: its own, or a cache's. Counted
 /// without atomics.
@@ -286,17 +286,10 @@ fn may_be_kept(response: &Response) -> bool {
         || status == StatusCode::NOT_MODIFIED;
     let forbids = |(name, value): (&HeaderName, &HeaderValue)| {
         *name == header::SET_COOKIE
-            || *name == header::CACHE_CONTROL && has_member(value, b"no-store")
-            || *name == header::VARY && has_member(value, b"*")
+            || *name == header::CACHE_CONTROL && has_member(value.as_bytes(), b"no-store")
+            || *name == header::VARY && has_member(value.as_bytes(), b"*")
     };
     !is_partial && !response.headers().any(forbids)
-}
-
-/// Whether a comma-separated value names this. A comma in quotes counts as
-/// well, which can only keep more from being kept.
-fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
-    let mut members = value.as_bytes().split(|b| *b == b',');
-    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted))
 }
 
 /// Written anew with each answer: by the codec, or by the cache.

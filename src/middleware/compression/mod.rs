@@ -29,7 +29,7 @@ use crate::app::{
 use crate::caches::HitKind;
 use crate::compression::{InvalidMediaType, MediaTypes};
 use crate::limits::COMPRESS_BODY_BYTES_MIN;
-use crate::semantics::{ETag, gzip_tag, names_gzip_of};
+use crate::semantics::{ETag, gzip_tag, has_member, names_gzip_of};
 
 use request::Asked;
 use stream::GzipStream;
@@ -215,7 +215,9 @@ impl Plan {
             match *name {
                 header::CONTENT_TYPE => is_compressible = self.types.contains(value.as_bytes()),
                 header::CONTENT_ENCODING | header::CONTENT_RANGE => return false,
-                header::CACHE_CONTROL if has_member(value, b"no-transform") => return false,
+                header::CACHE_CONTROL if has_member(value.as_bytes(), b"no-transform") => {
+                    return false;
+                }
                 _ if is_digest(name.as_str()) => return false,
                 _ => {}
             }
@@ -374,7 +376,7 @@ fn mark(response: &mut Response, is_tag_of_content: bool) {
 fn add_vary(response: &mut Response) {
     let mut names = Vec::new();
     for (_, value) in response.headers().filter(|(n, _)| **n == header::VARY) {
-        if has_member(value, b"*") || has_member(value, b"accept-encoding") {
+        if has_member(value.as_bytes(), b"*") || has_member(value.as_bytes(), b"accept-encoding") {
             return;
         }
         names.extend_from_slice(value.as_bytes());
@@ -404,11 +406,6 @@ fn bytes_of(body: BodyKind) -> Bytes {
         BodyKind::Sealed(pages) => Bytes::from_owner(pages),
         BodyKind::Empty | BodyKind::Stream { .. } => Bytes::new(),
     }
-}
-
-fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
-    let mut members = value.as_bytes().split(|byte| *byte == b',');
-    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted))
 }
 
 /// Of the bytes as they are (RFC 9530, RFC 3230, RFC 2616).
