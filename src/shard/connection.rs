@@ -22,6 +22,9 @@ pub(super) enum Phase {
     Busy,
     /// The client's end, after our last answer.
     Linger,
+    /// The client's end, after a drain has ended a connection that had no
+    /// request.
+    Parting,
 }
 
 /// What the sweep sees of a connection. Written by the connection's task and
@@ -39,6 +42,8 @@ pub(super) struct ConnectionState {
     pub(super) body_wait_ticks: Cell<u32>,
     /// Bytes the kernel still held when the client was last seen to take some.
     pub(super) unsent_bytes: Cell<u64>,
+    /// Looks of a drain that saw it in this phase.
+    pub(super) drain_looks: Cell<u8>,
     /// Set by the sweep when it has ended a read or write.
     pub(super) expired: Cell<bool>,
     pub(super) closer: StreamCloser,
@@ -54,6 +59,7 @@ impl ConnectionState {
             body_bytes: Cell::new(0),
             body_wait_ticks: Cell::new(0),
             unsent_bytes: Cell::new(0),
+            drain_looks: Cell::new(0),
             expired: Cell::new(false),
             closer,
         }

@@ -69,6 +69,7 @@ pub(crate) struct ShardStart {
     pub(crate) boot_id: u32,
     pub(crate) spin_us: u32,
     pub(crate) drain_timeout_ms: u64,
+    pub(crate) keep_alive_grace_ms: u64,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
     pub(crate) control: Arc<ControlInboxes>,
@@ -93,6 +94,7 @@ pub(crate) struct Shard {
     request_id_always: bool,
     request_id_echo: bool,
     drain_timeout_ms: u64,
+    keep_alive_grace_ms: u64,
     /// The public one first.
     entrances: Vec<Rc<Entrance>>,
     connections: RefCell<Slab<Rc<ConnectionState>>>,
@@ -168,6 +170,7 @@ impl Shard {
             request_id_always: start.request_id_always,
             request_id_echo: start.request_id_echo,
             drain_timeout_ms: start.drain_timeout_ms,
+            keep_alive_grace_ms: start.keep_alive_grace_ms,
             entrances: entrances.collect(),
             connections: RefCell::default(),
             connection_ended: LocalEvent::default(),

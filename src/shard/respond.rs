@@ -73,7 +73,9 @@ impl Shard {
         }
     }
 
-    /// Queues a response, or writes it if it is long or streamed.
+    /// Queues a response, or writes it if it is long or streamed. Here it is
+    /// decided for the last time whether the connection goes on: a drain that
+    /// has begun ends it, whatever was meant when the request came.
     pub(super) async fn send_response(
         &self,
         writing: &mut WriteHalf,
@@ -81,6 +83,9 @@ impl Shard {
         response: Response,
         request_id: &str,
     ) -> Sent {
+        if self.context.draining.has_begun() {
+            facts.keep_alive = false;
+        }
         let (head, body) = response.into_parts();
         let queued = self.queue_head(&mut writing.output, facts, &head, &body, request_id);
         let head_bytes = queued.bytes;

@@ -116,7 +116,7 @@ impl Connection<'_> {
                 Poll::Ready(self.serve_received(cx, (&mut reading, &mut writing)))
             };
             match poll_fn(process).await {
-                Step::Receive => match self.receive_head(&mut reading, &mut writing).await {
+                Step::Receive => match receive_head(&mut reading, &mut writing).await {
                     Received::More => {}
                     Received::End => break,
                     Received::TooLate => {
@@ -202,46 +202,6 @@ impl Connection<'_> {
         self.turn += 1;
     }
 
-    /// Writes what is queued and reads more of the next head.
-    async fn receive_head(&self, reading: &mut ReadHalf, writing: &mut WriteHalf) -> Received {
-        if writing.flush().await.is_err() {
-            return Received::End;
-        }
-        let read = match reading.pending().is_empty() {
-            true => {
-                writing.free_large();
-                self.receive_next(reading).await
-            }
-            false => receive_rest(reading).await,
-        };
-        match read {
-            Ok(0) if reading.state.expired.get() && !reading.pending().is_empty() => {
-                Received::TooLate
-            }
-            Ok(0) | Err(_) => Received::End,
-            Ok(_) => Received::More,
-        }
-    }
-
-    /// Between two requests.
-    async fn receive_next(&self, reading: &mut ReadHalf) -> io::Result<usize> {
-        let draining = &self.shard.context.draining;
-        if reading.state.phase() != Phase::Fresh {
-            if draining.has_begun() {
-                // What has already arrived is still served, nothing later.
-                reading.state.closer.shutdown_read();
-            }
-            reading.state.enter(Phase::Idle);
-        }
-        let read = reading.wait_and_receive().await;
-        if matches!(read, Ok(0)) && draining.has_begun() {
-            // What came after the drain closed our reading side is still
-            // queued; leaving it would reset a request unanswered.
-            return reading.receive().await;
-        }
-        read
-    }
-
     /// Does what `serve_request` could not do at once. Gives the read half
     /// back if the connection goes on.
     async fn finish_request(
@@ -301,6 +261,39 @@ impl Connection<'_> {
         let shard = self.shard;
         shard.close_with(reading, writing, exchange, error).await;
     }
+}
+
+/// Writes what is queued and reads more of the next head.
+async fn receive_head(reading: &mut ReadHalf, writing: &mut WriteHalf) -> Received {
+    if writing.flush().await.is_err() {
+        return Received::End;
+    }
+    let read = match reading.pending().is_empty() {
+        true => {
+            writing.free_large();
+            receive_next(reading).await
+        }
+        false => receive_rest(reading).await,
+    };
+    match read {
+        Ok(0) if reading.state.expired.get() && !reading.pending().is_empty() => Received::TooLate,
+        Ok(0) | Err(_) => Received::End,
+        Ok(_) => Received::More,
+    }
+}
+
+/// Between two requests.
+async fn receive_next(reading: &mut ReadHalf) -> io::Result<usize> {
+    if reading.state.phase() != Phase::Fresh {
+        reading.state.enter(Phase::Idle);
+    }
+    let read = reading.wait_and_receive().await?;
+    if reading.state.phase() == Phase::Parting && read > 0 {
+        // It crossed our end on its way: nobody would read an answer.
+        reading.linger().await;
+        return Ok(0);
+    }
+    Ok(read)
 }
 
 /// In the middle of a head.

@@ -78,7 +78,7 @@ impl Shard {
             _ if connection.is_writing() => TimeoutKind::Write,
             Phase::Fresh | Phase::Head => TimeoutKind::Head,
             Phase::Body => TimeoutKind::Body,
-            Phase::Idle | Phase::Busy | Phase::Linger => TimeoutKind::Idle,
+            Phase::Idle | Phase::Busy | Phase::Linger | Phase::Parting => TimeoutKind::Idle,
         };
         self.context.metrics.borrow_mut().timed_out(kind);
         match connection.phase() {
@@ -99,7 +99,7 @@ impl Shard {
         match connection.phase() {
             Phase::Idle => over(limits.idle_timeout_ms),
             Phase::Fresh | Phase::Head => over(limits.head_timeout_ms),
-            Phase::Linger => over(LINGER_MS),
+            Phase::Linger | Phase::Parting => over(LINGER_MS),
             Phase::Busy => false,
             Phase::Body => {
                 let waited = connection.body_wait_ticks.get().saturating_add(1);

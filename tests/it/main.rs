@@ -15,6 +15,7 @@ mod cli;
 mod compression;
 mod conditional;
 mod docs;
+mod drain;
 mod durability;
 mod export;
 mod feed;

@@ -145,6 +145,11 @@ impl StreamCloser {
         self.socket.shut(rustix::net::Shutdown::Read);
     }
 
+    /// Says that nothing more will be sent (FIN); receiving goes on.
+    pub fn shutdown_write(&self) {
+        self.socket.shut(rustix::net::Shutdown::Write);
+    }
+
     /// Bytes sent that the client's system has not acknowledged; 0 if the
     /// connection is gone.
     pub fn unsent_bytes(&self) -> u64 {
