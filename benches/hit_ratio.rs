@@ -18,6 +18,8 @@ mod plot;
 #[path = "support/reference.rs"]
 mod reference;
 mod support;
+#[path = "support/svg.rs"]
+mod svg;
 
 use std::fmt::Write as _;
 
