@@ -343,7 +343,7 @@ pub use app::{
 };
 #[cfg(feature = "tokio")]
 pub use bridge::Bridge;
-pub use caches::{Cache, CacheEntry, Cached, Feed, HitKind};
+pub use caches::{Cache, CacheEntry, CacheLookup, Cached, Feed, HitKind};
 pub use error::Error;
 #[cfg(feature = "compression")]
 pub use middleware::Compression;

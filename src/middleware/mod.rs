@@ -21,14 +21,14 @@ pub use redis_cache::RedisCache;
 
 use std::rc::Rc;
 
-use crate::app::{App, ShardParts, States};
+use crate::app::{App, ShardParts, ShardStates};
 use crate::metrics::{MetricsSource, ShardSnapshot};
 
 /// What all of it keeps on a shard with these states, some of which count for
 /// the metrics. Goes on from what a predecessor that died has counted.
 pub(crate) fn shard_parts(
     app: &App,
-    states: &States,
+    states: &ShardStates,
     sources: &[Rc<dyn MetricsSource>],
     died: Option<&ShardSnapshot>,
 ) -> ShardParts {

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::rate_limit::RateLimitKey;
 use crate::Error;
-use crate::app::{App, AppError, Ctx, Find, Next, Response, ShardPart, StateType, States};
+use crate::app::{App, AppError, Ctx, Find, Next, Response, ShardPart, ShardStates, StateType};
 use crate::metrics::SessionCounters;
 use crate::redis::Redis;
 use crate::session::{
@@ -45,7 +45,7 @@ impl ShardPart for ShardSessions {}
 
 impl ShardSessions {
     /// `None` when the app has no sessions.
-    pub(super) fn of(app: &App, states: &States) -> Option<Rc<Self>> {
+    pub(super) fn of(app: &App, states: &ShardStates) -> Option<Rc<Self>> {
         let SessionPlan { options, passwords } = app.settings.find()?;
         let prefix = app.settings.find().map(|KeyPrefix(prefix)| prefix.as_str());
         let prefix = prefix.unwrap_or("corelane");

@@ -9,7 +9,7 @@ use super::body::BodyReader;
 use super::serve::Exchange;
 use super::write_half::WriteHalf;
 use crate::Error;
-use crate::app::{Ctx, Door, HandlerFuture, Response, Unrouted};
+use crate::app::{Ctx, HandlerFuture, ListenerKind, Response, Unrouted};
 use crate::engine::{Guarded, Panicked, panic_text};
 
 /// A handler after its first poll.
@@ -24,7 +24,7 @@ impl Shard {
     pub(super) fn start_handler(
         &self,
         cx: &mut Context<'_>,
-        door: Door,
+        door: ListenerKind,
         routed: Result<usize, Unrouted>,
         ctx: Ctx,
     ) -> Started {
@@ -62,7 +62,7 @@ impl Shard {
     /// meanwhile.
     pub(super) async fn run_reading_handler(
         &self,
-        door: Door,
+        door: ListenerKind,
         routed: Result<usize, Unrouted>,
         ctx: Ctx,
         reader: &BodyReader,

@@ -173,16 +173,16 @@ impl Connection<'_> {
                 .parts
                 .get_or_insert_with(|| self.shard.context.take_parts());
             let limits = &self.shard.head_limits;
-            match self
-                .parser
-                .parse(reading.pending(), limits, &mut parts.head)
-            {
-                Ok(HeadStatus::Complete { head_bytes }) => {
+            match self.parser.parse(reading.pending(), limits, &mut parts.head) {
+                Ok(HeadStatus::Complete {
+                    head_bytes,
+                    framing,
+                }) => {
                     reading.consume(head_bytes);
                     reading.state.enter(Phase::Busy);
                     let started_ns = now_ns.unwrap_or_else(|| self.shard.context.clock.now_ns());
                     let halves = (&mut *reading, &mut *writing);
-                    match self.serve_request(cx, halves, head_bytes, started_ns) {
+                    match self.serve_request(cx, halves, head_bytes, framing, started_ns) {
                         Ok(answered_ns) => now_ns = Some(answered_ns),
                         Err(unfinished) => return Step::GoOn(unfinished),
                     }

@@ -184,7 +184,7 @@ impl Plan {
         let Ok(prepared) = PreparedResponse::new(response) else {
             return Ok(None);
         };
-        let mut response = ctx.conclude(Rc::new(prepared))?;
+        let mut response = ctx.respond_conditionally(Rc::new(prepared))?;
         response.insert_header(header::AGE, HeaderValue::from(age_s));
         let status = format!("{CACHE}; hit; ttl={ttl_s}");
         Ok(Some(said_value(

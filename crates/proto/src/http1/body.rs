@@ -9,7 +9,7 @@ use crate::limits::{
 };
 
 use super::error::ParseError;
-use super::head::BodyFraming;
+use super::framing::BodyFraming;
 use super::octets::{is_blank, is_token, is_value};
 
 /// Decodes one body. Made for each request, whatever its framing.

@@ -7,11 +7,12 @@
 
 use http::Method;
 
+use crate::http::{FieldSpans, HeadLimits, RequestHead, Span};
 use crate::limits::{EMPTY_LINES_MAX, METHOD_BYTES_MAX};
 
 use super::error::ParseError;
 use super::fields::FramingFields;
-use super::head::{FieldSpans, HeadLimits, HeadStatus, RequestHead, Span, Version};
+use super::framing::{HeadStatus, Version};
 use super::octets::{
     is_blank, is_token, position_of, target_run, token_run, trim_blank, trim_blank_start, value_run,
 };
@@ -21,18 +22,21 @@ use super::target;
 /// judged; begins anew by itself after a complete or a refused one.
 ///
 /// ```
-/// use corelane_proto::http1::{BodyFraming, HeadLimits, HeadParser, HeadStatus, RequestHead};
+/// use corelane_proto::http::{HeadLimits, RequestHead};
+/// use corelane_proto::http1::{BodyFraming, HeadParser, HeadStatus};
 ///
 /// let (mut parser, mut head) = (HeadParser::new(), RequestHead::new());
 /// let limits = HeadLimits::default();
 /// let received = b"GET /users?page=2 HTTP/1.1\r\nHost: example.com\r\n\r\n";
 /// assert_eq!(parser.parse(&received[..30], &limits, &mut head)?, HeadStatus::Partial);
-/// assert_eq!(
-///     parser.parse(received, &limits, &mut head)?,
-///     HeadStatus::Complete { head_bytes: received.len() },
-/// );
+/// let HeadStatus::Complete { head_bytes, framing } =
+///     parser.parse(received, &limits, &mut head)?
+/// else {
+///     panic!("the head is whole");
+/// };
+/// assert_eq!(head_bytes, received.len());
 /// assert_eq!((head.path(), head.query()), ("/users", Some("page=2")));
-/// assert_eq!(head.framing(), BodyFraming::None);
+/// assert_eq!((framing.body, framing.keep_alive), (BodyFraming::None, true));
 /// # Ok::<(), corelane_proto::http1::ParseError>(())
 /// ```
 #[derive(Debug, Default)]
@@ -47,6 +51,7 @@ pub struct HeadParser {
     /// Of the header being read: the end of its value.
     value_end: usize,
     target: (usize, usize),
+    version: Version,
     empty_lines: u8,
     /// Where the authority of an absolute-form target stands.
     authority: Option<(usize, usize)>,
@@ -114,8 +119,12 @@ impl HeadParser {
             Ok(Step::Complete) => {
                 let head_bytes = self.at;
                 let finished = self.finish(&window[..head_bytes], head);
+                let framing = self.fields.of_request(self.version);
                 *self = Self::default();
-                finished.map(|()| HeadStatus::Complete { head_bytes })
+                finished.map(|()| HeadStatus::Complete {
+                    head_bytes,
+                    framing,
+                })
             }
             Ok(_) if window.len() == limit => Err(self.too_long()),
             Ok(_) => Ok(HeadStatus::Partial),
@@ -184,7 +193,7 @@ impl HeadParser {
         match window.get(end) {
             None => Ok(self.wait_at(end)),
             Some(b' ') => {
-                head.method = known_method(&window[self.mark..end])?;
+                head.set_method(known_method(&window[self.mark..end])?);
                 self.mark = end + 1;
                 Ok(self.enter(Phase::Target, end + 1))
             }
@@ -223,7 +232,7 @@ impl HeadParser {
                 return Err(ParseError::VersionUnsupported);
             }
         }
-        head.version = if line[7] == b'0' {
+        self.version = if line[7] == b'0' {
             Version::Http10
         } else {
             Version::Http11
@@ -234,17 +243,12 @@ impl HeadParser {
 
     fn store_target(&mut self, window: &[u8], head: &mut RequestHead) -> Result<(), ParseError> {
         let raw = &window[self.target.0..self.target.1];
-        let target = target::split(&head.method, raw)?;
-        head.target.clear();
-        if !matches!(target.resource, [b'/' | b'*', ..]) {
-            head.target.push('/');
-        }
+        let target = target::split(head.method(), raw)?;
         // It was checked to be ASCII.
         let resource = std::str::from_utf8(target.resource);
-        head.target
-            .push_str(resource.map_err(|_| ParseError::TargetByte)?);
-        let query = position_of(b'?', head.target.as_bytes());
-        head.path_bytes = query.unwrap_or(head.target.len());
+        let resource = resource.map_err(|_| ParseError::TargetByte)?;
+        let query = position_of(b'?', target.resource);
+        head.set_target(resource, query.unwrap_or(resource.len()));
         self.authority = target.authority.map(|authority| {
             // Nothing but `http://` or `https://` stands before it.
             let colon = position_of(b':', raw).unwrap_or_default();
@@ -265,7 +269,7 @@ impl HeadParser {
             Some(b'\r') => Ok(self.enter(Phase::EndLf, self.at + 1)),
             Some(b'\n') => Err(ParseError::BareLf),
             Some(&byte) if is_blank(byte) => Err(ParseError::ObsFold),
-            Some(_) if head.fields.len() >= headers_max => Err(ParseError::TooManyHeaders),
+            Some(_) if head.header_count() >= headers_max => Err(ParseError::TooManyHeaders),
             Some(&byte) if is_token(byte) => {
                 self.mark = self.at;
                 Ok(self.enter(Phase::FieldName, self.at))
@@ -309,8 +313,8 @@ impl HeadParser {
             let raw = trim_blank_start(&window[self.colon + 1..self.value_end]);
             let start = self.value_end - raw.len();
             let value = trim_blank(raw);
-            self.fields.note(name, value, start, head.version)?;
-            head.fields.push(FieldSpans {
+            self.fields.note(name, value, start, self.version)?;
+            head.fields_mut().push(FieldSpans {
                 name: Span::new(self.mark, self.colon),
                 value: Span::new(start, start + value.len()),
             });
@@ -329,17 +333,13 @@ impl HeadParser {
 
     /// What only the end of the head can tell; `bytes` is the whole head.
     fn finish(&self, bytes: &[u8], head: &mut RequestHead) -> Result<(), ParseError> {
-        if self.fields.host.is_none() && head.version == Version::Http11 {
+        if self.fields.host.is_none() && self.version == Version::Http11 {
             return Err(ParseError::HostMissing);
         }
         if let Some((start, end)) = self.authority.or(self.fields.host) {
-            head.host = Span::new(start, end);
+            head.set_host(Span::new(start, end));
         }
-        head.bytes.clear();
-        head.bytes.extend_from_slice(bytes);
-        head.framing = self.fields.framing;
-        head.keep_alive = self.fields.keeps_alive(head.version);
-        head.expects_continue = self.fields.expects_continue();
+        head.fields_mut().set_bytes(bytes);
         Ok(())
     }
 
