@@ -26,12 +26,12 @@ use crate::engine;
 use crate::limits::{LIMITER_ANSWER_MS, LIMITER_KEYS_MAX, LIMITER_SWEEP_KEYS};
 use crate::metrics::LimiterSnapshot;
 use crate::peers::{LimitMessage, PeerMessage, Peers};
-use crate::rate_limit::{KeyHash, Quota, Verdict};
+use crate::rate_limit::{KeyHash, Quota, QuotaVerdict};
 use crate::redis::Redis;
 
 use refusals::Refusals;
 use shared::SharedLimiter;
-use stats::Counts;
+use stats::RuleCounts;
 
 /// What is limited by and where, for all rules of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub(crate) struct Limiter {
     peers: Rc<Peers>,
     shared: Option<SharedLimiter>,
     refusals: RefCell<Refusals>,
-    counts: RefCell<Counts>,
+    counts: RefCell<RuleCounts>,
 }
 
 impl Limiter {
@@ -123,7 +123,7 @@ impl Limiter {
             peer_limiter,
             peers,
             refusals: RefCell::default(),
-            counts: RefCell::new(Counts::resume(inherited)),
+            counts: RefCell::new(RuleCounts::resume(inherited)),
         }
     }
 
@@ -132,7 +132,7 @@ impl Limiter {
     }
 
     /// Judges one request of `key` and counts it if it is let through.
-    pub(crate) async fn check(&self, rule: &LimiterRule, key: &[u8]) -> Verdict {
+    pub(crate) async fn check(&self, rule: &LimiterRule, key: &[u8]) -> QuotaVerdict {
         let hash = self.hash(rule, key);
         let now_ns = self.peer_limiter.now_ns();
         let refused = self.refusals.borrow().find(hash, now_ns);
@@ -141,7 +141,7 @@ impl Limiter {
             None => self.judge(rule, key, hash, now_ns).await,
         };
         self.counts.borrow_mut().count(&rule.name, verdict.as_ref());
-        verdict.unwrap_or_else(|| Verdict::unjudged(&rule.quota))
+        verdict.unwrap_or_else(|| QuotaVerdict::unjudged(&rule.quota))
     }
 
     async fn judge(
@@ -150,7 +150,7 @@ impl Limiter {
         key: &[u8],
         hash: KeyHash,
         now_ns: u64,
-    ) -> Option<Verdict> {
+    ) -> Option<QuotaVerdict> {
         if let Some(shared) = &self.shared {
             match shared.check(rule, key).await {
                 Ok(verdict) => return Some(self.remember(hash, verdict)),
@@ -164,7 +164,7 @@ impl Limiter {
     }
 
     /// The verdict of another shard; `None` when it has none in time.
-    async fn ask(&self, home: usize, key: KeyHash, quota: &Quota) -> Option<Verdict> {
+    async fn ask(&self, home: usize, key: KeyHash, quota: &Quota) -> Option<QuotaVerdict> {
         let wait = self.peer_limiter.open_wait(home)?;
         let ask = LimitMessage::ask(wait.ticket(), key, *quota);
         let ask = PeerMessage::Limit(ask);
@@ -176,7 +176,7 @@ impl Limiter {
     }
 
     /// Until a refusal ends nobody need be asked again.
-    fn remember(&self, key: KeyHash, verdict: Verdict) -> Verdict {
+    fn remember(&self, key: KeyHash, verdict: QuotaVerdict) -> QuotaVerdict {
         if !verdict.is_allowed {
             let now_ns = self.peer_limiter.now_ns();
             self.refusals.borrow_mut().keep(key, &verdict, now_ns);

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use crate::metrics::{LimiterSnapshot, RuleCounters, RuleSnapshot};
-use crate::rate_limit::Verdict;
+use crate::rate_limit::QuotaVerdict;
 
 /// By rule; a handful, so a scan finds it.
 #[derive(Default)]
-pub(super) struct Counts {
+pub(super) struct RuleCounts {
     rules: Vec<(Arc<str>, RuleCounters)>,
     /// A predecessor's.
     evicted: u64,
 }
 
-impl Counts {
+impl RuleCounts {
     /// Goes on from the numbers of a predecessor that died.
     pub(super) fn resume(inherited: LimiterSnapshot) -> Self {
         let rules = inherited.rules.into_iter();
@@ -25,7 +25,7 @@ impl Counts {
         }
     }
 
-    pub(super) fn count(&mut self, rule: &Arc<str>, verdict: Option<&Verdict>) {
+    pub(super) fn count(&mut self, rule: &Arc<str>, verdict: Option<&QuotaVerdict>) {
         let counters = self.of(rule);
         match verdict {
             Some(verdict) if !verdict.is_allowed => counters.denied += 1,

@@ -83,7 +83,7 @@ fn check(app: &App) -> Result<(), AppError> {
 }
 
 /// What a request's session was found to be; looked for once.
-struct Lookup(Option<Session>);
+struct SessionLookup(Option<Session>);
 
 impl App {
     /// Has sessions: handlers find a request's with [`Ctx::session`]. They are
@@ -196,7 +196,7 @@ impl Ctx {
     /// # Errors
     /// 503 with `Retry-After` when sessions cannot be read.
     pub async fn session(&mut self) -> Result<Option<Session>, Error> {
-        if let Some(Lookup(known)) = self.attached() {
+        if let Some(SessionLookup(known)) = self.attached() {
             return Ok(known.clone());
         }
         let found = match self.session_cookie() {
@@ -225,13 +225,14 @@ impl Ctx {
         if let Some(session) = &session {
             self.attach(RateLimitKey(session.hash().as_bytes().to_vec()));
         }
-        self.attach(Lookup(session));
+        self.attach(SessionLookup(session));
     }
 
     /// The session as far as it is known: what [`session`](Self::session) found
     /// for this request.
     pub fn known_session(&self) -> Option<&Session> {
-        self.attached().and_then(|Lookup(session)| session.as_ref())
+        self.attached()
+            .and_then(|SessionLookup(session)| session.as_ref())
     }
 
     /// Begins a session for a user who has shown who they are, in the place of
@@ -298,7 +299,7 @@ impl Ctx {
             store.end(&id.hash()).await?;
             self.count_session(|counters| counters.ended += 1);
         }
-        self.attach(Lookup(None));
+        self.attach(SessionLookup(None));
         let secure = self.is_secure();
         self.sessions().sessions.expired_cookie(secure)
     }

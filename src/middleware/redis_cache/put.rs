@@ -6,7 +6,7 @@ use std::rc::Rc;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::seek::vary_key;
-use super::{AnswerCounts, Plan, unix_ms};
+use super::{AnswerCounts, AnswerPlan, unix_ms};
 use crate::app::{Ctx, Response, is_of_answer};
 use crate::engine;
 use crate::limits::{ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX};
@@ -48,7 +48,7 @@ struct Puts {
     lifetime_ms: u64,
 }
 
-impl Plan {
+impl AnswerPlan {
     /// Puts an answer there, if it may be kept, while nobody waits; whether it
     /// does.
     pub(super) fn put(

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
-use super::{Plan, URI_MISS, VARY_MISS, Why, counts_of, unix_ms};
+use super::{AnswerPlan, URI_MISS, VARY_MISS, Why, counts_of, unix_ms};
 use crate::app::Ctx;
 use crate::redis::{Redis, RedisFault};
 use crate::redis_codec::{
@@ -13,14 +13,14 @@ use crate::redis_codec::{
 use crate::semantics::join_lines;
 
 /// What became of a look-up.
-pub(super) enum Looked {
+pub(super) enum AnswerLookup {
     Hit(StoredAnswer),
     Miss(Why),
     /// Redis is away or slow.
     Bypass,
 }
 
-impl Plan {
+impl AnswerPlan {
     /// The key of a request's URL. Of its scheme too: what sends a client who
     /// came without TLS elsewhere is no answer for one who is there.
     pub(super) fn key_of(&self, ctx: &Ctx) -> Vec<u8> {
@@ -40,7 +40,7 @@ impl Plan {
         redis: &Redis,
         base: &[u8],
         rules: &RequestRules,
-    ) -> Looked {
+    ) -> AnswerLookup {
         let mut why = URI_MISS;
         let mut kept = self.read(ctx, redis, base).await;
         if let Ok(Some(Kept::Varies(names))) = kept {
@@ -51,9 +51,11 @@ impl Plan {
             kept = self.read(ctx, redis, &key).await;
         }
         match kept {
-            Ok(Some(Kept::Answer(answer))) if self.serves(&answer, rules) => Looked::Hit(answer),
-            Ok(_) => Looked::Miss(why),
-            Err(_) => Looked::Bypass,
+            Ok(Some(Kept::Answer(answer))) if self.serves(&answer, rules) => {
+                AnswerLookup::Hit(answer)
+            }
+            Ok(_) => AnswerLookup::Miss(why),
+            Err(_) => AnswerLookup::Bypass,
         }
     }
 
