@@ -13,14 +13,14 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use corelane_proto::http::{encode_field_line, is_servers_own};
+use corelane_proto::http::{encode_field_line, has_member, is_servers_own};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::Response;
 use super::cache_line::{CacheLine, X_CACHE};
 use crate::cache::CacheValue;
 use crate::caches::Cached;
-use crate::semantics::{ETag, Validators, has_member, parse_http_date};
+use crate::semantics::{ETag, Validators, parse_http_date};
 
 /// A prepared response as a shard holds it: its own, or a cache's. Counted
 /// without atomics.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::connection::ConnectionState;
-use super::entrance::Entrance;
+use super::listener::Entrance;
 use super::read_half::ReadHalf;
 use super::write_half::WriteHalf;
 use crate::engine::{self, TcpStream};

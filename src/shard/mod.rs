@@ -7,22 +7,22 @@
 //! writes the answers, `sweep` ends what takes too long, `drain` ends the shard.
 
 mod accept;
-mod admission;
-mod at_once;
+mod admin_auth;
 mod body;
 mod connection;
 mod drain;
-mod entrance;
+mod exchange;
+mod fast_path;
 mod handle;
+mod listener;
+mod log_throttle;
 mod read_half;
-mod record;
 mod resources;
 mod respond;
 mod serve;
 mod services;
 mod spin;
 mod sweep;
-mod trouble;
 mod write_half;
 
 use std::cell::{Cell, RefCell};
@@ -47,11 +47,11 @@ use crate::middleware::shard_parts;
 use crate::peers::{ControlInbox, ControlInboxes, ControlMessage};
 use crate::semantics::TrustedProxies;
 
-pub(crate) use entrance::{AdminStart, Sockets};
+pub(crate) use listener::{AdminStart, Sockets};
 pub(crate) use resources::ResourcesPlan;
 
 use connection::ConnectionState;
-use entrance::Entrance;
+use listener::Entrance;
 use resources::Resources;
 use services::ShardServices;
 
@@ -113,7 +113,7 @@ pub(crate) struct Shard {
     /// What other shards speak to.
     services: Rc<ShardServices>,
     spin: Rc<spin::Spin>,
-    accept_trouble: trouble::Trouble,
+    accept_trouble: log_throttle::Trouble,
 }
 
 impl Shard {
@@ -181,7 +181,7 @@ impl Shard {
             errors: start.errors,
             services: resources.services,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
-            accept_trouble: trouble::Trouble::default(),
+            accept_trouble: log_throttle::Trouble::default(),
         }))
     }
 

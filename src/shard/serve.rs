@@ -10,12 +10,12 @@ use std::task::{Context, Poll};
 use http::{Method, StatusCode};
 
 use super::Shard;
-use super::at_once::{Rest, Unfinished};
 use super::body::{BodyReader, refusal};
 use super::connection::{Phase, close};
-use super::entrance::Entrance;
+use super::exchange::Record;
+use super::fast_path::{Rest, Unfinished};
+use super::listener::Entrance;
 use super::read_half::ReadHalf;
-use super::record::Record;
 use super::respond::RequestFacts;
 use super::write_half::WriteHalf;
 use crate::app::{Ctx, RequestBody, RequestParts, Response};
@@ -173,7 +173,10 @@ impl Connection<'_> {
                 .parts
                 .get_or_insert_with(|| self.shard.context.take_parts());
             let limits = &self.shard.head_limits;
-            match self.parser.parse(reading.pending(), limits, &mut parts.head) {
+            match self
+                .parser
+                .parse(reading.pending(), limits, &mut parts.head)
+            {
                 Ok(HeadStatus::Complete {
                     head_bytes,
                     framing,

@@ -11,14 +11,14 @@
 //! what of it users may build on.
 //!
 //! ```text
-//! floor 2  machine    seam topology bridge clock kind guarded input
-//!                     local_event monoio options pool remote sealed_bytes wake
+//! floor 2  machine    seam topology bridge catch_unwind clock input
+//!                     kind local_event monoio options pool remote sealed_bytes wake
 //! ```
 
 #[cfg_attr(not(feature = "bridge"), path = "bridge/absent.rs")]
 pub mod bridge;
+mod catch_unwind;
 pub mod clock;
-mod guarded;
 mod input;
 mod kind;
 mod local_event;
@@ -31,7 +31,7 @@ pub mod seam;
 pub mod topology;
 mod wake;
 
-pub use guarded::{Guarded, Panicked, panic_text};
+pub use catch_unwind::{Guarded, Panicked, panic_text};
 pub use input::Input;
 pub use kind::EngineKind;
 pub use local_event::LocalEvent;

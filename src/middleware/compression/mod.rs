@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use corelane_proto::http::has_member;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 pub(crate) use shard::ShardCompression;
@@ -29,7 +30,7 @@ use crate::app::{
 use crate::caches::HitKind;
 use crate::compression::{InvalidMediaType, MediaTypes};
 use crate::limits::COMPRESS_BODY_BYTES_MIN;
-use crate::semantics::{ETag, gzip_tag, has_member, names_gzip_of};
+use crate::semantics::{ETag, gzip_tag, names_gzip_of};
 
 use request::AskedCodings;
 use stream::GzipStream;

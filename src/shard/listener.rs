@@ -12,7 +12,7 @@ use std::net::TcpListener;
 
 use corelane_proto::http::RequestHead;
 
-use super::admission::Admission;
+use super::admin_auth::Admission;
 use crate::Error;
 use crate::app::ListenerKind;
 use crate::engine::{Listener, Stop};
