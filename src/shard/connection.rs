@@ -1,9 +1,7 @@
-//! What the sweep sees of a connection, and how one ends without a reset.
+//! What the sweep and a drain see of a connection.
 
 use std::cell::Cell;
 
-use super::read_half::ReadHalf;
-use super::write_half::WriteHalf;
 use crate::engine::StreamCloser;
 
 /// What a connection is waiting for from its client; the sweep has a limit for
@@ -104,15 +102,5 @@ impl ConnectionState {
             false => &self.ticks,
         };
         ticks.set(ticks.get().saturating_add(1));
-    }
-}
-
-/// Writes what is queued, ends our side and reads what the client still sends,
-/// within bounds, so that a reset does not overtake our last answer (RFC 9112
-/// section 9.6).
-pub(super) async fn close(reading: &mut ReadHalf, writing: &mut WriteHalf) {
-    if writing.flush().await.is_ok() {
-        writing.finish();
-        reading.linger().await;
     }
 }

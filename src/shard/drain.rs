@@ -23,8 +23,8 @@ impl Shard {
         self.context.draining.begin();
         let deadline = engine::now() + Duration::from_millis(self.drain_timeout_ms);
         self.drain_deadline.set(Some(deadline));
-        for entrance in &self.entrances {
-            entrance.stop_accepting(entrance.stop).await;
+        for listener in &self.listeners {
+            listener.stop_accepting(listener.stop).await;
         }
         let looks = Looks::new(self.keep_alive_grace_ms.min(self.drain_timeout_ms / 2));
         let mut next_look = engine::now() + looks.every;
@@ -56,8 +56,8 @@ impl Shard {
     /// the listening sockets are as they were, for a successor.
     pub(crate) async fn cut_connections(self: &Rc<Self>) {
         self.context.draining.begin();
-        for entrance in &self.entrances {
-            entrance.stop_accepting(Stop::Leave).await;
+        for listener in &self.listeners {
+            listener.stop_accepting(Stop::Leave).await;
         }
         let deadline = engine::now() + Duration::from_secs(1);
         while !self.is_quiet() && engine::now() < deadline {
@@ -85,7 +85,7 @@ impl Shard {
     pub(crate) fn is_quiet(&self) -> bool {
         let redis = self.context.redis.as_ref();
         !self.has_connections()
-            && self.entrances.iter().all(|entrance| entrance.is_quiet())
+            && self.listeners.iter().all(|listener| listener.is_quiet())
             && redis.is_none_or(Redis::is_closed)
     }
 

@@ -1,28 +1,25 @@
-//! Telling of a lasting trouble now and then instead of at every turn.
+//! Logging what lasts now and then instead of at every turn.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// One kind of trouble.
+/// Of one kind of event.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
-    told: Cell<Option<Instant>>,
+pub(super) struct LogThrottle {
+    logged: Cell<Option<Instant>>,
 }
 
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
-impl Trouble {
-    /// Whether to tell of it now: the first time, then every ten seconds.
-    pub(super) fn tell_again(&self) -> bool {
+impl LogThrottle {
+    /// Whether to log it now: the first time, then every ten seconds.
+    pub(super) fn allows(&self) -> bool {
         let now = Instant::now();
-        if self
-            .told
-            .get()
-            .is_some_and(|told| now.duration_since(told) < TELL_EVERY)
-        {
+        let logged = self.logged.get();
+        if logged.is_some_and(|at| now.duration_since(at) < LOG_EVERY) {
             return false;
         }
-        self.told.set(Some(now));
+        self.logged.set(Some(now));
         true
     }
 }

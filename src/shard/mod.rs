@@ -1,9 +1,9 @@
 //! One shard: its listeners, their connections, their requests. Everything here
 //! runs on one thread and one reactor; nothing is shared.
 //!
-//! In the order of a connection's life: `accept` takes it off an `entrance`,
-//! `serve` runs its requests if `admission` lets them in, those that need no waiting
-//! `at_once`; `body` reads what they carry, `handle` runs what users wrote, `respond`
+//! In the order of a connection's life: `accept` takes it off a `listener`,
+//! `serve` runs its requests if `admin_auth` lets them in, those that need no waiting
+//! `fast_path`; `body` reads what they carry, `handle` runs what users wrote, `respond`
 //! writes the answers, `sweep` ends what takes too long, `drain` ends the shard.
 
 mod accept;
@@ -51,7 +51,7 @@ pub(crate) use listener::{AdminStart, Sockets};
 pub(crate) use resources::ResourcesPlan;
 
 use connection::ConnectionState;
-use listener::Entrance;
+use listener::ShardListener;
 use resources::Resources;
 use services::ShardServices;
 
@@ -97,7 +97,7 @@ pub(crate) struct Shard {
     drain_timeout_ms: u64,
     keep_alive_grace_ms: u64,
     /// The public one first.
-    entrances: Vec<Rc<Entrance>>,
+    listeners: Vec<Rc<ShardListener>>,
     connections: RefCell<Slab<Rc<ConnectionState>>>,
     /// Told when a connection has ended; drain waits on it.
     connection_ended: LocalEvent,
@@ -113,7 +113,7 @@ pub(crate) struct Shard {
     /// What other shards speak to.
     services: Rc<ShardServices>,
     spin: Rc<spin::Spin>,
-    accept_trouble: log_throttle::Trouble,
+    accept_errors: log_throttle::LogThrottle,
 }
 
 impl Shard {
@@ -123,9 +123,9 @@ impl Shard {
     /// When a listener cannot be registered or a state cannot be built.
     pub(crate) async fn build(start: ShardStart) -> Result<Rc<Self>, Error> {
         let connections_max = start.limits.connections_per_shard_max;
-        let public = Entrance::public(start.public, connections_max)?;
-        let admin = start.admin.map(Entrance::admin).transpose()?;
-        let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
+        let public = ShardListener::public(start.public, connections_max)?;
+        let admin = start.admin.map(ShardListener::admin).transpose()?;
+        let listeners = [Some(public), admin].into_iter().flatten().map(Rc::new);
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
         let mut plan = start.resources;
@@ -172,7 +172,7 @@ impl Shard {
             request_id_echo: start.request_id_echo,
             drain_timeout_ms: start.drain_timeout_ms,
             keep_alive_grace_ms: start.keep_alive_grace_ms,
-            entrances: entrances.collect(),
+            listeners: listeners.collect(),
             connections: RefCell::default(),
             connection_ended: LocalEvent::default(),
             inbox_rung,
@@ -181,15 +181,15 @@ impl Shard {
             errors: start.errors,
             services: resources.services,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
-            accept_trouble: log_throttle::Trouble::default(),
+            accept_errors: log_throttle::LogThrottle::default(),
         }))
     }
 
     /// Serves until told to drain, and through the drain. Returns how many
     /// connections had to be cut.
     pub(crate) async fn run(self: Rc<Self>) -> usize {
-        for entrance in &self.entrances {
-            self.start_accepting(entrance);
+        for listener in &self.listeners {
+            self.start_accepting(listener);
         }
         let peers = self.context.peers.clone();
         engine::spawn_local(peers.pump(self.services.clone()));

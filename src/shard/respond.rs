@@ -10,38 +10,18 @@ use corelane_proto::http::ResponseHead;
 use http::StatusCode;
 
 use super::Shard;
-use super::connection::close;
+use super::exchange::{Exchange, RequestFacts, Sent};
 use super::read_half::ReadHalf;
-use super::serve::Exchange;
 use super::write_half::WriteHalf;
 use crate::Error;
 use crate::app::{Body, BodyKind, ByteStream, HeadParts, Response};
 use crate::clock::DATE_BYTES;
-use crate::engine::{self, Guarded};
+use crate::engine::{self, CatchUnwind};
 use crate::http1::{
     ConnectionHeader, ResponseFraming, Version, encode_chunk, encode_chunk_end, encode_chunk_start,
     encode_head, encode_last_chunk,
 };
 use crate::limits::{CHUNKS_PER_TURN_MAX, LINGER_MS, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX};
-
-/// What the answer must know of its request.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RequestFacts {
-    pub(super) version: Version,
-    pub(super) is_head: bool,
-    pub(super) keep_alive: bool,
-}
-
-/// How an answer went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sent {
-    /// Queued or written to its end. If not, the client is gone or the stream
-    /// failed, and nothing more can be sent.
-    pub(super) whole: bool,
-    pub(super) head_bytes: u64,
-    /// The part of the body that was sent.
-    pub(super) body_bytes: u64,
-}
 
 /// A head in the output, and what has to follow it.
 struct QueuedHead {
@@ -140,7 +120,7 @@ impl Shard {
 
     /// Queues an answer whose body is short, and counts it. Tells when, on the
     /// shard's clock.
-    pub(super) fn answer_at_once(
+    pub(super) fn queue_answer(
         &self,
         writing: &mut WriteHalf,
         mut exchange: Exchange,
@@ -206,6 +186,16 @@ impl Shard {
         let (shard, blame) = (self.context.info.index, error.blame().name());
         self.errors
             .tell(format!("shard {shard}: {what} (blame: {blame}): {error}"));
+    }
+}
+
+/// Writes what is queued, ends our side and reads what the client still sends,
+/// within bounds, so that a reset does not overtake our last answer (RFC 9112
+/// section 9.6).
+pub(super) async fn close(reading: &mut ReadHalf, writing: &mut WriteHalf) {
+    if writing.flush().await.is_ok() {
+        writing.finish();
+        reading.linger().await;
     }
 }
 
@@ -373,7 +363,7 @@ impl StreamGuard {
     async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         let stream = self.0.as_mut()?;
         let poll = poll_fn(|cx| stream.as_mut().poll_next(cx));
-        let outcome = match Guarded::start(|| poll) {
+        let outcome = match CatchUnwind::start(|| poll) {
             Ok(future) => future.await,
             Err(panicked) => Err(panicked),
         };

@@ -1,4 +1,4 @@
-//! A connection's requests, one after the other: parse, and what `at_once`
+//! A connection's requests, one after the other: parse, and what `fast_path`
 //! cannot do without waiting; write when the input is used up.
 
 use std::future::poll_fn;
@@ -11,15 +11,15 @@ use http::{Method, StatusCode};
 
 use super::Shard;
 use super::body::{BodyReader, refusal};
-use super::connection::{Phase, close};
-use super::exchange::Record;
-use super::fast_path::{Rest, Unfinished};
-use super::listener::Entrance;
+use super::connection::Phase;
+use super::exchange::{Exchange, RequestFacts};
+use super::fast_path::{Arrived, Continuation, Deferred};
+use super::listener::ShardListener;
 use super::read_half::ReadHalf;
-use super::respond::RequestFacts;
+use super::respond::close;
 use super::write_half::WriteHalf;
 use crate::app::{Ctx, RequestBody, RequestParts, Response};
-use crate::engine::Guarded;
+use crate::engine::CatchUnwind;
 use crate::http1::{HeadParser, HeadStatus, ParseError, Version};
 use crate::limits::{BODY_DRAIN_BYTES_MAX, REQUESTS_PER_TURN_MAX, WRITE_BATCH_BYTES};
 use crate::{Error, engine};
@@ -28,7 +28,7 @@ impl Shard {
     /// Serves a connection until either side ends it.
     pub(super) async fn serve_connection(
         self: Rc<Self>,
-        entrance: Rc<Entrance>,
+        listener: Rc<ShardListener>,
         reading: ReadHalf,
         writing: WriteHalf,
         peer: SocketAddr,
@@ -36,21 +36,21 @@ impl Shard {
     ) {
         let _registered = Registered {
             shard: &self,
-            entrance: &entrance,
+            listener: &listener,
             key,
         };
         let mut connection = Connection {
             shard: &self,
-            entrance: &entrance,
+            listener: &listener,
             peer,
             parser: HeadParser::default(),
             parts: None,
-            turn: 0,
+            requests_since_yield: 0,
         };
         // Handlers and streams are guarded where they are polled. This keeps
         // everything else, such as a destructor that panics, from the shard.
         let serving = || Box::pin(connection.serve_requests(reading, writing));
-        let outcome = match Guarded::start(serving) {
+        let outcome = match CatchUnwind::start(serving) {
             Ok(serving) => serving.await,
             Err(panicked) => Err(panicked),
         };
@@ -65,14 +65,14 @@ impl Shard {
 /// Takes a connection out of the registry when its task ends, however it ends.
 struct Registered<'a> {
     shard: &'a Shard,
-    entrance: &'a Entrance,
+    listener: &'a ShardListener,
     key: usize,
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         self.shard.connections.borrow_mut().try_remove(self.key);
-        let connections = &self.entrance.connections;
+        let connections = &self.listener.connections;
         connections.set(connections.get() - 1);
         self.shard.context.metrics.borrow_mut().connection_closed();
         self.shard.connection_ended.notify();
@@ -82,17 +82,17 @@ impl Drop for Registered<'_> {
 /// What the requests of a connection have in common.
 pub(super) struct Connection<'a> {
     pub(super) shard: &'a Rc<Shard>,
-    pub(super) entrance: &'a Entrance,
+    pub(super) listener: &'a ShardListener,
     pub(super) peer: SocketAddr,
     parser: HeadParser,
     /// Of the head being read; none while none has begun, so that a connection
     /// that waits holds no storage.
     pub(super) parts: Option<Box<RequestParts>>,
     /// Requests since the other tasks last got a turn.
-    turn: u32,
+    requests_since_yield: u32,
 }
 
-/// What keeps [`Connection::serve_received`] from going on by itself.
+/// What keeps [`Connection::process_buffered`] from going on by itself.
 enum Step {
     /// The input is used up.
     Receive,
@@ -103,7 +103,7 @@ enum Step {
     /// The head cannot be read.
     Refuse(ParseError),
     /// A request whose answer takes some waiting.
-    GoOn(Box<Unfinished>),
+    GoOn(Box<Deferred>),
 }
 
 impl Connection<'_> {
@@ -113,7 +113,7 @@ impl Connection<'_> {
     async fn serve_requests(&mut self, mut reading: ReadHalf, mut writing: WriteHalf) {
         loop {
             let process = |cx: &mut Context<'_>| {
-                Poll::Ready(self.serve_received(cx, (&mut reading, &mut writing)))
+                Poll::Ready(self.process_buffered(cx, (&mut reading, &mut writing)))
             };
             match poll_fn(process).await {
                 Step::Receive => match receive_head(&mut reading, &mut writing).await {
@@ -130,7 +130,7 @@ impl Connection<'_> {
                     }
                 }
                 Step::Yield => {
-                    self.turn = 0;
+                    self.requests_since_yield = 0;
                     engine::yield_to_all().await;
                 }
                 Step::Refuse(error) => {
@@ -139,8 +139,8 @@ impl Connection<'_> {
                     Box::pin(self.refuse(reading, &mut writing, refusal(error))).await;
                     break;
                 }
-                Step::GoOn(unfinished) => {
-                    let finish = self.finish_request(reading, &mut writing, unfinished);
+                Step::GoOn(deferred) => {
+                    let finish = self.complete(reading, &mut writing, deferred);
                     match Box::pin(finish).await {
                         Some(returned) => reading = returned,
                         None => return,
@@ -155,7 +155,7 @@ impl Connection<'_> {
     }
 
     /// Answers what has been received as far as that needs no waiting.
-    fn serve_received(
+    fn process_buffered(
         &mut self,
         cx: &mut Context<'_>,
         (reading, writing): (&mut ReadHalf, &mut WriteHalf),
@@ -163,7 +163,7 @@ impl Connection<'_> {
         // A request starts when the one before it is answered: it was there.
         let mut now_ns = None;
         loop {
-            if self.turn >= REQUESTS_PER_TURN_MAX {
+            if self.requests_since_yield >= REQUESTS_PER_TURN_MAX {
                 return Step::Yield;
             }
             if reading.pending().is_empty() {
@@ -183,11 +183,19 @@ impl Connection<'_> {
                 }) => {
                     reading.consume(head_bytes);
                     reading.state.enter(Phase::Busy);
-                    let started_ns = now_ns.unwrap_or_else(|| self.shard.context.clock.now_ns());
+                    let mut parts = self.parts.take().unwrap_or_default();
+                    parts.peer = Some(self.peer);
+                    let arrived = Arrived {
+                        listener: self.listener,
+                        parts,
+                        framing,
+                        head_bytes,
+                        started_ns: now_ns.unwrap_or_else(|| self.shard.context.clock.now_ns()),
+                    };
                     let halves = (&mut *reading, &mut *writing);
-                    match self.serve_request(cx, halves, head_bytes, framing, started_ns) {
+                    match self.shard.dispatch(cx, halves, arrived) {
                         Ok(answered_ns) => now_ns = Some(answered_ns),
-                        Err(unfinished) => return Step::GoOn(unfinished),
+                        Err(deferred) => return Step::GoOn(deferred),
                     }
                     self.end_request();
                     if writing.output.len() >= WRITE_BATCH_BYTES {
@@ -202,30 +210,33 @@ impl Connection<'_> {
 
     fn end_request(&mut self) {
         self.shard.context.peers.poll_arrivals();
-        self.turn += 1;
+        self.requests_since_yield += 1;
     }
 
-    /// Does what `serve_request` could not do at once. Gives the read half
+    /// Does what `dispatch` could not do at once. Gives the read half
     /// back if the connection goes on.
-    async fn finish_request(
+    async fn complete(
         &self,
         reading: ReadHalf,
         writing: &mut WriteHalf,
-        unfinished: Box<Unfinished>,
+        deferred: Box<Deferred>,
     ) -> Option<ReadHalf> {
-        let Unfinished { mut exchange, rest } = *unfinished;
+        let Deferred {
+            mut exchange,
+            continuation,
+        } = *deferred;
         let shard = self.shard;
-        let response = match rest {
-            Rest::Refused(error) => {
+        let response = match continuation {
+            Continuation::Refused(error) => {
                 shard.close_with(reading, writing, exchange, error).await;
                 return None;
             }
-            Rest::Response(response) => response,
-            Rest::Handler(handler) => {
+            Continuation::Response(response) => response,
+            Continuation::Handler(handler) => {
                 let outcome = shard.wait_for_handler(handler, writing).await;
-                shard.settle(outcome, &mut exchange)
+                shard.into_response(outcome, &mut exchange)
             }
-            Rest::Body {
+            Continuation::Body {
                 parts,
                 routed,
                 decoder,
@@ -234,9 +245,9 @@ impl Connection<'_> {
                 let reader = BodyReader::new(reading, decoder, expects_continue);
                 let body = RequestBody::streaming(reader.clone());
                 let ctx = Ctx::new(parts, body, shard.context.clone());
-                let door = self.entrance.door;
-                let running = shard.run_reading_handler(door, routed, ctx, &reader, writing);
-                let response = shard.settle(running.await, &mut exchange);
+                let kind = self.listener.kind;
+                let running = shard.run_reading_handler(kind, routed, ctx, &reader, writing);
+                let response = shard.into_response(running.await, &mut exchange);
                 return shard
                     .answer_reading(reader, writing, exchange, response)
                     .await;
@@ -309,16 +320,6 @@ async fn receive_rest(reading: &mut ReadHalf) -> io::Result<usize> {
         _ => state.enter(Phase::Head),
     }
     reading.receive().await
-}
-
-/// A request and its answer, as far as both ends of it must know.
-pub(super) struct Exchange {
-    pub(super) facts: RequestFacts,
-    /// The client did not ask for the end and may have sent more already.
-    pub(super) client_goes_on: bool,
-    pub(super) record: Record,
-    pub(super) request_id: String,
-    pub(super) started_ns: u64,
 }
 
 /// What reading a head came to.

@@ -31,7 +31,7 @@ pub mod seam;
 pub mod topology;
 mod wake;
 
-pub use catch_unwind::{Guarded, Panicked, panic_text};
+pub use catch_unwind::{CatchUnwind, Panic, panic_text};
 pub use input::Input;
 pub use kind::EngineKind;
 pub use local_event::LocalEvent;
