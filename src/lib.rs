@@ -349,7 +349,7 @@ pub use error::Error;
 pub use middleware::Compression;
 #[cfg(feature = "redis")]
 pub use middleware::RedisCache;
-pub use middleware::{RateLimit, RateLimitKey, RateRules};
+pub use middleware::{Cors, RateLimit, RateLimitKey, RateRules};
 pub use server::{Server, ServerHandle};
 #[cfg(feature = "sessions")]
 pub use sessions::{BegunSession, Session};

@@ -4,6 +4,7 @@ use std::any::{Any, type_name};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::str::FromStr;
@@ -387,6 +388,14 @@ impl Ctx {
     /// [`crate::limits::METRICS_GATHER_TIMEOUT_MS`] is listed as missing.
     pub async fn metrics(&self) -> ProcessSnapshot {
         self.shard.gather_metrics().await
+    }
+
+    /// The shards that gave no sign of life within
+    /// [`crate::limits::SHARD_PING_TIMEOUT_MS`]: something blocks their thread, or
+    /// they are being restarted. Never this one. They are asked at the call, not
+    /// when it is awaited.
+    pub fn stuck_shards(&self) -> impl Future<Output = Vec<usize>> + use<> {
+        self.shard.find_stuck()
     }
 }
 

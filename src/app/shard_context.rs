@@ -3,6 +3,7 @@
 //! shard.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use crate::clock::ShardClock;
 use crate::engine;
 use crate::ids::RequestIds;
 use crate::limiter::Limiter;
-use crate::limits::METRICS_GATHER_TIMEOUT_MS;
+use crate::limits::{METRICS_GATHER_TIMEOUT_MS, SHARD_PING_TIMEOUT_MS};
 use crate::metrics::{MetricsSource, ProcessSnapshot, ShardMetrics, ShardSnapshot};
 use crate::peers::{ControlInboxes, ControlMessage, Peers};
 use crate::redis::Redis;
@@ -85,7 +86,7 @@ impl ShardContext {
     pub(crate) async fn gather_metrics(self: &Rc<Self>) -> ProcessSnapshot {
         let mut waiting = Vec::new();
         let mut missing = Vec::new();
-        for shard in (0..self.info.count).filter(|index| *index != self.info.index) {
+        for shard in (0..self.control.members()).filter(|index| *index != self.info.index) {
             let (sender, receiver) = engine::remote();
             match self.control.send(shard, ControlMessage::Snapshot(sender)) {
                 Ok(()) => waiting.push((shard, receiver)),
@@ -105,7 +106,33 @@ impl ShardContext {
                 _ => missing.push(shard),
             }
         }
+        missing.sort_unstable();
         process.missing_shards = missing;
         process
+    }
+
+    /// Asks every other shard for a sign of life, at once: those that give none in
+    /// time, because something blocks their thread or they are being restarted.
+    pub(crate) fn find_stuck(&self) -> impl Future<Output = Vec<usize>> + use<> {
+        let mut waiting = Vec::new();
+        let mut stuck = Vec::new();
+        for shard in (0..self.info.count).filter(|index| *index != self.info.index) {
+            let (sender, receiver) = engine::remote();
+            match self.control.send(shard, ControlMessage::Ping(sender)) {
+                Ok(()) => waiting.push((shard, receiver)),
+                Err(_) => stuck.push(shard),
+            }
+        }
+        let deadline = Instant::now() + Duration::from_millis(SHARD_PING_TIMEOUT_MS);
+        async move {
+            for (shard, receiver) in waiting {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if !matches!(engine::timeout(left, receiver).await, Ok(Ok(()))) {
+                    stuck.push(shard);
+                }
+            }
+            stuck.sort_unstable();
+            stuck
+        }
     }
 }

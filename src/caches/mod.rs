@@ -103,8 +103,9 @@ impl Caches {
         let now_ms = plan.origin.elapsed().as_millis() as Millis;
         let tags = CacheOptions::new("tags").bytes_max(CACHE_TAGS_BYTES * shards as u64);
         let all = std::iter::once(&tags).chain(plan.options.iter());
+        let place = (me, shards, peers.members());
         let parts: Vec<Part> = all
-            .map(|options| Part::new(options, me, shards, living, restarts, plan.doubt_ms, now_ms))
+            .map(|options| Part::new(options, place, living, restarts, plan.doubt_ms, now_ms))
             .collect();
         let counters = parts.iter().map(|_| RefCell::default()).collect();
         let this = Rc::new(Self {
@@ -167,11 +168,12 @@ impl Caches {
             .map_or(Coherence::Strict, |o| o.coherence)
     }
 
-    /// The home of a key. Without coherence every shard is home to all keys.
+    /// The home of a key. Without coherence every shard is home to all keys, but
+    /// for that of the admin listener, which is home to none.
     fn home_of(&self, cache: u16, key: &CacheKey) -> usize {
         match self.coherence(cache) {
-            Coherence::Off => self.me,
-            Coherence::Strict | Coherence::Lazy => key.as_ref().home(self.shards),
+            Coherence::Off if self.me < self.shards => self.me,
+            _ => key.as_ref().home(self.shards),
         }
     }
 

@@ -21,13 +21,13 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The directory has a shard's equal part of the bytes. Copies share their
+    /// That of shard `me` of `shards` that are homes, and `members` that may have
+    /// copies. The directory has a shard's equal part of the bytes. Copies share their
     /// value with the directory's, so the store of copies may be as large
     /// again without taking the memory twice.
     pub(super) fn new(
         options: &CacheOptions,
-        me: usize,
-        shards: usize,
+        (me, shards, members): (usize, usize, usize),
         peers: &ShardSet,
         restarts: u32,
         doubt_ms: u64,
@@ -44,7 +44,7 @@ impl Part {
         Self {
             me,
             is_fed: options.fed,
-            holder: Holder::new(me, shards, peers.clone(), copies),
+            holder: Holder::new(me, members, peers.clone(), copies),
             home: Home::new(me, peers.clone(), restarts, directory, doubt_ms, now_ms),
         }
     }
@@ -221,7 +221,7 @@ mod tests {
         const READS: u64 = 50_000;
         // Memory for a sixth of the keys, and a few that are read most.
         let options = CacheOptions::new("users").bytes_max(64 << 10);
-        let mut part = Part::new(&options, 0, 1, &ShardSet::new(), 0, 0, 0);
+        let mut part = Part::new(&options, (0, 1, 1), &ShardSet::new(), 0, 0, 0);
         let mut random = fastrand::Rng::with_seed(1);
         let mut hits = 0;
         for _ in 0..READS {

@@ -13,7 +13,7 @@ use crate::ids::random_seed;
 use crate::limits::{CACHE_DOUBT_MS, L2_PUTS_IN_FLIGHT_MAX};
 use crate::metrics::{MetricsSource, SecondLevelCounters, SecondLevelSnapshot};
 use crate::redis::{Redis, RedisFault};
-use crate::redis_codec::{Entry, EntryKind, GENERATION_BYTES, version_digits};
+use crate::redis_codec::{EntryKind, GENERATION_BYTES, RedisEntry, version_digits};
 
 /// Options of the rows in Redis. All nodes with the same database must have the
 /// same.
@@ -205,7 +205,7 @@ impl RowCache {
             begun_ms: session.server_now_ms(),
         };
         if let Some(bytes) = bytes {
-            match Entry::parse(&bytes) {
+            match RedisEntry::parse(&bytes) {
                 Some(entry) if entry.generation == generation && entry.kind == EntryKind::Row => {
                     return Ok(RowLookup::Found(entry.row.to_vec(), ticket));
                 }

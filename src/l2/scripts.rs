@@ -1,5 +1,5 @@
 //! What Redis does in one step, as Lua. Every entry begins with a head of 38
-//! bytes that `stored::Entry` describes; every script has the key of the
+//! bytes that `redis_codec::RedisEntry` describes; every script has the key of the
 //! generation first, so that whatever was put in another one counts as not
 //! there. `pcall`: somebody may have put another type under a key.
 

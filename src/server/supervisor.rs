@@ -14,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::engine::{EngineKind, EngineOptions};
 use crate::limits::{
     BRIDGE_CLOSE_TIMEOUT_MS, DRAIN_END_MS, DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, LOG_CLOSE_TIMEOUT_MS,
+    RING_ENTRIES_MIN,
 };
 use crate::metrics::ShardSnapshot;
 use crate::peers::{ControlMessage, SendError};
@@ -26,10 +27,19 @@ pub struct ServerHandle {
     local_addr: SocketAddr,
     admin_addr: Option<SocketAddr>,
     shards: Vec<ShardSummary>,
-    fallback: Option<String>,
+    pub(super) fallbacks: Fallbacks,
     plan: ShardPlan,
     commands: Sender<Command>,
     supervisor: JoinHandle<ExitReport>,
+}
+
+/// What the host did not give, and why; something else runs in its place.
+#[derive(Debug, Default)]
+pub(super) struct Fallbacks {
+    /// Epoll instead of io_uring.
+    pub(super) engine: Option<String>,
+    /// Shards where the scheduler puts them, instead of one on each core.
+    pub(super) pinning: Option<String>,
 }
 
 /// One shard as it was started.
@@ -72,7 +82,12 @@ impl ServerHandle {
 
     /// Why epoll runs although io_uring was asked for, if it does.
     pub fn fallback(&self) -> Option<&str> {
-        self.fallback.as_deref()
+        self.fallbacks.engine.as_deref()
+    }
+
+    /// Why the shards are not pinned although they should be, if they are not.
+    pub fn pinning_refused(&self) -> Option<&str> {
+        self.fallbacks.pinning.as_deref()
     }
 
     /// Starts the drain: no new connections, requests in flight are finished,
@@ -182,11 +197,9 @@ impl Supervisor {
                 drain_untold: false,
                 last: None,
             };
-        let slots = placement
-            .shards
-            .into_iter()
-            .zip(engines.by_shard)
-            .zip(listeners.by_shard);
+        let mut slots: Vec<_> = placement.shards.into_iter().zip(engines.by_shard).collect();
+        slots.extend((slots.len() < listeners.by_shard.len()).then(|| admin_slot(&plan)));
+        let slots = slots.into_iter().zip(listeners.by_shard);
         let mut supervisor = Self {
             shards: slots.map(watch).collect(),
             plan: plan.clone(),
@@ -216,7 +229,7 @@ impl Supervisor {
             local_addr: listeners.local_addr,
             admin_addr: listeners.admin_addr,
             shards: summaries,
-            fallback: engines.fallback,
+            fallbacks: Fallbacks::default(),
             plan,
             commands,
             supervisor: thread,
@@ -293,7 +306,7 @@ impl Supervisor {
         let plan = self.plan.clone();
         let events = self.events.clone();
         std::thread::Builder::new()
-            .name(format!("shard-{index}"))
+            .name(self.plan.thread_name(index))
             .spawn(move || {
                 // Telling fails only when the supervisor is gone, and with it
                 // the process.
@@ -380,9 +393,8 @@ impl Supervisor {
                 shard.state = State::Ended;
                 self.report.drained = false;
                 let errors = &self.plan.errors;
-                errors.tell(format!(
-                    "shard {index} did not end: {why}; leaving it behind"
-                ));
+                let name = self.plan.name(index);
+                errors.tell(format!("{name} did not end: {why}; leaving it behind"));
             }
         }
     }
@@ -439,8 +451,9 @@ impl Supervisor {
         }
         let delay_ms = shard.backoff.next_delay_ms(now_ms);
         shard.state = State::Waiting(Instant::now() + Duration::from_millis(delay_ms));
+        let name = self.plan.name(index);
         self.plan.errors.tell(format!(
-            "shard {index} died ({reason}); restarting in {delay_ms} ms"
+            "{name} died ({reason}); restarting in {delay_ms} ms"
         ));
     }
 
@@ -484,6 +497,26 @@ const END_TIMEOUT: Duration = Duration::from_millis(DRAIN_END_MS);
 
 /// A shard that has run this long starts again with the first delay.
 const RESTART_FORGIVE_MS: u64 = 60_000;
+
+/// The thread of the admin listener: on epoll, since a few requests need no ring,
+/// and one that cannot be had should not keep the operator out.
+fn admin_slot(plan: &ShardPlan) -> (ShardSlot, EngineOptions) {
+    let slot = ShardSlot {
+        index: plan.count,
+        cpu: plan.housekeeping.first().copied().unwrap_or(0),
+        package: 0,
+        numa_node: None,
+        shares_core_with: None,
+        engine: Some(EngineKind::Epoll),
+        ring_entries: RING_ENTRIES_MIN,
+        spin_us: 0,
+    };
+    let engine = EngineOptions {
+        kind: EngineKind::Epoll,
+        ring_entries: RING_ENTRIES_MIN,
+    };
+    (slot, engine)
+}
 
 fn summarise(plan: &ShardPlan, placement: &Placement, engines: &Engines) -> Vec<ShardSummary> {
     let shards = placement.shards.iter().zip(&engines.by_shard);

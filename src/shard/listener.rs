@@ -1,10 +1,8 @@
 //! Where a shard lets connections in, and those that came in there.
 //!
-//! Every shard has a public listener; shard 0 alone has the admin listener
-//! too. An operator's requests are few, so one shard is enough, and with one
-//! socket instead of one per shard no connection waits at a shard that is
-//! busy, or is lost with one, while others are free. Both listeners run the
-//! same code; each has its own limit, so that neither can fill the other.
+//! Every shard has a public listener, but for one that has the admin listener
+//! instead: a thread of its own, so that an operator gets in whatever blocks the
+//! others. Both listeners run the same code, each with a limit of its own.
 
 use std::cell::Cell;
 use std::io;

@@ -59,8 +59,9 @@ use services::ShardServices;
 pub(crate) struct ShardStart {
     pub(crate) app: Arc<App>,
     pub(crate) info: ShardInfo,
-    pub(crate) public: Sockets,
-    /// Of shard 0, if the server has an admin listener.
+    /// Of every shard but that of the admin listener.
+    pub(crate) public: Option<Sockets>,
+    /// Of that one alone.
     pub(crate) admin: Option<AdminStart>,
     pub(crate) limits: HttpLimits,
     /// Give every response a request id, not only those whose client sent one.
@@ -96,7 +97,7 @@ pub(crate) struct Shard {
     request_id_echo: bool,
     drain_timeout_ms: u64,
     keep_alive_grace_ms: u64,
-    /// The public one first.
+    /// One.
     listeners: Vec<Rc<ShardListener>>,
     connections: RefCell<Slab<Rc<ConnectionState>>>,
     /// Told when a connection has ended; drain waits on it.
@@ -123,9 +124,13 @@ impl Shard {
     /// When a listener cannot be registered or a state cannot be built.
     pub(crate) async fn build(start: ShardStart) -> Result<Rc<Self>, Error> {
         let connections_max = start.limits.connections_per_shard_max;
-        let public = ShardListener::public(start.public, connections_max)?;
-        let admin = start.admin.map(ShardListener::admin).transpose()?;
-        let listeners = [Some(public), admin].into_iter().flatten().map(Rc::new);
+        let public = start
+            .public
+            .map(|at| ShardListener::public(at, connections_max));
+        let admin = start.admin.map(ShardListener::admin);
+        let listeners = public.into_iter().chain(admin);
+        let listeners = listeners.map(|listener| listener.map(Rc::new));
+        let listeners = listeners.collect::<Result<_, _>>()?;
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
         let mut plan = start.resources;
@@ -172,7 +177,7 @@ impl Shard {
             request_id_echo: start.request_id_echo,
             drain_timeout_ms: start.drain_timeout_ms,
             keep_alive_grace_ms: start.keep_alive_grace_ms,
-            listeners: listeners.collect(),
+            listeners,
             connections: RefCell::default(),
             connection_ended: LocalEvent::default(),
             inbox_rung,
@@ -227,6 +232,10 @@ impl Shard {
         loop {
             while let Some(message) = self.inbox.poll() {
                 let order = match message {
+                    ControlMessage::Ping(reply) => {
+                        reply.send(());
+                        continue;
+                    }
                     ControlMessage::Snapshot(reply) => {
                         reply.send(self.context.snapshot());
                         continue;

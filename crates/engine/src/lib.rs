@@ -11,8 +11,9 @@
 //! what of it users may build on.
 //!
 //! ```text
-//! floor 2  machine    seam topology bridge catch_unwind clock input
-//!                     kind local_event monoio options pool remote sealed_bytes wake
+//! floor 2  machine    seam topology bridge catch_unwind clock input kind
+//!                     local_event monoio options pool probe remote
+//!                     sealed_bytes wake
 //! ```
 
 #[cfg_attr(not(feature = "bridge"), path = "bridge/absent.rs")]
@@ -25,6 +26,7 @@ mod local_event;
 mod monoio;
 mod options;
 mod pool;
+mod probe;
 mod remote;
 mod sealed_bytes;
 pub mod seam;
@@ -42,6 +44,7 @@ pub use monoio::{
 };
 pub use options::{BuildError, EngineOptions, NotListening};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
+pub use probe::check_io_uring;
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
 pub use sealed_bytes::SealedBytes;
 pub use wake::wake;

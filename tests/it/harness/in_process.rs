@@ -132,6 +132,7 @@ fn placement(engine: Engine, shards: usize) -> Placement {
     Placement {
         shards: (0..shards).map(slot).collect(),
         housekeeping: vec![0],
+        pinning: Default::default(),
         notes: Vec::new(),
     }
 }

@@ -319,6 +319,16 @@ pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
 pub const ERROR_LOG_QUEUE_MAX: usize = 1_024;
 /// How long `/metrics` waits for the other shards, milliseconds.
 pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
+/// How long a shard may take to say that it turns, milliseconds; then `/health`
+/// calls it stuck.
+pub const SHARD_PING_TIMEOUT_MS: u64 = 500;
+/// Shards that may be more than the cores, where that is allowed at all.
+pub const OVERSUBSCRIBED_SHARDS_MAX: usize = 256;
+/// How long a start waits for a port that somebody else has: a process that has
+/// just ended lets go of its sockets some time later, when its ring is torn down.
+pub const PORT_WAIT_MS: u64 = 1_000;
+/// How often it looks whether the port is free.
+pub const PORT_RETRY_MS: u64 = 20;
 /// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
 /// `core_affinity` (and glibc's `cpu_set_t`) has this many bits and it aborts
 /// over them.

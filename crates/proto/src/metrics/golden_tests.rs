@@ -213,6 +213,7 @@ fn recorded(n: &mut Numbers) -> ShardMetrics {
 fn shard(index: usize, core: Option<usize>, n: &mut Numbers) -> ShardSnapshot {
     let identity = ShardIdentity {
         shard: index,
+        is_admin: false,
         incarnation: n.next() as u32,
         core,
         engine: "io_uring",

@@ -155,6 +155,7 @@ mod tests {
     fn identity(incarnation: u32) -> ShardIdentity {
         ShardIdentity {
             shard: 3,
+            is_admin: false,
             incarnation,
             core: Some(5),
             engine: "io_uring",

@@ -142,6 +142,8 @@ impl std::error::Error for CoreMapError {}
 pub struct CoreMapTable {
     /// `"all"`, a count, or a list such as `"2-8,10"`.
     pub cores: Option<Spanned<Scalar>>,
+    /// Whether a count may be more than there are cores.
+    pub oversubscribe: Option<Spanned<bool>>,
     /// `"auto"`, or a list such as `"0-1"`.
     pub housekeeping: Option<Spanned<Scalar>>,
     /// `"auto"`, `"io_uring"` or `"epoll"`.
@@ -197,6 +199,7 @@ impl CoreMapTable {
         if let Some(cores) = &self.cores {
             options.cores = source.selection(cores)?;
         }
+        options.oversubscribe = self.oversubscribe.as_ref().is_some_and(|is| *is.get_ref());
         if let Some(housekeeping) = &self.housekeeping {
             options.housekeeping = source.housekeeping(housekeeping)?;
         }
@@ -225,12 +228,18 @@ impl CoreMapTable {
 
     /// Remembers the line of every key that is given.
     fn note_lines(&self, source: &Source<'_>, lines: &mut BTreeMap<String, usize>) {
+        if let Some(value) = &self.oversubscribe {
+            lines.insert("oversubscribe".to_owned(), source.line(&value.span()));
+        }
         let mut note = |key: String, value: &Option<Spanned<Scalar>>| {
             if let Some(value) = value {
                 lines.insert(key, source.line(&value.span()));
             }
         };
-        for (key, value) in CORE_MAP_KEYS.into_iter().zip([
+        let given = CORE_MAP_KEYS
+            .into_iter()
+            .filter(|key| *key != "oversubscribe");
+        for (key, value) in given.zip([
             &self.cores,
             &self.housekeeping,
             &self.engine,
@@ -258,8 +267,9 @@ impl CoreMapTable {
 }
 
 /// Keys of a core map.
-pub const CORE_MAP_KEYS: [&str; 6] = [
+pub const CORE_MAP_KEYS: [&str; 7] = [
     "cores",
+    "oversubscribe",
     "housekeeping",
     "engine",
     "ring_entries",

@@ -34,7 +34,8 @@ impl Default for HealthOptions {
     }
 }
 
-/// Adds the three routes. The app must have a [`Store`] as state.
+/// Adds the three routes. Without a [`Store`] as state nothing is said of a
+/// database.
 #[must_use]
 pub fn install(app: App, options: &HealthOptions) -> App {
     let timeout = Duration::from_millis(options.store_timeout_ms);
@@ -43,30 +44,43 @@ pub fn install(app: App, options: &HealthOptions) -> App {
         .get("/health/ready", move |ctx| ready(ctx, timeout))
 }
 
-/// The chapter's document: 200 when the database answers, else 503. `WARN` is
-/// 200 too: Redis does not answer this shard, or the change feed is cut.
+/// The chapter's document: 200 when the database answers, and a shard beside that
+/// of the admin listener, else 503. `WARN` is 200 too: Redis does not answer this
+/// shard, the change feed is cut, or a shard is stuck.
 async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
-    let store = ctx.state::<Store>();
-    let connected = answers_within(timeout, store.ping()).await;
+    // Asked now, answered while the others are.
+    let stuck = ctx.stuck_shards();
+    let connected = database_answers(&ctx, timeout).await;
     let redis = match ctx.redis() {
         Some(redis) => Some(answers(&redis).await),
         None => None,
     };
     let is_told = ctx.feed().is_none_or(Feed::is_running);
+    let stuck = stuck.await;
+    let mut warnings = Vec::new();
+    if !is_told {
+        warnings.push(UNTOLD.to_owned());
+    }
+    if !stuck.is_empty() {
+        warnings.push(stuck_warning(&stuck));
+    }
+    // What answers here is no shard of theirs, if it is the admin listener's.
+    let well = connected != Some(false) && stuck.len() < ctx.shard().count;
     let document = Health {
         uptime: ctx.uptime_ms() as f64 / 1e3,
         timestamp: clock::unix_ms(),
-        status: match (connected, redis) {
+        status: match (well, redis) {
             (false, _) => "ERROR",
             (true, Some(false)) => "WARN",
-            (true, _) if !is_told => "WARN",
+            (true, _) if !warnings.is_empty() => "WARN",
             (true, _) => "OK",
         },
-        database: connection(connected),
+        database: connected.map(|is| if is { "OK" } else { "ERROR" }),
         redis: redis.map(connection),
-        warning: (!is_told).then_some(UNTOLD),
+        warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
+        stuck_shards: stuck,
     };
-    answer(connected, &document)
+    answer(well, &document)
 }
 
 /// Within the deadline of a command. Who may not ping is answered as well.
@@ -82,6 +96,18 @@ fn connection(is_there: bool) -> &'static str {
     }
 }
 
+pub(super) fn stuck_warning(stuck: &[usize]) -> String {
+    let stuck: Vec<String> = stuck.iter().map(usize::to_string).collect();
+    let (shards, do_not) = match stuck.len() {
+        1 => ("shard", "does not"),
+        _ => ("shards", "do not"),
+    };
+    format!(
+        "{shards} {} {do_not} answer: something blocks the thread, or the shard is being restarted",
+        stuck.join(", ")
+    )
+}
+
 /// The process takes requests and its shard turns: that this runs shows it.
 pub(super) async fn live(_ctx: Ctx) -> Result<Response, Error> {
     answer(true, &Probe { status: "live" })
@@ -93,8 +119,7 @@ async fn ready(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     if ctx.is_draining() {
         return answer(false, &Probe { status: "draining" });
     }
-    let store = ctx.state::<Store>();
-    if answers_within(timeout, store.ping()).await {
+    if database_answers(&ctx, timeout).await != Some(false) {
         answer(true, &Probe { status: "ready" })
     } else {
         answer(
@@ -113,11 +138,15 @@ struct Health {
     /// Milliseconds since the Unix epoch.
     timestamp: i64,
     status: &'static str,
-    database: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<&'static str>,
+    warning: Option<String>,
+    /// Shards that gave no sign of life.
+    #[serde(rename = "stuckShards", skip_serializing_if = "Vec::is_empty")]
+    stuck_shards: Vec<usize>,
 }
 
 /// While the change feed is cut.
@@ -127,6 +156,12 @@ const UNTOLD: &str =
 #[derive(Debug, Serialize)]
 struct Probe {
     status: &'static str,
+}
+
+/// `None` without a database.
+async fn database_answers(ctx: &Ctx, timeout: Duration) -> Option<bool> {
+    let store = ctx.find_state::<Store>()?;
+    Some(answers_within(timeout, store.ping()).await)
 }
 
 async fn answers_within(
@@ -199,16 +234,17 @@ mod tests {
             uptime: 1.5,
             timestamp: 1_700_000_000_000,
             status: "OK",
-            database: "connected",
+            database: Some("OK"),
             redis: None,
             warning: None,
+            stuck_shards: Vec::new(),
         };
         let response = answer(true, &health).unwrap();
         let json: serde_json::Value =
             serde_json::from_slice(response.body().as_bytes().unwrap()).unwrap();
         let expected = serde_json::json!({
             "uptime": 1.5, "timestamp": 1_700_000_000_000_i64,
-            "status": "OK", "database": "connected",
+            "status": "OK", "database": "OK",
         });
         assert_eq!(json, expected);
     }
