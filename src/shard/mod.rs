@@ -110,6 +110,7 @@ pub(crate) struct Shard {
     services: Rc<ShardServices>,
     spin: Rc<spin::Spin>,
     accept_trouble: trouble::Trouble,
+    log_trouble: trouble::Trouble,
 }
 
 impl Shard {
@@ -179,6 +180,7 @@ impl Shard {
             services: resources.services,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
             accept_trouble: trouble::Trouble::default(),
+            log_trouble: trouble::Trouble::default(),
         }))
     }
 
@@ -225,7 +227,7 @@ impl Shard {
             while let Some(message) = self.inbox.poll() {
                 let order = match message {
                     ControlMessage::Ping(reply) => {
-                        reply.send(());
+                        reply.send(self.context.recent_troubles());
                         continue;
                     }
                     ControlMessage::Snapshot(reply) => {
