@@ -343,13 +343,13 @@ pub use app::{
 };
 #[cfg(feature = "tokio")]
 pub use bridge::Bridge;
-pub use caches::{Cache, CacheEntry, Cached, Feed, HitKind};
+pub use caches::{Cache, CacheEntry, CacheLookup, Cached, Feed, HitKind};
 pub use error::Error;
 #[cfg(feature = "compression")]
 pub use middleware::Compression;
 #[cfg(feature = "redis")]
 pub use middleware::RedisCache;
-pub use middleware::{RateLimit, RateLimitKey, RateRules};
+pub use middleware::{Cors, RateLimit, RateLimitKey, RateRules};
 pub use server::{Server, ServerHandle};
 #[cfg(feature = "sessions")]
 pub use sessions::{BegunSession, Session};

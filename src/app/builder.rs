@@ -12,7 +12,7 @@ use http::Method;
 use super::lifecycle::Lifecycle;
 use super::parts::{AppCheck, RouteRules, Settings};
 use super::states::{Find, StateBuilder, StateType};
-use super::{AppError, Door, Handler, Middleware, Route};
+use super::{AppError, Handler, ListenerKind, Middleware, Route};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
@@ -394,7 +394,7 @@ impl App {
             self.faults.push(AppError::Admin { reason });
         }
         self.admin = Some(inner.middleware.clone());
-        self.take_in(inner, |route| route.door = Door::Admin);
+        self.take_in(inner, |route| route.listener = ListenerKind::Admin);
         self
     }
 

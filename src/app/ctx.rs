@@ -10,13 +10,13 @@ use std::rc::Rc;
 use std::str::FromStr;
 
 use bytes::Bytes;
+use corelane_proto::http::RequestHead;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::{RequestBody, ShardContext, ShardInfo, ShardPart, ShardsHealth};
 use crate::caches::{Cache, Feed};
 use crate::error::FieldError;
-use crate::http1::RequestHead;
 use crate::limiter::Limiter;
 use crate::metrics::{ProcessSnapshot, ShardMetrics};
 use crate::redis::Redis;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::states::States;
+use super::states::ShardStates;
 use super::{CompiledApp, DrainSignal, RequestParts, ShardInfo, ShardParts};
 use crate::bridge::Bridge;
 use crate::caches::{Caches, Feed};
@@ -26,7 +26,7 @@ use crate::semantics::TrustedProxies;
 pub(crate) struct ShardContext {
     pub(crate) info: ShardInfo,
     pub(crate) app: CompiledApp,
-    pub(crate) states: States,
+    pub(crate) states: ShardStates,
     pub(crate) peers: Rc<Peers>,
     pub(crate) caches: Rc<Caches>,
     pub(crate) limiter: Limiter,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::Error;
 use crate::cache::{Bounded, ByBytes, CacheKey, CacheOptions, KeyRef, Payload};
 use crate::clock::Millis;
-use crate::coherence::{EntryStore, Hit, Holder, Home, Idle, Kept, ShardSet};
+use crate::coherence::{EntryStore, HeldCopy, Hit, Holder, Home, Idle, ShardSet};
 
 use super::cached::Item;
 
@@ -91,7 +91,7 @@ pub(super) struct CopyStore {
 
 #[derive(Debug)]
 pub(super) struct Copy {
-    pub(super) kept: Kept<Payload>,
+    pub(super) kept: HeldCopy<Payload>,
     /// Counted on this shard only, so that a hit touches no shared memory.
     pub(super) item: Rc<Item>,
 }
@@ -105,20 +105,20 @@ impl ByBytes for Copy {
 /// The copy's own size and its counted item.
 const COPY_BYTES: usize = size_of::<Copy>() + size_of::<Item>() + 2 * size_of::<usize>();
 
-impl EntryStore<CacheKey, Kept<Payload>> for CopyStore {
-    fn find(&self, key: &CacheKey) -> Option<&Kept<Payload>> {
+impl EntryStore<CacheKey, HeldCopy<Payload>> for CopyStore {
+    fn find(&self, key: &CacheKey) -> Option<&HeldCopy<Payload>> {
         self.map.find(key.as_ref()).map(|copy| &copy.kept)
     }
 
-    fn update(&mut self, key: &CacheKey, change: impl FnOnce(&mut Kept<Payload>)) -> bool {
+    fn update(&mut self, key: &CacheKey, change: impl FnOnce(&mut HeldCopy<Payload>)) -> bool {
         self.map.update(key.as_ref(), |copy| change(&mut copy.kept))
     }
 
     fn insert(
         &mut self,
         key: CacheKey,
-        kept: Kept<Payload>,
-        evicted: &mut Vec<(CacheKey, Kept<Payload>)>,
+        kept: HeldCopy<Payload>,
+        evicted: &mut Vec<(CacheKey, HeldCopy<Payload>)>,
     ) {
         let item = Rc::new(Item::new(kept.replica.clone()));
         let mut gone = Vec::new();
@@ -126,7 +126,7 @@ impl EntryStore<CacheKey, Kept<Payload>> for CopyStore {
         evicted.extend(gone.into_iter().map(|(key, copy)| (key, copy.kept)));
     }
 
-    fn remove(&mut self, key: &CacheKey) -> Option<Kept<Payload>> {
+    fn remove(&mut self, key: &CacheKey) -> Option<HeldCopy<Payload>> {
         self.map.remove(key.as_ref()).map(|copy| copy.kept)
     }
 

@@ -27,12 +27,12 @@ use crate::engine;
 use crate::limits::{LIMITER_ANSWER_MS, LIMITER_KEYS_MAX, LIMITER_SWEEP_KEYS};
 use crate::metrics::LimiterSnapshot;
 use crate::peers::{LimitMessage, PeerMessage, Peers};
-use crate::rate_limit::{KeyHash, Quota, Verdict};
+use crate::rate_limit::{KeyHash, Quota, QuotaVerdict};
 use crate::redis::Redis;
 
 use refusals::Refusals;
 use shared::SharedLimiter;
-use stats::Counts;
+use stats::RuleCounts;
 
 /// What is limited by and where, for all rules of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl LimiterRule {
 /// What became of a request, and who said so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Judgement {
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: QuotaVerdict,
     /// Else of a shard that stood in for the home, and knows only its own share.
     pub(crate) is_of_home: bool,
 }
@@ -109,7 +109,7 @@ pub(crate) struct Limiter {
     peers: Rc<Peers>,
     shared: Option<SharedLimiter>,
     refusals: RefCell<Refusals>,
-    counts: RefCell<Counts>,
+    counts: RefCell<RuleCounts>,
 }
 
 impl Limiter {
@@ -132,7 +132,7 @@ impl Limiter {
             peer_limiter,
             peers,
             refusals: RefCell::default(),
-            counts: RefCell::new(Counts::resume(inherited)),
+            counts: RefCell::new(RuleCounts::resume(inherited)),
         }
     }
 
@@ -177,7 +177,7 @@ impl Limiter {
         key: &[u8],
         hash: KeyHash,
         now_ns: u64,
-    ) -> Option<Verdict> {
+    ) -> Option<QuotaVerdict> {
         if let Some(shared) = &self.shared {
             match shared.check(rule, key).await {
                 Ok(verdict) => return Some(self.remember(hash, verdict)),
@@ -191,7 +191,7 @@ impl Limiter {
     }
 
     /// The verdict of another shard; `None` when it has none in time.
-    async fn ask(&self, home: usize, key: KeyHash, quota: &Quota) -> Option<Verdict> {
+    async fn ask(&self, home: usize, key: KeyHash, quota: &Quota) -> Option<QuotaVerdict> {
         let wait = self.peer_limiter.open_wait(home)?;
         let ask = LimitMessage::ask(wait.ticket(), key, *quota);
         let ask = PeerMessage::Limit(ask);
@@ -203,7 +203,7 @@ impl Limiter {
     }
 
     /// Until a refusal ends nobody need be asked again.
-    fn remember(&self, key: KeyHash, verdict: Verdict) -> Verdict {
+    fn remember(&self, key: KeyHash, verdict: QuotaVerdict) -> QuotaVerdict {
         if !verdict.is_allowed {
             let now_ns = self.peer_limiter.now_ns();
             self.refusals.borrow_mut().keep(key, &verdict, now_ns);

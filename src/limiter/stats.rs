@@ -7,13 +7,13 @@ use crate::metrics::{LimiterSnapshot, RuleCounters, RuleSnapshot};
 
 /// By rule; a handful, so a scan finds it.
 #[derive(Default)]
-pub(super) struct Counts {
+pub(super) struct RuleCounts {
     rules: Vec<(Arc<str>, RuleCounters)>,
     /// A predecessor's.
     evicted: u64,
 }
 
-impl Counts {
+impl RuleCounts {
     /// Goes on from the numbers of a predecessor that died.
     pub(super) fn resume(inherited: LimiterSnapshot) -> Self {
         let rules = inherited.rules.into_iter();

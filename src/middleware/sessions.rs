@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::rate_limit::RateLimitKey;
 use crate::Error;
-use crate::app::{App, AppError, Ctx, Find, Next, Response, ShardPart, StateType, States};
+use crate::app::{App, AppError, Ctx, Find, Next, Response, ShardPart, ShardStates, StateType};
 use crate::limits::SESSION_COOKIES_MAX;
 use crate::metrics::SessionCounters;
 use crate::redis::Redis;
@@ -46,7 +46,7 @@ impl ShardPart for ShardSessions {}
 
 impl ShardSessions {
     /// `None` when the app has no sessions.
-    pub(super) fn of(app: &App, states: &States) -> Option<Rc<Self>> {
+    pub(super) fn of(app: &App, states: &ShardStates) -> Option<Rc<Self>> {
         let SessionPlan { options, passwords } = app.settings.find()?;
         let prefix = app.settings.find().map(|KeyPrefix(prefix)| prefix.as_str());
         let prefix = prefix.unwrap_or("corelane");
@@ -84,7 +84,7 @@ fn check(app: &App) -> Result<(), AppError> {
 }
 
 /// What a request's session was found to be; looked for once.
-struct Lookup(Option<Session>);
+struct SessionLookup(Option<Session>);
 
 impl App {
     /// Has sessions: handlers find a request's with [`Ctx::session`]. They are
@@ -197,7 +197,7 @@ impl Ctx {
     /// # Errors
     /// 503 with `Retry-After` when sessions cannot be read.
     pub async fn session(&mut self) -> Result<Option<Session>, Error> {
-        if let Some(Lookup(known)) = self.attached() {
+        if let Some(SessionLookup(known)) = self.attached() {
             return Ok(known.clone());
         }
         let found = match self.session_cookie() {
@@ -226,13 +226,14 @@ impl Ctx {
         if let Some(session) = &session {
             self.attach(RateLimitKey(session.hash().as_bytes().to_vec()));
         }
-        self.attach(Lookup(session));
+        self.attach(SessionLookup(session));
     }
 
     /// The session as far as it is known: what [`session`](Self::session) found
     /// for this request.
     pub fn known_session(&self) -> Option<&Session> {
-        self.attached().and_then(|Lookup(session)| session.as_ref())
+        self.attached()
+            .and_then(|SessionLookup(session)| session.as_ref())
     }
 
     /// Begins a session for a user who has shown who they are, in the place of
@@ -302,7 +303,7 @@ impl Ctx {
             store.end(&id.hash()).await?;
             self.count_session(|counters| counters.ended += 1);
         }
-        self.attach(Lookup(None));
+        self.attach(SessionLookup(None));
         let secure = self.is_secure();
         self.sessions().sessions.expired_cookie(secure)
     }

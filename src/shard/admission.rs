@@ -12,10 +12,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use corelane_proto::http::RequestHead;
 use http::{HeaderValue, StatusCode, header};
 
 use crate::Error;
-use crate::http1::RequestHead;
 
 /// The rule of one admin listener.
 pub(super) enum Admission {

@@ -17,7 +17,7 @@ use super::serve::{Connection, Exchange};
 use crate::Error;
 use crate::app::{Ctx, HandlerFuture, RequestBody, RequestParts, Response, Unrouted};
 use crate::engine::Guarded;
-use crate::http1::{BodyDecoder, BodyFraming, ParseError};
+use crate::http1::{BodyDecoder, BodyFraming, ParseError, RequestFraming};
 use crate::ids::is_acceptable_request_id;
 use crate::limits::WRITE_COPY_BYTES_MAX;
 
@@ -65,6 +65,7 @@ impl Connection<'_> {
         cx: &mut Context<'_>,
         io: &mut ConnectionIo,
         head_bytes: usize,
+        framing: RequestFraming,
         started_ns: u64,
     ) -> Result<u64, Box<Unfinished>> {
         let shard: &Rc<Shard> = self.shard;
@@ -80,17 +81,17 @@ impl Connection<'_> {
         parts.route = routed.as_ref().ok().and_then(|r| r.as_ref().ok().copied());
         let mut exchange = Exchange {
             facts: RequestFacts {
-                version: parts.head.version(),
+                version: framing.version,
                 is_head: *parts.head.method() == Method::HEAD,
-                keep_alive: parts.head.keep_alive() && !shard.context.draining.has_begun(),
+                keep_alive: framing.keep_alive && !shard.context.draining.has_begun(),
             },
-            client_goes_on: parts.head.keep_alive(),
-            record: shard.start_record(&parts, head_bytes),
+            client_goes_on: framing.keep_alive,
+            record: shard.start_record(&parts, framing.version.name(), head_bytes),
             request_id: parts.request_id.clone(),
             started_ns,
         };
         let admitted = routed.and_then(|routed| {
-            let body = shard.plan_body(io, &parts).map_err(refusal)?;
+            let body = shard.plan_body(io, &parts, framing).map_err(refusal)?;
             Ok((routed, body))
         });
         let rest = match admitted {
@@ -139,16 +140,16 @@ impl Shard {
         &self,
         io: &mut ConnectionIo,
         parts: &RequestParts,
+        framing: RequestFraming,
     ) -> Result<BodyPlan, ParseError> {
-        let framing = parts.head.framing();
-        if framing == BodyFraming::None {
+        if framing.body == BodyFraming::None {
             return Ok(BodyPlan::Whole(RequestBody::default()));
         }
         let own = parts
             .route
             .and_then(|route| self.context.app.routes[route].body_bytes_max);
-        let decoder = BodyDecoder::new(framing, own.unwrap_or(self.limits.body_bytes_max))?;
-        if let BodyFraming::Length(length) = framing
+        let decoder = BodyDecoder::new(framing.body, own.unwrap_or(self.limits.body_bytes_max))?;
+        if let BodyFraming::Length(length) = framing.body
             && length <= io.pending().len() as u64
         {
             let length = length as usize;
@@ -158,7 +159,7 @@ impl Shard {
         }
         Ok(BodyPlan::Read {
             decoder,
-            expects_continue: parts.head.expects_continue(),
+            expects_continue: framing.expects_continue,
         })
     }
 

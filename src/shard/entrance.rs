@@ -8,11 +8,12 @@ use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 
+use corelane_proto::http::RequestHead;
+
 use super::admission::Admission;
 use crate::Error;
-use crate::app::Door;
+use crate::app::ListenerKind;
 use crate::engine::{Listener, Stop};
-use crate::http1::RequestHead;
 use crate::limits::ADMIN_CONNECTIONS_MAX;
 
 /// What the admin entrance is built from.
@@ -42,7 +43,7 @@ impl Sockets {
 
 /// Listeners at work.
 pub(super) struct Entrance {
-    pub(super) door: Door,
+    pub(super) door: ListenerKind,
     /// One as a rule; more where a shard has a part of those handed in.
     pub(super) listeners: Vec<Listener>,
     /// What a drain does with them.
@@ -62,7 +63,7 @@ impl Entrance {
     /// # Errors
     /// When the reactor cannot register a listener.
     pub(super) fn public(sockets: Sockets, connections_max: usize) -> Result<Self, Error> {
-        Self::new(Door::Public, sockets, connections_max, None)
+        Self::new(ListenerKind::Public, sockets, connections_max, None)
     }
 
     /// For an operator.
@@ -72,7 +73,7 @@ impl Entrance {
     pub(super) fn admin(start: AdminStart) -> Result<Self, Error> {
         let admission = Admission::new(start.token);
         Self::new(
-            Door::Admin,
+            ListenerKind::Admin,
             start.sockets,
             ADMIN_CONNECTIONS_MAX,
             Some(admission),
@@ -80,7 +81,7 @@ impl Entrance {
     }
 
     fn new(
-        door: Door,
+        door: ListenerKind,
         sockets: Sockets,
         connections_max: usize,
         admission: Option<Admission>,

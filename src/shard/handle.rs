@@ -10,7 +10,7 @@ use super::body::BodyReader;
 use super::connection::ConnectionIo;
 use super::serve::Exchange;
 use crate::Error;
-use crate::app::{Ctx, Door, HandlerFuture, Response, Unrouted};
+use crate::app::{Ctx, HandlerFuture, ListenerKind, Response, Unrouted};
 use crate::engine::{Guarded, Panicked, panic_text};
 
 /// A handler after its first poll.
@@ -25,7 +25,7 @@ impl Shard {
     pub(super) fn start_handler(
         &self,
         cx: &mut Context<'_>,
-        door: Door,
+        door: ListenerKind,
         routed: Result<usize, Unrouted>,
         ctx: Ctx,
     ) -> Started {
@@ -63,7 +63,7 @@ impl Shard {
     /// meanwhile.
     pub(super) async fn run_reading_handler(
         &self,
-        door: Door,
+        door: ListenerKind,
         routed: Result<usize, Unrouted>,
         ctx: Ctx,
         reader: &Rc<BodyReader>,

@@ -28,8 +28,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use corelane_proto::http::HeadLimits;
 use slab::Slab;
 
+use crate::Error;
 use crate::app::{App, DrainSignal, ShardContext, ShardInfo, ShardLife};
 use crate::bridge::Bridge;
 use crate::clock::ShardClock;
@@ -42,7 +44,6 @@ use crate::metrics::ShardSnapshot;
 use crate::middleware::shard_parts;
 use crate::peers::{ControlInbox, ControlInboxes, ControlMessage};
 use crate::semantics::TrustedProxies;
-use crate::{Error, http1};
 
 pub(crate) use entrance::{AdminStart, Sockets};
 pub(crate) use resources::ResourcesPlan;
@@ -88,7 +89,7 @@ enum Order {
 pub(crate) struct Shard {
     context: Rc<ShardContext>,
     limits: HttpLimits,
-    head_limits: http1::HeadLimits,
+    head_limits: HeadLimits,
     request_id_always: bool,
     request_id_echo: bool,
     drain_timeout_ms: u64,
@@ -165,7 +166,7 @@ impl Shard {
             context,
             life,
             drain_deadline: Cell::new(None),
-            head_limits: http1::HeadLimits::from(&start.limits),
+            head_limits: HeadLimits::from(&start.limits),
             limits: start.limits,
             request_id_always: start.request_id_always,
             request_id_echo: start.request_id_echo,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use corelane_proto::http::RequestHead;
 use http::StatusCode;
 
 use super::Shard;
@@ -12,7 +13,6 @@ use crate::Error;
 use crate::access_log::AccessEntry;
 use crate::app::RequestParts;
 use crate::clock::unix_ms;
-use crate::http1::{RequestHead, Version};
 use crate::metrics::RouteIndex;
 
 /// A request under way, as the numbers and the log will show it.
@@ -29,14 +29,19 @@ struct LoggedRequest {
     client: Option<IpAddr>,
     method: Vec<u8>,
     target: Vec<u8>,
-    version: &'static str,
+    protocol: &'static str,
     referer: Option<Vec<u8>>,
     user_agent: Option<Vec<u8>>,
 }
 
 impl Shard {
     /// Notes a request whose head is complete.
-    pub(super) fn start_record(&self, parts: &RequestParts, request_bytes: usize) -> Record {
+    pub(super) fn start_record(
+        &self,
+        parts: &RequestParts,
+        protocol: &'static str,
+        request_bytes: usize,
+    ) -> Record {
         let logged = self.log.as_ref().zip(parts.peer);
         Record {
             route: parts
@@ -47,7 +52,7 @@ impl Shard {
                 let client = parts.client(&self.context.trusted_proxies);
                 let client = client.map(|client| client.ip);
                 let client = client.filter(|ip| *ip != peer.ip().to_canonical());
-                Box::new(LoggedRequest::of(&parts.head, peer, client))
+                Box::new(LoggedRequest::of(&parts.head, protocol, peer, client))
             }),
         }
     }
@@ -60,7 +65,7 @@ impl Shard {
                 client: None,
                 method: Vec::new(),
                 target: Vec::new(),
-                version: "",
+                protocol: "",
                 referer: None,
                 user_agent: None,
             })
@@ -111,7 +116,7 @@ impl Shard {
             client: client.as_deref(),
             method: &logged.method,
             target: &logged.target,
-            version: logged.version,
+            version: logged.protocol,
             status: status.as_u16(),
             response_bytes: sent.body_bytes,
             referer: logged.referer.as_deref(),
@@ -124,16 +129,18 @@ impl Shard {
 }
 
 impl LoggedRequest {
-    fn of(head: &RequestHead, peer: SocketAddr, client: Option<IpAddr>) -> Self {
+    fn of(
+        head: &RequestHead,
+        protocol: &'static str,
+        peer: SocketAddr,
+        client: Option<IpAddr>,
+    ) -> Self {
         Self {
             peer,
             client,
             method: head.method().as_str().into(),
             target: head.target().into(),
-            version: match head.version() {
-                Version::Http10 => "HTTP/1.0",
-                Version::Http11 => "HTTP/1.1",
-            },
+            protocol,
             referer: head.header("referer").map(<[u8]>::to_vec),
             user_agent: head.header("user-agent").map(<[u8]>::to_vec),
         }

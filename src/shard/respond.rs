@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use corelane_proto::http::ResponseHead;
 use http::StatusCode;
 
 use super::Shard;
@@ -18,8 +19,7 @@ use crate::app::{Body, BodyKind, ByteStream, HeadParts, Response};
 use crate::clock::DATE_BYTES;
 use crate::engine::{self, Guarded, TcpStream};
 use crate::http1::{
-    ConnectionHeader, ResponseFraming, ResponseHead, Version, encode_chunk, encode_head,
-    encode_last_chunk,
+    ConnectionHeader, ResponseFraming, Version, encode_chunk, encode_head, encode_last_chunk,
 };
 use crate::limits::{CHUNKS_PER_TURN_MAX, LINGER_MS, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX};
 
@@ -227,15 +227,12 @@ fn encode(
     let id = [("x-request-id", request_id)];
     let head = ResponseHead {
         status: head.status,
-        version: facts.version,
         lines: &head.lines(),
         headers: &head.headers,
-        framing,
-        connection,
         date,
         extra: if request_id.is_empty() { &[] } else { &id },
     };
-    encode_head(out, &head);
+    encode_head(out, &head, facts.version, framing, connection);
 }
 
 /// Short bodies join the batch; long ones are written from where they are.

@@ -162,11 +162,14 @@ impl Connection<'_> {
                 .get_or_insert_with(|| self.shard.context.take_parts());
             let limits = &self.shard.head_limits;
             match self.parser.parse(io.pending(), limits, &mut parts.head) {
-                Ok(HeadStatus::Complete { head_bytes }) => {
+                Ok(HeadStatus::Complete {
+                    head_bytes,
+                    framing,
+                }) => {
                     io.consume(head_bytes);
                     io.state.enter(Phase::Busy);
                     let started_ns = now_ns.unwrap_or_else(|| self.shard.context.clock.now_ns());
-                    match self.serve_request(cx, io, head_bytes, started_ns) {
+                    match self.serve_request(cx, io, head_bytes, framing, started_ns) {
                         Ok(answered_ns) => now_ns = Some(answered_ns),
                         Err(unfinished) => return Step::GoOn(unfinished),
                     }

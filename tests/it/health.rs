@@ -155,7 +155,7 @@ fn what_a_feature_that_is_off_was_given_is_told_at_start(engine: Engine) {
     let server = Serve::on(engine)
         .config("[api.redis_cache]\n\"/resource\" = \"60s\"\n")
         .start();
-    server.wait_for_output("server.toml:2: api.redis_cache does nothing: there is no Redis");
+    server.wait_for_output("server.toml:1: api.redis_cache does nothing: there is no Redis");
     server.wait_for_output("give redis.url, or --redis");
 }
 

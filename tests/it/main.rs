@@ -14,6 +14,7 @@ mod cache_admin;
 mod cli;
 mod compression;
 mod conditional;
+mod cors;
 mod docs;
 mod durability;
 mod export;

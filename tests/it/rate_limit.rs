@@ -279,7 +279,7 @@ fn every_kind_of_request_counts(engine: Engine) {
         .get("/", async |ctx: Ctx| {
             let kept = Response::text("kept\n").header("ETag", "\"v1\"");
             let kept = PreparedResponse::new(kept).expect("may be kept");
-            ctx.conclude(Rc::new(kept))
+            ctx.respond_conditionally(Rc::new(kept))
         });
     let server = InProcess::start(engine, app);
     let mut client = server.connect();

@@ -2,13 +2,13 @@
 //! and an app's rules by path (`rules`).
 //!
 //! In the life of a request: `key` says who counts, the shard's limiter judges,
-//! `standing` gathers the verdicts of all limits on the way in and writes them
+//! `headers` gathers the verdicts of all limits on the way in and writes them
 //! into the response on the way out. The check comes before the handler, and so
 //! before any cache: a 304 and a hit count like everything else.
 
+mod headers;
 mod key;
 mod rules;
-mod standing;
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -26,10 +26,10 @@ use crate::limiter::LimiterRule;
 use crate::limits::LIMITER_NAME_BYTES_MAX;
 use crate::rate_limit::Quota;
 
-pub(super) use standing::is_of_client;
+pub(super) use headers::is_of_client;
 
+use headers::AppliedLimits;
 use key::KeySource;
-use standing::Standings;
 
 /// A limit on how often each client may ask, as middleware of a
 /// [`Route`](crate::Route::middleware) or of an [`App`](crate::App::middleware).
@@ -150,7 +150,7 @@ impl Limit {
     fn new(name: String, place: String, quota: Quota, by: KeySource) -> Self {
         Self {
             rule: LimiterRule::new(&name, &place, quota),
-            policy: standing::policy(&name, &quota),
+            policy: headers::policy(&name, &quota),
             by,
             place,
         }
@@ -165,12 +165,12 @@ impl Middleware for RateLimit {
     ) -> Pin<Box<dyn Future<Output = Result<Response, Error>>>> {
         let limit = self.0.clone();
         Box::pin(async move {
-            let (standings, is_outermost) = Standings::of(&mut ctx);
-            let outcome = match check(&mut ctx, &limit, &standings).await {
+            let (applied, is_outermost) = AppliedLimits::of(&mut ctx);
+            let outcome = match check(&mut ctx, &limit, &applied).await {
                 Ok(()) => next.run(ctx).await,
                 Err(error) => Err(error),
             };
-            standings.tell_if(is_outermost, outcome)
+            applied.add_headers_if(is_outermost, outcome)
         })
     }
 }
@@ -179,7 +179,7 @@ impl Middleware for RateLimit {
 ///
 /// # Errors
 /// 429 when it is one too many.
-async fn check(ctx: &mut Ctx, limit: &Limit, standings: &Standings) -> Result<(), Error> {
+async fn check(ctx: &mut Ctx, limit: &Limit, applied: &AppliedLimits) -> Result<(), Error> {
     #[cfg(feature = "sessions")]
     if limit.by.is_session() {
         ctx.identify_session().await;
@@ -187,10 +187,10 @@ async fn check(ctx: &mut Ctx, limit: &Limit, standings: &Standings) -> Result<()
     let limiter = ctx.limiter();
     let key = limit.by.of(ctx, limiter.options().ipv6_prefix_bits);
     let judgement = limiter.check(&limit.rule, key.as_bytes()).await;
-    standings.add(&limit.policy, &limit.rule, judgement);
+    applied.add(&limit.policy, &limit.rule, judgement);
     match judgement.verdict.is_allowed {
         true => Ok(()),
-        false => Err(standing::too_many(&limit.rule, &judgement.verdict)),
+        false => Err(headers::too_many(&limit.rule, &judgement.verdict)),
     }
 }
 

@@ -297,11 +297,11 @@ pub const ANSWER_KEY_BYTES_MAX: usize = 512;
 pub const L2_PUTS_IN_FLIGHT_MAX: usize = 256;
 /// Rows whose change Redis could not be told, process-wide. Over it everything
 /// that is in Redis is given up instead, once it can be reached.
-pub const L2_DEBTS_MAX: usize = 4_096;
-/// Debts paid at once.
-pub const L2_DEBTS_PER_TURN_MAX: usize = 64;
-/// How soon paying debts to Redis is tried again.
-pub const L2_DEBT_RETRY_MS: u64 = 50;
+pub const L2_PENDING_MAX: usize = 4_096;
+/// Of those, how many are tried again at once.
+pub const L2_RETRIES_PER_TURN_MAX: usize = 64;
+/// How soon that is tried once more, after it failed.
+pub const L2_RETRY_MS: u64 = 50;
 /// How long a shard relies on what it knows of the clock of Redis.
 pub const L2_CLOCK_MS_MAX: u64 = 60_000;
 /// A shard's access log lines go to the log writer when they are this many
@@ -386,7 +386,7 @@ const _: () = assert!(
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
 const _: () = assert!(ANSWER_HEADER_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(ANSWER_VARY_NAMES_MAX <= u8::MAX as usize);
-const _: () = assert!(L2_DEBTS_PER_TURN_MAX <= L2_DEBTS_MAX);
+const _: () = assert!(L2_RETRIES_PER_TURN_MAX <= L2_PENDING_MAX);
 const _: () = assert!(REDIS_UNSENT_MAX <= REDIS_IN_FLIGHT_MAX);
 const _: () = assert!(
     2 * REDIS_EXCLUSIVE_WAITING_MAX <= BRIDGE_TASKS_MAX,

@@ -33,14 +33,14 @@ impl Serialize for MetricsView<'_> {
 }
 
 /// What is written as keys and values of an object, alone or among others.
-trait Entries {
+trait JsonEntries {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 }
 
 /// An object with the entries of one thing.
 struct Object<'a, T>(&'a T);
 
-impl<T: Entries> Serialize for Object<'_, T> {
+impl<T: JsonEntries> Serialize for Object<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         self.0.write(&mut map)?;
@@ -55,7 +55,7 @@ macro_rules! entries {
     };
 }
 
-impl Entries for ProcessSnapshot {
+impl JsonEntries for ProcessSnapshot {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let routes = self.routes.iter();
         let routes = routes.map(|route| (route.name.to_string(), Object(&route.tally)));
@@ -98,7 +98,7 @@ impl Entries for ProcessSnapshot {
     }
 }
 
-impl Entries for Tally {
+impl JsonEntries for Tally {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let quantile_ms = |quantile| ms(self.latency.quantile_ns(quantile) as f64 / 1e6);
         let classes = StatusClass::ALL.map(|c| (c.name(), self.by_class[c as usize]));
@@ -124,7 +124,7 @@ impl Entries for Tally {
     }
 }
 
-impl Entries for Counters {
+impl JsonEntries for Counters {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         entries!(map,
             "connections": self.connections.open(),
@@ -140,7 +140,7 @@ impl Entries for Counters {
     }
 }
 
-impl Entries for CacheSnapshot {
+impl JsonEntries for CacheSnapshot {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         entries!(map,
             "name": self.name,
@@ -154,7 +154,7 @@ impl Entries for CacheSnapshot {
     }
 }
 
-impl Entries for LimiterSnapshot {
+impl JsonEntries for LimiterSnapshot {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let rules = self.rules.iter();
         let rules = rules.map(|rule| (&rule.name, Object(&rule.counters)));
@@ -167,14 +167,14 @@ impl Entries for LimiterSnapshot {
     }
 }
 
-impl Entries for SecondLevelSnapshot {
+impl JsonEntries for SecondLevelSnapshot {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         entries!(map, "name": self.name);
         self.counters.write(map)
     }
 }
 
-impl Entries for ShardTotals {
+impl JsonEntries for ShardTotals {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         entries!(map,
             "shard": self.identity.shard,
@@ -190,7 +190,7 @@ impl Entries for ShardTotals {
     }
 }
 
-impl Entries for ProcessStats {
+impl JsonEntries for ProcessStats {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         entries!(map,
             "uptime": self.uptime_ms as f64 / 1e3,
@@ -207,7 +207,7 @@ impl Entries for ProcessStats {
     }
 }
 
-impl<T: Counted> Entries for T {
+impl<T: Counted> JsonEntries for T {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         for (name, count) in self.json_fields() {
             map.serialize_entry(&camel_case(name), &count)?;
@@ -216,7 +216,7 @@ impl<T: Counted> Entries for T {
     }
 }
 
-fn objects<T: Entries>(all: &[T]) -> Vec<Object<'_, T>> {
+fn objects<T: JsonEntries>(all: &[T]) -> Vec<Object<'_, T>> {
     all.iter().map(Object).collect()
 }
 

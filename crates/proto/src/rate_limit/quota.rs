@@ -24,7 +24,7 @@ pub struct Tat(u128);
 
 /// What became of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct QuotaVerdict {
     /// Whether it is let through.
     pub is_allowed: bool,
     /// Requests that would be let through at once after it.
@@ -108,7 +108,7 @@ impl Quota {
 
     /// Judges one request and counts it if it is let through. `now` must not
     /// go back; where it does, the quota comes back that much later.
-    pub fn check(&self, tat: &mut Tat, now_ns: u64) -> Verdict {
+    pub fn check(&self, tat: &mut Tat, now_ns: u64) -> QuotaVerdict {
         let now = self.ticks(now_ns);
         let whole_again = tat.0.max(now);
         let next = whole_again + self.interval();
@@ -123,7 +123,7 @@ impl Quota {
     /// The verdict that leaves a key's TAT this far ahead, told in units of
     /// which a microsecond has as many as the limit says: how a store that
     /// counts microseconds puts it.
-    pub fn verdict_at_us(&self, is_allowed: bool, ahead_us: u64, remainder: u64) -> Verdict {
+    pub fn verdict_at_us(&self, is_allowed: bool, ahead_us: u64, remainder: u64) -> QuotaVerdict {
         let limit = u128::from(self.limit);
         let remainder = u128::from(remainder).min(limit - 1);
         let ahead = u128::from(ahead_us) * limit + remainder;
@@ -135,13 +135,13 @@ impl Quota {
         tat.0 <= self.ticks(now_ns)
     }
 
-    fn verdict(&self, is_allowed: bool, ahead: u128) -> Verdict {
+    fn verdict(&self, is_allowed: bool, ahead: u128) -> QuotaVerdict {
         let free = self.capacity().saturating_sub(ahead);
         let missing = match is_allowed {
             true => 0,
             false => self.interval().saturating_sub(free),
         };
-        Verdict {
+        QuotaVerdict {
             is_allowed,
             remaining: (free / self.interval()) as u32,
             reset_ns: self.nanos(ahead),

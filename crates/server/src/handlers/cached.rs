@@ -202,16 +202,18 @@ pub(super) async fn answer_list<Fut>(
     pattern: &'static str,
     key: ListKey,
     tags: &'static [&'static str],
-    load: impl FnOnce() -> Fut + 'static,
+    load: impl FnOnce() -> Fut,
 ) -> Result<Response, Error>
 where
     Fut: Future<Output = Result<Document, Error>> + 'static,
 {
-    let policies = ctx.state::<CacheControl>();
-    let load = move || async move { load().await?.prepare(policies.of(pattern)) };
+    let load = || {
+        let (load, policies) = (load(), ctx.state::<CacheControl>());
+        async move { load.await?.prepare(policies.of(pattern)) }
+    };
     let lists: Cache = ctx.cache(LISTS_CACHE).tagged(tags.iter().copied());
     let found = lists.get_or_load(key.into_bytes(), load).await?;
-    ctx.conclude(found)
+    ctx.respond_conditionally(found)
 }
 
 /// The tags that entries of `lists` are kept with; each route uses one of
