@@ -17,7 +17,6 @@ const STANDING: &[(&str, &[&str])] = &[
         &["at_once", "handle", "record", "respond", "serve"],
     ),
     ("postgres/pool", &["link", "queue"]),
-    ("static_files", &["resource", "respond"]),
     ("store/sqlite", &["logins", "session", "writes"]),
     ("topology", &["hwloc", "machine", "sysfs"]),
 ];
