@@ -47,6 +47,7 @@ pub use json::parse_json;
 pub use prepared::{PreparedResponse, SharedResponse};
 pub use response::Response;
 pub use route::Route;
+pub use shard_context::ShardsHealth;
 
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
 pub(crate) use cache_line::X_CACHE;
@@ -57,7 +58,7 @@ pub(crate) use handler::HandlerFuture;
 pub(crate) use lifecycle::ShardLife;
 pub(crate) use listener_kind::ListenerKind;
 pub(crate) use parts::{RouteRules, ShardPart, ShardParts};
-pub(crate) use prepared::{has_member, is_of_answer};
+pub(crate) use prepared::is_of_answer;
 pub(crate) use response::HeadParts;
 pub(crate) use shard_context::ShardContext;
 pub(crate) use states::{Find, ShardStates, StateType};

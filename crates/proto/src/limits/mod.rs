@@ -158,9 +158,13 @@ pub const ACCEPT_PAUSE_MS: u64 = 100;
 pub const LISTENER_STOP_MS_MAX: u64 = 1_000;
 /// How often it cancels those that have not.
 pub const LISTENER_STOP_RETRY_MS: u64 = 50;
-/// How long a drain waits for the first request of a connection that has just
-/// come; its bytes are likely under way.
+/// How long a drain waits at least for the first request of a connection that
+/// has just come; its bytes are likely under way.
 pub const DRAIN_FRESH_GRACE_MS: u64 = 100;
+/// How long a drain that has ended a connection without a request waits for its
+/// client's end: so long a request that crossed ours on its way is not answered
+/// with a reset.
+pub const DRAIN_PARTING_MS: u64 = 300;
 /// How long, and how much, a closing connection still reads so that its last
 /// answer is not lost to a reset.
 pub const LINGER_MS: u64 = 2_000;
@@ -245,11 +249,11 @@ pub const COMPRESS_KEPT_BYTES: u64 = 8 * 1024 * KIB as u64;
 pub const LIMITER_KEYS_MAX: usize = 65_536;
 /// Keys looked at in a sweep, which forgets those whose quota is whole.
 pub const LIMITER_SWEEP_KEYS: usize = 8_192;
-/// Requests of one shard that wait for another's verdict. Over it: let through,
-/// counted.
+/// Requests of one shard that wait for another's verdict. Over it: judged by the
+/// shard's own share.
 pub const LIMITER_WAITS_MAX: usize = 65_536;
-/// How long a request waits for the verdict of another shard. Then: let
-/// through, counted.
+/// How long a request waits for the verdict of another shard. Then: judged by the
+/// shard's own share.
 pub const LIMITER_ANSWER_MS: u64 = 100;
 /// Refusals of other shards and of Redis that a shard remembers, so as not to
 /// ask again before they end. Over it: it asks.
@@ -339,6 +343,8 @@ pub const RING_ENTRIES_MIN: u32 = 256;
 pub const RING_ENTRIES_MAX: u32 = 32_768;
 /// How long a shard may spin before it parks, microseconds.
 pub const SPIN_US_MAX: u32 = 10_000;
+/// Session cookies of one request that are looked at. Over it: 400.
+pub const SESSION_COOKIES_MAX: usize = 16;
 /// Random bytes of a session id.
 pub const SESSION_ID_BYTES: usize = 32;
 /// Name of the session cookie, bytes.
