@@ -285,8 +285,8 @@ pub mod metrics {
     pub(crate) use corelane_proto::metrics::*;
     pub use corelane_proto::metrics::{
         Family, FamilyKind, Label, MetricsSource, MetricsView, PROMETHEUS_CONTENT_TYPE,
-        ProcessSnapshot, Sample, SampleValue, SecondLevelCounters, SecondLevelSnapshot, Unit,
-        families, prometheus_text,
+        ProcessSnapshot, RecentFailures, RecentTroubles, Sample, SampleValue, SecondLevelCounters,
+        SecondLevelSnapshot, Unit, families, prometheus_text,
     };
 }
 
@@ -339,7 +339,7 @@ pub use ::{bytes, futures_core, http};
 
 pub use app::{
     App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
-    Response, Route, ShardInfo,
+    Response, Route, ShardInfo, ShardsHealth,
 };
 #[cfg(feature = "tokio")]
 pub use bridge::Bridge;

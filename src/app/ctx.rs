@@ -14,7 +14,7 @@ use corelane_proto::http::RequestHead;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::{RequestBody, ShardContext, ShardInfo, ShardPart};
+use super::{RequestBody, ShardContext, ShardInfo, ShardPart, ShardsHealth};
 use crate::caches::{Cache, Feed};
 use crate::error::FieldError;
 use crate::limiter::Limiter;
@@ -390,12 +390,12 @@ impl Ctx {
         self.shard.gather_metrics().await
     }
 
-    /// The shards that gave no sign of life within
-    /// [`crate::limits::SHARD_PING_TIMEOUT_MS`]: something blocks their thread, or
-    /// they are being restarted. Never this one. They are asked at the call, not
-    /// when it is awaited.
-    pub fn stuck_shards(&self) -> impl Future<Output = Vec<usize>> + use<> {
-        self.shard.find_stuck()
+    /// Which shards gave no sign of life within
+    /// [`crate::limits::SHARD_PING_TIMEOUT_MS`], because something blocks their
+    /// thread or they are being restarted (never this one), and what went wrong
+    /// lately on the others. They are asked at the call, not when it is awaited.
+    pub fn shards_health(&self) -> impl Future<Output = ShardsHealth> + use<> {
+        self.shard.ask_how_they_are()
     }
 }
 

@@ -43,6 +43,7 @@ pub use handler::{Handler, Middleware, Next};
 pub use prepared::{PreparedResponse, SharedResponse};
 pub use response::Response;
 pub use route::Route;
+pub use shard_context::ShardsHealth;
 
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
 pub(crate) use cache_line::X_CACHE;

@@ -17,7 +17,7 @@ use crate::engine;
 use crate::ids::RequestIds;
 use crate::limiter::Limiter;
 use crate::limits::{METRICS_GATHER_TIMEOUT_MS, SHARD_PING_TIMEOUT_MS};
-use crate::metrics::{MetricsSource, ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::metrics::{MetricsSource, ProcessSnapshot, RecentTroubles, ShardMetrics, ShardSnapshot};
 use crate::peers::{ControlInboxes, ControlMessage, Peers};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
@@ -111,28 +111,51 @@ impl ShardContext {
         process
     }
 
-    /// Asks every other shard for a sign of life, at once: those that give none in
-    /// time, because something blocks their thread or they are being restarted.
-    pub(crate) fn find_stuck(&self) -> impl Future<Output = Vec<usize>> + use<> {
+    /// What went wrong on this shard lately.
+    pub(crate) fn recent_troubles(&self) -> RecentTroubles {
+        let metrics = self.metrics.borrow();
+        metrics.recent_troubles(self.clock.now_ms())
+    }
+
+    /// Asks every other shard for a sign of life, at once, and what went wrong
+    /// there: those that give none in time, because something blocks their thread
+    /// or they are being restarted, are stuck.
+    pub(crate) fn ask_how_they_are(&self) -> impl Future<Output = ShardsHealth> + use<> {
         let mut waiting = Vec::new();
-        let mut stuck = Vec::new();
-        for shard in (0..self.info.count).filter(|index| *index != self.info.index) {
+        let mut health = ShardsHealth {
+            stuck: Vec::new(),
+            troubles: self.recent_troubles(),
+        };
+        for shard in (0..self.control.members()).filter(|index| *index != self.info.index) {
             let (sender, receiver) = engine::remote();
             match self.control.send(shard, ControlMessage::Ping(sender)) {
                 Ok(()) => waiting.push((shard, receiver)),
-                Err(_) => stuck.push(shard),
+                Err(_) => health.stuck.push(shard),
             }
         }
         let deadline = Instant::now() + Duration::from_millis(SHARD_PING_TIMEOUT_MS);
+        let shards = self.info.count;
         async move {
             for (shard, receiver) in waiting {
                 let left = deadline.saturating_duration_since(Instant::now());
-                if !matches!(engine::timeout(left, receiver).await, Ok(Ok(()))) {
-                    stuck.push(shard);
+                match engine::timeout(left, receiver).await {
+                    Ok(Ok(troubles)) => health.troubles.add(troubles),
+                    _ => health.stuck.push(shard),
                 }
             }
-            stuck.sort_unstable();
-            stuck
+            // That of the admin listener serves no public request.
+            health.stuck.retain(|shard| *shard < shards);
+            health.stuck.sort_unstable();
+            health
         }
     }
+}
+
+/// How the shards of the process are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShardsHealth {
+    /// Those that gave no sign of life in time.
+    pub stuck: Vec<usize>,
+    /// What went wrong lately on all that did.
+    pub troubles: RecentTroubles,
 }

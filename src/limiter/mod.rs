@@ -3,9 +3,10 @@
 //! or, where there is a Redis, the one that all nodes have together.
 //!
 //! A key's state is on its home shard alone, so what all shards let through
-//! together is exact. Whatever cannot be judged in time, because the home is
-//! dead or busy or too much waits, is let through and counted: a limiter that
-//! fails must not take the service with it.
+//! together is exact. Where the home cannot judge in time, because it is dead or
+//! busy or too much waits, the shard that has the request does in its place, by its
+//! fair share of the quota: a judge who is late takes neither the service with it
+//! nor the limit.
 
 mod peer_limiter;
 mod refusals;
@@ -91,6 +92,14 @@ impl LimiterRule {
     }
 }
 
+/// What became of a request, and who said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub(crate) verdict: QuotaVerdict,
+    /// Else of a shard that stood in for the home, and knows only its own share.
+    pub(crate) is_of_home: bool,
+}
+
 /// One shard's limiter. Never leaves it.
 pub(crate) struct Limiter {
     me: usize,
@@ -132,16 +141,34 @@ impl Limiter {
     }
 
     /// Judges one request of `key` and counts it if it is let through.
-    pub(crate) async fn check(&self, rule: &LimiterRule, key: &[u8]) -> QuotaVerdict {
+    pub(crate) async fn check(&self, rule: &LimiterRule, key: &[u8]) -> Judgement {
         let hash = self.hash(rule, key);
         let now_ns = self.peer_limiter.now_ns();
         let refused = self.refusals.borrow().find(hash, now_ns);
-        let verdict = match refused {
+        let judged = match refused {
             Some(refused) => Some(refused),
             None => self.judge(rule, key, hash, now_ns).await,
         };
-        self.counts.borrow_mut().count(&rule.name, verdict.as_ref());
-        verdict.unwrap_or_else(|| QuotaVerdict::unjudged(&rule.quota))
+        let judgement = match judged {
+            Some(verdict) => Judgement {
+                verdict,
+                is_of_home: true,
+            },
+            None => self.stand_in(&rule.quota, hash),
+        };
+        self.counts.borrow_mut().count(&rule.name, &judgement);
+        judgement
+    }
+
+    /// In the place of the key's home, which is another shard: nothing else has
+    /// this key here. Not remembered, so that the home is asked again.
+    fn stand_in(&self, quota: &Quota, hash: KeyHash) -> Judgement {
+        let share = quota.share_of(self.shards as u32);
+        let now_ns = self.peer_limiter.now_ns();
+        Judgement {
+            verdict: self.peer_limiter.judge(hash, &share, now_ns),
+            is_of_home: false,
+        }
     }
 
     async fn judge(

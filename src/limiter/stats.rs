@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Judgement;
 use crate::metrics::{LimiterSnapshot, RuleCounters, RuleSnapshot};
-use crate::rate_limit::QuotaVerdict;
 
 /// By rule; a handful, so a scan finds it.
 #[derive(Default)]
@@ -25,16 +25,13 @@ impl RuleCounts {
         }
     }
 
-    pub(super) fn count(&mut self, rule: &Arc<str>, verdict: Option<&QuotaVerdict>) {
+    pub(super) fn count(&mut self, rule: &Arc<str>, judgement: &Judgement) {
         let counters = self.of(rule);
-        match verdict {
-            Some(verdict) if !verdict.is_allowed => counters.denied += 1,
-            Some(_) => counters.allowed += 1,
-            None => {
-                counters.allowed += 1;
-                counters.unjudged += 1;
-            }
+        match judgement.verdict.is_allowed {
+            true => counters.allowed += 1,
+            false => counters.denied += 1,
         }
+        counters.unjudged += u64::from(!judgement.is_of_home);
     }
 
     pub(super) fn snapshot(&self, keys: u64, evicted: u64) -> LimiterSnapshot {

@@ -8,6 +8,7 @@
 
 mod admin;
 mod error;
+mod handle;
 mod listeners;
 mod options;
 mod pinning;
@@ -24,10 +25,10 @@ use std::time::Instant;
 
 pub use admin::{AdminError, AdminOptions, check_token};
 pub use error::StartError;
+pub use handle::{ExitReport, ServerHandle, ShardSummary};
 pub use listeners::{check_admin_listen, check_listen};
 pub use options::{RequestIdMode, ServerOptions};
 pub use signals::{ShutdownSignals, run_until_signal};
-pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
 
 pub use crate::access_log::LogFormat;
 pub use crate::limiter::LimiterOptions;
@@ -49,9 +50,10 @@ use crate::peers::{ControlInboxes, Mesh, PeersPlan, lane_messages_for};
 use crate::redis::RedisPlan;
 use crate::topology::{confine_current_thread, pin_current_thread};
 
+use handle::Fallbacks;
 use listeners::{Inherited, Listeners};
 use shard_thread::ShardPlan;
-use supervisor::{Fallbacks, Supervisor};
+use supervisor::Supervisor;
 
 /// An app and what it takes to serve it.
 ///

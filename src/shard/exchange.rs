@@ -165,7 +165,8 @@ impl Shard {
     /// Counts an error that is answered 5xx, by who has to act.
     pub(super) fn count_failure(&self, record: &Record, error: &Error) {
         let mut metrics = self.context.metrics.borrow_mut();
-        metrics.failed(record.route, error.blame());
+        let (status, now_ms) = (error.status().as_u16(), self.context.clock.now_ms());
+        metrics.failed(record.route, status, error.blame(), now_ms);
     }
 
     /// Counts and logs the answer.

@@ -116,6 +116,7 @@ pub(crate) struct Shard {
     services: Rc<ShardServices>,
     spin: Rc<spin::Spin>,
     accept_errors: log_throttle::LogThrottle,
+    log_losses: log_throttle::LogThrottle,
 }
 
 impl Shard {
@@ -188,6 +189,7 @@ impl Shard {
             services: resources.services,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
             accept_errors: log_throttle::LogThrottle::default(),
+            log_losses: log_throttle::LogThrottle::default(),
         }))
     }
 
@@ -234,7 +236,7 @@ impl Shard {
             while let Some(message) = self.inbox.poll() {
                 let order = match message {
                     ControlMessage::Ping(reply) => {
-                        reply.send(());
+                        reply.send(self.context.recent_troubles());
                         continue;
                     }
                     ControlMessage::Snapshot(reply) => {

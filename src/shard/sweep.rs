@@ -32,16 +32,28 @@ impl Shard {
         self.end_expired();
         self.context.caches.sweep();
         self.context.limiter.sweep();
-        if let Some(log) = &self.log {
-            let mut log = log.borrow_mut();
-            log.flush();
-            let dropped = log.take_lines_dropped();
-            self.context
-                .metrics
-                .borrow_mut()
-                .counters
-                .failures
-                .access_log_lines_dropped += dropped;
+        self.flush_log();
+    }
+
+    /// Hands the log's lines on, and counts those that were lost meanwhile.
+    fn flush_log(&self) {
+        let Some(log) = &self.log else { return };
+        let mut log = log.borrow_mut();
+        log.flush();
+        let (dropped, failed) = (log.take_lines_dropped(), log.take_lines_failed());
+        if dropped + failed == 0 {
+            return;
+        }
+        let now_ms = self.context.clock.now_ms();
+        let mut metrics = self.context.metrics.borrow_mut();
+        metrics.lost_log_lines(dropped + failed, now_ms);
+        // Those that could not be written are told by who tried.
+        if dropped > 0 && self.log_losses.allows() {
+            self.errors.tell(format!(
+                "shard {} lost {dropped} lines of the access log: its writer cannot keep up with \
+                 the requests, or waits for the disk or whoever reads it",
+                self.context.info.index
+            ));
         }
     }
 

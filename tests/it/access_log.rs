@@ -260,11 +260,7 @@ fn a_refused_request_stands_in_the_text_log_too(engine: Engine) {
         "{}",
         lines[0]
     );
-    assert!(
-        lines[1].contains("\"\\x16\\x03\\\"\" 400 "),
-        "{}",
-        lines[1]
-    );
+    assert!(lines[1].contains("\"\\x16\\x03\\\"\" 400 "), "{}", lines[1]);
     assert!(
         lines.iter().all(|line| line.contains(" cause=\"")),
         "{lines:?}"

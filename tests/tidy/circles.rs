@@ -13,7 +13,6 @@ use crate::source::{Source, identifier, words};
 /// added, and one that is broken up goes from here.
 const STANDING: &[(&str, &[&str])] = &[
     ("postgres/pool", &["link", "queue"]),
-    ("static_files", &["resource", "respond"]),
     ("store/sqlite", &["logins", "session", "writes"]),
     ("topology", &["hwloc", "machine", "sysfs"]),
 ];

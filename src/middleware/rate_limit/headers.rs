@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use crate::limiter::LimiterRule;
+use crate::limiter::{Judgement, LimiterRule};
 use crate::rate_limit::{Quota, QuotaVerdict};
 use crate::{Ctx, Error, Response};
 
@@ -20,7 +20,7 @@ pub(super) struct AppliedLimits(Rc<RefCell<Met>>);
 struct Met {
     /// Of all limits, in order.
     policies: String,
-    /// Of the limit that leaves least.
+    /// Of the limit that leaves least, among those whose own judge spoke.
     tightest: Option<(Rc<str>, QuotaVerdict)>,
 }
 
@@ -35,12 +35,16 @@ impl AppliedLimits {
         (applied, true)
     }
 
-    pub(super) fn add(&self, policy: &str, rule: &LimiterRule, verdict: QuotaVerdict) {
+    pub(super) fn add(&self, policy: &str, rule: &LimiterRule, judgement: Judgement) {
         let mut met = self.0.borrow_mut();
         if !met.policies.is_empty() {
             met.policies.push_str(", ");
         }
         met.policies.push_str(policy);
+        if !judgement.is_of_home {
+            return;
+        }
+        let verdict = judgement.verdict;
         let leaves = |verdict: &QuotaVerdict| {
             let wait_ns = u64::MAX - verdict.retry_after_ns.max(verdict.reset_ns);
             (verdict.is_allowed, verdict.remaining, wait_ns)
@@ -68,20 +72,20 @@ impl AppliedLimits {
 
     fn add_headers(&self, outcome: Result<Response, Error>) -> Result<Response, Error> {
         let mut met = self.0.borrow_mut();
-        let Some((name, verdict)) = met.tightest.take() else {
-            return outcome;
-        };
         let policies = std::mem::take(&mut met.policies);
-        let (remaining, reset_s) = (verdict.remaining, seconds(verdict.reset_ns));
-        let remaining = format!("{name};r={remaining};t={reset_s}");
-        let fields = [
-            (RATE_LIMIT_POLICY, HeaderValue::try_from(policies)),
-            (RATE_LIMIT, HeaderValue::try_from(remaining)),
-        ];
+        if policies.is_empty() {
+            return outcome;
+        }
+        // What nobody knows is not told.
+        let remaining = met.tightest.take().map(|(name, verdict)| {
+            let (remaining, reset_s) = (verdict.remaining, seconds(verdict.reset_ns));
+            format!("{name};r={remaining};t={reset_s}")
+        });
+        let fields = [(RATE_LIMIT_POLICY, Some(policies)), (RATE_LIMIT, remaining)];
         // A name is visible ASCII, so every value is good.
         let fields = fields
             .into_iter()
-            .filter_map(|(name, value)| Some((name, value.ok()?)));
+            .filter_map(|(name, value)| Some((name, HeaderValue::try_from(value?).ok()?)));
         match outcome {
             Ok(mut response) => {
                 fields.for_each(|(name, value)| response.append_header(name, value));
@@ -176,7 +180,11 @@ mod tests {
         let tightest = |verdicts: &[(&str, QuotaVerdict)]| {
             let applied = AppliedLimits::default();
             for (name, verdict) in verdicts {
-                applied.add("", &LimiterRule::new(name, "", quota), *verdict);
+                let judgement = Judgement {
+                    verdict: *verdict,
+                    is_of_home: true,
+                };
+                applied.add("", &LimiterRule::new(name, "", quota), judgement);
             }
             let met = applied.0.borrow();
             met.tightest.as_ref().unwrap().0.to_string()

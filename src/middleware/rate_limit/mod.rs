@@ -40,7 +40,8 @@ use key::KeySource;
 /// (draft-ietf-httpapi-ratelimit-headers), and over it by 429 with
 /// `Retry-After`. All shards count together, exactly, and with
 /// [`App::redis`](crate::App::redis) all nodes; while the one that counts a
-/// client does not answer, it is let through.
+/// client does not answer, each shard lets its equal share through, and `RateLimit`
+/// is left out.
 ///
 /// A clone counts with the original: put one limit on several routes to limit
 /// them together.
@@ -185,11 +186,11 @@ async fn check(ctx: &mut Ctx, limit: &Limit, applied: &AppliedLimits) -> Result<
     }
     let limiter = ctx.limiter();
     let key = limit.by.of(ctx, limiter.options().ipv6_prefix_bits);
-    let verdict = limiter.check(&limit.rule, key.as_bytes()).await;
-    applied.add(&limit.policy, &limit.rule, verdict);
-    match verdict.is_allowed {
+    let judgement = limiter.check(&limit.rule, key.as_bytes()).await;
+    applied.add(&limit.policy, &limit.rule, judgement);
+    match judgement.verdict.is_allowed {
         true => Ok(()),
-        false => Err(headers::too_many(&limit.rule, &verdict)),
+        false => Err(headers::too_many(&limit.rule, &judgement.verdict)),
     }
 }
 

@@ -254,11 +254,11 @@ pub const COMPRESS_KEPT_BYTES: u64 = 8 * 1024 * KIB as u64;
 pub const LIMITER_KEYS_MAX: usize = 65_536;
 /// Keys looked at in a sweep, which forgets those whose quota is whole.
 pub const LIMITER_SWEEP_KEYS: usize = 8_192;
-/// Requests of one shard that wait for another's verdict. Over it: let through,
-/// counted.
+/// Requests of one shard that wait for another's verdict. Over it: judged by the
+/// shard's own share.
 pub const LIMITER_WAITS_MAX: usize = 65_536;
-/// How long a request waits for the verdict of another shard. Then: let
-/// through, counted.
+/// How long a request waits for the verdict of another shard. Then: judged by the
+/// shard's own share.
 pub const LIMITER_ANSWER_MS: u64 = 100;
 /// Refusals of other shards and of Redis that a shard remembers, so as not to
 /// ask again before they end. Over it: it asks.
@@ -348,6 +348,8 @@ pub const RING_ENTRIES_MIN: u32 = 256;
 pub const RING_ENTRIES_MAX: u32 = 32_768;
 /// How long a shard may spin before it parks, microseconds.
 pub const SPIN_US_MAX: u32 = 10_000;
+/// Session cookies of one request that are looked at. Over it: 400.
+pub const SESSION_COOKIES_MAX: usize = 16;
 /// Random bytes of a session id.
 pub const SESSION_ID_BYTES: usize = 32;
 /// Name of the session cookie, bytes.

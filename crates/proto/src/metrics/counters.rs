@@ -167,7 +167,7 @@ counters! {
         "Panics of handlers and connections that were caught."
         => panics;
         counter "corelane_access_log_lines_dropped_total"
-        "Access log lines lost because the log writer could not keep up."
+        "Access log lines lost: the log writer could not keep up, or could not write them."
         => access_log_lines_dropped;
         counter "corelane_responses_cut_total"
         "Responses that were not sent to their end: the client went away, or what made them failed."

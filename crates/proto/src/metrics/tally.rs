@@ -134,6 +134,11 @@ impl Tally {
         self.by_class.iter().sum()
     }
 
+    /// Requests answered otherwise than 5xx.
+    pub(super) fn well(&self) -> u64 {
+        self.requests() - self.errors()
+    }
+
     /// Requests answered 5xx: what the chapter's `errors` and `errorRate`
     /// count. A 4xx is the client's and counted beside.
     pub fn errors(&self) -> u64 {

@@ -77,6 +77,20 @@ impl Quota {
         }
     }
 
+    /// The equal share of one of `judges` that count each for itself: so much that
+    /// all of them together let through about as much as one who counts alone,
+    /// and each at least one request.
+    #[must_use]
+    pub fn share_of(self, judges: u32) -> Self {
+        let judges = judges.max(1);
+        let window_ns = self.window_ns.saturating_mul(u64::from(judges));
+        Self {
+            burst: (self.burst / judges).max(1),
+            window_ns: window_ns.min(WINDOW_MAX.as_nanos() as u64),
+            ..self
+        }
+    }
+
     /// Requests in each window.
     pub fn limit(&self) -> u32 {
         self.limit
@@ -157,18 +171,6 @@ impl Quota {
 }
 
 const NANOS_PER_MICRO: u128 = 1_000;
-
-impl QuotaVerdict {
-    /// Of a request that nobody could judge: it is let through.
-    pub fn unjudged(quota: &Quota) -> Self {
-        Self {
-            is_allowed: true,
-            remaining: quota.burst.saturating_sub(1),
-            reset_ns: 0,
-            retry_after_ns: 0,
-        }
-    }
-}
 
 impl fmt::Display for InvalidQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,8 +10,9 @@ use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use super::cached::{USERS_CACHE, tags_of, with_all_tags};
+use super::cached::{LISTS_CACHE, USERS_CACHE, tags_of, with_all_tags};
 use super::health::stuck_warning;
+use super::list_key::key_of_target;
 use super::users::parse_id;
 use corelane::error::FieldError;
 use corelane::internals::l2::RowCache;
@@ -34,7 +35,7 @@ fn route(method: Method, pattern: &str, handler: impl Handler) -> Route {
 
 async fn no_store(mut ctx: Ctx, next: Next) -> Result<Response, Error> {
     let value = HeaderValue::from_static("no-store");
-    let stuck = StuckShards(ctx.stuck_shards().await.into());
+    let stuck = StuckShards(ctx.shards_health().await.stuck.into());
     ctx.attach(stuck.clone());
     match next.run(ctx).await {
         Ok(mut response) => {
@@ -253,6 +254,9 @@ async fn delete(ctx: Ctx) -> Result<Response, Error> {
         key.push(b'?');
         key.extend_from_slice(query.as_bytes());
     }
+    if let Some(spelled) = list_key_of(&cache, &key) {
+        key = spelled;
+    }
     if let Some(rows) = rows_of(&ctx, &cache)
         && let Some(id) = std::str::from_utf8(&key).ok().and_then(parse_id)
     {
@@ -347,6 +351,17 @@ async fn invalidate_tags(ctx: &Ctx, asked: Vec<String>) -> Result<Response, Erro
         ctx.invalidate_tag(tag).await?;
     }
     Response::json(&Invalidated { invalidated })
+}
+
+/// The key that a list asked for by this path and query is kept under, however the
+/// caller writes it.
+fn list_key_of(cache: &Cache, key: &[u8]) -> Option<Vec<u8>> {
+    let target = std::str::from_utf8(key).ok();
+    let target = target.filter(|_| cache.name() == LISTS_CACHE)?;
+    match target.split_once('?') {
+        Some((path, query)) => key_of_target(path, Some(query)),
+        None => key_of_target(target, None),
+    }
 }
 
 /// What is kept in Redis of this cache.

@@ -14,8 +14,10 @@ use serde::Serialize;
 
 use crate::store::{Store, StoreError};
 use corelane::internals::clock;
+use corelane::internals::metrics::RECENT_MS;
+use corelane::metrics::{RecentFailures, RecentTroubles};
 use corelane::redis::{Redis, RedisFault};
-use corelane::{App, Ctx, Error, Feed, Response, engine};
+use corelane::{App, Ctx, Error, Feed, Response, ShardsHealth, engine};
 
 /// Options of the health endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,17 +48,18 @@ pub fn install(app: App, options: &HealthOptions) -> App {
 
 /// The chapter's document: 200 when the database answers, and a shard beside that
 /// of the admin listener, else 503. `WARN` is 200 too: Redis does not answer this
-/// shard, the change feed is cut, or a shard is stuck.
+/// shard, the change feed is cut, a shard is stuck, requests were refused lately for
+/// no fault of theirs, or lines of the access log were lost.
 async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     // Asked now, answered while the others are.
-    let stuck = ctx.stuck_shards();
+    let shards = ctx.shards_health();
     let connected = database_answers(&ctx, timeout).await;
     let redis = match ctx.redis() {
         Some(redis) => Some(answers(&redis).await),
         None => None,
     };
     let is_told = ctx.feed().is_none_or(Feed::is_running);
-    let stuck = stuck.await;
+    let ShardsHealth { stuck, troubles } = shards.await;
     let mut warnings = Vec::new();
     if !is_told {
         warnings.push(UNTOLD.to_owned());
@@ -64,6 +67,7 @@ async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     if !stuck.is_empty() {
         warnings.push(stuck_warning(&stuck));
     }
+    warnings.extend(trouble_warnings(&troubles));
     // What answers here is no shard of theirs, if it is the admin listener's.
     let well = connected != Some(false) && stuck.len() < ctx.shard().count;
     let document = Health {
@@ -106,6 +110,43 @@ pub(super) fn stuck_warning(stuck: &[usize]) -> String {
         "{shards} {} {do_not} answer: something blocks the thread, or the shard is being restarted",
         stuck.join(", ")
     )
+}
+
+/// One for each route and kind of refusal, and for what the log has lost.
+fn trouble_warnings(troubles: &RecentTroubles) -> Vec<String> {
+    let failures = troubles.failures.iter();
+    let mut warnings: Vec<String> = failures.filter_map(failure_warning).collect();
+    if troubles.log_lines_lost > 0 {
+        warnings.push(format!(
+            "{} lines of the access log were lost lately: its disk is full, its reader is gone, or \
+             it cannot keep up",
+            troubles.log_lines_lost
+        ));
+    }
+    warnings
+}
+
+/// Reads are told of while they are recent; a write may be rare, and is told of
+/// until one has gone well again.
+fn failure_warning(failures: &RecentFailures) -> Option<String> {
+    let route = &failures.route;
+    let (status, blame) = (failures.status, failures.blame.name());
+    let because = match status {
+        507 => "no room on the disk",
+        _ => blame,
+    };
+    let is_read = matches!(&*route.method, "GET" | "HEAD" | "OPTIONS" | "*");
+    match failures.in_a_row.filter(|_| !is_read) {
+        Some(in_a_row) => Some(format!(
+            "every {route} fails, {in_a_row} in a row: {status} ({because})"
+        )),
+        None if failures.count > 0 => Some(format!(
+            "{route} was answered {status} ({because}) {} times in the last {} s",
+            failures.count,
+            RECENT_MS / 1_000
+        )),
+        None => None,
+    }
 }
 
 /// The process takes requests and its shard turns: that this runs shows it.

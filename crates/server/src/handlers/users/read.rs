@@ -4,11 +4,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::list_query::{ListRequest, NearRequest, parse_batch};
+use super::list_query::{ListRequest, NearRequest, batch_key, parse_batch};
 use super::representation::{push_partial_user, push_user, push_user_at_distance, user_etag};
 use super::{USER, USERS, USERS_BATCH, USERS_NEAR, id_of, no_such_user, row};
 use crate::handlers::cache_control::CacheControl;
 use crate::handlers::cached::{Document, USERS_CACHE, answer_list, list_tags};
+use crate::handlers::list_key::ListKey;
 use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
 use crate::store::{Store, User};
@@ -19,6 +20,7 @@ use corelane::{CacheEntry, CacheLookup, Ctx, Error, PreparedResponse, Response};
 /// `GET /api/users`: a page of the asked columns.
 pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
     let request = ListRequest::parse(ctx.query_string())?;
+    let key = request.key();
     let store = ctx.state::<Store>();
     let load = move || async move {
         let found = store.users(&request.query).await.map_err(store_fault)?;
@@ -28,7 +30,7 @@ pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, next))
     };
-    answer_list(&ctx, USERS, list_tags::USERS, load).await
+    answer_list(&ctx, USERS, key, list_tags::USERS, load).await
 }
 
 /// `GET /api/users/{id}`. That there is none is kept too.
@@ -125,6 +127,7 @@ fn document(user: &User) -> Document {
 /// is none.
 pub(super) async fn batch(ctx: Ctx) -> Result<Response, Error> {
     let ids = parse_batch(ctx.query_string())?;
+    let key = batch_key(&ids);
     let store = ctx.state::<Store>();
     let load = move || async move {
         let users = store.users_by_ids(&ids).await.map_err(store_fault)?;
@@ -134,16 +137,18 @@ pub(super) async fn batch(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, None))
     };
-    answer_list(&ctx, USERS_BATCH, list_tags::USERS, load).await
+    answer_list(&ctx, USERS_BATCH, key, list_tags::USERS, load).await
 }
 
 /// `GET /api/users/near`: users around a place, nearest first.
 pub(super) async fn near(ctx: Ctx) -> Result<Response, Error> {
+    let request = NearRequest::parse(ctx.query_string())?;
+    let key = request.key();
     let NearRequest {
         center,
         radius_km,
         limit,
-    } = NearRequest::parse(ctx.query_string())?;
+    } = request;
     let store = ctx.state::<Store>();
     let load = move || async move {
         let found = store.users_near(center, radius_km, limit).await;
@@ -153,7 +158,17 @@ pub(super) async fn near(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, None))
     };
-    answer_list(&ctx, USERS_NEAR, list_tags::USERS, load).await
+    answer_list(&ctx, USERS_NEAR, key, list_tags::USERS, load).await
+}
+
+/// What a list of users is kept under that is asked for by this path and query.
+pub(in crate::handlers) fn list_key(path: &str, query: Option<&str>) -> Option<ListKey> {
+    match path {
+        USERS => ListRequest::parse(query).ok().map(|request| request.key()),
+        USERS_BATCH => parse_batch(query).ok().map(|ids| batch_key(&ids)),
+        USERS_NEAR => NearRequest::parse(query).ok().map(|request| request.key()),
+        _ => None,
+    }
 }
 
 /// The JSON of one user.
