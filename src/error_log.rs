@@ -22,6 +22,8 @@ pub struct ErrorLog {
 #[derive(Debug)]
 enum Line {
     Text(String),
+    /// Written as it is, of several lines perhaps.
+    Plain(String),
     /// Everything before it is written: answer.
     Flush(SyncSender<()>),
 }
@@ -48,6 +50,13 @@ impl ErrorLog {
         }
     }
 
+    /// Queues a text of our own as it is, without its last newline. Never waits.
+    pub fn say(&self, text: String) {
+        if self.queue.try_send(Line::Plain(text)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Waits until what was queued is written, at most `timeout`.
     pub fn flush(&self, timeout: Duration) {
         let (done, wait) = sync_channel(1);
@@ -69,6 +78,7 @@ fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64, out: &mut impl Write
         }
         match line {
             Line::Text(text) => drop(writeln!(out, "corelane: {}", one_line(&text))),
+            Line::Plain(text) => drop(writeln!(out, "{text}")),
             Line::Flush(done) => drop(done.try_send(())),
         }
     }

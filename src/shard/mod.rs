@@ -17,6 +17,7 @@ mod handle;
 mod listener;
 mod log_throttle;
 mod read_half;
+mod request_line;
 mod resources;
 mod respond;
 mod serve;

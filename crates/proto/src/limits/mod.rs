@@ -78,6 +78,8 @@ pub const TRAILERS_MAX: usize = 100;
 /// Parameters of one route pattern. Over it: refused at start.
 pub const ROUTE_PARAMS_MAX: usize = 8;
 
+/// Shown in the access log of a request line that was refused, bytes.
+pub const REFUSED_LINE_BYTES_MAX: usize = KIB;
 /// First read buffer of a connection: what an idle keep-alive connection pins.
 pub const READ_BUFFER_SMALL_BYTES: usize = KIB;
 /// Read buffer of a connection whose requests do not fit the small one; it too
@@ -109,6 +111,9 @@ pub const WRITE_BUFFER_KEEP_BYTES: usize = 16 * KIB;
 pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
 /// How long the end of the process waits for the access log to be written.
 pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
+/// How long the end of the process waits for what it says last on stderr, which
+/// nobody may read.
+pub const LAST_WORDS_MS: u64 = 200;
 /// How long after the drain timeout the process waits for a shard that does
 /// not end, because a handler blocks its thread; then it ends without it.
 pub const DRAIN_OVERDUE_MS: u64 = 2_000;

@@ -130,6 +130,11 @@ impl ShardMetrics {
         self.counters.parse_errors.count(status);
     }
 
+    /// A response that was not sent to its end.
+    pub fn response_cut(&mut self) {
+        self.counters.failures.responses_cut += 1;
+    }
+
     /// A handler or a connection panicked.
     pub fn panicked(&mut self) {
         self.counters.failures.panics += 1;

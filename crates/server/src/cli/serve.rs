@@ -1,10 +1,10 @@
 //! `corelane serve`: from settings to a running server, and to its end.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use super::args::ServeArgs;
 use super::banner::{Banner, fallback_warning};
+use super::console::Console;
 use super::failure::Failure;
 use super::{app, first_start, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
@@ -15,7 +15,8 @@ use corelane::server::{
 };
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let loaded = settings::load(&args.settings.sources())?;
+    let console = Console::start()?;
+    let loaded = settings::load_telling(&args.settings.sources(), |text| console.say(text))?;
     let placement = place(&loaded)?;
     app::check(&loaded)?;
     let mut config = loaded.config;
@@ -25,6 +26,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if args.check {
         return report_check(&config, &placement);
     }
+    console.tell_panics();
     // From here on this thread keeps house: what it starts inherits where it
     // may run. Only a wish, as on a machine where nothing may be pinned.
     if placement.pinning != Pinning::Off {
@@ -37,16 +39,16 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     first_start::make_folders(&config)?;
     let database = open(&config)?;
-    first_start::fill(&config, &database)?;
+    first_start::fill(&config, &database, &console)?;
     let notes = placement.notes.clone();
     let signals = ShutdownSignals::install()
         .map_err(StartError::Thread)
         .map_err(start_failure)?;
     let server = start(&config, placement, &database)?;
-    announce(&server, &config, &notes)?;
+    announce(&server, &config, &notes, &console);
     let report = signals.run(server);
     database.close();
-    tell_of_cut_connections(&report);
+    tell_of_cut_connections(&report, &console);
     Ok(())
 }
 
@@ -116,34 +118,29 @@ fn start_failure(error: StartError) -> Failure {
     Failure::with_cure_inside("the server cannot start", error)
 }
 
-fn announce(server: &ServerHandle, config: &Config, notes: &[String]) -> Result<(), Failure> {
+fn announce(server: &ServerHandle, config: &Config, notes: &[String], console: &Console) {
     for note in notes {
-        say(&format!("corelane: note: {note}"));
+        console.say(format!("corelane: note: {note}"));
     }
     if let Some(why) = server.fallback() {
-        say(&fallback_warning(why));
+        console.say(fallback_warning(why));
     }
     if let Some(why) = server.pinning_refused() {
-        say(&format!(
+        console.say(format!(
             "corelane: warning: the shards are not pinned to cores\n  {why}"
         ));
     }
-    output::print(&Banner::new(server, config).render())
+    Console::announce(Banner::new(server, config).render());
 }
 
 /// A drain that ran out of time is what its deadline is for, and no failure;
 /// but it is said.
-fn tell_of_cut_connections(report: &ExitReport) {
+fn tell_of_cut_connections(report: &ExitReport, console: &Console) {
     if !report.drained {
-        say(&format!(
+        console.say(format!(
             "corelane: warning: the drain ran out of time, {} connections were cut\n  \
              cure: raise server.drain_timeout_ms if their requests may take that long",
             report.connections_cut
         ));
     }
-}
-
-/// On stderr, if anybody reads it: a server does not stop for want of a reader.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
