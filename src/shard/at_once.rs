@@ -147,9 +147,15 @@ impl Shard {
         let own = parts
             .route
             .and_then(|route| self.context.app.routes[route].body_bytes_max);
-        let decoder = BodyDecoder::new(framing, own.unwrap_or(self.limits.body_bytes_max))?;
+        let bytes_max = own.unwrap_or(self.limits.body_bytes_max);
+        let decoder = match parts.route {
+            Some(_) => BodyDecoder::new(framing, bytes_max)?,
+            // That nothing is there is said first; a fallback that reads it all
+            // the same is told that it is too large.
+            None => BodyDecoder::of_refused(framing, bytes_max),
+        };
         if let BodyFraming::Length(length) = framing
-            && length <= io.pending().len() as u64
+            && length <= bytes_max.min(io.pending().len() as u64)
         {
             let length = length as usize;
             let bytes = Bytes::copy_from_slice(&io.pending()[..length]);

@@ -62,6 +62,15 @@ impl BodyDecoder {
         })
     }
 
+    /// The same for a request that is answered without its body, being refused
+    /// for something else: one that is too large says so when it is read.
+    pub fn of_refused(framing: BodyFraming, body_bytes_max: u64) -> Self {
+        Self::new(framing, body_bytes_max).unwrap_or(Self {
+            state: State::TooLarge,
+            chunk: ChunkBounds::new(body_bytes_max),
+        })
+    }
+
     /// Looks at `input`, everything received and not consumed yet. The caller
     /// drops what the event consumed before it calls again, and calls until
     /// `End` or until `NeedMore`.
@@ -75,6 +84,7 @@ impl BodyDecoder {
             State::Length { remaining: 0 } | State::Done => Ok(BodyEvent::End { consumed: 0 }),
             State::Length { .. } if input.is_empty() => Ok(BodyEvent::NeedMore { consumed: 0 }),
             State::Length { remaining } => Ok(data(0, input, remaining)),
+            State::TooLarge => Err(ParseError::BodyTooLarge),
             State::Failed(error) => Err(*error),
             State::Chunked(_) => self.decode_chunked(input).inspect_err(|&error| {
                 self.state = State::Failed(error);
@@ -92,6 +102,7 @@ impl BodyDecoder {
         match self.state {
             State::Length { remaining } => Some(remaining),
             State::Done => Some(0),
+            State::TooLarge => Some(u64::MAX),
             State::Chunked(_) | State::Failed(_) => None,
         }
     }
@@ -121,9 +132,13 @@ impl BodyDecoder {
 
 #[derive(Debug)]
 enum State {
-    Length { remaining: u64 },
+    Length {
+        remaining: u64,
+    },
     Chunked(Chunk),
     Done,
+    /// Nothing of it is taken.
+    TooLarge,
     Failed(ParseError),
 }
 

@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::list_query::{ListRequest, NearRequest, parse_batch};
-use super::representation::{push_partial_user, push_user, push_user_at_distance, user_etag};
+use super::representation::{
+    push_partial_user, push_user, push_user_at_distance, user_date, user_etag,
+};
 use super::{USER, USERS, USERS_BATCH, USERS_NEAR, id_of, no_such_user, row};
 use crate::handlers::cache_control::CacheControl;
 use crate::handlers::cached::{Document, USERS_CACHE, answer_list, list_tags};
@@ -13,6 +15,7 @@ use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
 use crate::store::{Store, User};
 use corelane::internals::app::SecondLevel;
+use corelane::internals::clock;
 use corelane::internals::l2::{RowCache, Sought};
 use corelane::{CacheEntry, Ctx, Error, PreparedResponse, Response};
 
@@ -64,12 +67,13 @@ pub(in crate::handlers) fn find(
     let (rows, level) = (ctx.state::<RowCache>(), Rc::new(Cell::new(None)));
     let (tell, feed) = (level.clone(), ctx.feed().cloned());
     let load = move || async move {
+        let looked_ms = clock::unix_ms();
         // While nobody tells of changes Redis may have old rows too.
         let user = match feed.is_some_and(|feed| !feed.is_running()) {
             true => store.user(id).await.map_err(store_fault)?,
             false => load_user(id, &store, &rows, &tell).await?,
         };
-        let prepared = user.map(|user| document(&user).prepare(policies.of(USER)));
+        let prepared = user.map(|user| document(&user, looked_ms).prepare(policies.of(USER)));
         prepared.transpose()
     };
     let users = ctx.cache(USERS_CACHE);
@@ -117,11 +121,12 @@ async fn load_user(
     Ok(user)
 }
 
-fn document(user: &User) -> Document {
+/// Of the user as read, which was begun at `looked_ms`.
+fn document(user: &User, looked_ms: i64) -> Document {
     Document {
         body: user_json(user),
         etag: user_etag(user),
-        last_modified_s: Some(user.updated_at_ms.div_euclid(1_000)),
+        last_modified: Some(user_date(user, looked_ms)),
         next: None,
     }
 }
