@@ -18,6 +18,8 @@ mod plot;
 #[path = "support/reference.rs"]
 mod reference;
 mod support;
+#[path = "support/svg.rs"]
+mod svg;
 
 use std::fmt::Write as _;
 
@@ -175,7 +177,7 @@ impl Caches for Directory {
     }
 
     fn create(&mut self, shard: usize, key: &CacheKey, now_ms: u64) {
-        self.purge(shard, key, now_ms);
+        self.invalidate(shard, key, now_ms);
     }
 }
 

@@ -3,7 +3,7 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::{Row, SHARDS};
+use super::{Row, SHARDS, svg};
 
 const PANEL_PIXELS: (u32, u32) = (420, 300);
 /// The names of all lines fit this.
@@ -56,7 +56,7 @@ pub(crate) fn hit_ratios(rows: &[Row], scenarios: &[&str], rates: &[f64]) -> Str
         }
         root.present().expect("a string takes it");
     }
-    versus::plot::wrap(&svg)
+    svg::wrap(&svg)
 }
 
 /// What the picture shows, and which line is which.

@@ -1,6 +1,9 @@
 //! The pictures: throughput and CPU per request as bars, latencies at a rate as
 //! points on a line, a panel for each scenario.
 
+#[path = "../../../support/svg.rs"]
+mod svg;
+
 use std::ops::Range;
 
 use plotters::coord::Shift;
@@ -104,7 +107,7 @@ fn picture(
         }
         root.present().expect(GOOD);
     }
-    wrap(&svg)
+    svg::wrap(&svg)
 }
 
 fn draw_bars(
@@ -251,27 +254,6 @@ fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: i32, color: &RGBColo
     area.draw_text(text, &style, at).expect(GOOD);
 }
 
-/// Breaks lines where the format lets them be broken: between attributes.
-pub fn wrap(svg: &str) -> String {
-    let mut text = String::with_capacity(svg.len());
-    for line in svg.lines() {
-        let mut rest = line.trim_end();
-        while rest.len() > LINE_BYTES_MAX {
-            let Some(at) = rest[..LINE_BYTES_MAX].rfind(' ').filter(|at| *at > 0) else {
-                break;
-            };
-            text.push_str(&rest[..at]);
-            text.push('\n');
-            rest = &rest[at + 1..];
-        }
-        text.push_str(rest);
-        text.push('\n');
-    }
-    text
-}
-
-const LINE_BYTES_MAX: usize = 100;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,8 +297,12 @@ mod tests {
     #[test]
     fn lines_are_broken_between_attributes() {
         let line = format!("<a b=\"{}\" c=\"{}\"/>", "x".repeat(60), "y".repeat(60));
-        let wrapped = wrap(&line);
-        assert!(wrapped.lines().all(|line| line.len() <= LINE_BYTES_MAX));
+        let wrapped = svg::wrap(&line);
+        assert!(
+            wrapped
+                .lines()
+                .all(|line| line.len() <= svg::LINE_BYTES_MAX)
+        );
         assert_eq!(wrapped.trim_end().replace('\n', " "), line);
     }
 }
