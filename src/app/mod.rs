@@ -14,6 +14,7 @@ mod body;
 mod builder;
 mod cache_line;
 mod check;
+mod coding_offer;
 mod compiled;
 mod conditions;
 mod ctx;
@@ -51,6 +52,7 @@ pub use shard_context::ShardsHealth;
 
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
 pub(crate) use cache_line::X_CACHE;
+pub(crate) use coding_offer::GzipOffer;
 pub(crate) use compiled::{CompiledApp, Unrouted};
 pub(crate) use ctx::RequestParts;
 pub(crate) use drain_signal::DrainSignal;

@@ -20,8 +20,9 @@ use super::Response;
 use super::cache_line::{CacheLine, X_CACHE};
 use crate::cache::CacheValue;
 use crate::caches::Cached;
+use crate::clock;
 use crate::engine::SealedBytes;
-use crate::semantics::{ETag, Validators, parse_http_date};
+use crate::semantics::{ETag, LastModified, Validators, parse_http_date};
 
 /// A prepared response as a shard holds it: its own, or a cache's. Counted
 /// without atomics.
@@ -93,7 +94,7 @@ pub struct PreparedResponse {
     fresh_block_bytes: usize,
     fresh_headers: usize,
     etag: Option<ETag>,
-    last_modified_s: Option<i64>,
+    last_modified: Option<LastModified>,
 }
 
 impl PreparedResponse {
@@ -180,12 +181,31 @@ impl PreparedResponse {
             fresh_block_bytes,
             fresh_headers,
             etag: first(header::ETAG).and_then(|value| ETag::try_from(value.clone()).ok()),
-            last_modified_s: first(header::LAST_MODIFIED)
-                .and_then(|value| parse_http_date(value.as_bytes())),
+            last_modified: match response.prepared_head() {
+                Some(head) => head.of.last_modified,
+                None => date_of(&headers, clock::unix_ms()),
+            },
             headers,
             bytes,
             sealed: None,
         }
+    }
+
+    /// The same, whose `Last-Modified` is this. Without it the date stands for
+    /// the response from two seconds after it on: two changes of one second
+    /// have one date, and who asks with it must not be taken to have the later
+    /// ([`LastModified`]).
+    #[must_use]
+    pub fn dated(mut self, last_modified: Option<LastModified>) -> Self {
+        self.last_modified = last_modified;
+        self
+    }
+
+    /// The same as it was kept from `kept_ms` of Unix time on.
+    #[cfg(feature = "redis")]
+    pub(crate) fn kept_since(mut self, kept_ms: i64) -> Self {
+        self.last_modified = date_of(&self.headers, kept_ms);
+        self
     }
 
     /// The status.
@@ -215,7 +235,7 @@ impl PreparedResponse {
     pub fn validators(&self) -> Validators<'_> {
         Validators {
             etag: self.etag.as_ref(),
-            last_modified_s: self.last_modified_s,
+            last_modified: self.last_modified,
         }
     }
 
@@ -315,6 +335,12 @@ fn find<'a>(
 ) -> Option<&'a HeaderValue> {
     let mut named = headers.iter().filter(|(n, _)| n == name);
     named.next().map(|(_, value)| value)
+}
+
+fn date_of(headers: &[(HeaderName, HeaderValue)], looked_ms: i64) -> Option<LastModified> {
+    let value = find(headers, &header::LAST_MODIFIED)?;
+    let second = parse_http_date(value.as_bytes())?;
+    Some(LastModified::of_header(second, looked_ms))
 }
 
 fn may_be_kept(response: &Response) -> bool {

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::handlers::validate::{Faults, fault};
+use crate::handlers::validate::{Faults, fault, is_visible};
 use crate::store::limits::{USER_AGE_YEARS_MAX, USER_EMAIL_BYTES_MAX, USER_NAME_CHARS_MAX};
 use crate::store::{Location, NewUser, UserPatch};
 use corelane::Error;
@@ -166,13 +166,14 @@ fn check_name(value: &Value, faults: &mut Faults) -> Option<String> {
     let checked = value.as_str().map(str::trim).filter(|name| {
         (1..=USER_NAME_CHARS_MAX).contains(&name.chars().count())
             && !name.chars().any(char::is_control)
+            && name.chars().any(is_visible)
     });
     if checked.is_none() {
         faults.add(
             "name",
             format!(
-                "must be a string of 1 to {USER_NAME_CHARS_MAX} characters without control \
-                 characters, not counting white space around it"
+                "must be a string of 1 to {USER_NAME_CHARS_MAX} characters, one of them \
+                 visible, without control characters, not counting white space around it"
             ),
         );
     }
