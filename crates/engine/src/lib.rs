@@ -12,7 +12,8 @@
 //!
 //! ```text
 //! floor 2  machine    seam topology bridge clock kind guarded local_event
-//!                     monoio options pool probe remote sealed_bytes wake
+//!                     memory monoio options pool probe remote
+//!                     sealed_bytes wake
 //! ```
 
 #[cfg_attr(not(feature = "bridge"), path = "bridge/absent.rs")]
@@ -21,6 +22,7 @@ pub mod clock;
 mod guarded;
 mod kind;
 mod local_event;
+pub mod memory;
 mod monoio;
 mod options;
 mod pool;

@@ -11,6 +11,7 @@ mod config;
 mod explain;
 mod failure;
 mod first_start;
+mod memory;
 mod output;
 mod password;
 mod seed;
