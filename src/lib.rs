@@ -304,8 +304,8 @@ pub mod session {
 pub mod engine {
     pub(crate) use corelane_engine::*;
     pub use corelane_engine::{
-        ClientStream, Elapsed, EngineKind, File, PoolError, ReadHalf, Target, TcpStream, WriteHalf,
-        compute, connect, sleep, spawn_local, timeout, unblock, yield_now,
+        ClientStream, Elapsed, EngineKind, File, Input, PoolError, Receiver, Sender, Target,
+        TcpStream, compute, connect, sleep, spawn_local, timeout, unblock, yield_now,
     };
 }
 

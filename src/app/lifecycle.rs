@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{App, Background, ShardContext};
-use crate::engine::{self, Guarded, LocalEvent};
+use crate::engine::{self, CatchUnwind, LocalEvent};
 use crate::error_log::ErrorLog;
 use crate::limits::SHARD_END_MS_MAX;
 
@@ -263,7 +263,7 @@ impl ShardLife {
     async fn run_all(&self, hooks: &[ShardTask], when: &str, deadline: Instant) {
         for hook in hooks {
             let left = deadline.saturating_duration_since(Instant::now());
-            let done = Guarded::start(|| hook(self.world.clone()));
+            let done = CatchUnwind::start(|| hook(self.world.clone()));
             let done = match done {
                 Ok(future) => engine::timeout(left, future).await,
                 Err(panicked) => Ok(Err(panicked)),
@@ -282,7 +282,7 @@ impl ShardLife {
 /// Until it ends without a panic, or panics during a drain.
 async fn run(task: ShardTask, world: Background) {
     loop {
-        let ended = match Guarded::start(|| task(world.clone())) {
+        let ended = match CatchUnwind::start(|| task(world.clone())) {
             Ok(future) => future.await,
             Err(panicked) => Err(panicked),
         };

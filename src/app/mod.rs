@@ -54,7 +54,7 @@ pub(crate) use handler::HandlerFuture;
 pub(crate) use lifecycle::ShardLife;
 pub(crate) use listener_kind::ListenerKind;
 pub(crate) use parts::{RouteRules, ShardPart, ShardParts};
-pub(crate) use prepared::{has_member, is_of_answer};
+pub(crate) use prepared::is_of_answer;
 pub(crate) use response::HeadParts;
 pub(crate) use shard_context::ShardContext;
 pub(crate) use states::{Find, ShardStates, StateType};

@@ -13,7 +13,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use corelane_proto::http::{encode_field_line, is_servers_own};
+use corelane_proto::http::{encode_field_line, has_member, is_servers_own};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::Response;
@@ -286,17 +286,10 @@ fn may_be_kept(response: &Response) -> bool {
         || status == StatusCode::NOT_MODIFIED;
     let forbids = |(name, value): (&HeaderName, &HeaderValue)| {
         *name == header::SET_COOKIE
-            || *name == header::CACHE_CONTROL && has_member(value, b"no-store")
-            || *name == header::VARY && has_member(value, b"*")
+            || *name == header::CACHE_CONTROL && has_member(value.as_bytes(), b"no-store")
+            || *name == header::VARY && has_member(value.as_bytes(), b"*")
     };
     !is_partial && !response.headers().any(forbids)
-}
-
-/// Whether a comma-separated value names this. A comma in quotes counts as
-/// well, which can only keep more from being kept.
-pub(crate) fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
-    let mut members = value.as_bytes().split(|b| *b == b',');
-    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted))
 }
 
 /// Written anew with each answer: by the server, or by the cache.

@@ -220,7 +220,7 @@ impl Cache {
                 }
             });
             // A panic has been printed by the hook; it ends only this task.
-            let _ = engine::Guarded::new(work).await;
+            let _ = engine::CatchUnwind::new(work).await;
             drop(refreshing);
         });
     }

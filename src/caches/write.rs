@@ -13,7 +13,7 @@ use super::{Cache, Caches, TAGS};
 use crate::Error;
 use crate::cache::{CacheKey, CacheOptions, CacheValue, Coherence, Payload};
 use crate::coherence::{Answer, Replica, WriteId, WriteMode, WriteOutcome};
-use crate::engine::{self, Guarded, LocalEvent};
+use crate::engine::{self, CatchUnwind, LocalEvent};
 use crate::limits::{
     CACHE_HOME_RETRY_MS, CACHE_INVALIDATE_LAZY_MS, CACHE_INVALIDATE_MS, CACHE_WAIT_MS,
 };
@@ -388,7 +388,7 @@ async fn run_to_end<T: 'static>(
     let done = Rc::new(LocalEvent::default());
     let (put, tell) = (result.clone(), done.clone());
     engine::spawn_local(async move {
-        let outcome = Guarded::new(Box::pin(work)).await;
+        let outcome = CatchUnwind::new(Box::pin(work)).await;
         *put.borrow_mut() = Some(outcome);
         tell.notify();
     });

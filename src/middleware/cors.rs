@@ -11,11 +11,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use corelane_proto::http::has_member;
 use corelane_proto::session::Origin;
 use http::{HeaderName, HeaderValue, Method, header};
 
 use crate::Error;
-use crate::app::{Ctx, Middleware, Next, Response, has_member};
+use crate::app::{Ctx, Middleware, Next, Response};
 
 /// Middleware that lets pages of other origins use an app, a group or a route.
 /// Put it outermost, so that the answers of other middleware are readable too.
@@ -358,7 +359,7 @@ fn add(response: &mut Response, name: HeaderName, value: HeaderValue) {
     }
     let says_so = response
         .headers()
-        .any(|(name, value)| *name == header::VARY && has_member(value, b"origin"));
+        .any(|(name, value)| *name == header::VARY && has_member(value.as_bytes(), b"origin"));
     if !says_so {
         response.append_header(name, value);
     }

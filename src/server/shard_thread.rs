@@ -222,6 +222,7 @@ impl ShardPlan {
             boot_id: self.boot_id,
             spin_us: incarnation.slot.spin_us,
             drain_timeout_ms: self.options.drain_timeout_ms,
+            keep_alive_grace_ms: self.options.keep_alive_grace_ms,
             trusted_proxies: self.options.trusted_proxies.clone(),
             server_started: self.server_started,
             control: self.peers.control.clone(),

@@ -16,6 +16,7 @@ mod compression;
 mod conditional;
 mod cors;
 mod docs;
+mod drain;
 mod durability;
 mod export;
 mod feed;

@@ -11,15 +11,16 @@
 //! what of it users may build on.
 //!
 //! ```text
-//! floor 2  machine    seam topology bridge clock kind guarded local_event
-//!                     memory monoio options pool probe remote
+//! floor 2  machine    seam topology bridge catch_unwind clock input kind
+//!                     local_event memory monoio options pool probe remote
 //!                     sealed_bytes wake
 //! ```
 
 #[cfg_attr(not(feature = "bridge"), path = "bridge/absent.rs")]
 pub mod bridge;
+mod catch_unwind;
 pub mod clock;
-mod guarded;
+mod input;
 mod kind;
 mod local_event;
 pub mod memory;
@@ -33,13 +34,14 @@ pub mod seam;
 pub mod topology;
 mod wake;
 
-pub use guarded::{Guarded, Panicked, panic_text};
+pub use catch_unwind::{CatchUnwind, Panic, panic_text};
+pub use input::Input;
 pub use kind::EngineKind;
 pub use local_event::LocalEvent;
 pub use monoio::{
-    ClientStream, File, Listener, ReadHalf, Runtime, Stop, StreamCloser, Target, TcpStream,
-    WriteHalf, WrittenAndRead, adopt_std, bind_alone_std, bind_std, connect, interval_tick,
-    is_ending, is_running, now, sleep, spawn_local, timeout, yield_now, yield_to_all,
+    ClientStream, File, Listener, Receiver, Runtime, Sender, Stop, StreamCloser, Target, TcpStream,
+    adopt_std, bind_alone_std, bind_std, connect, interval_tick, is_ending, is_running, now, sleep,
+    spawn_local, timeout, yield_now, yield_to_all,
 };
 pub use options::{BuildError, EngineOptions, NotListening};
 pub use pool::{BlockingPool, PoolError, compute, unblock};

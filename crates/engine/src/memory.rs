@@ -1,10 +1,11 @@
-//! The allocator of glibc, told to give memory back. By itself it serves ever larger blocks out of its arenas, one for a few threads
-//! each, and keeps what one burst needed: sixteen log-ins of 19 MiB left 209 MiB, for
-//! good. A fixed threshold gives every large block its own mapping, which ends with
-//! it; the rest is returned when somebody asks. Measured 2026-11-30, idle at 23 MiB:
-//! 232 MiB after 24 log-ins and 40 after 96 bodies of a MiB; 23 and 26 with the
-//! threshold. With mimalloc 47 idle, 80 and 115 half a minute after. A request that
-//! allocates no such block pays nothing for it; one that does, two system calls.
+//! The allocator of glibc, told to give memory back. By itself it serves ever larger
+//! blocks out of its arenas, one for a few threads each, and keeps what one burst
+//! needed: sixteen log-ins of 19 MiB left 209 MiB, for good. A fixed threshold gives
+//! every large block its own mapping, which ends with it; the rest is returned when
+//! somebody asks. Measured 2026-11-30, idle at 23 MiB: 232 MiB after 24 log-ins and 40
+//! after 96 bodies of a MiB; 23 and 26 with the threshold. With mimalloc 47 idle, 80
+//! and 115 half a minute after. A request that allocates no such block pays nothing
+//! for it; one that does, two system calls.
 #![allow(unsafe_code)]
 
 /// Blocks of this many bytes get a mapping of their own, from now on. Before any

@@ -10,7 +10,7 @@ mod tcp;
 pub use dial::{ClientStream, Target, connect, is_ending};
 pub use file::File;
 pub use listen::{Listener, Stop, adopt_std, bind_alone_std, bind_std};
-pub use tcp::{ReadHalf, StreamCloser, TcpStream, WriteHalf, WrittenAndRead};
+pub use tcp::{Receiver, Sender, StreamCloser, TcpStream};
 
 use std::cell::Cell;
 use std::future::Future;

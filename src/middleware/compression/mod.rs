@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use corelane_proto::http::has_member;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 pub(crate) use shard::ShardCompression;
@@ -25,7 +26,6 @@ pub(crate) use shard::ShardCompression;
 use crate::Error;
 use crate::app::{
     Body, BodyKind, ByteStream, Ctx, Middleware, Next, PreparedResponse, Response, SharedResponse,
-    has_member,
 };
 use crate::caches::HitKind;
 use crate::compression::{InvalidMediaType, MediaTypes};
@@ -216,7 +216,9 @@ impl CompressionPlan {
             match *name {
                 header::CONTENT_TYPE => is_compressible = self.types.contains(value.as_bytes()),
                 header::CONTENT_ENCODING | header::CONTENT_RANGE => return false,
-                header::CACHE_CONTROL if has_member(value, b"no-transform") => return false,
+                header::CACHE_CONTROL if has_member(value.as_bytes(), b"no-transform") => {
+                    return false;
+                }
                 _ if is_digest(name.as_str()) => return false,
                 _ => {}
             }
@@ -375,7 +377,7 @@ fn mark(response: &mut Response, is_tag_of_content: bool) {
 fn add_vary(response: &mut Response) {
     let mut names = Vec::new();
     for (_, value) in response.headers().filter(|(n, _)| **n == header::VARY) {
-        if has_member(value, b"*") || has_member(value, b"accept-encoding") {
+        if has_member(value.as_bytes(), b"*") || has_member(value.as_bytes(), b"accept-encoding") {
             return;
         }
         names.extend_from_slice(value.as_bytes());

@@ -6,9 +6,11 @@
 //! whether the connection goes on) stays with its codec.
 
 mod fields;
+mod members;
 mod request;
 mod response;
 
 pub use fields::{FieldSpans, Fields, Span, encode_field_line, is_servers_own};
+pub use members::has_member;
 pub use request::{HeadLimits, RequestHead};
 pub use response::ResponseHead;

@@ -101,9 +101,21 @@ pub fn encode_chunk(out: &mut Vec<u8>, data: &[u8]) {
     if data.is_empty() {
         return;
     }
-    encode_hex(out, data.len());
-    out.extend_from_slice(b"\r\n");
+    encode_chunk_start(out, data.len());
     out.extend_from_slice(data);
+    encode_chunk_end(out);
+}
+
+/// Appends what stands before the data of a chunk of `bytes`. Never of an empty
+/// one, which would end the body.
+pub fn encode_chunk_start(out: &mut Vec<u8>, bytes: usize) {
+    debug_assert!(bytes > 0, "an empty chunk ends the body");
+    encode_hex(out, bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends what stands after the data of a chunk.
+pub fn encode_chunk_end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 

@@ -24,7 +24,8 @@ mod tests;
 
 pub use body::{BodyDecoder, BodyEvent};
 pub use encode::{
-    CONTINUE, ConnectionHeader, ResponseFraming, encode_chunk, encode_head, encode_last_chunk,
+    CONTINUE, ConnectionHeader, ResponseFraming, encode_chunk, encode_chunk_end,
+    encode_chunk_start, encode_head, encode_last_chunk,
 };
 pub use error::ParseError;
 pub use framing::{BodyFraming, HeadStatus, RequestFraming, Version};

@@ -158,9 +158,13 @@ pub const ACCEPT_PAUSE_MS: u64 = 100;
 pub const LISTENER_STOP_MS_MAX: u64 = 1_000;
 /// How often it cancels those that have not.
 pub const LISTENER_STOP_RETRY_MS: u64 = 50;
-/// How long a drain waits for the first request of a connection that has just
-/// come; its bytes are likely under way.
+/// How long a drain waits at least for the first request of a connection that
+/// has just come; its bytes are likely under way.
 pub const DRAIN_FRESH_GRACE_MS: u64 = 100;
+/// How long a drain that has ended a connection without a request waits for its
+/// client's end: so long a request that crossed ours on its way is not answered
+/// with a reset.
+pub const DRAIN_PARTING_MS: u64 = 300;
 /// How long, and how much, a closing connection still reads so that its last
 /// answer is not lost to a reset.
 pub const LINGER_MS: u64 = 2_000;

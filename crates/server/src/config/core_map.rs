@@ -13,6 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::limits::CORE_MAP_BYTES_MAX;
+use crate::nearest::nearest_of_few;
 use corelane::internals::topology::{
     CoreMapOptions, CoreSelection, EngineKind, Machine, Placement, PlacementError, ShardPlacement,
     parse_core_list, place,
@@ -324,7 +325,7 @@ impl Source<'_> {
         }
         let found = EngineKind::from_name(&name).map(Some);
         found.ok_or_else(|| {
-            let near = nearest(&name, &ENGINE_NAMES);
+            let near = nearest_of_few(&name, ENGINE_NAMES.into_iter());
             let near = near
                 .map(|near| format!("; did you mean \"{near}\"?"))
                 .unwrap_or_default();
@@ -404,7 +405,7 @@ impl Source<'_> {
                 "write its keys without the heading".to_owned(),
             ),
             Some((key, known)) => {
-                let cure = match nearest(key, &known) {
+                let cure = match nearest_of_few(key, known.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("valid are {}", known.join(", ")),
                 };
@@ -440,14 +441,6 @@ fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field ")?;
     let mut names = rest.split('`').skip(1).step_by(2);
     Some((names.next()?, names.collect()))
-}
-
-/// The known name that is a slip of the finger away.
-fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |name: &str| strsim::damerau_levenshtein(given, name);
-    let near = known.iter().copied().min_by_key(|name| distance(name))?;
-    let is_near = distance(near) <= near.len().max(given.len()) / 2;
-    is_near.then_some(near)
 }
 
 impl<'de> Deserialize<'de> for Scalar {

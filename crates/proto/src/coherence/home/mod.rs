@@ -36,7 +36,7 @@ pub struct Home<K: Ord, V, E, S, R = Sound> {
     me: usize,
     alive: ShardSet,
     /// Peers whose hello has to come before any request is taken.
-    awaiting_hello: ShardSet,
+    before_hello: ShardSet,
     doubt_ms: u64,
     /// Until then nothing is kept: a predecessor may have left writes behind.
     doubt_all_until_ms: Millis,
@@ -113,7 +113,7 @@ where
         Self {
             me,
             alive,
-            awaiting_hello: peers,
+            before_hello: peers,
             doubt_ms,
             doubt_all_until_ms: match incarnation {
                 0 => 0,
@@ -137,7 +137,7 @@ where
 
     /// Whether requests may be given to it. Until then they wait.
     pub fn is_ready(&self) -> bool {
-        self.awaiting_hello.is_empty()
+        self.before_hello.is_empty()
     }
 
     /// The next message to send, and to whom; `me` among them. In order.

@@ -52,7 +52,7 @@ where
     /// by it until now.
     fn hello_is_over(&mut self, peer: usize, now_ms: Millis) {
         let has_predecessor = self.doubt_all_until_ms > 0;
-        if self.awaiting_hello.remove(peer) && has_predecessor {
+        if self.before_hello.remove(peer) && has_predecessor {
             let until_ms = now_ms.saturating_add(self.doubt_ms);
             self.doubt_all_until_ms = self.doubt_all_until_ms.max(until_ms);
         }

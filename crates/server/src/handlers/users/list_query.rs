@@ -7,7 +7,8 @@ use crate::handlers::limits::{
 use crate::handlers::list_key::ListKey;
 use crate::handlers::page::PageRequest;
 use crate::handlers::query::{QueryPairs, push_pair};
-use crate::handlers::validate::{Faults, nearest};
+use crate::handlers::validate::Faults;
+use crate::nearest::nearest;
 use crate::store::limits::{USER_AGE_YEARS_MAX, USER_NAME_CHARS_MAX};
 use crate::store::{Cursor, Location, UserField, UserQuery, UserSort};
 use corelane::Error;
@@ -114,7 +115,7 @@ fn parse_fields(text: Option<&str>, faults: &mut Faults) -> Vec<UserField> {
             Some(_) => {}
             None => {
                 let known_list = known.join(", ");
-                let message = match nearest(name, &known) {
+                let message = match nearest(name, known.iter().copied()) {
                     Some(meant) => format!("; did you mean `{meant}`? Known are: {known_list}"),
                     None => format!("; known are: {known_list}"),
                 };

@@ -1,4 +1,5 @@
-//! What is counted and logged of a request.
+//! A request and its answer, as far as both ends of it must know; and what is
+//! counted and logged of them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -7,15 +8,43 @@ use corelane_proto::http::RequestHead;
 use http::StatusCode;
 
 use super::Shard;
-use super::respond::Sent;
-use super::serve::Exchange;
 use crate::Error;
 use crate::access_log::AccessEntry;
 use crate::app::RequestParts;
 use crate::clock::unix_ms;
+use crate::http1::Version;
 use crate::metrics::RouteIndex;
 
-/// A request under way, as the numbers and the log will show it.
+/// A request under way.
+pub(super) struct Exchange {
+    pub(super) facts: RequestFacts,
+    /// The client did not ask for the end and may have sent more already.
+    pub(super) client_goes_on: bool,
+    pub(super) record: Record,
+    pub(super) request_id: String,
+    pub(super) started_ns: u64,
+}
+
+/// What the answer must know of its request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequestFacts {
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    pub(super) keep_alive: bool,
+}
+
+/// How an answer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Queued or written to its end. If not, the client is gone or the stream
+    /// failed, and nothing more can be sent.
+    pub(super) whole: bool,
+    pub(super) head_bytes: u64,
+    /// The part of the body that was sent.
+    pub(super) body_bytes: u64,
+}
+
+/// A request as the numbers and the log will show it.
 pub(super) struct Record {
     route: RouteIndex,
     request_bytes: u64,

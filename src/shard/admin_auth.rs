@@ -18,14 +18,14 @@ use http::{HeaderValue, StatusCode, header};
 use crate::Error;
 
 /// The rule of one admin listener.
-pub(super) enum Admission {
+pub(super) enum AdminAuthorization {
     /// `Authorization: Bearer` and this.
     Token(String),
     /// Loopback names and addresses only.
     SameMachine,
 }
 
-impl Admission {
+impl AdminAuthorization {
     pub(super) fn new(token: Option<String>) -> Self {
         token.map_or(Self::SameMachine, Self::Token)
     }
