@@ -27,6 +27,7 @@ mod health;
 mod keep_alive;
 mod l2;
 mod limits;
+mod memory;
 mod metrics;
 mod middleware;
 mod own_sql;

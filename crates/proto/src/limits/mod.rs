@@ -236,6 +236,12 @@ pub const CACHE_INVALIDATE_MS: u64 = 5_000;
 pub const CACHE_INVALIDATE_LAZY_MS: u64 = 60_000;
 /// How soon a request to the home of a key is repeated after the home died.
 pub const CACHE_HOME_RETRY_MS: u64 = 20;
+/// Dead values of one cache that a shard has forgotten in one sweep; the next one
+/// goes on.
+pub const CACHE_DEAD_PER_SWEEP_MAX: usize = 4_096;
+/// Tokens of tags, replaced in one second, whose values are looked for. Over it:
+/// those of the others go when their time is over.
+pub const CACHE_DEAD_TOKENS_MAX: usize = 8_192;
 /// Memory of the tags' tokens, for each shard, bytes: a few thousand tags. More
 /// push each other out, which invalidates what depends on them.
 pub const CACHE_TAGS_BYTES: u64 = 1024 * KIB as u64;
