@@ -16,8 +16,8 @@ mod pool;
 mod sql;
 
 pub use client::{
-    Connection, DialError, Dialer, DirectConnection, Intent, PostgresUrl, Secret, StatementCache,
-    TlsMode, describe,
+    ChannelBinding, Connection, DialError, Dialer, DirectConnection, Intent, PostgresUrl, Secret,
+    SessionAttrs, StatementCache, TlsMode, describe,
 };
 pub use connect_error::ConnectError;
 pub use error::{PostgresError, Refusal};

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::Inner;
 use super::link::{Expired, Link, State, Ticket};
 use super::queue::Want;
-use super::stats::count;
 use crate::engine;
 use crate::limits::POSTGRES_SETTLE_MS;
 use crate::postgres::client::{self, Intent};
@@ -48,6 +47,7 @@ impl Exclusive {
             Ok(Err(error)) => {
                 let verdict = client::judge(&error, intent);
                 self.is_suspect |= verdict.is_broken;
+                self.pool.heed(&self.link, verdict.remedy);
                 Err(verdict.error)
             }
             Err(Expired) => {
@@ -100,8 +100,7 @@ pub(super) async fn put_back(pool: &Rc<Inner>, link: &Rc<Link>, is_suspect: bool
         return;
     }
     if !link.line.is_over() {
-        count(&pool.stats.cancels);
-        pool.server.dialer.cancel(link.cancel.clone()).await;
+        pool.cancel(link).await;
         link.line.close();
     }
 }

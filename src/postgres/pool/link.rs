@@ -11,6 +11,7 @@ use tokio_postgres::CancelToken;
 
 use super::Inner;
 use super::queue::Want;
+use crate::engine::Target;
 use crate::postgres::client::Line;
 use crate::postgres::{Connection, DirectConnection};
 
@@ -34,6 +35,8 @@ pub(super) enum State {
 pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) line: Rc<Line>,
+    /// The server it leads to.
+    pub(super) target: Target,
     pub(super) cancel: CancelToken,
     pub(super) state: Cell<State>,
     pub(super) retire_at: Instant,
@@ -69,6 +72,7 @@ impl Link {
             cancel: direct.client().cancel_token(),
             connection: direct.connection,
             line: direct.line,
+            target: direct.target,
             state: Cell::new(State::Shared),
             retire_at: now + lifetime,
             idle_since: Cell::new(now),

@@ -8,9 +8,11 @@
 //! idle times and health are the sweep's.
 //!
 //! Every call ends by its deadline. A read whose connection broke before is
-//! tried once more; a write never is. While the server is known to be down
-//! calls fail at once and one task looks for it.
+//! tried once more, a write never is; what the server says it has not done is
+//! done again (`again`). While the server is known to be down calls fail at once
+//! and one task looks for it.
 
+mod again;
 mod budget;
 mod exclusive;
 mod link;
@@ -32,7 +34,7 @@ pub use exclusive::Exclusive;
 pub use server::PostgresServer;
 
 use budget::{Permit, Seat};
-use link::{Expired, Link, State, Ticket};
+use link::{Link, State, Ticket};
 use queue::{Queue, Want};
 use stats::{PoolStats, count, level};
 
@@ -62,6 +64,8 @@ struct Inner {
     outage: RefCell<Option<String>>,
     /// No connection is tried before it is due.
     retry: RefCell<RetrySchedule>,
+    /// When all connections were left because they take no writes.
+    left_at: Cell<Option<Instant>>,
     /// Ends the sweep's long sleep when there is something to look after.
     stirred: LocalEvent,
     is_asleep: Cell<bool>,
@@ -86,6 +90,7 @@ impl Pool {
             dialing: Cell::new(0),
             outage: RefCell::default(),
             retry: RefCell::new(server.retry_schedule()),
+            left_at: Cell::new(None),
             stirred: LocalEvent::default(),
             is_asleep: Cell::new(false),
             calls: Cell::new(0),
@@ -98,6 +103,8 @@ impl Pool {
     /// Statements of others are in flight on it at the same time: no
     /// transactions, nothing that is streamed slowly. The intent chooses the
     /// connection too: nothing is sent behind a write that can go elsewhere.
+    /// Work that writes is one statement: it is done again when the server says
+    /// that it did nothing.
     ///
     /// # Errors
     /// [`PostgresError::Busy`] when too many wait or none became free in time,
@@ -108,42 +115,11 @@ impl Pool {
         intent: Intent,
         work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, PostgresError> {
-        let outcome = self.run(intent, work).await;
+        let outcome = self.inner.run(intent, work).await;
         if let Err(PostgresError::OutcomeUnknown(_)) = &outcome {
             self.inner.server.note_unknown();
         }
         outcome
-    }
-
-    async fn run<T>(
-        &self,
-        intent: Intent,
-        work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, PostgresError> {
-        let deadline = Instant::now() + self.inner.deadline();
-        let want = Want::from(intent);
-        let mut may_retry = intent == Intent::Read;
-        loop {
-            let ticket = self.inner.checkout(want, deadline).await?;
-            let link = ticket.link.clone();
-            let outcome = ticket.run(work(&link.connection)).await;
-            drop(ticket);
-            let error = match outcome {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(error)) => error,
-                Err(Expired) => return Err(self.inner.expired(&link, intent)),
-            };
-            let verdict = client::judge(&error, intent);
-            if verdict.is_broken {
-                link.line.cut();
-            }
-            let is_bystander = verdict.is_cancelled && link.was_cancelled.get();
-            if !may_retry || !(verdict.is_broken || is_bystander) {
-                return Err(verdict.error);
-            }
-            may_retry = false;
-            count(&self.inner.stats.retries);
-        }
     }
 
     /// A connection of one's own, for transactions and row streams. It goes
@@ -271,6 +247,7 @@ impl Inner {
 
     fn admit(self: &Rc<Self>, connection: DirectConnection) {
         count(&self.stats.connects);
+        self.server.note_role(connection.is_read_only());
         self.retry.borrow_mut().worked();
         self.come_up();
         let lifetime = Duration::from_millis(self.server.options.max_lifetime_ms);
@@ -362,8 +339,7 @@ impl Inner {
     /// Has the server cancel what it does, and takes the connection back if it
     /// is free soon; else whoever still waits on it is told that it is gone.
     async fn settle(self: &Rc<Self>, link: &Rc<Link>, state: State) {
-        count(&self.stats.cancels);
-        self.server.dialer.cancel(link.cancel.clone()).await;
+        self.cancel(link).await;
         let answer = link.connection.client().simple_query("");
         let patience = Duration::from_millis(POSTGRES_SETTLE_MS);
         if !matches!(engine::timeout(patience, answer).await, Ok(Ok(_))) {
@@ -377,6 +353,13 @@ impl Inner {
             _ => State::Shared,
         });
         self.call_ended(link, link.is_idle());
+    }
+
+    /// Has the server give up what it does on a connection.
+    async fn cancel(&self, link: &Link) {
+        count(&self.stats.cancels);
+        let dialer = &self.server.dialer;
+        dialer.cancel(&link.target, link.cancel.clone()).await;
     }
 
     /// Takes a connection out; it says goodbye when nobody holds it any more.

@@ -23,6 +23,8 @@ pub struct PostgresServer {
     pub(super) stats: Stats,
     /// Said once for the process, not once a shard.
     is_told_down: AtomicBool,
+    /// Sessions made last take no writes.
+    is_read_only: AtomicBool,
     error_log: Option<ErrorLog>,
     /// Where the clock of `unknown_ms` starts.
     born: Instant,
@@ -51,6 +53,7 @@ impl PostgresServer {
             budget,
             stats: Stats::default(),
             is_told_down: AtomicBool::new(false),
+            is_read_only: AtomicBool::new(false),
             error_log,
             born: Instant::now(),
             unknown_ms: AtomicU64::new(0),
@@ -104,13 +107,35 @@ impl PostgresServer {
         Some(self.born + Duration::from_millis(unknown_ms))
     }
 
+    /// Whether the server that connections lead to takes no writes, as far as is
+    /// known: it is a replica, or was told to take none.
+    pub fn is_read_only(&self) -> bool {
+        self.is_read_only.load(Ordering::Relaxed)
+    }
+
+    /// What a new session, or the refusal of a write, has shown.
+    pub(super) fn note_role(&self, is_read_only: bool) {
+        if self.is_read_only.swap(is_read_only, Ordering::Relaxed) == is_read_only {
+            return;
+        }
+        let place = self.dialer.place();
+        self.tell(match is_read_only {
+            true => format!(
+                "PostgreSQL at {place} takes no writes, as a replica does: writes are answered \
+                 503 until its address leads to a server that does; name all servers in it, with \
+                 target_session_attrs=read-write"
+            ),
+            false => format!("PostgreSQL at {place} takes writes"),
+        });
+    }
+
     /// A shard cannot reach it.
     pub(super) fn tell_down(&self, why: &str) {
         if !self.is_told_down.swap(true, Ordering::Relaxed) {
             self.tell(format!(
                 "PostgreSQL at {} cannot be reached: {why}; requests that need it are answered \
                  503 until it is back",
-                self.dialer.target()
+                self.dialer.place()
             ));
         }
     }
@@ -118,7 +143,7 @@ impl PostgresServer {
     /// A shard has reached it again.
     pub(super) fn tell_up(&self) {
         if self.is_told_down.swap(false, Ordering::Relaxed) {
-            self.tell(format!("PostgreSQL at {} is back", self.dialer.target()));
+            self.tell(format!("PostgreSQL at {} is back", self.dialer.place()));
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         .map_err(StartError::Thread)
         .map_err(start_failure)?;
     let server = start(&config, placement, &database)?;
-    announce(&server, &config, &notes)?;
+    announce(&server, &config, &notes, database.warning())?;
     let report = signals.run(server);
     database.close();
     tell_of_cut_connections(&report);
@@ -97,9 +97,17 @@ fn start_failure(error: StartError) -> Failure {
     Failure::with_cure_inside("the server cannot start", error)
 }
 
-fn announce(server: &ServerHandle, config: &Config, notes: &[String]) -> Result<(), Failure> {
+fn announce(
+    server: &ServerHandle,
+    config: &Config,
+    notes: &[String],
+    warning: Option<&str>,
+) -> Result<(), Failure> {
     for note in notes {
         say(&format!("corelane: note: {note}"));
+    }
+    if let Some(warning) = warning {
+        say(&format!("corelane: warning: {warning}"));
     }
     if let Some(why) = server.fallback() {
         say(&fallback_warning(why));

@@ -209,6 +209,15 @@ impl Database {
         }
     }
 
+    /// What whoever starts the server should know of it: that it takes no
+    /// writes, for one.
+    pub fn warning(&self) -> Option<&str> {
+        match &self.backend {
+            DatabaseBackend::Sqlite(_) => None,
+            DatabaseBackend::Postgres(database) => database.warning(),
+        }
+    }
+
     /// Whether it tells of changes that others make; see [`Store::changes`].
     pub fn tells_changes(&self) -> bool {
         match &self.backend {

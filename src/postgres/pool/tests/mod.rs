@@ -1,10 +1,13 @@
 //! Pools against real PostgreSQL servers, on both engines.
 
+mod again;
 mod basics;
 mod faults;
 mod lending;
 mod links;
 mod placing;
+mod poolers;
+mod servers;
 
 use std::future::Future;
 use std::sync::Arc;

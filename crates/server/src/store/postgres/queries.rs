@@ -23,8 +23,11 @@ use crate::store::limits::USER_AGE_YEARS_MAX;
 /// lists are short, so the alternatives are taken from it; they remain
 /// possible where there is no other way. A plan is made once: planning the
 /// longest statement costs some 10 ms. `jit` would compile for seconds what
-/// runs for one millisecond, because forbidden steps count as dear.
+/// runs for one millisecond, because forbidden steps count as dear. The writes
+/// are written for rows that others have changed meanwhile: what a role has by
+/// itself (`default_transaction_isolation`) would refuse them.
 pub(super) const SESSION: &str = "SET plan_cache_mode = force_generic_plan; \
+    SET default_transaction_isolation = 'read committed'; \
     SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
     SET enable_incremental_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
     SET max_parallel_workers_per_gather = 0; SET jit = off";
