@@ -60,8 +60,8 @@ async fn one(ctx: Ctx) -> Result<Response, Error> {
         let mut body = Vec::with_capacity(POST_JSON_BYTES);
         push_post(&mut body, &post, populate);
         Ok(Document {
-            // A post never changes; its author does.
-            last_modified_s: (!populate).then_some(post.created_at_ms.div_euclid(1_000)),
+            // Its author may have changed later.
+            last_modified_s: (!populate).then_some(post.updated_at_ms.div_euclid(1_000)),
             ..Document::of_body(body, None)
         })
     };
@@ -215,6 +215,7 @@ mod tests {
             title: "On \"engines\"".into(),
             body: "a\nb".into(),
             created_at_ms: 0,
+            updated_at_ms: 0,
             author: None,
         };
         let text = |post: &Post, populate| {
