@@ -22,5 +22,5 @@ pub use client::{
 pub use connect_error::ConnectError;
 pub use error::{PostgresError, Refusal};
 pub use options::PostgresOptions;
-pub use pool::{Budget, Exclusive, Pool, PostgresServer, ServerLimits};
+pub use pool::{Budget, Exclusive, Group, Pool, PostgresServer, ServerLimits};
 pub use sql::{Params, Row, Sql, SqlDatabase, ToSql, types};

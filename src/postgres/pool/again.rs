@@ -9,8 +9,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Inner;
-use super::link::{Expired, Link, State};
-use super::queue::Want;
+use super::group::Group;
+use super::link::{Interrupted, Link, State};
+use super::queue::Request;
 use super::stats::count;
 use crate::engine;
 use crate::limits::{
@@ -24,21 +25,27 @@ impl Inner {
     /// See [`Pool::shared`](super::Pool::shared).
     pub(super) async fn run<T>(
         self: &Rc<Self>,
+        group: Group,
         intent: Intent,
         work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, PostgresError> {
         let deadline = Instant::now() + self.deadline();
-        let want = Want::from(intent);
+        let request = Request {
+            want: intent.into(),
+            group,
+            deadline,
+        };
         let mut retries = Retries::new(intent, deadline);
         loop {
-            let ticket = self.checkout(want, deadline).await?;
+            let ticket = self.checkout(request).await?;
             let link = ticket.link.clone();
             let outcome = ticket.run(work(&link.connection)).await;
             drop(ticket);
             let error = match outcome {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => error,
-                Err(Expired) => return Err(self.expired(&link, intent)),
+                Err(Interrupted::Expired) => return Err(self.expired(&link, intent)),
+                Err(Interrupted::Moved) => continue,
             };
             let verdict = client::judge(&error, intent);
             if verdict.is_broken {

@@ -2,15 +2,18 @@
 //! many connections there may be, and whether it is known to be down. The
 //! pools of all shards share it; none of them ever waits for another in it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::budget::Budget;
+use super::group::Group;
 use super::stats::Stats;
 use crate::backoff::{Backoff, RetrySchedule};
 use crate::error_log::ErrorLog;
-use crate::limits::{POSTGRES_RECONNECT_FIRST_MS, POSTGRES_RECONNECT_MAX_MS};
+use crate::limits::{
+    POSTGRES_RECONNECT_FIRST_MS, POSTGRES_RECONNECT_MAX_MS, POSTGRES_STUCK_TOLD_MS,
+};
 use crate::metrics::DatabaseSnapshot;
 use crate::postgres::PostgresOptions;
 use crate::postgres::client::Dialer;
@@ -25,6 +28,9 @@ pub struct PostgresServer {
     is_told_down: AtomicBool,
     /// Sessions made last take no writes.
     is_read_only: AtomicBool,
+    /// Groups whose statements were held up, and when they were seen so last. By
+    /// sweeps, and only in trouble.
+    stuck: Mutex<Vec<(Group, Instant)>>,
     error_log: Option<ErrorLog>,
     /// Where the clock of `unknown_ms` starts.
     born: Instant,
@@ -54,6 +60,7 @@ impl PostgresServer {
             stats: Stats::default(),
             is_told_down: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
+            stuck: Mutex::default(),
             error_log,
             born: Instant::now(),
             unknown_ms: AtomicU64::new(0),
@@ -111,6 +118,21 @@ impl PostgresServer {
     /// known: it is a replica, or was told to take none.
     pub fn is_read_only(&self) -> bool {
         self.is_read_only.load(Ordering::Relaxed)
+    }
+
+    /// Groups whose statements something holds up now, as a lock on a table
+    /// does, in any pool.
+    pub fn stuck(&self) -> Vec<Group> {
+        let lately = Duration::from_millis(POSTGRES_STUCK_TOLD_MS);
+        let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        stuck.retain(|(_, seen_at)| seen_at.elapsed() < lately);
+        stuck.iter().map(|(group, _)| *group).collect()
+    }
+
+    pub(super) fn note_stuck(&self, group: Group, now: Instant) {
+        let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        stuck.retain(|(other, _)| *other != group);
+        stuck.push((group, now));
     }
 
     /// What a new session, or the refusal of a write, has shown.

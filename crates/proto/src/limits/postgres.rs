@@ -36,6 +36,14 @@ pub const POSTGRES_CONFLICT_PAUSE_MAX_MS: u64 = 64;
 /// How often, at most, a pool leaves all connections to a server that takes no
 /// writes, to look for another.
 pub const POSTGRES_LEAVE_SERVER_MS: u64 = 1_000;
+/// A read that is first on its connection and was not answered for so long holds
+/// up those behind it: others go around it.
+pub const POSTGRES_STUCK_MS: u64 = 150;
+/// How long a connection is kept from statements that were stuck on another one.
+pub const POSTGRES_STUCK_KEPT_MS: u64 = 5_000;
+/// How long it is told after that statements were stuck: a little more than from
+/// one statement that the server gives up to the next.
+pub const POSTGRES_STUCK_TOLD_MS: u64 = 2_000;
 /// How long a connection has to become free after its statement was cancelled,
 /// or after its user left it; then it is cut.
 pub const POSTGRES_SETTLE_MS: u64 = 500;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::args::ServeArgs;
 use super::banner::{Banner, fallback_warning};
@@ -32,6 +33,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         check_admin_listen(admin.listen).map_err(start_failure)?;
     }
     first_start::make_folders(&config)?;
+    if args.no_wait {
+        config.store.wait_ms = 0;
+    }
     let database = open(&config)?;
     first_start::fill(&config, &database)?;
     let notes = placement.notes.clone();
@@ -73,10 +77,37 @@ fn report_check(config: &Config, placement: &Placement) -> Result<(), Failure> {
     ))
 }
 
+/// Waits, within `store.wait_ms`, for a store that may come by itself: what is
+/// started beside it, such as its database server, need not be up before it.
 fn open(config: &Config) -> Result<Arc<Database>, Failure> {
-    Database::open(&config.store)
-        .map_err(|error| Failure::with_cure_inside("the store cannot be opened", error))
+    let wait = Duration::from_millis(config.store.wait_ms);
+    let begun = Instant::now();
+    let mut pause = WAIT_FIRST;
+    loop {
+        match Database::open(&config.store) {
+            Err(error) if error.is_transient() && begun.elapsed() + pause < wait => {
+                if pause == WAIT_FIRST {
+                    say(&format!(
+                        "corelane: note: waiting for the store, at most {} s (store.wait_ms, \
+                         --no-wait): {error}",
+                        config.store.wait_ms.div_ceil(1_000)
+                    ));
+                }
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(WAIT_LONGEST);
+            }
+            opened => {
+                return opened.map_err(|error| {
+                    Failure::with_cure_inside("the store cannot be opened", error)
+                });
+            }
+        }
+    }
 }
+
+/// Pauses between two tries to open the store; they double.
+const WAIT_FIRST: Duration = Duration::from_millis(100);
+const WAIT_LONGEST: Duration = Duration::from_secs(1);
 
 fn start(
     config: &Config,

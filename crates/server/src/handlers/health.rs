@@ -44,7 +44,8 @@ pub fn install(app: App, options: &HealthOptions) -> App {
 }
 
 /// The chapter's document: 200 when the database answers, else 503. `WARN` is
-/// 200 too: Redis does not answer this shard, or the change feed is cut.
+/// 200 too: Redis does not answer this shard, the change feed is cut, a table is
+/// locked, or no writes are taken.
 async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     let store = ctx.state::<Store>();
     let connected = answers_within(timeout, store.ping()).await;
@@ -53,18 +54,25 @@ async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
         None => None,
     };
     let is_told = ctx.feed().is_none_or(Feed::is_running);
+    let unwell = |redis: Redis| {
+        redis
+            .outage()
+            .map(|why| format!("Redis is not there: {why}"))
+    };
+    let warning = (!is_told).then(|| UNTOLD.to_owned());
+    let warning = store.warning().or(warning).or_else(|| unwell(ctx.redis()?));
     let document = Health {
         uptime: ctx.uptime_ms() as f64 / 1e3,
         timestamp: clock::unix_ms(),
         status: match (connected, redis) {
             (false, _) => "ERROR",
             (true, Some(false)) => "WARN",
-            (true, _) if !is_told => "WARN",
+            (true, _) if warning.is_some() => "WARN",
             (true, _) => "OK",
         },
         database: connection(connected),
         redis: redis.map(connection),
-        warning: (!is_told).then_some(UNTOLD),
+        warning,
     };
     answer(connected, &document)
 }
@@ -117,7 +125,7 @@ struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<&'static str>,
+    warning: Option<String>,
 }
 
 /// While the change feed is cut.

@@ -433,6 +433,15 @@ impl Store {
         }
     }
 
+    /// What an operator should know although the database answers: that a table
+    /// is locked, or that no writes are taken.
+    pub fn warning(&self) -> Option<String> {
+        match &self.backend {
+            StoreBackend::Sqlite(_) => None,
+            StoreBackend::Postgres(session) => session.warning(),
+        }
+    }
+
     /// Reads from the database on this shard; SQLite's writer is asked for a
     /// sign of life too, which comes after the commit under way.
     ///

@@ -3,6 +3,7 @@
 mod again;
 mod basics;
 mod faults;
+mod groups;
 mod lending;
 mod links;
 mod placing;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use services::Database;
 
 use super::queue::Want;
-use super::{Budget, Exclusive, Pool, PostgresServer};
+use super::{Budget, Exclusive, Group, Pool, PostgresServer};
 use crate::engine::{self, BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::postgres::{ConnectError, Connection, Dialer, Intent, PostgresError, PostgresOptions};
 

@@ -13,6 +13,7 @@ mod explain;
 mod export;
 mod fault;
 mod feed;
+mod groups;
 mod list;
 mod logins;
 mod migrations;
@@ -176,6 +177,13 @@ impl PostgresDatabase {
         self.warning.as_deref()
     }
 
+    /// See [`super::Store::warning`].
+    pub(super) fn warning_now(&self) -> Option<String> {
+        let stuck = groups::warning(&self.server.stuck());
+        let read_only = || self.server.is_read_only().then(|| READ_ONLY.to_owned());
+        stuck.or_else(read_only)
+    }
+
     /// Connections for the shard that calls this.
     fn pool(&self) -> Pool {
         Pool::new(&self.server)
@@ -250,6 +258,9 @@ async fn prepare(
         }),
     })
 }
+
+const READ_ONLY: &str =
+    "PostgreSQL takes no writes now, as a replica does: writes are answered 503";
 
 const POOLED: &str = "a pooler stands before it that takes a session's process away between \
     transactions, and with it settings, prepared statements and LISTEN: set pool_mode = session \
