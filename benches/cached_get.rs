@@ -143,7 +143,7 @@ fn install_constants(app: App, constant: Constant) -> App {
         .get("/bench/constant", |_| async { Ok(constant.respond()) })
         .get("/bench/prepared", async |ctx: Ctx| {
             let prepared: Rc<Rc<PreparedResponse>> = ctx.state();
-            let mut response = ctx.conclude((*prepared).clone())?;
+            let mut response = ctx.respond_conditionally((*prepared).clone())?;
             // Not kept with it, because they are about each answer.
             for (name, value) in [X_CACHE, CACHE_STATUS] {
                 response.append_header(name, HeaderValue::from_static(value));

@@ -177,7 +177,7 @@ impl Caches for Directory {
     }
 
     fn create(&mut self, shard: usize, key: &CacheKey, now_ms: u64) {
-        self.purge(shard, key, now_ms);
+        self.invalidate(shard, key, now_ms);
     }
 }
 

@@ -285,8 +285,8 @@ pub mod metrics {
     pub(crate) use corelane_proto::metrics::*;
     pub use corelane_proto::metrics::{
         Family, FamilyKind, Label, MetricsSource, MetricsView, PROMETHEUS_CONTENT_TYPE,
-        ProcessSnapshot, Sample, SampleValue, SecondLevelCounters, SecondLevelSnapshot, Unit,
-        families, prometheus_text,
+        ProcessSnapshot, RecentFailures, RecentTroubles, Sample, SampleValue, SecondLevelCounters,
+        SecondLevelSnapshot, Unit, families, prometheus_text,
     };
 }
 
@@ -304,8 +304,8 @@ pub mod session {
 pub mod engine {
     pub(crate) use corelane_engine::*;
     pub use corelane_engine::{
-        ClientStream, Elapsed, EngineKind, File, PoolError, ReadHalf, Target, TcpStream, WriteHalf,
-        compute, connect, sleep, spawn_local, timeout, unblock, yield_now,
+        ClientStream, Elapsed, EngineKind, File, Input, PoolError, Receiver, Sender, Target,
+        TcpStream, compute, connect, sleep, spawn_local, timeout, unblock, yield_now,
     };
 }
 
@@ -339,17 +339,17 @@ pub use ::{bytes, futures_core, http};
 
 pub use app::{
     App, AppError, Background, Body, Ctx, Handler, Middleware, Next, PreparedResponse, RequestBody,
-    Response, Route, ShardInfo,
+    Response, Route, ShardInfo, ShardsHealth,
 };
 #[cfg(feature = "tokio")]
 pub use bridge::Bridge;
-pub use caches::{Cache, CacheEntry, Cached, Feed, HitKind};
+pub use caches::{Cache, CacheEntry, CacheLookup, Cached, Feed, HitKind};
 pub use error::Error;
 #[cfg(feature = "compression")]
 pub use middleware::Compression;
 #[cfg(feature = "redis")]
 pub use middleware::RedisCache;
-pub use middleware::{RateLimit, RateLimitKey, RateRules};
+pub use middleware::{Cors, RateLimit, RateLimitKey, RateRules};
 pub use server::{Server, ServerHandle};
 #[cfg(feature = "sessions")]
 pub use sessions::{BegunSession, Session};

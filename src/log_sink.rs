@@ -46,7 +46,6 @@ pub struct AccessLogSink {
 #[derive(Debug, Default)]
 struct Shared {
     reopen: AtomicBool,
-    lines_failed: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -54,6 +53,8 @@ enum Message {
     Batch {
         bytes: Vec<u8>,
         lines: u64,
+        /// Where lines that cannot be written are counted: at their shard.
+        failed: Arc<AtomicU64>,
     },
     /// Look at `Shared::reopen`.
     Wake,
@@ -99,6 +100,7 @@ impl AccessLogSink {
             lines: 0,
             queue: self.queue.clone(),
             lines_dropped: 0,
+            lines_failed: Arc::default(),
         }
     }
 
@@ -109,12 +111,6 @@ impl AccessLogSink {
         self.shared.reopen.store(true, Ordering::Release);
         // A full queue means that the writer is awake and will see the flag.
         let _ = self.queue.try_send(Message::Wake);
-    }
-
-    /// Lines that reached the writer but could not be written: disk full,
-    /// closed pipe.
-    pub fn lines_failed(&self) -> u64 {
-        self.shared.lines_failed.load(Ordering::Relaxed)
     }
 
     /// Writes what is queued and ends the writer; true when it did so within
@@ -150,6 +146,8 @@ pub struct ShardLog {
     lines: u64,
     queue: SyncSender<Message>,
     lines_dropped: u64,
+    /// Counted by the writer.
+    lines_failed: Arc<AtomicU64>,
 }
 
 impl ShardLog {
@@ -176,6 +174,12 @@ impl ShardLog {
         std::mem::take(&mut self.lines_dropped)
     }
 
+    /// Lines since the last call that the writer had and could not write: the
+    /// disk is full, or the pipe closed.
+    pub fn take_lines_failed(&mut self) -> u64 {
+        self.lines_failed.swap(0, Ordering::Relaxed)
+    }
+
     /// False when the batch is still here.
     fn hand_over(&mut self) -> bool {
         if self.lines == 0 {
@@ -183,7 +187,13 @@ impl ShardLog {
         }
         let lines = self.lines;
         let bytes = std::mem::take(&mut self.batch);
-        match self.queue.try_send(Message::Batch { bytes, lines }) {
+        let failed = self.lines_failed.clone();
+        let batch = Message::Batch {
+            bytes,
+            lines,
+            failed,
+        };
+        match self.queue.try_send(batch) {
             Ok(()) => {
                 self.lines = 0;
                 true
@@ -222,7 +232,11 @@ impl Writer {
                 self.reopen();
             }
             match message {
-                Message::Batch { bytes, lines } => self.write(&bytes, lines),
+                Message::Batch {
+                    bytes,
+                    lines,
+                    failed,
+                } => self.write(&bytes, lines, &failed),
                 Message::Wake => {}
                 Message::Close(done) => {
                     // From here on senders see that their lines are dropped.
@@ -235,9 +249,9 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, bytes: &[u8], lines: u64) {
+    fn write(&mut self, bytes: &[u8], lines: u64, failed: &AtomicU64) {
         if let Err(error) = self.write_whole_lines(bytes) {
-            self.shared.lines_failed.fetch_add(lines, Ordering::Relaxed);
+            failed.fetch_add(lines, Ordering::Relaxed);
             self.complain(&format!("cannot write {}: {error}", self.output.name()));
         }
     }

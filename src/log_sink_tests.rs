@@ -243,10 +243,12 @@ fn after_a_full_disk_the_next_line_starts_on_its_own() {
         log(&mut shard, target);
         shard.flush();
     }
-    drop(shard);
-    let failed = sink.clone();
     assert!(sink.close(WAIT));
-    assert_eq!(failed.lines_failed(), 2);
+    assert_eq!(shard.take_lines_failed(), 2);
+    assert_eq!(
+        (shard.take_lines_failed(), shard.take_lines_dropped()),
+        (0, 0)
+    );
     let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");

@@ -13,6 +13,8 @@ use std::process::Command;
 mod breaches;
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/codec.rs"]
+mod codec;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -44,6 +46,7 @@ fn the_house_is_tidy() {
     let mut breaches = Breaches::default();
     house.check_floors(&mut breaches);
     house.check_floor_one(&mut breaches);
+    codec::check(house.modules(), &mut breaches);
     house.check_handlers(&mut breaches);
     house.check_outer_inputs(&mut breaches);
     house.check_unsafe(&mut breaches);

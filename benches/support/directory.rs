@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 
 use corelane::internals::cache::{Bounded, ByBytes, CacheKey, KeyHasher, Payload};
 use corelane::internals::coherence::{
-    Answer, EntryStore, Freshness, FromHome, Hit, Holder, HolderOutput, Home, Idle, Kept, Outcome,
-    Replica, Request, ShardSet, Source, ToHome, WaitId, WriteMode, WriteOutcome,
+    Answer, EntryStore, Freshness, FromHome, HeldCopy, Hit, Holder, HolderOutput, Home, Idle,
+    Outcome, Replica, Request, ShardSet, ToHome, ValueSource, WaitId, WriteMode, WriteOutcome,
 };
 
 pub type BenchHome = Home<CacheKey, Payload, (), BoundedStore<Idle<Payload>>>;
-pub type BenchHolder = Holder<CacheKey, Payload, (), BoundedStore<Kept<Payload>>>;
+pub type BenchHolder = Holder<CacheKey, Payload, (), BoundedStore<HeldCopy<Payload>>>;
 
 /// A store bounded by bytes, as the product's are.
 pub struct BoundedStore<T> {
@@ -44,7 +44,7 @@ impl Weight for Idle<Payload> {
 }
 
 /// As the product counts a copy: itself, and the counted item beside it.
-impl Weight for Kept<Payload> {
+impl Weight for HeldCopy<Payload> {
     fn weight_bytes(&self) -> usize {
         let item = size_of::<Replica<Payload>>() + 3 * size_of::<usize>();
         size_of::<Self>() + item + self.replica.value.weight_bytes()
@@ -156,7 +156,7 @@ impl Directory {
         match self.settle(shard, now_ms) {
             Some(Answer::Value {
                 replica,
-                source: Source::Home,
+                source: ValueSource::Home,
             }) => (replica.value, Read::Home),
             Some(Answer::Lead { load: id, .. }) => {
                 let replica = load();
@@ -182,12 +182,12 @@ impl Directory {
     }
 
     /// Has a key forgotten everywhere.
-    pub fn purge(&mut self, shard: usize, key: &CacheKey, now_ms: u64) {
+    pub fn invalidate(&mut self, shard: usize, key: &CacheKey, now_ms: u64) {
         let (home, wait) = (key.as_ref().home(self.homes.len()), self.new_wait());
-        self.holders[shard].purge(key.clone(), home, Some(wait), now_ms);
+        self.holders[shard].invalidate(key.clone(), home, Some(wait), now_ms);
         assert!(matches!(
             self.settle(shard, now_ms),
-            Some(Answer::Purged(_))
+            Some(Answer::Invalidated(_))
         ));
     }
 

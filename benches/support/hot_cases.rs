@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use corelane::internals::cache::{KeyHasher, Payload};
+use corelane::internals::http::{HeadLimits, RequestHead, ResponseHead, encode_field_line};
 use corelane::internals::http1::{
-    ConnectionHeader, HeadLimits, HeadParser, RequestHead, ResponseFraming, ResponseHead, Version,
-    encode_field, encode_head,
+    ConnectionHeader, HeadParser, ResponseFraming, Version, encode_head,
 };
 use corelane::internals::limits::HttpLimits;
 use corelane::internals::metrics::{RouteIndex, RouteName, ShardMetrics};
@@ -95,22 +95,22 @@ fn route(cases: &mut impl Cases) {
 
 const DATE: &[u8; 29] = b"Sat, 29 Oct 1994 19:43:31 GMT";
 
-/// A 200 that stays open.
-fn head<'a>(
-    lines: &'a [&'a [u8]],
-    headers: &'a [(HeaderName, HeaderValue)],
+/// Writes the head of a 200 that stays open.
+fn encode_200(
+    out: &mut Vec<u8>,
+    lines: &[&[u8]],
+    headers: &[(HeaderName, HeaderValue)],
     body_bytes: usize,
-) -> ResponseHead<'a> {
-    ResponseHead {
+) {
+    let head = ResponseHead {
         status: StatusCode::OK,
-        version: Version::Http11,
         lines,
         headers,
-        framing: ResponseFraming::Length(body_bytes as u64),
-        connection: ConnectionHeader::Omit,
         date: DATE,
         extra: &[],
-    }
+    };
+    let framing = ResponseFraming::Length(body_bytes as u64);
+    encode_head(out, &head, Version::Http11, framing, ConnectionHeader::Omit);
 }
 
 fn headers() -> [(HeaderName, HeaderValue); 4] {
@@ -128,7 +128,7 @@ fn encode(cases: &mut impl Cases) {
     let mut out = Vec::with_capacity(4_096);
     cases.case("encode/head of 3 headers", || {
         out.clear();
-        encode_head(&mut out, &head(&[], black_box(&headers[..3]), 169));
+        encode_200(&mut out, &[], black_box(&headers[..3]), 169);
         out.len()
     });
 }
@@ -140,7 +140,7 @@ fn encode_whole(cases: &mut impl Cases) {
     let headers = headers();
     let mut lines = Vec::new();
     for (name, value) in &headers {
-        encode_field(&mut lines, name.as_str(), value.as_bytes());
+        encode_field_line(&mut lines, name.as_str(), value.as_bytes());
     }
     let cache_line = b"x-cache: HIT\r\ncache-status: corelane; hit; detail=l1\r\n";
     let both: [&[u8]; 2] = [&lines, cache_line];
@@ -154,8 +154,7 @@ fn encode_whole(cases: &mut impl Cases) {
         cases.case(name, || {
             out.clear();
             let body = black_box(&body);
-            let head = head(black_box(lines), black_box(headers), body.len());
-            encode_head(&mut out, &head);
+            encode_200(&mut out, black_box(lines), black_box(headers), body.len());
             out.extend_from_slice(body);
             out.len()
         });

@@ -12,7 +12,7 @@ use http::Method;
 use super::lifecycle::Lifecycle;
 use super::parts::{AppCheck, RouteRules, Settings};
 use super::states::{Find, StateBuilder, StateType};
-use super::{AppError, Door, Handler, Middleware, Route};
+use super::{AppError, Handler, ListenerKind, Middleware, Route};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
@@ -60,9 +60,10 @@ pub struct App {
 /// Where a piece of per-shard state is being built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardInfo {
-    /// 0 to `count` - 1.
+    /// 0 to `count` - 1; `count` on the thread of the admin listener, which has
+    /// state of its own like every shard, and no part in the public requests.
     pub index: usize,
-    /// Shards in this process.
+    /// Shards in this process, without that of the admin listener.
     pub count: usize,
     /// Operating system index of the CPU it is pinned to; `None` when the
     /// server was told not to pin.
@@ -74,10 +75,16 @@ pub struct ShardInfo {
 }
 
 impl ShardInfo {
+    /// Whether this is the thread of the admin listener.
+    pub fn is_admin(&self) -> bool {
+        self.index == self.count
+    }
+
     /// How the metrics name it.
     pub(crate) fn identity(&self) -> ShardIdentity {
         ShardIdentity {
             shard: self.index,
+            is_admin: self.is_admin(),
             incarnation: self.restarts,
             core: self.cpu,
             engine: self.engine.name(),
@@ -387,7 +394,7 @@ impl App {
             self.faults.push(AppError::Admin { reason });
         }
         self.admin = Some(inner.middleware.clone());
-        self.take_in(inner, |route| route.door = Door::Admin);
+        self.take_in(inner, |route| route.listener = ListenerKind::Admin);
         self
     }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use http::Method;
 
 use super::builder::App;
-use super::compiled::{CompiledApp, Entry, RouteEntry};
-use super::states::States;
-use super::{AppError, Door, Middleware, Route, ShardInfo};
+use super::compiled::{CompiledApp, RouteEntry, RouteTable};
+use super::states::ShardStates;
+use super::{AppError, ListenerKind, Middleware, Route, ShardInfo};
 use crate::Error;
 use crate::cache::CacheOptions;
 use crate::caches::Feed;
@@ -42,7 +42,7 @@ impl App {
             middleware: self
                 .guard_of(route)
                 .into_iter()
-                .chain(self.middleware_of(route.door).iter().cloned())
+                .chain(self.middleware_of(route.listener).iter().cloned())
                 .chain(self.rules_before(route))
                 .chain(route.middleware.iter().cloned())
                 .collect(),
@@ -50,8 +50,8 @@ impl App {
         });
         let fallback_guard = self.fallback.as_ref().and(self.guard.clone());
         Ok(CompiledApp {
-            public: Entry {
-                router: self.router_of(Door::Public)?,
+            public: RouteTable {
+                router: self.router_of(ListenerKind::Public)?,
                 middleware: fallback_guard
                     .into_iter()
                     .chain(self.middleware.iter().cloned())
@@ -59,8 +59,8 @@ impl App {
                     .collect(),
                 fallback: self.fallback.clone(),
             },
-            admin: Entry {
-                router: self.router_of(Door::Admin)?,
+            admin: RouteTable {
+                router: self.router_of(ListenerKind::Admin)?,
                 middleware: self.admin.iter().flatten().cloned().collect(),
                 fallback: None,
             },
@@ -71,9 +71,9 @@ impl App {
     /// The rules that requests of this route may meet; nothing stands before a
     /// route that no rule fits.
     fn rules_before(&self, route: &Route) -> Vec<Arc<dyn Middleware>> {
-        match route.door {
-            Door::Public => self.rules_for(Some(&route.method), Some(&route.pattern)),
-            Door::Admin => Vec::new(),
+        match route.listener {
+            ListenerKind::Public => self.rules_for(Some(&route.method), Some(&route.pattern)),
+            ListenerKind::Admin => Vec::new(),
         }
     }
 
@@ -83,11 +83,11 @@ impl App {
         rules.collect()
     }
 
-    /// The routes of one door, by their index among all.
-    fn router_of(&self, door: Door) -> Result<Router<usize>, AppError> {
+    /// The routes of one listener, by their index among all.
+    fn router_of(&self, listener: ListenerKind) -> Result<Router<usize>, AppError> {
         let mut router = Router::new();
         for (index, route) in self.routes.iter().enumerate() {
-            if route.door == door {
+            if route.listener == listener {
                 router.insert(route.method.clone(), &route.pattern, index)?;
             }
         }
@@ -96,16 +96,16 @@ impl App {
 
     /// What stands around routes that do not bring it: those of an admin app
     /// already have theirs.
-    fn middleware_of(&self, door: Door) -> &[Arc<dyn Middleware>] {
-        match door {
-            Door::Public => &self.middleware,
-            Door::Admin => &[],
+    fn middleware_of(&self, listener: ListenerKind) -> &[Arc<dyn Middleware>] {
+        match listener {
+            ListenerKind::Public => &self.middleware,
+            ListenerKind::Admin => &[],
         }
     }
 
-    /// Guards a route of the public door that may change something.
+    /// Guards a route of the public listener that may change something.
     fn guard_of(&self, route: &Route) -> Option<Arc<dyn Middleware>> {
-        let is_guarded = route.door == Door::Public && !route.method.is_safe();
+        let is_guarded = route.listener == ListenerKind::Public && !route.method.is_safe();
         self.guard.clone().filter(|_| is_guarded)
     }
 
@@ -151,7 +151,7 @@ impl App {
     }
 
     /// The ones of a shard's states that count for the metrics.
-    pub(crate) fn metrics_sources_of(&self, states: &States) -> Vec<Rc<dyn MetricsSource>> {
+    pub(crate) fn metrics_sources_of(&self, states: &ShardStates) -> Vec<Rc<dyn MetricsSource>> {
         let sources = self.metrics_sources.iter();
         sources.filter_map(|find| find(states)).collect()
     }
@@ -160,10 +160,10 @@ impl App {
     pub(crate) fn route_names(&self) -> Vec<RouteName> {
         self.routes
             .iter()
-            .map(|route| match route.door {
-                Door::Public => RouteName::new(route.method.as_str(), &route.pattern),
-                // Both doors may have the same pattern.
-                Door::Admin => {
+            .map(|route| match route.listener {
+                ListenerKind::Public => RouteName::new(route.method.as_str(), &route.pattern),
+                // Both listeners may have the same pattern.
+                ListenerKind::Admin => {
                     RouteName::new(route.method.as_str(), &format!("admin:{}", route.pattern))
                 }
             })
@@ -171,7 +171,7 @@ impl App {
     }
 
     /// Builds this shard's state, in the order it was declared.
-    pub(crate) async fn build_states(&self, info: &ShardInfo) -> Result<States, Error> {
+    pub(crate) async fn build_states(&self, info: &ShardInfo) -> Result<ShardStates, Error> {
         let mut states = Vec::with_capacity(self.states.len());
         for builder in &self.states {
             let built = (builder.build)(info.clone()).await.map_err(|error| {
@@ -179,6 +179,6 @@ impl App {
             })?;
             states.push(built);
         }
-        Ok(States(states))
+        Ok(ShardStates(states))
     }
 }

@@ -4,24 +4,24 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use corelane_proto::http::RequestHead;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::handler::{HandlerFuture, MiddlewareChain, run_chain};
-use super::{Ctx, Door, Handler, Response};
+use super::{Ctx, Handler, ListenerKind, Response};
 use crate::Error;
-use crate::http1::RequestHead;
 use crate::router::{Match, Params, Router};
 
 /// One shard's routers and chains.
 pub(crate) struct CompiledApp {
-    pub(super) public: Entry,
-    pub(super) admin: Entry,
-    /// Of both doors, so that an index names one route of the whole app.
+    pub(super) public: RouteTable,
+    pub(super) admin: RouteTable,
+    /// Of both listeners, so that an index names one route of the whole app.
     pub(crate) routes: Vec<RouteEntry>,
 }
 
-/// What a door leads to.
-pub(super) struct Entry {
+/// What a listener leads to.
+pub(super) struct RouteTable {
     pub(super) router: Router<usize>,
     /// Around whatever has no route.
     pub(super) middleware: MiddlewareChain,
@@ -48,10 +48,10 @@ pub(crate) enum Unrouted {
 }
 
 impl CompiledApp {
-    /// The index of the route of a request that came in at `door`.
+    /// The index of the route of a request that came in at `listener`.
     pub(crate) fn route(
         &self,
-        door: Door,
+        listener: ListenerKind,
         head: &RequestHead,
         params: &mut Params,
     ) -> Result<usize, Unrouted> {
@@ -59,7 +59,7 @@ impl CompiledApp {
             let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
             return Err(Unrouted::Options { allow });
         }
-        let router = &self.entry(door).router;
+        let router = &self.table(listener).router;
         match router.find(head.method(), head.path(), params) {
             Match::Found(route) => Ok(*route),
             Match::MethodNotAllowed { allow } => {
@@ -78,33 +78,33 @@ impl CompiledApp {
     /// without a route the fallback or what HTTP asks for.
     pub(crate) fn start(
         &self,
-        door: Door,
+        listener: ListenerKind,
         routed: Result<usize, Unrouted>,
         ctx: Ctx,
     ) -> HandlerFuture {
-        let entry = self.entry(door);
-        match (routed, &entry.fallback) {
+        let table = self.table(listener);
+        match (routed, &table.fallback) {
             (Ok(route), _) => {
                 let route = &self.routes[route];
                 run_chain(&route.middleware, &route.handler, ctx)
             }
             (Err(Unrouted::NotFound), Some(fallback)) => {
-                run_chain(&entry.middleware, fallback, ctx)
+                run_chain(&table.middleware, fallback, ctx)
             }
             (Err(unrouted), _) => {
                 let handler: Arc<dyn Handler> = Arc::new(move |_| {
                     let answer = unrouted.answer();
                     async move { answer }
                 });
-                run_chain(&entry.middleware, &handler, ctx)
+                run_chain(&table.middleware, &handler, ctx)
             }
         }
     }
 
-    fn entry(&self, door: Door) -> &Entry {
-        match door {
-            Door::Public => &self.public,
-            Door::Admin => &self.admin,
+    fn table(&self, listener: ListenerKind) -> &RouteTable {
+        match listener {
+            ListenerKind::Public => &self.public,
+            ListenerKind::Admin => &self.admin,
         }
     }
 }

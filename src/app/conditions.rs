@@ -33,7 +33,7 @@ impl Ctx {
     /// struct Welcome(Rc<PreparedResponse>);
     ///
     /// async fn welcome(ctx: Ctx) -> Result<Response, Error> {
-    ///     ctx.conclude(ctx.state::<Welcome>().0.clone())
+    ///     ctx.respond_conditionally(ctx.state::<Welcome>().0.clone())
     /// }
     ///
     /// let app = App::new()
@@ -45,7 +45,10 @@ impl Ctx {
     ///     .get("/", welcome);
     /// # let _ = app;
     /// ```
-    pub fn conclude(&self, prepared: impl Into<SharedResponse>) -> Result<Response, Error> {
+    pub fn respond_conditionally(
+        &self,
+        prepared: impl Into<SharedResponse>,
+    ) -> Result<Response, Error> {
         let prepared = prepared.into();
         if !self.head().has_header_prefix("if-") {
             return Ok(Response::prepared(prepared));

@@ -4,18 +4,19 @@ use std::any::{Any, type_name};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::str::FromStr;
 
 use bytes::Bytes;
+use corelane_proto::http::RequestHead;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::{RequestBody, ShardContext, ShardInfo, ShardPart};
+use super::{RequestBody, ShardContext, ShardInfo, ShardPart, ShardsHealth};
 use crate::caches::{Cache, Feed};
 use crate::error::FieldError;
-use crate::http1::RequestHead;
 use crate::limiter::Limiter;
 use crate::metrics::{ProcessSnapshot, ShardMetrics};
 use crate::redis::Redis;
@@ -387,6 +388,14 @@ impl Ctx {
     /// [`crate::limits::METRICS_GATHER_TIMEOUT_MS`] is listed as missing.
     pub async fn metrics(&self) -> ProcessSnapshot {
         self.shard.gather_metrics().await
+    }
+
+    /// Which shards gave no sign of life within
+    /// [`crate::limits::SHARD_PING_TIMEOUT_MS`], because something blocks their
+    /// thread or they are being restarted (never this one), and what went wrong
+    /// lately on the others. They are asked at the call, not when it is awaited.
+    pub fn shards_health(&self) -> impl Future<Output = ShardsHealth> + use<> {
+        self.shard.ask_how_they_are()
     }
 }
 

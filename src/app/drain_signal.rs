@@ -29,7 +29,7 @@ impl DrainSignal {
 
     /// Until it begins.
     pub(crate) fn wait(&self) -> impl Future<Output = ()> {
-        Waiting {
+        DrainWait {
             signal: self,
             key: None,
         }
@@ -37,12 +37,12 @@ impl DrainSignal {
 }
 
 /// Leaves no waker behind when it is dropped early, as by every timeout.
-struct Waiting<'a> {
+struct DrainWait<'a> {
     signal: &'a DrainSignal,
     key: Option<usize>,
 }
 
-impl Future for Waiting<'_> {
+impl Future for DrainWait<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -62,7 +62,7 @@ impl Future for Waiting<'_> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for DrainWait<'_> {
     fn drop(&mut self) {
         // Once it has begun the slab is another, and empty for ever.
         if let Some(key) = self.key {

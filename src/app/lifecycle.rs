@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{App, Background, ShardContext};
-use crate::engine::{self, Guarded, LocalEvent};
+use crate::engine::{self, CatchUnwind, LocalEvent};
 use crate::error_log::ErrorLog;
 use crate::limits::SHARD_END_MS_MAX;
 
@@ -183,12 +183,12 @@ impl Lifecycle {
 pub(crate) struct ShardLife {
     hooks: Lifecycle,
     world: Background,
-    unfinished: Rc<Unfinished>,
+    open_tasks: Rc<OpenTasks>,
 }
 
 /// Background tasks that have not ended.
 #[derive(Default)]
-struct Unfinished {
+struct OpenTasks {
     tasks: Cell<usize>,
     ended: LocalEvent,
 }
@@ -205,7 +205,7 @@ impl ShardLife {
         Self {
             hooks,
             world: Background::new(shard.clone(), errors.clone()),
-            unfinished: Rc::default(),
+            open_tasks: Rc::default(),
         }
     }
 
@@ -222,7 +222,7 @@ impl ShardLife {
         }
         for task in &self.hooks.background {
             let run = run(task.clone(), self.world.clone());
-            let running = Running::start(&self.unfinished);
+            let running = Running::start(&self.open_tasks);
             engine::spawn_local(async move {
                 run.await;
                 drop(running);
@@ -232,10 +232,10 @@ impl ShardLife {
 
     /// Waits for the background tasks, which know of the drain.
     pub(crate) async fn finish_tasks(&self, deadline: Instant) {
-        while self.unfinished.tasks.get() > 0 {
+        while self.open_tasks.tasks.get() > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
-            let ended = engine::timeout(left, self.unfinished.ended.wait()).await;
-            let count = self.unfinished.tasks.get();
+            let ended = engine::timeout(left, self.open_tasks.ended.wait()).await;
+            let count = self.open_tasks.tasks.get();
             if ended.is_err() && count > 0 {
                 self.world.log(format!(
                     "{count} of the background tasks did not end within the drain timeout; \
@@ -263,7 +263,7 @@ impl ShardLife {
     async fn run_all(&self, hooks: &[ShardTask], when: &str, deadline: Instant) {
         for hook in hooks {
             let left = deadline.saturating_duration_since(Instant::now());
-            let done = Guarded::start(|| hook(self.world.clone()));
+            let done = CatchUnwind::start(|| hook(self.world.clone()));
             let done = match done {
                 Ok(future) => engine::timeout(left, future).await,
                 Err(panicked) => Ok(Err(panicked)),
@@ -282,7 +282,7 @@ impl ShardLife {
 /// Until it ends without a panic, or panics during a drain.
 async fn run(task: ShardTask, world: Background) {
     loop {
-        let ended = match Guarded::start(|| task(world.clone())) {
+        let ended = match CatchUnwind::start(|| task(world.clone())) {
             Ok(future) => future.await,
             Err(panicked) => Err(panicked),
         };
@@ -304,12 +304,12 @@ async fn run(task: ShardTask, world: Background) {
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Counted until it is dropped, also with the shard.
-struct Running(Rc<Unfinished>);
+struct Running(Rc<OpenTasks>);
 
 impl Running {
-    fn start(unfinished: &Rc<Unfinished>) -> Self {
-        unfinished.tasks.set(unfinished.tasks.get() + 1);
-        Self(unfinished.clone())
+    fn start(open_tasks: &Rc<OpenTasks>) -> Self {
+        open_tasks.tasks.set(open_tasks.tasks.get() + 1);
+        Self(open_tasks.clone())
     }
 }
 

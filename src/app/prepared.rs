@@ -13,13 +13,13 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use corelane_proto::http::{encode_field_line, has_member, is_servers_own};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::Response;
 use super::cache_line::{CacheLine, X_CACHE};
 use crate::cache::CacheValue;
 use crate::caches::Cached;
-use crate::http1::{encode_field, is_codecs_own};
 use crate::semantics::{ETag, Validators, parse_http_date};
 
 /// A prepared response as a shard holds it: its own, or a cache's. Counted
@@ -64,7 +64,7 @@ impl CacheValue for PreparedResponse {
 /// An immutable, finished response: status, encoded header lines, body, and
 /// its validators as values.
 ///
-/// [`Ctx::conclude`](crate::Ctx::conclude) answers a request with it, and the
+/// [`Ctx::respond_conditionally`](crate::Ctx::respond_conditionally) answers a request with it, and the
 /// conditions of the request too. Without the headers that are the server's
 /// (`Date`, `Server`, the framing, `Connection`) or the cache's (`X-Cache`,
 /// `Cache-Status`): those belong to each answer. Headers that a 304 has come
@@ -146,7 +146,7 @@ impl PreparedResponse {
         let (mut names, mut values) = (Vec::new(), Vec::new());
         let mut fresh_block_bytes = 0;
         for (index, (name, value)) in fresh.chain(content).enumerate() {
-            encode_field(&mut bytes, name.as_str(), value.as_bytes());
+            encode_field_line(&mut bytes, name.as_str(), value.as_bytes());
             let end = bytes.len() - "\r\n".len();
             values.push((end - value.len()..end, value.is_sensitive()));
             names.push(name.clone());
@@ -286,22 +286,15 @@ fn may_be_kept(response: &Response) -> bool {
         || status == StatusCode::NOT_MODIFIED;
     let forbids = |(name, value): (&HeaderName, &HeaderValue)| {
         *name == header::SET_COOKIE
-            || *name == header::CACHE_CONTROL && has_member(value, b"no-store")
-            || *name == header::VARY && has_member(value, b"*")
+            || *name == header::CACHE_CONTROL && has_member(value.as_bytes(), b"no-store")
+            || *name == header::VARY && has_member(value.as_bytes(), b"*")
     };
     !is_partial && !response.headers().any(forbids)
 }
 
-/// Whether a comma-separated value names this. A comma in quotes counts as
-/// well, which can only keep more from being kept.
-fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
-    let mut members = value.as_bytes().split(|b| *b == b',');
-    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted))
-}
-
-/// Written anew with each answer: by the codec, or by the cache.
+/// Written anew with each answer: by the server, or by the cache.
 pub(crate) fn is_of_answer(name: &HeaderName) -> bool {
-    is_codecs_own(name) || *name == X_CACHE || *name == header::CACHE_STATUS
+    is_servers_own(name) || *name == X_CACHE || *name == header::CACHE_STATUS
 }
 
 /// Metadata of the content, which a 304 leaves out (RFC 9110 section 15.4.5).

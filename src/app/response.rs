@@ -92,7 +92,7 @@ impl Response {
 
     /// Sends a prepared response: a copy of its lines and body, or for a long
     /// body of a reference to it. Does not look at the request's conditions;
-    /// [`Ctx::conclude`](crate::Ctx::conclude) does.
+    /// [`Ctx::respond_conditionally`](crate::Ctx::respond_conditionally) does.
     ///
     /// One out of a cache says how it was come by, in `X-Cache` and
     /// `Cache-Status` (RFC 9211).

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{Door, Handler, Middleware};
+use super::{Handler, ListenerKind, Middleware};
 
 /// A method, a pattern, a handler and the route's own limits.
 pub struct Route {
@@ -13,7 +13,7 @@ pub struct Route {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
     pub(super) body_bytes_max: Option<u64>,
-    pub(super) door: Door,
+    pub(super) listener: ListenerKind,
 }
 
 impl Route {
@@ -25,7 +25,7 @@ impl Route {
             handler: Arc::new(handler),
             middleware: Vec::new(),
             body_bytes_max: None,
-            door: Door::Public,
+            listener: ListenerKind::Public,
         }
     }
 

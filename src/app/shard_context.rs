@@ -3,11 +3,12 @@
 //! shard.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::states::States;
+use super::states::ShardStates;
 use super::{CompiledApp, DrainSignal, RequestParts, ShardInfo, ShardParts};
 use crate::bridge::Bridge;
 use crate::caches::{Caches, Feed};
@@ -15,8 +16,8 @@ use crate::clock::ShardClock;
 use crate::engine;
 use crate::ids::RequestIds;
 use crate::limiter::Limiter;
-use crate::limits::METRICS_GATHER_TIMEOUT_MS;
-use crate::metrics::{MetricsSource, ProcessSnapshot, ShardMetrics, ShardSnapshot};
+use crate::limits::{METRICS_GATHER_TIMEOUT_MS, SHARD_PING_TIMEOUT_MS};
+use crate::metrics::{MetricsSource, ProcessSnapshot, RecentTroubles, ShardMetrics, ShardSnapshot};
 use crate::peers::{ControlInboxes, ControlMessage, Peers};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
@@ -25,7 +26,7 @@ use crate::semantics::TrustedProxies;
 pub(crate) struct ShardContext {
     pub(crate) info: ShardInfo,
     pub(crate) app: CompiledApp,
-    pub(crate) states: States,
+    pub(crate) states: ShardStates,
     pub(crate) peers: Rc<Peers>,
     pub(crate) caches: Rc<Caches>,
     pub(crate) limiter: Limiter,
@@ -85,7 +86,7 @@ impl ShardContext {
     pub(crate) async fn gather_metrics(self: &Rc<Self>) -> ProcessSnapshot {
         let mut waiting = Vec::new();
         let mut missing = Vec::new();
-        for shard in (0..self.info.count).filter(|index| *index != self.info.index) {
+        for shard in (0..self.control.members()).filter(|index| *index != self.info.index) {
             let (sender, receiver) = engine::remote();
             match self.control.send(shard, ControlMessage::Snapshot(sender)) {
                 Ok(()) => waiting.push((shard, receiver)),
@@ -105,7 +106,56 @@ impl ShardContext {
                 _ => missing.push(shard),
             }
         }
+        missing.sort_unstable();
         process.missing_shards = missing;
         process
     }
+
+    /// What went wrong on this shard lately.
+    pub(crate) fn recent_troubles(&self) -> RecentTroubles {
+        let metrics = self.metrics.borrow();
+        metrics.recent_troubles(self.clock.now_ms())
+    }
+
+    /// Asks every other shard for a sign of life, at once, and what went wrong
+    /// there: those that give none in time, because something blocks their thread
+    /// or they are being restarted, are stuck.
+    pub(crate) fn ask_how_they_are(&self) -> impl Future<Output = ShardsHealth> + use<> {
+        let mut waiting = Vec::new();
+        let mut health = ShardsHealth {
+            stuck: Vec::new(),
+            troubles: self.recent_troubles(),
+        };
+        for shard in (0..self.control.members()).filter(|index| *index != self.info.index) {
+            let (sender, receiver) = engine::remote();
+            match self.control.send(shard, ControlMessage::Ping(sender)) {
+                Ok(()) => waiting.push((shard, receiver)),
+                Err(_) => health.stuck.push(shard),
+            }
+        }
+        let deadline = Instant::now() + Duration::from_millis(SHARD_PING_TIMEOUT_MS);
+        let shards = self.info.count;
+        async move {
+            for (shard, receiver) in waiting {
+                let left = deadline.saturating_duration_since(Instant::now());
+                match engine::timeout(left, receiver).await {
+                    Ok(Ok(troubles)) => health.troubles.add(troubles),
+                    _ => health.stuck.push(shard),
+                }
+            }
+            // That of the admin listener serves no public request.
+            health.stuck.retain(|shard| *shard < shards);
+            health.stuck.sort_unstable();
+            health
+        }
+    }
+}
+
+/// How the shards of the process are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShardsHealth {
+    /// Those that gave no sign of life in time.
+    pub stuck: Vec<usize>,
+    /// What went wrong lately on all that did.
+    pub troubles: RecentTroubles,
 }

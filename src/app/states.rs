@@ -30,13 +30,13 @@ impl StateType {
 }
 
 /// Finds a state that can do something, as `T`, whatever type it has.
-pub(crate) type Find<T> = fn(&States) -> Option<Rc<T>>;
+pub(crate) type Find<T> = fn(&ShardStates) -> Option<Rc<T>>;
 
 /// One shard's state, by type. A handful of entries: a scan beats hashing.
 #[derive(Default)]
-pub(crate) struct States(pub(super) Vec<(TypeId, Rc<dyn Any>)>);
+pub(crate) struct ShardStates(pub(super) Vec<(TypeId, Rc<dyn Any>)>);
 
-impl States {
+impl ShardStates {
     pub(crate) fn find<S: 'static>(&self) -> Option<Rc<S>> {
         let wanted = TypeId::of::<S>();
         let (_, state) = self.0.iter().find(|(id, _)| *id == wanted)?;

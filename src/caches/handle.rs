@@ -3,14 +3,15 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use super::{CacheEntry, Cached, Caches, HitKind};
+use super::lookup::CacheLookup;
+use super::{CacheEntry, Cached, Caches};
 use crate::Error;
 use crate::cache::{CacheOptions, CacheValue, Payload};
 
 /// One cache, the same from every shard. Cheap to clone; stays on its shard.
 ///
-/// The closures given to it run on this shard and own what they use, because
-/// they may go on when the request that started them is gone.
+/// The futures of the closures given to it run on this shard and own what they
+/// use, because they may go on when the request that started them is gone.
 ///
 /// ```
 /// use corelane::cache::CacheOptions;
@@ -106,28 +107,32 @@ impl Cache {
     /// The value, from this shard, its home, or `load`; of all who ask at once
     /// on all shards one loads.
     ///
-    /// What `load` gives is kept for the cache's time to live; its error goes
-    /// to all who wait and is not kept. If it panics or is dropped, the next in
-    /// line loads.
+    /// A fresh copy on this shard is the answer at once, and `load` is not
+    /// called. Else it is called to make the future, which is polled only if
+    /// this request is the one that loads: whatever reads the data belongs into
+    /// the future. What `load` itself uses of the request it may borrow.
+    ///
+    /// What the future gives is kept for the cache's time to live; its error
+    /// goes to all who wait and is not kept. If it panics or is dropped, the
+    /// next in line loads.
     ///
     /// # Errors
     /// `load`'s; 503 when too many requests wait; 500 when the key is kept with
     /// a value of another type.
-    pub async fn get_or_load<V, F, Fut>(
-        &self,
-        key: impl AsRef<[u8]>,
-        load: F,
-    ) -> Result<Cached<V>, Error>
+    pub fn get_or_load<V, F, Fut>(&self, key: impl AsRef<[u8]>, load: F) -> CacheLookup<Cached<V>>
     where
         V: CacheValue,
-        F: FnOnce() -> Fut + 'static,
+        F: FnOnce() -> Fut,
         Fut: Future<Output = Result<V, Error>> + 'static,
     {
-        let load = || async { Ok(Payload::of(load().await?)) };
-        let (item, lookup) = self.fetch(key.as_ref(), load).await?;
-        let found = Cached::new(item, lookup)?;
-        found.ok_or_else(|| {
-            Error::internal("it is kept that this key has no value; ask with find_or_load")
+        let load = || {
+            let load = load();
+            async { Ok(Payload::of(load.await?)) }
+        };
+        self.fetch(key.as_ref(), load, |item, hit| {
+            Cached::new(item, hit)?.ok_or_else(|| {
+                Error::internal("it is kept that this key has no value; ask with find_or_load")
+            })
         })
     }
 
@@ -136,42 +141,24 @@ impl Cache {
     ///
     /// # Errors
     /// As [`get_or_load`](Self::get_or_load).
-    pub async fn find_or_load<V, F, Fut>(
+    pub fn find_or_load<V, F, Fut>(
         &self,
         key: impl AsRef<[u8]>,
         load: F,
-    ) -> Result<CacheEntry<V>, Error>
+    ) -> CacheLookup<CacheEntry<V>>
     where
         V: CacheValue,
-        F: FnOnce() -> Fut + 'static,
+        F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Option<V>, Error>> + 'static,
     {
-        let load = || async { Ok(load().await?.map_or(Payload::Nothing, Payload::of)) };
-        let (item, lookup) = self.fetch(key.as_ref(), load).await?;
-        let found = Cached::new(item, lookup)?;
-        Ok(found.map_or(CacheEntry::Nothing(lookup), CacheEntry::Value))
-    }
-
-    /// This shard's own copy, if it has a fresh one: what
-    /// [`find_or_load`](Self::find_or_load) would give, at once, and without
-    /// making ready to load. `None` says nothing about the other shards, and is
-    /// all there is to say of a cache whose entries have tags; then ask
-    /// `find_or_load`, which counts the lookup.
-    ///
-    /// # Errors
-    /// 500 when the key is kept with a value of another type.
-    pub fn find_here<V: CacheValue>(
-        &self,
-        key: impl AsRef<[u8]>,
-    ) -> Result<Option<CacheEntry<V>>, Error> {
-        let Some(item) = self.fresh_here(key.as_ref()) else {
-            return Ok(None);
+        let load = || {
+            let load = load();
+            async { Ok(load.await?.map_or(Payload::Nothing, Payload::of)) }
         };
-        let found = Cached::new(item, HitKind::L1)?;
-        Ok(Some(found.map_or(
-            CacheEntry::Nothing(HitKind::L1),
-            CacheEntry::Value,
-        )))
+        self.fetch(key.as_ref(), load, |item, hit| {
+            let found = Cached::new(item, hit)?;
+            Ok(found.map_or(CacheEntry::Nothing(hit), CacheEntry::Value))
+        })
     }
 }
 

@@ -144,7 +144,7 @@ impl Cache {
         let mut had = None;
         for home in self.caches.homes_of(self.number, &key) {
             match self.caches.invalidate_at(home, self.number, &key).await {
-                Answer::Purged(here) => had = had.or(here),
+                Answer::Invalidated(here) => had = had.or(here),
                 _ => return Err(too_busy()),
             }
         }
@@ -185,7 +185,7 @@ impl Cache {
             holder.touch(key.clone(), home, freshness, wait, now_ms);
         });
         match asked.await {
-            Answer::Purged(had) => Ok(had.is_some()),
+            Answer::Invalidated(had) => Ok(had.is_some()),
             _ => Err(too_busy()),
         }
     }
@@ -238,7 +238,7 @@ impl Caches {
         let key = self.tag_key(tag);
         let home = self.home_of(TAGS, &key);
         match self.invalidate_at(home, TAGS, &key).await {
-            Answer::Purged(_) => Ok(()),
+            Answer::Invalidated(_) => Ok(()),
             _ => Err(too_busy()),
         }
     }

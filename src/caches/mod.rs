@@ -11,6 +11,7 @@ mod cached;
 mod feed;
 mod handle;
 mod key_ops;
+mod lookup;
 mod part;
 mod read;
 mod service;
@@ -22,6 +23,7 @@ mod write;
 pub use cached::{CacheEntry, Cached, HitKind};
 pub use feed::Feed;
 pub use handle::Cache;
+pub use lookup::CacheLookup;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
@@ -39,7 +41,7 @@ use crate::metrics::{CacheCounters, CacheSnapshot};
 use crate::peers::{CacheMessage, Peers};
 
 use part::Part;
-use waits::Waits;
+use waits::CacheWaits;
 
 /// What the caches of all shards of a process have in common.
 #[derive(Debug, Clone)]
@@ -60,8 +62,8 @@ pub(crate) struct Caches {
     me: usize,
     shards: usize,
     plan: CachePlan,
-    inner: RefCell<Inner>,
-    waits: RefCell<Waits>,
+    inner: RefCell<CacheParts>,
+    waits: RefCell<CacheWaits>,
     /// The road to the other shards.
     peers: Rc<Peers>,
     /// Keys being loaded anew while their stale value is served.
@@ -76,7 +78,7 @@ pub(crate) struct Caches {
 }
 
 /// Borrowed as a whole, by a [`CacheService`] at work.
-struct Inner {
+struct CacheParts {
     /// The tags, then the app's caches.
     parts: Vec<Part>,
     /// What this shard says to itself.
@@ -101,14 +103,15 @@ impl Caches {
         let now_ms = plan.origin.elapsed().as_millis() as Millis;
         let tags = CacheOptions::new("tags").bytes_max(CACHE_TAGS_BYTES * shards as u64);
         let all = std::iter::once(&tags).chain(plan.options.iter());
+        let place = (me, shards, peers.members());
         let parts: Vec<Part> = all
-            .map(|options| Part::new(options, me, shards, living, restarts, plan.doubt_ms, now_ms))
+            .map(|options| Part::new(options, place, living, restarts, plan.doubt_ms, now_ms))
             .collect();
         let counters = parts.iter().map(|_| RefCell::default()).collect();
         let this = Rc::new(Self {
             me,
             shards,
-            inner: RefCell::new(Inner {
+            inner: RefCell::new(CacheParts {
                 parts,
                 loopback: VecDeque::new(),
                 gated: VecDeque::new(),
@@ -165,11 +168,12 @@ impl Caches {
             .map_or(Coherence::Strict, |o| o.coherence)
     }
 
-    /// The home of a key. Without coherence every shard is home to all keys.
+    /// The home of a key. Without coherence every shard is home to all keys, but
+    /// for that of the admin listener, which is home to none.
     fn home_of(&self, cache: u16, key: &CacheKey) -> usize {
         match self.coherence(cache) {
-            Coherence::Off => self.me,
-            Coherence::Strict | Coherence::Lazy => key.as_ref().home(self.shards),
+            Coherence::Off if self.me < self.shards => self.me,
+            _ => key.as_ref().home(self.shards),
         }
     }
 

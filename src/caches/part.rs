@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::Error;
 use crate::cache::{Bounded, ByBytes, CacheKey, CacheOptions, KeyRef, Payload};
 use crate::clock::Millis;
-use crate::coherence::{EntryStore, Hit, Holder, Home, Idle, Kept, ShardSet};
+use crate::coherence::{EntryStore, HeldCopy, Hit, Holder, Home, Idle, ShardSet};
 
 use super::cached::Item;
 
@@ -21,13 +21,13 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The directory has a shard's equal part of the bytes. Copies share their
+    /// That of shard `me` of `shards` that are homes, and `members` that may have
+    /// copies. The directory has a shard's equal part of the bytes. Copies share their
     /// value with the directory's, so the store of copies may be as large
     /// again without taking the memory twice.
     pub(super) fn new(
         options: &CacheOptions,
-        me: usize,
-        shards: usize,
+        (me, shards, members): (usize, usize, usize),
         peers: &ShardSet,
         restarts: u32,
         doubt_ms: u64,
@@ -44,7 +44,7 @@ impl Part {
         Self {
             me,
             is_fed: options.fed,
-            holder: Holder::new(me, shards, peers.clone(), copies),
+            holder: Holder::new(me, members, peers.clone(), copies),
             home: Home::new(me, peers.clone(), restarts, directory, doubt_ms, now_ms),
         }
     }
@@ -91,7 +91,7 @@ pub(super) struct CopyStore {
 
 #[derive(Debug)]
 pub(super) struct Copy {
-    pub(super) kept: Kept<Payload>,
+    pub(super) kept: HeldCopy<Payload>,
     /// Counted on this shard only, so that a hit touches no shared memory.
     pub(super) item: Rc<Item>,
 }
@@ -105,20 +105,20 @@ impl ByBytes for Copy {
 /// The copy's own size and its counted item.
 const COPY_BYTES: usize = size_of::<Copy>() + size_of::<Item>() + 2 * size_of::<usize>();
 
-impl EntryStore<CacheKey, Kept<Payload>> for CopyStore {
-    fn find(&self, key: &CacheKey) -> Option<&Kept<Payload>> {
+impl EntryStore<CacheKey, HeldCopy<Payload>> for CopyStore {
+    fn find(&self, key: &CacheKey) -> Option<&HeldCopy<Payload>> {
         self.map.find(key.as_ref()).map(|copy| &copy.kept)
     }
 
-    fn update(&mut self, key: &CacheKey, change: impl FnOnce(&mut Kept<Payload>)) -> bool {
+    fn update(&mut self, key: &CacheKey, change: impl FnOnce(&mut HeldCopy<Payload>)) -> bool {
         self.map.update(key.as_ref(), |copy| change(&mut copy.kept))
     }
 
     fn insert(
         &mut self,
         key: CacheKey,
-        kept: Kept<Payload>,
-        evicted: &mut Vec<(CacheKey, Kept<Payload>)>,
+        kept: HeldCopy<Payload>,
+        evicted: &mut Vec<(CacheKey, HeldCopy<Payload>)>,
     ) {
         let item = Rc::new(Item::new(kept.replica.clone()));
         let mut gone = Vec::new();
@@ -126,7 +126,7 @@ impl EntryStore<CacheKey, Kept<Payload>> for CopyStore {
         evicted.extend(gone.into_iter().map(|(key, copy)| (key, copy.kept)));
     }
 
-    fn remove(&mut self, key: &CacheKey) -> Option<Kept<Payload>> {
+    fn remove(&mut self, key: &CacheKey) -> Option<HeldCopy<Payload>> {
         self.map.remove(key.as_ref()).map(|copy| copy.kept)
     }
 
@@ -221,7 +221,7 @@ mod tests {
         const READS: u64 = 50_000;
         // Memory for a sixth of the keys, and a few that are read most.
         let options = CacheOptions::new("users").bytes_max(64 << 10);
-        let mut part = Part::new(&options, 0, 1, &ShardSet::new(), 0, 0, 0);
+        let mut part = Part::new(&options, (0, 1, 1), &ShardSet::new(), 0, 0, 0);
         let mut random = fastrand::Rng::with_seed(1);
         let mut hits = 0;
         for _ in 0..READS {

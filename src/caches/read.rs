@@ -4,53 +4,87 @@ use std::future::Future;
 use std::rc::Rc;
 
 use super::cached::{HitKind, Item};
+use super::lookup::CacheLookup;
 use super::waits::LoadGuard;
 use super::{Cache, Caches};
 use crate::Error;
 use crate::cache::{CacheKey, CacheOptions, KeyRef, Payload};
 use crate::clock::Millis;
-use crate::coherence::{Answer, Freshness, Hit, LoadId, Outcome, Replica, Source};
+use crate::coherence::{Answer, Freshness, Hit, LoadId, Outcome, Replica, ValueSource};
 use crate::engine;
 use crate::limits::CACHE_KEY_BYTES_MAX;
 
-pub(super) type Fetched = (Rc<Item>, HitKind);
+type Fetched = (Rc<Item>, HitKind);
 
 impl Cache {
-    /// The item under a key, loaded if need be.
-    pub(super) async fn fetch<F, Fut>(&self, key: &[u8], load: F) -> Result<Fetched, Error>
+    /// The item under a key as what `convert` makes of it: at once if this shard
+    /// has a copy to serve. Else `load` is called, and its future loads if it
+    /// falls to this request.
+    pub(super) fn fetch<T, F, Fut, C>(&self, key: &[u8], load: F, convert: C) -> CacheLookup<T>
     where
-        F: FnOnce() -> Fut + 'static,
+        F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Payload, Error>> + 'static,
+        C: FnOnce(Rc<Item>, HitKind) -> Result<T, Error> + 'static,
     {
         if self.keeps_nothing_of(key) {
-            return self.load_unkept(load).await;
+            let (cache, load) = (self.clone(), load());
+            return CacheLookup::waiting(async move {
+                let (item, hit) = cache.load_unkept(load).await?;
+                convert(item, hit)
+            });
         }
+        let hasher = &self.caches.plan.hasher;
         if !self.is_tagged() {
-            let key = self.caches.plan.hasher.key(self.number, key);
-            return self.fetch_key(key, load).await;
+            let key = hasher.key(self.number, key);
+            return self.fetch_key(key, load, convert);
         }
-        let Some(full) = self.key_with_tokens(key).await? else {
-            return self.load_unkept(load).await;
-        };
-        let key = self
-            .caches
-            .plan
-            .hasher
-            .tagged_key(self.number, &full, key.len());
-        self.fetch_key(key, load).await
+        if let Some(full) = self.key_with_tokens_here(key) {
+            let key = hasher.tagged_key(self.number, &full, key.len());
+            return self.fetch_key(key, load, convert);
+        }
+        let (cache, load, key) = (self.clone(), load(), key.to_vec());
+        CacheLookup::waiting(async move { cache.fetch_tagged(&key, load, convert).await })
     }
 
-    /// This shard's copy, if it is fresh; counted as a hit.
-    pub(super) fn fresh_here(&self, key: &[u8]) -> Option<Rc<Item>> {
-        if self.keeps_nothing_of(key) || self.is_tagged() {
-            return None;
+    fn fetch_key<T, F, Fut, C>(&self, key: KeyRef<'_>, load: F, convert: C) -> CacheLookup<T>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Payload, Error>> + 'static,
+        C: FnOnce(Rc<Item>, HitKind) -> Result<T, Error> + 'static,
+    {
+        match self.caches.hit(self.number, key) {
+            Some((Hit::Fresh, item)) => {
+                self.caches.count_lookup(self.number, HitKind::L1);
+                CacheLookup::ready(convert(item, HitKind::L1))
+            }
+            Some((Hit::Stale, item)) => {
+                self.caches.count_lookup(self.number, HitKind::Stale);
+                self.refresh(key.to_key(), load);
+                CacheLookup::ready(convert(item, HitKind::Stale))
+            }
+            None => {
+                let (cache, key, load) = (self.clone(), key.to_key(), load());
+                CacheLookup::waiting(async move {
+                    let (item, hit) = cache.miss(key, load).await?;
+                    convert(item, hit)
+                })
+            }
         }
-        let key = self.caches.plan.hasher.key(self.number, key);
-        let (Hit::Fresh, item) = self.caches.hit(self.number, key)? else {
-            return None;
+    }
+
+    /// When a tag's token has to be asked for first.
+    async fn fetch_tagged<T, Fut, C>(&self, key: &[u8], load: Fut, convert: C) -> Result<T, Error>
+    where
+        Fut: Future<Output = Result<Payload, Error>> + 'static,
+        C: FnOnce(Rc<Item>, HitKind) -> Result<T, Error> + 'static,
+    {
+        let Some(full) = self.key_with_tokens(key).await? else {
+            let (item, hit) = self.load_unkept(load).await?;
+            return convert(item, hit);
         };
-        self.caches.count_lookup(self.number, HitKind::L1);
-        Some(item)
+        let hasher = &self.caches.plan.hasher;
+        let key = hasher.tagged_key(self.number, &full, key.len());
+        self.fetch_key(key, || load, convert).await
     }
 
     /// Whether nothing is ever kept under a key like this.
@@ -58,28 +92,8 @@ impl Cache {
         key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off()
     }
 
-    async fn fetch_key<F, Fut>(&self, key: KeyRef<'_>, load: F) -> Result<Fetched, Error>
+    async fn miss<Fut>(&self, key: CacheKey, load: Fut) -> Result<Fetched, Error>
     where
-        F: FnOnce() -> Fut + 'static,
-        Fut: Future<Output = Result<Payload, Error>> + 'static,
-    {
-        match self.caches.hit(self.number, key) {
-            Some((Hit::Fresh, item)) => {
-                self.caches.count_lookup(self.number, HitKind::L1);
-                Ok((item, HitKind::L1))
-            }
-            Some((Hit::Stale, item)) => {
-                self.caches.count_lookup(self.number, HitKind::Stale);
-                self.refresh(key.to_key(), load);
-                Ok((item, HitKind::Stale))
-            }
-            None => Box::pin(self.miss(key.to_key(), load)).await,
-        }
-    }
-
-    async fn miss<F, Fut>(&self, key: CacheKey, load: F) -> Result<Fetched, Error>
-    where
-        F: FnOnce() -> Fut + 'static,
         Fut: Future<Output = Result<Payload, Error>> + 'static,
     {
         match self.ask_home(&key, false).await {
@@ -88,13 +102,15 @@ impl Cache {
                 let freshness = &replica.freshness;
                 let lookup = match source {
                     // Else it has expired on its way, or it was born so.
-                    Source::Home if !freshness.is_fresh(now_ms) && freshness.is_usable(now_ms) => {
-                        self.refresh(key, load);
+                    ValueSource::Home
+                        if !freshness.is_fresh(now_ms) && freshness.is_usable(now_ms) =>
+                    {
+                        self.refresh(key, || load);
                         HitKind::Stale
                     }
-                    Source::Home => HitKind::Home,
-                    Source::Collapsed => HitKind::Collapsed,
-                    Source::StaleOnError => HitKind::StaleOnError,
+                    ValueSource::Home => HitKind::Home,
+                    ValueSource::Collapsed => HitKind::Collapsed,
+                    ValueSource::StaleOnError => HitKind::StaleOnError,
                 };
                 self.caches.count_lookup(self.number, lookup);
                 Ok((Rc::new(Item::new(replica)), lookup))
@@ -126,21 +142,17 @@ impl Cache {
     }
 
     /// Loads for all who wait. Counts nothing: nobody may be among them.
-    async fn lead<F, Fut>(
+    async fn lead(
         &self,
         id: LoadId,
         stale: Option<Replica<Payload>>,
-        load: F,
-    ) -> Result<Fetched, Error>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Payload, Error>>,
-    {
+        load: impl Future<Output = Result<Payload, Error>>,
+    ) -> Result<Fetched, Error> {
         let guard = LoadGuard::new(&self.caches, self.number, id);
         // Whatever was written outside of the server after this moment may be
         // missed, so the time to live counts from here.
         let (now_ms, era) = (self.caches.now_ms(), self.caches.era(self.number));
-        match load().await {
+        match load.await {
             Ok(value) => {
                 let freshness = freshness_of(self.options(), &value, now_ms, era);
                 let replica = Replica { value, freshness };
@@ -171,14 +183,13 @@ impl Cache {
     }
 
     /// Loads for this request alone.
-    async fn load_unkept<F, Fut>(&self, load: F) -> Result<Fetched, Error>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Payload, Error>>,
-    {
+    async fn load_unkept(
+        &self,
+        load: impl Future<Output = Result<Payload, Error>>,
+    ) -> Result<Fetched, Error> {
         self.caches.count_lookup(self.number, HitKind::Bypass);
         let now_ms = self.caches.now_ms();
-        let value = load().await?;
+        let value = load.await?;
         let freshness = Freshness::until(now_ms);
         Ok((
             Rc::new(Item::new(Replica { value, freshness })),
@@ -190,14 +201,14 @@ impl Cache {
     /// home sees to it that it is once at a time on all.
     fn refresh<F, Fut>(&self, key: CacheKey, load: F)
     where
-        F: FnOnce() -> Fut + 'static,
+        F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Payload, Error>> + 'static,
     {
         let started = Refreshing::start(&self.caches, self.number, key.clone());
         let Some(refreshing) = started else {
             return;
         };
-        let cache = self.clone();
+        let (cache, load) = (self.clone(), load());
         engine::spawn_local(async move {
             let work = Box::pin(async move {
                 if let Answer::Lead {
@@ -209,7 +220,7 @@ impl Cache {
                 }
             });
             // A panic has been printed by the hook; it ends only this task.
-            let _ = engine::Guarded::new(work).await;
+            let _ = engine::CatchUnwind::new(work).await;
             drop(refreshing);
         });
     }

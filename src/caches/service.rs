@@ -9,8 +9,8 @@ use std::cell::RefMut;
 use std::rc::Rc;
 
 use super::part::PartHolder;
-use super::waits::{PartAnswer, Wait, give_back};
-use super::{Caches, Inner};
+use super::waits::{CacheWait, PartAnswer, give_back};
+use super::{CacheParts, Caches};
 use crate::cache::Payload;
 use crate::clock::Millis;
 use crate::coherence::{
@@ -23,7 +23,7 @@ use crate::peers::{CacheMessage, CacheMessageBody, PeerLanes, PeerMessage, PeerS
 /// A shard's homes and holders, borrowed for one run of calls.
 pub(crate) struct CacheService<'a> {
     caches: &'a Caches,
-    inner: RefMut<'a, Inner>,
+    inner: RefMut<'a, CacheParts>,
     now_ms: Millis,
 }
 
@@ -232,8 +232,8 @@ impl Caches {
         self: &Rc<Self>,
         cache: u16,
         call: impl FnOnce(&mut PartHolder, WaitId, Millis),
-    ) -> Option<Wait> {
-        let Some(wait) = Wait::open(self, cache) else {
+    ) -> Option<CacheWait> {
+        let Some(wait) = CacheWait::open(self, cache) else {
             self.count(cache, |counters| counters.refused += 1);
             return None;
         };

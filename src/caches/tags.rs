@@ -32,11 +32,26 @@ impl Cache {
         self.options().tags.iter().chain(more)
     }
 
+    /// The key followed by the tokens of its tags, if this shard has them all.
+    pub(super) fn key_with_tokens_here(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let mut full = self.key_before_tokens(key);
+        for tag in self.all_tags() {
+            let token = self.caches.token_here(tag)?;
+            full.extend_from_slice(&token.to_le_bytes());
+        }
+        Some(full)
+    }
+
+    fn key_before_tokens(&self, key: &[u8]) -> Vec<u8> {
+        let mut full = Vec::with_capacity(key.len() + 8 * (self.options().tags.len() + 1));
+        full.extend_from_slice(key);
+        full
+    }
+
     /// The key followed by the tokens of its tags; `None` while one of them is
     /// being written.
     pub(super) async fn key_with_tokens(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let mut full = Vec::with_capacity(key.len() + 8 * (self.options().tags.len() + 1));
-        full.extend_from_slice(key);
+        let mut full = self.key_before_tokens(key);
         for tag in self.all_tags() {
             let token = match self.caches.token_here(tag) {
                 Some(token) => token,

@@ -18,41 +18,41 @@ pub(super) type PartAnswer = Answer<Payload, Error>;
 
 /// All waits of a shard, by small indexes with generations.
 #[derive(Default)]
-pub(super) struct Waits {
-    slots: Vec<Slot>,
+pub(super) struct CacheWaits {
+    slots: Vec<WaitSlot>,
     free: Vec<u32>,
 }
 
-struct Slot {
+struct WaitSlot {
     generation: u32,
-    state: State,
+    state: WaitState,
 }
 
-enum State {
+enum WaitState {
     Free,
     Waiting(Option<Waker>),
     Answered(Box<PartAnswer>),
 }
 
-impl Waits {
+impl CacheWaits {
     fn open(&mut self) -> Option<WaitId> {
         let index = match self.free.pop() {
             Some(index) => index,
             None if self.slots.len() < CACHE_WAITS_MAX => {
-                self.slots.push(Slot {
+                self.slots.push(WaitSlot {
                     generation: 0,
-                    state: State::Free,
+                    state: WaitState::Free,
                 });
                 self.slots.len() as u32 - 1
             }
             None => return None,
         };
         let slot = &mut self.slots[index as usize];
-        slot.state = State::Waiting(None);
+        slot.state = WaitState::Waiting(None);
         Some(WaitId(u64::from(slot.generation) << 32 | u64::from(index)))
     }
 
-    fn slot(&mut self, wait: WaitId) -> Option<&mut Slot> {
+    fn slot(&mut self, wait: WaitId) -> Option<&mut WaitSlot> {
         let slot = self.slots.get_mut(wait.0 as u32 as usize)?;
         (slot.generation == (wait.0 >> 32) as u32).then_some(slot)
     }
@@ -62,19 +62,19 @@ impl Waits {
         let Some(slot) = self.slot(wait) else {
             return Some(answer);
         };
-        let answered = State::Answered(Box::new(answer));
-        if let State::Waiting(Some(waker)) = std::mem::replace(&mut slot.state, answered) {
+        let answered = WaitState::Answered(Box::new(answer));
+        if let WaitState::Waiting(Some(waker)) = std::mem::replace(&mut slot.state, answered) {
             engine::wake(waker);
         }
         None
     }
 
-    fn close(&mut self, wait: WaitId) -> State {
+    fn close(&mut self, wait: WaitId) -> WaitState {
         let Some(slot) = self.slot(wait) else {
-            return State::Free;
+            return WaitState::Free;
         };
         slot.generation = slot.generation.wrapping_add(1);
-        let state = std::mem::replace(&mut slot.state, State::Free);
+        let state = std::mem::replace(&mut slot.state, WaitState::Free);
         self.free.push(wait.0 as u32);
         state
     }
@@ -82,14 +82,14 @@ impl Waits {
 
 /// The future of one answer. Dropped early it gives back whatever it was
 /// granted.
-pub(super) struct Wait {
+pub(super) struct CacheWait {
     caches: Rc<Caches>,
     cache: u16,
     id: WaitId,
     is_done: bool,
 }
 
-impl Wait {
+impl CacheWait {
     /// `None` when too many wait already.
     pub(super) fn open(caches: &Rc<Caches>, cache: u16) -> Option<Self> {
         let id = caches.waits.borrow_mut().open()?;
@@ -106,43 +106,43 @@ impl Wait {
     }
 }
 
-impl Future for Wait {
+impl Future for CacheWait {
     type Output = PartAnswer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PartAnswer> {
         let id = self.id;
         let mut waits = self.caches.waits.borrow_mut();
         if let Some(slot) = waits.slot(id)
-            && matches!(slot.state, State::Waiting(_))
+            && matches!(slot.state, WaitState::Waiting(_))
         {
-            slot.state = State::Waiting(Some(cx.waker().clone()));
+            slot.state = WaitState::Waiting(Some(cx.waker().clone()));
             return Poll::Pending;
         }
         let state = waits.close(id);
         drop(waits);
         self.is_done = true;
         match state {
-            State::Answered(answer) => Poll::Ready(*answer),
+            WaitState::Answered(answer) => Poll::Ready(*answer),
             // Not reached: a wait that is open is waiting or answered.
-            State::Free | State::Waiting(_) => Poll::Ready(Answer::TimedOut),
+            WaitState::Free | WaitState::Waiting(_) => Poll::Ready(Answer::TimedOut),
         }
     }
 }
 
-impl Drop for Wait {
+impl Drop for CacheWait {
     fn drop(&mut self) {
         if self.is_done {
             return;
         }
         let state = self.caches.waits.borrow_mut().close(self.id);
         match state {
-            State::Answered(answer) => {
+            WaitState::Answered(answer) => {
                 self.caches
                     .with_holder(self.cache, |holder, _| give_back(holder, *answer));
             }
-            State::Free | State::Waiting(_) => {
+            WaitState::Free | WaitState::Waiting(_) => {
                 self.caches
-                    .with_holder(self.cache, |holder, _| holder.forget_wait(self.id));
+                    .with_holder(self.cache, |holder, _| holder.cancel_wait(self.id));
             }
         }
     }

@@ -8,12 +8,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::read::{freshness_of, too_busy};
-use super::waits::{Wait, WriteGuard};
+use super::waits::{CacheWait, WriteGuard};
 use super::{Cache, Caches, TAGS};
 use crate::Error;
 use crate::cache::{CacheKey, CacheOptions, CacheValue, Coherence, Payload};
 use crate::coherence::{Answer, Replica, WriteId, WriteMode, WriteOutcome};
-use crate::engine::{self, Guarded, LocalEvent};
+use crate::engine::{self, CatchUnwind, LocalEvent};
 use crate::limits::{
     CACHE_HOME_RETRY_MS, CACHE_INVALIDATE_LAZY_MS, CACHE_INVALIDATE_MS, CACHE_WAIT_MS,
 };
@@ -266,17 +266,17 @@ impl Cache {
 }
 
 impl Caches {
-    fn start_asking_lease(self: &Rc<Self>, (cache, key, mode): &WantedLease) -> Option<Wait> {
+    fn start_asking_lease(self: &Rc<Self>, (cache, key, mode): &WantedLease) -> Option<CacheWait> {
         let home = self.home_of(*cache, key);
         self.start_asking(*cache, |holder, wait, now_ms| {
             holder.write(key.clone(), home, *mode, wait, now_ms);
         })
     }
 
-    /// Waits for a lease that was asked for; asks again if its home has died.
+    /// CacheWaits for a lease that was asked for; asks again if its home has died.
     async fn obtain(
         self: &Rc<Self>,
-        mut wait: Option<Wait>,
+        mut wait: Option<CacheWait>,
         lease: &WantedLease,
     ) -> Result<WriteId, Error> {
         let deadline_ms = self.now_ms() + CACHE_WAIT_MS;
@@ -295,19 +295,23 @@ impl Caches {
     }
 
     /// Drops the copy here, and asks for the same on all shards.
-    pub(super) fn start_invalidating(self: &Rc<Self>, cache: u16, key: &CacheKey) -> Option<Wait> {
+    pub(super) fn start_invalidating(
+        self: &Rc<Self>,
+        cache: u16,
+        key: &CacheKey,
+    ) -> Option<CacheWait> {
         let home = self.home_of(cache, key);
-        self.with_holder(cache, |holder, _| holder.forget(key));
+        self.with_holder(cache, |holder, _| holder.drop_copy(key));
         self.start_asking(cache, |holder, wait, now_ms| {
-            holder.purge(key.clone(), home, Some(wait), now_ms);
+            holder.invalidate(key.clone(), home, Some(wait), now_ms);
         })
     }
 
-    /// Waits until that is done; asks again as often as need be. Whoever calls
+    /// CacheWaits until that is done; asks again as often as need be. Whoever calls
     /// bounds it.
     pub(super) async fn finish_invalidating(
         self: &Rc<Self>,
-        wait: Option<Wait>,
+        wait: Option<CacheWait>,
         cache: u16,
         key: &CacheKey,
     ) {
@@ -350,7 +354,7 @@ impl Caches {
         key: &CacheKey,
     ) -> Answer<Payload, Error> {
         let answer = self.insist(cache, |holder, wait, now_ms| {
-            holder.purge(key.clone(), home, Some(wait), now_ms);
+            holder.invalidate(key.clone(), home, Some(wait), now_ms);
         });
         answer.await
     }
@@ -384,7 +388,7 @@ async fn run_to_end<T: 'static>(
     let done = Rc::new(LocalEvent::default());
     let (put, tell) = (result.clone(), done.clone());
     engine::spawn_local(async move {
-        let outcome = Guarded::new(Box::pin(work)).await;
+        let outcome = CatchUnwind::new(Box::pin(work)).await;
         *put.borrow_mut() = Some(outcome);
         tell.notify();
     });

@@ -1,19 +1,19 @@
-//! One shard's door to the rows in Redis.
+//! The rows in Redis, as one shard asks for them.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::change::Change;
-use super::debts::Debts;
+use super::change::RowChange;
+use super::pending_invalidations::PendingInvalidations;
 use super::scripts::{Scripts, filled};
-use super::session::{Generation, Session};
+use super::session::{Generation, RowSession};
 use crate::engine;
 use crate::ids::random_seed;
 use crate::limits::{CACHE_DOUBT_MS, L2_PUTS_IN_FLIGHT_MAX};
 use crate::metrics::{MetricsSource, SecondLevelCounters, SecondLevelSnapshot};
 use crate::redis::{Redis, RedisFault};
-use crate::redis_codec::{Entry, EntryKind, GENERATION_BYTES, version_digits};
+use crate::redis_codec::{EntryKind, GENERATION_BYTES, RedisEntry, version_digits};
 
 /// Options of the rows in Redis. All nodes with the same database must have the
 /// same.
@@ -51,7 +51,7 @@ impl RowCacheOptions {
 #[derive(Debug)]
 pub struct RowPlan {
     pub(super) options: RowCacheOptions,
-    pub(super) debts: Debts,
+    pub(super) pending: PendingInvalidations,
 }
 
 impl RowPlan {
@@ -60,7 +60,7 @@ impl RowPlan {
     pub fn new(options: RowCacheOptions) -> Arc<Self> {
         Arc::new(Self {
             options,
-            debts: Debts::default(),
+            pending: PendingInvalidations::default(),
         })
     }
 }
@@ -88,29 +88,29 @@ impl RowPlan {
 /// ```
 #[derive(Clone)]
 pub struct RowCache {
-    pub(super) inner: Rc<Inner>,
+    pub(super) inner: Rc<RowCacheParts>,
 }
 
-pub(super) struct Inner {
+pub(super) struct RowCacheParts {
     pub(super) plan: Arc<RowPlan>,
     pub(super) scripts: Scripts,
     redis: OnceCell<Redis>,
     is_unused: Cell<bool>,
-    session: Cell<Option<Session>>,
+    session: Cell<Option<RowSession>>,
     is_opening: Cell<bool>,
     puts_in_flight: Cell<usize>,
-    pub(super) is_paying: Cell<bool>,
+    pub(super) is_retrying: Cell<bool>,
     pub(super) counters: RefCell<SecondLevelCounters>,
 }
 
 /// What was found under the id of a row.
 #[derive(Debug)]
-pub enum Sought {
+pub enum RowLookup {
     /// The row, as it was put; should it turn out to be none, the ticket is for
     /// whoever loads it.
-    Found(Vec<u8>, Ticket),
+    Found(Vec<u8>, FillTicket),
     /// Nothing: whoever loads it now may put it there.
-    Missing(Ticket),
+    Missing(FillTicket),
     /// Redis cannot be asked, or is not believed.
     Bypass,
     /// There is no Redis.
@@ -119,17 +119,17 @@ pub enum Sought {
 
 /// When a load began, as Redis sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Ticket {
+pub struct FillTicket {
     pub(super) generation: Generation,
     pub(super) begun_ms: u64,
 }
 
 impl RowCache {
-    /// The door of one shard.
+    /// That of one shard.
     #[must_use]
     pub fn new(plan: &Arc<RowPlan>) -> Self {
         Self {
-            inner: Rc::new(Inner {
+            inner: Rc::new(RowCacheParts {
                 plan: plan.clone(),
                 scripts: Scripts::new(),
                 redis: OnceCell::new(),
@@ -137,7 +137,7 @@ impl RowCache {
                 session: Cell::new(None),
                 is_opening: Cell::new(false),
                 puts_in_flight: Cell::new(0),
-                is_paying: Cell::new(false),
+                is_retrying: Cell::new(false),
                 counters: RefCell::default(),
             }),
         }
@@ -159,30 +159,30 @@ impl RowCache {
     }
 
     /// Looks a row up.
-    pub async fn seek(&self, id: i64) -> Sought {
+    pub async fn seek(&self, id: i64) -> RowLookup {
         let Some(redis) = self.inner.redis.get() else {
-            return Sought::Off;
+            return RowLookup::Off;
         };
-        let sought = match self.inner.plan.debts.is_owing() {
+        let found = match self.inner.plan.pending.has_any() {
             true => {
-                self.pay_soon();
+                self.retry_soon();
                 Err(())
             }
             false => self.ask(redis, id).await.map_err(drop),
         };
-        let sought = sought.unwrap_or(Sought::Bypass);
-        self.count(|counters| match sought {
-            Sought::Found(..) => counters.hits += 1,
-            Sought::Missing(_) => counters.misses += 1,
-            Sought::Bypass => counters.bypasses += 1,
-            Sought::Off => {}
+        let found = found.unwrap_or(RowLookup::Bypass);
+        self.count(|counters| match found {
+            RowLookup::Found(..) => counters.hits += 1,
+            RowLookup::Missing(_) => counters.misses += 1,
+            RowLookup::Bypass => counters.bypasses += 1,
+            RowLookup::Off => {}
         });
-        sought
+        found
     }
 
-    async fn ask(&self, redis: &Redis, id: i64) -> Result<Sought, RedisFault> {
+    async fn ask(&self, redis: &Redis, id: i64) -> Result<RowLookup, RedisFault> {
         let Some(session) = self.session(redis).await? else {
-            return Ok(Sought::Bypass);
+            return Ok(RowLookup::Bypass);
         };
         let mut command = ::redis::cmd("MGET");
         command.arg(self.generation_key()).arg(self.row_key(id));
@@ -191,40 +191,40 @@ impl RowCache {
         let Some(generation) = generation.copied() else {
             // Redis is empty: there is no generation until one is begun.
             self.inner.session.set(None);
-            return Ok(Sought::Bypass);
+            return Ok(RowLookup::Bypass);
         };
         let session = session.of_generation(generation);
         self.inner.session.set(Some(session));
-        if self.inner.plan.debts.is_owing() || !session.is_good(redis.outages()) {
-            // Owed since it was asked, or it is another server that was asked:
+        if self.inner.plan.pending.has_any() || !session.is_good(redis.outages()) {
+            // Pending since it was asked, or it is another server that was asked:
             // what it said may be old.
-            return Ok(Sought::Bypass);
+            return Ok(RowLookup::Bypass);
         }
-        let ticket = Ticket {
+        let ticket = FillTicket {
             generation,
             begun_ms: session.server_now_ms(),
         };
         if let Some(bytes) = bytes {
-            match Entry::parse(&bytes) {
+            match RedisEntry::parse(&bytes) {
                 Some(entry) if entry.generation == generation && entry.kind == EntryKind::Row => {
-                    return Ok(Sought::Found(entry.row.to_vec(), ticket));
+                    return Ok(RowLookup::Found(entry.row.to_vec(), ticket));
                 }
                 Some(_) => {}
-                None => self.note_garbage(),
+                None => self.note_undecodable(),
             }
         }
-        Ok(Sought::Missing(ticket))
+        Ok(RowLookup::Missing(ticket))
     }
 
     /// A row was found that is none: somebody else's, or of another version of
     /// this program. It counts as not there.
-    pub fn note_garbage(&self) {
+    pub fn note_undecodable(&self) {
         self.count(|counters| counters.garbage += 1);
     }
 
     /// Puts a row there that was loaded after `ticket` was given, unless
     /// something newer is there. Nobody waits for it.
-    pub fn fill(&self, ticket: Ticket, id: i64, version: i64, row: Vec<u8>) {
+    pub fn fill(&self, ticket: FillTicket, id: i64, version: i64, row: Vec<u8>) {
         let Some(put) = PutInFlight::start(&self.inner) else {
             self.count(|counters| counters.dropped += 1);
             return;
@@ -244,7 +244,7 @@ impl RowCache {
 
     async fn fill_now(
         &self,
-        ticket: Ticket,
+        ticket: FillTicket,
         id: i64,
         version: i64,
         row: &[u8],
@@ -263,8 +263,8 @@ impl RowCache {
     }
 
     /// Begins to change a row. What is returned must be told how that ended.
-    pub fn change(&self, id: i64) -> Change {
-        Change::begin(self, id)
+    pub fn change(&self, id: i64) -> RowChange {
+        RowChange::begin(self, id)
     }
 
     /// Rows that were changed elsewhere: their ids, and their versions or
@@ -272,7 +272,7 @@ impl RowCache {
     /// there by this process. To be called before the process's own caches are
     /// told, which would else load the old rows from there.
     pub async fn changed(&self, rows: &[(i64, Option<i64>)]) {
-        self.tell_of(rows).await;
+        self.put_tombstones(rows).await;
     }
 
     /// Anything may have been changed elsewhere: everything that is there is
@@ -280,9 +280,9 @@ impl RowCache {
     /// rows.
     pub async fn changed_any(&self) {
         if self.inner.redis.get().is_some() {
-            self.inner.plan.debts.owe_all();
-            self.pay().await;
-            self.pay_soon();
+            self.inner.plan.pending.record_all();
+            self.retry_now().await;
+            self.retry_soon();
         }
     }
 
@@ -314,7 +314,7 @@ impl RowCache {
 
     /// The session on this connection, begun if need be; `None` while another
     /// task begins it.
-    async fn session(&self, redis: &Redis) -> Result<Option<Session>, RedisFault> {
+    async fn session(&self, redis: &Redis) -> Result<Option<RowSession>, RedisFault> {
         let present = self.present_session();
         if present.is_some_and(|session| session.is_young()) {
             return Ok(present);
@@ -330,13 +330,13 @@ impl RowCache {
         let Some(generation) = name.first_chunk() else {
             return Ok(None);
         };
-        let session = Session::new(*generation, outages, server_ms);
+        let session = RowSession::new(*generation, outages, server_ms);
         self.inner.session.set(Some(session));
         Ok(Some(session))
     }
 
     /// The session, if it is of this connection.
-    pub(super) fn present_session(&self) -> Option<Session> {
+    pub(super) fn present_session(&self) -> Option<RowSession> {
         let outages = self.redis()?.outages();
         let session = self.inner.session.get();
         session.filter(|session| session.is_good(outages))
@@ -389,10 +389,10 @@ fn new_generation() -> [u8; GENERATION_BYTES] {
 }
 
 /// A task that begins a session; one at a time.
-struct Opening(Rc<Inner>);
+struct Opening(Rc<RowCacheParts>);
 
 impl Opening {
-    fn start(inner: &Rc<Inner>) -> Option<Self> {
+    fn start(inner: &Rc<RowCacheParts>) -> Option<Self> {
         let is_first = !inner.is_opening.replace(true);
         is_first.then(|| Self(inner.clone()))
     }
@@ -405,10 +405,10 @@ impl Drop for Opening {
 }
 
 /// A row that is being put.
-struct PutInFlight(Rc<Inner>);
+struct PutInFlight(Rc<RowCacheParts>);
 
 impl PutInFlight {
-    fn start(inner: &Rc<Inner>) -> Option<Self> {
+    fn start(inner: &Rc<RowCacheParts>) -> Option<Self> {
         let before = inner.puts_in_flight.get();
         (before < L2_PUTS_IN_FLIGHT_MAX).then(|| {
             inner.puts_in_flight.set(before + 1);

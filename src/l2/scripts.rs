@@ -1,5 +1,5 @@
 //! What Redis does in one step, as Lua. Every entry begins with a head of 38
-//! bytes that `stored::Entry` describes; every script has the key of the
+//! bytes that `redis_codec::RedisEntry` describes; every script has the key of the
 //! generation first, so that whatever was put in another one counts as not
 //! there. `pcall`: somebody may have put another type under a key.
 
@@ -16,7 +16,7 @@ pub(super) struct Scripts {
     /// Puts a row that was read, unless something newer is there.
     pub(super) fill: Script,
     /// Puts a row that was written, or a tombstone.
-    pub(super) settle: Script,
+    pub(super) put_written: Script,
 }
 
 impl Scripts {
@@ -25,7 +25,7 @@ impl Scripts {
             open: Script::new(&format!("{CLOCK}{SERVER}{OPEN}")),
             raise: Script::new(&format!("{SERVER}{RAISE}")),
             fill: Script::new(&format!("{CLOCK}{THERE}{FILL}")),
-            settle: Script::new(&format!("{CLOCK}{THERE}{SETTLE}")),
+            put_written: Script::new(&format!("{CLOCK}{THERE}{PUT_WRITTEN}")),
         }
     }
 }
@@ -89,7 +89,7 @@ return {1, now}
 /// Without a generation everything is out of reach already. A tombstone that
 /// is newer stays, and stays long enough for this write too; a row in this
 /// version or a newer one is as good as what would be put.
-const SETTLE: &str = "
+const PUT_WRITTEN: &str = "
 if #generation ~= 16 then return {3, now} end
 if version > ARGV[2] or version == ARGV[2] then
   if kind == 't' and redis.call('PTTL', KEYS[2]) < tonumber(ARGV[6]) then

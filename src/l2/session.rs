@@ -14,14 +14,14 @@ use crate::redis_codec::GENERATION_BYTES;
 pub(super) type Generation = [u8; GENERATION_BYTES];
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Session {
+pub(super) struct RowSession {
     pub(super) generation: Generation,
     /// [`Redis::outages`](crate::redis::Redis::outages) when it began.
     outages: u64,
     clock: ServerClock,
 }
 
-impl Session {
+impl RowSession {
     pub(super) fn new(generation: Generation, outages: u64, server_ms: u64) -> Self {
         Self {
             generation,

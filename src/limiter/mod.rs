@@ -3,9 +3,10 @@
 //! or, where there is a Redis, the one that all nodes have together.
 //!
 //! A key's state is on its home shard alone, so what all shards let through
-//! together is exact. Whatever cannot be judged in time, because the home is
-//! dead or busy or too much waits, is let through and counted: a limiter that
-//! fails must not take the service with it.
+//! together is exact. Where the home cannot judge in time, because it is dead or
+//! busy or too much waits, the shard that has the request does in its place, by its
+//! fair share of the quota: a judge who is late takes neither the service with it
+//! nor the limit.
 
 mod peer_limiter;
 mod refusals;
@@ -26,12 +27,12 @@ use crate::engine;
 use crate::limits::{LIMITER_ANSWER_MS, LIMITER_KEYS_MAX, LIMITER_SWEEP_KEYS};
 use crate::metrics::LimiterSnapshot;
 use crate::peers::{LimitMessage, PeerMessage, Peers};
-use crate::rate_limit::{KeyHash, Quota, Verdict};
+use crate::rate_limit::{KeyHash, Quota, QuotaVerdict};
 use crate::redis::Redis;
 
 use refusals::Refusals;
 use shared::SharedLimiter;
-use stats::Counts;
+use stats::RuleCounts;
 
 /// What is limited by and where, for all rules of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +92,14 @@ impl LimiterRule {
     }
 }
 
+/// What became of a request, and who said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub(crate) verdict: QuotaVerdict,
+    /// Else of a shard that stood in for the home, and knows only its own share.
+    pub(crate) is_of_home: bool,
+}
+
 /// One shard's limiter. Never leaves it.
 pub(crate) struct Limiter {
     me: usize,
@@ -100,7 +109,7 @@ pub(crate) struct Limiter {
     peers: Rc<Peers>,
     shared: Option<SharedLimiter>,
     refusals: RefCell<Refusals>,
-    counts: RefCell<Counts>,
+    counts: RefCell<RuleCounts>,
 }
 
 impl Limiter {
@@ -123,7 +132,7 @@ impl Limiter {
             peer_limiter,
             peers,
             refusals: RefCell::default(),
-            counts: RefCell::new(Counts::resume(inherited)),
+            counts: RefCell::new(RuleCounts::resume(inherited)),
         }
     }
 
@@ -132,16 +141,34 @@ impl Limiter {
     }
 
     /// Judges one request of `key` and counts it if it is let through.
-    pub(crate) async fn check(&self, rule: &LimiterRule, key: &[u8]) -> Verdict {
+    pub(crate) async fn check(&self, rule: &LimiterRule, key: &[u8]) -> Judgement {
         let hash = self.hash(rule, key);
         let now_ns = self.peer_limiter.now_ns();
         let refused = self.refusals.borrow().find(hash, now_ns);
-        let verdict = match refused {
+        let judged = match refused {
             Some(refused) => Some(refused),
             None => self.judge(rule, key, hash, now_ns).await,
         };
-        self.counts.borrow_mut().count(&rule.name, verdict.as_ref());
-        verdict.unwrap_or_else(|| Verdict::unjudged(&rule.quota))
+        let judgement = match judged {
+            Some(verdict) => Judgement {
+                verdict,
+                is_of_home: true,
+            },
+            None => self.stand_in(&rule.quota, hash),
+        };
+        self.counts.borrow_mut().count(&rule.name, &judgement);
+        judgement
+    }
+
+    /// In the place of the key's home, which is another shard: nothing else has
+    /// this key here. Not remembered, so that the home is asked again.
+    fn stand_in(&self, quota: &Quota, hash: KeyHash) -> Judgement {
+        let share = quota.share_of(self.shards as u32);
+        let now_ns = self.peer_limiter.now_ns();
+        Judgement {
+            verdict: self.peer_limiter.judge(hash, &share, now_ns),
+            is_of_home: false,
+        }
     }
 
     async fn judge(
@@ -150,7 +177,7 @@ impl Limiter {
         key: &[u8],
         hash: KeyHash,
         now_ns: u64,
-    ) -> Option<Verdict> {
+    ) -> Option<QuotaVerdict> {
         if let Some(shared) = &self.shared {
             match shared.check(rule, key).await {
                 Ok(verdict) => return Some(self.remember(hash, verdict)),
@@ -164,7 +191,7 @@ impl Limiter {
     }
 
     /// The verdict of another shard; `None` when it has none in time.
-    async fn ask(&self, home: usize, key: KeyHash, quota: &Quota) -> Option<Verdict> {
+    async fn ask(&self, home: usize, key: KeyHash, quota: &Quota) -> Option<QuotaVerdict> {
         let wait = self.peer_limiter.open_wait(home)?;
         let ask = LimitMessage::ask(wait.ticket(), key, *quota);
         let ask = PeerMessage::Limit(ask);
@@ -176,7 +203,7 @@ impl Limiter {
     }
 
     /// Until a refusal ends nobody need be asked again.
-    fn remember(&self, key: KeyHash, verdict: Verdict) -> Verdict {
+    fn remember(&self, key: KeyHash, verdict: QuotaVerdict) -> QuotaVerdict {
         if !verdict.is_allowed {
             let now_ns = self.peer_limiter.now_ns();
             self.refusals.borrow_mut().keep(key, &verdict, now_ns);

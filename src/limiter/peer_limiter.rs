@@ -12,25 +12,25 @@ use std::time::Instant;
 use crate::engine;
 use crate::limits::LIMITER_WAITS_MAX;
 use crate::peers::{LimitMessage, LimitMessageBody, PeerLanes, PeerMessage, PeerService};
-use crate::rate_limit::{KeyHash, KeyStore, Quota, Verdict};
+use crate::rate_limit::{KeyHash, KeyStore, Quota, QuotaVerdict};
 
 /// One shard's keys, and its tasks that wait for the verdicts of others.
 pub(crate) struct PeerLimiter {
     keys: RefCell<KeyStore>,
-    waits: RefCell<Waits>,
+    waits: RefCell<VerdictWaits>,
     /// Zero of the time scale that all shards share.
     origin: Instant,
 }
 
 #[derive(Default)]
-struct Waits {
+struct VerdictWaits {
     next: u64,
-    open: HashMap<u64, Waiting>,
+    open: HashMap<u64, OpenWait>,
 }
 
-struct Waiting {
+struct OpenWait {
     home: usize,
-    verdict: Option<Verdict>,
+    verdict: Option<QuotaVerdict>,
     is_over: bool,
     waker: Option<Waker>,
 }
@@ -46,26 +46,26 @@ impl PeerLimiter {
     }
 
     /// Judges a key that is at home here.
-    pub(super) fn judge(&self, key: KeyHash, quota: &Quota, now_ns: u64) -> Verdict {
+    pub(super) fn judge(&self, key: KeyHash, quota: &Quota, now_ns: u64) -> QuotaVerdict {
         self.keys.borrow_mut().check(key, quota, now_ns)
     }
 
     /// A wait for the verdict of shard `home`; `None` when too many wait.
-    pub(super) fn open_wait(self: &Rc<Self>, home: usize) -> Option<Wait> {
+    pub(super) fn open_wait(self: &Rc<Self>, home: usize) -> Option<VerdictWait> {
         let mut waits = self.waits.borrow_mut();
         if waits.open.len() >= LIMITER_WAITS_MAX {
             return None;
         }
         let ticket = waits.next;
         waits.next += 1;
-        let waiting = Waiting {
+        let waiting = OpenWait {
             home,
             verdict: None,
             is_over: false,
             waker: None,
         };
         waits.open.insert(ticket, waiting);
-        Some(Wait {
+        Some(VerdictWait {
             limiter: self.clone(),
             ticket,
         })
@@ -117,8 +117,8 @@ impl PeerService for &PeerLimiter {
     }
 }
 
-impl Waiting {
-    fn end(&mut self, verdict: Option<Verdict>) {
+impl OpenWait {
+    fn end(&mut self, verdict: Option<QuotaVerdict>) {
         self.verdict = verdict;
         self.is_over = true;
         self.waker.take().into_iter().for_each(engine::wake);
@@ -127,19 +127,19 @@ impl Waiting {
 
 /// The future of one verdict; `None` when its judge died. Dropped, it forgets
 /// what it waited for.
-pub(super) struct Wait {
+pub(super) struct VerdictWait {
     limiter: Rc<PeerLimiter>,
     ticket: u64,
 }
 
-impl Wait {
+impl VerdictWait {
     pub(super) fn ticket(&self) -> u64 {
         self.ticket
     }
 }
 
-impl Future for Wait {
-    type Output = Option<Verdict>;
+impl Future for VerdictWait {
+    type Output = Option<QuotaVerdict>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut waits = self.limiter.waits.borrow_mut();
@@ -154,7 +154,7 @@ impl Future for Wait {
     }
 }
 
-impl Drop for Wait {
+impl Drop for VerdictWait {
     fn drop(&mut self) {
         self.limiter.waits.borrow_mut().open.remove(&self.ticket);
     }

@@ -5,24 +5,24 @@
 use std::collections::HashMap;
 
 use crate::limits::LIMITER_REFUSALS_MAX;
-use crate::rate_limit::{KeyHash, Verdict};
+use crate::rate_limit::{KeyHash, QuotaVerdict};
 
 /// By key, bounded; which are kept when there are too many does not matter.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(HashMap<KeyHash, Refusal>);
+pub(super) struct Refusals(HashMap<KeyHash, LimitRefusal>);
 
 #[derive(Debug, Clone, Copy)]
-struct Refusal {
+struct LimitRefusal {
     until_ns: u64,
     whole_at_ns: u64,
 }
 
 impl Refusals {
     /// The verdict on a key that is still refused.
-    pub(super) fn find(&self, key: KeyHash, now_ns: u64) -> Option<Verdict> {
+    pub(super) fn find(&self, key: KeyHash, now_ns: u64) -> Option<QuotaVerdict> {
         let refusal = self.0.get(&key)?;
         let retry_after_ns = refusal.until_ns.checked_sub(now_ns)?;
-        (retry_after_ns > 0).then(|| Verdict {
+        (retry_after_ns > 0).then(|| QuotaVerdict {
             is_allowed: false,
             remaining: 0,
             reset_ns: refusal.whole_at_ns.saturating_sub(now_ns),
@@ -31,14 +31,14 @@ impl Refusals {
     }
 
     /// Keeps what was heard just now.
-    pub(super) fn keep(&mut self, key: KeyHash, verdict: &Verdict, now_ns: u64) {
+    pub(super) fn keep(&mut self, key: KeyHash, verdict: &QuotaVerdict, now_ns: u64) {
         if self.0.len() >= LIMITER_REFUSALS_MAX {
             self.0.retain(|_, refusal| refusal.until_ns > now_ns);
         }
         if self.0.len() >= LIMITER_REFUSALS_MAX {
             self.0.clear();
         }
-        let refusal = Refusal {
+        let refusal = LimitRefusal {
             until_ns: now_ns.saturating_add(verdict.retry_after_ns),
             whole_at_ns: now_ns.saturating_add(verdict.reset_ns),
         };
@@ -50,8 +50,8 @@ impl Refusals {
 mod tests {
     use super::*;
 
-    fn refused(retry_after_ns: u64) -> Verdict {
-        Verdict {
+    fn refused(retry_after_ns: u64) -> QuotaVerdict {
+        QuotaVerdict {
             is_allowed: false,
             remaining: 0,
             reset_ns: retry_after_ns.saturating_mul(10),

@@ -12,7 +12,7 @@ use ::redis::Script;
 use sha2::{Digest, Sha256};
 
 use super::LimiterRule;
-use crate::rate_limit::{Quota, Verdict};
+use crate::rate_limit::{Quota, QuotaVerdict};
 use crate::redis::{Redis, RedisFault};
 
 /// KEYS: the key. ARGV: what one request takes and what a whole burst is, each
@@ -65,7 +65,7 @@ impl SharedLimiter {
         &self,
         rule: &LimiterRule,
         key: &[u8],
-    ) -> Result<Verdict, RedisFault> {
+    ) -> Result<QuotaVerdict, RedisFault> {
         let quota = &rule.quota;
         let numbers = numbers(quota).map(|number| number.to_string());
         let arguments = numbers.each_ref().map(|number| number.as_bytes());

@@ -2,7 +2,7 @@
 //! `redis`: there is none.
 
 use super::LimiterRule;
-use crate::rate_limit::Verdict;
+use crate::rate_limit::QuotaVerdict;
 use crate::redis::{Redis, RedisFault};
 
 pub(super) enum SharedLimiter {}
@@ -12,7 +12,11 @@ impl SharedLimiter {
         match redis {}
     }
 
-    pub(super) async fn check(&self, _: &LimiterRule, _: &[u8]) -> Result<Verdict, RedisFault> {
+    pub(super) async fn check(
+        &self,
+        _: &LimiterRule,
+        _: &[u8],
+    ) -> Result<QuotaVerdict, RedisFault> {
         match *self {}
     }
 }

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
+use super::Judgement;
 use crate::metrics::{LimiterSnapshot, RuleCounters, RuleSnapshot};
-use crate::rate_limit::Verdict;
 
 /// By rule; a handful, so a scan finds it.
 #[derive(Default)]
-pub(super) struct Counts {
+pub(super) struct RuleCounts {
     rules: Vec<(Arc<str>, RuleCounters)>,
     /// A predecessor's.
     evicted: u64,
 }
 
-impl Counts {
+impl RuleCounts {
     /// Goes on from the numbers of a predecessor that died.
     pub(super) fn resume(inherited: LimiterSnapshot) -> Self {
         let rules = inherited.rules.into_iter();
@@ -25,16 +25,13 @@ impl Counts {
         }
     }
 
-    pub(super) fn count(&mut self, rule: &Arc<str>, verdict: Option<&Verdict>) {
+    pub(super) fn count(&mut self, rule: &Arc<str>, judgement: &Judgement) {
         let counters = self.of(rule);
-        match verdict {
-            Some(verdict) if !verdict.is_allowed => counters.denied += 1,
-            Some(_) => counters.allowed += 1,
-            None => {
-                counters.allowed += 1;
-                counters.unjudged += 1;
-            }
+        match judgement.verdict.is_allowed {
+            true => counters.allowed += 1,
+            false => counters.denied += 1,
         }
+        counters.unjudged += u64::from(!judgement.is_of_home);
     }
 
     pub(super) fn snapshot(&self, keys: u64, evicted: u64) -> LimiterSnapshot {

@@ -1,5 +1,6 @@
-//! The library's own middleware: compression, rate limits, answers kept in
-//! Redis, and sessions with the guard around what they may change.
+//! The library's own middleware: compression, rate limits, other sites' pages
+//! (CORS), answers kept in Redis, and sessions with the guard around what they
+//! may change.
 //!
 //! Each stands between `app`, whose API it is written on and extends, and the
 //! room below that does its thinking: `compression`, `rate_limit` and `limiter`,
@@ -7,6 +8,7 @@
 
 #[cfg(feature = "compression")]
 mod compression;
+mod cors;
 pub mod rate_limit;
 #[cfg(feature = "redis")]
 mod redis_cache;
@@ -15,20 +17,21 @@ mod sessions;
 
 #[cfg(feature = "compression")]
 pub use compression::{Compression, InvalidCompression};
+pub use cors::{Cors, InvalidCors};
 pub use rate_limit::{RateLimit, RateLimitKey, RateRules};
 #[cfg(feature = "redis")]
 pub use redis_cache::RedisCache;
 
 use std::rc::Rc;
 
-use crate::app::{App, ShardParts, States};
+use crate::app::{App, ShardParts, ShardStates};
 use crate::metrics::{MetricsSource, ShardSnapshot};
 
 /// What all of it keeps on a shard with these states, some of which count for
 /// the metrics. Goes on from what a predecessor that died has counted.
 pub(crate) fn shard_parts(
     app: &App,
-    states: &States,
+    states: &ShardStates,
     sources: &[Rc<dyn MetricsSource>],
     died: Option<&ShardSnapshot>,
 ) -> ShardParts {

@@ -9,11 +9,12 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::rate_limit::RateLimitKey;
 use crate::Error;
-use crate::app::{App, AppError, Ctx, Find, Next, Response, ShardPart, StateType, States};
+use crate::app::{App, AppError, Ctx, Find, Next, Response, ShardPart, ShardStates, StateType};
+use crate::limits::SESSION_COOKIES_MAX;
 use crate::metrics::SessionCounters;
 use crate::redis::Redis;
 use crate::session::{
-    RequestOrigin, SessionCookie, SessionId, SessionOptions, find_cookie, is_safe_method,
+    RequestOrigin, SessionCookie, SessionCookies, SessionId, SessionOptions, is_safe_method,
 };
 use crate::sessions::{BegunSession, Passwords, Session, SessionBackend, SessionStore, Sessions};
 
@@ -45,7 +46,7 @@ impl ShardPart for ShardSessions {}
 
 impl ShardSessions {
     /// `None` when the app has no sessions.
-    pub(super) fn of(app: &App, states: &States) -> Option<Rc<Self>> {
+    pub(super) fn of(app: &App, states: &ShardStates) -> Option<Rc<Self>> {
         let SessionPlan { options, passwords } = app.settings.find()?;
         let prefix = app.settings.find().map(|KeyPrefix(prefix)| prefix.as_str());
         let prefix = prefix.unwrap_or("corelane");
@@ -83,7 +84,7 @@ fn check(app: &App) -> Result<(), AppError> {
 }
 
 /// What a request's session was found to be; looked for once.
-struct Lookup(Option<Session>);
+struct SessionLookup(Option<Session>);
 
 impl App {
     /// Has sessions: handlers find a request's with [`Ctx::session`]. They are
@@ -196,7 +197,7 @@ impl Ctx {
     /// # Errors
     /// 503 with `Retry-After` when sessions cannot be read.
     pub async fn session(&mut self) -> Result<Option<Session>, Error> {
-        if let Some(Lookup(known)) = self.attached() {
+        if let Some(SessionLookup(known)) = self.attached() {
             return Ok(known.clone());
         }
         let found = match self.session_cookie() {
@@ -225,13 +226,14 @@ impl Ctx {
         if let Some(session) = &session {
             self.attach(RateLimitKey(session.hash().as_bytes().to_vec()));
         }
-        self.attach(Lookup(session));
+        self.attach(SessionLookup(session));
     }
 
     /// The session as far as it is known: what [`session`](Self::session) found
     /// for this request.
     pub fn known_session(&self) -> Option<&Session> {
-        self.attached().and_then(|Lookup(session)| session.as_ref())
+        self.attached()
+            .and_then(|SessionLookup(session)| session.as_ref())
     }
 
     /// Begins a session for a user who has shown who they are, in the place of
@@ -243,17 +245,18 @@ impl Ctx {
     /// 503 with `Retry-After` when it cannot be kept; 401 when a
     /// backend keeps sessions and has no such user.
     pub async fn begin_session(&mut self, user_id: i64) -> Result<BegunSession, Error> {
-        let replaced = match self.session_cookie() {
-            SessionCookie::Id(id) => Some(id),
-            _ => None,
-        };
+        // Which of several is the client's own cannot be told: none outlives this.
+        let named = self.named_sessions()?;
         let (here, is_secure) = (self.sessions(), self.is_secure());
         let store = here.store(self.shard_redis());
         let begin = here
             .sessions
-            .begin(&store, user_id, replaced.as_ref(), is_secure);
+            .begin(&store, user_id, named.first(), is_secure);
         let no_user = || Error::new(StatusCode::UNAUTHORIZED, "there is no such user any more");
         let begun = begin.await?.ok_or_else(no_user)?;
+        for id in named.iter().skip(1) {
+            store.end(&id.hash()).await?;
+        }
         self.count_session(|counters| counters.created += 1);
         self.know_session(Some(begun.session.clone()));
         Ok(begun)
@@ -287,18 +290,20 @@ impl Ctx {
         }
     }
 
-    /// Ends the session of this request, if it has one. The answer should carry
-    /// the `Set-Cookie` this returns.
+    /// Ends the session of this request, if it has one; of several that its cookies
+    /// name, each. The answer should carry the `Set-Cookie` this returns.
     ///
     /// # Errors
-    /// 503 with `Retry-After` when that cannot be had.
+    /// 503 with `Retry-After` when that cannot be had; 400 when there are more than
+    /// [`SESSION_COOKIES_MAX`], of which none is ended.
     pub async fn end_session(&mut self) -> Result<HeaderValue, Error> {
-        if let SessionCookie::Id(id) = self.session_cookie() {
-            let store = self.sessions().store(self.shard_redis());
+        let named = self.named_sessions()?;
+        let store = self.sessions().store(self.shard_redis());
+        for id in &named {
             store.end(&id.hash()).await?;
             self.count_session(|counters| counters.ended += 1);
         }
-        self.attach(Lookup(None));
+        self.attach(SessionLookup(None));
         let secure = self.is_secure();
         self.sessions().sessions.expired_cookie(secure)
     }
@@ -350,9 +355,24 @@ impl Ctx {
     }
 
     fn session_cookie(&self) -> SessionCookie {
+        self.session_cookies().single()
+    }
+
+    fn session_cookies(&self) -> SessionCookies {
         let lines = self.header_all(&header::COOKIE);
         let here = self.sessions();
-        find_cookie(lines, &here.sessions.options.cookie, self.is_secure())
+        SessionCookies::find(lines, &here.sessions.options.cookie, self.is_secure())
+    }
+
+    /// Every session that the request names.
+    fn named_sessions(&self) -> Result<Vec<SessionId>, Error> {
+        let cookies = self.session_cookies();
+        match cookies.is_overfull {
+            true => Err(Error::bad_request(format!(
+                "more than {SESSION_COOKIES_MAX} session cookies: clear those of this site"
+            ))),
+            false => Ok(cookies.ids),
+        }
     }
 
     fn sessions(&self) -> Rc<ShardSessions> {

@@ -11,11 +11,13 @@ use std::sync::{Mutex, PoisonError};
 use crate::cache::CacheKey;
 use crate::engine::{RemoteSender, ShardWaker};
 use crate::limits::SHARD_INBOX_MESSAGES_MAX;
-use crate::metrics::ShardSnapshot;
+use crate::metrics::{RecentTroubles, ShardSnapshot};
 
 /// What a shard can be told.
 #[derive(Debug)]
 pub(crate) enum ControlMessage {
+    /// Say that you turn, and what went wrong lately.
+    Ping(RemoteSender<RecentTroubles>),
     /// Send your numbers back.
     Snapshot(RemoteSender<ShardSnapshot>),
     /// Stop accepting, finish what is in flight, end.
@@ -52,11 +54,17 @@ pub(crate) enum SendError {
 }
 
 impl ControlInboxes {
-    /// For `shards` shards, none of them attached yet.
+    /// For `shards` shards, none of them attached yet; that of the admin listener
+    /// is one of them.
     pub(crate) fn new(shards: usize) -> Self {
         Self {
             inboxes: (0..shards).map(|_| Mutex::new(None)).collect(),
         }
+    }
+
+    /// How many shards there are, whether they live or not.
+    pub(crate) fn members(&self) -> usize {
+        self.inboxes.len()
     }
 
     /// Attaches the current shard as number `index`, replacing a dead

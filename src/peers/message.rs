@@ -7,7 +7,7 @@
 use crate::cache::{CacheKey, Payload};
 use crate::coherence::{FromHome, Request, ToHome};
 use crate::error::Error;
-use crate::rate_limit::{KeyHash, Quota, Verdict};
+use crate::rate_limit::{KeyHash, Quota, QuotaVerdict};
 
 /// A message between two shards of a process, by the service it is for.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(crate) struct LimitMessage {
 pub(crate) enum LimitMessageBody {
     /// The key in halves, so that messages are not aligned to 16 bytes.
     Ask([u64; 2], Quota),
-    Judged(Verdict),
+    Judged(QuotaVerdict),
 }
 
 impl CacheMessage {
@@ -74,7 +74,7 @@ impl LimitMessage {
         Self { ticket, body }
     }
 
-    pub(crate) fn judged(ticket: u64, verdict: Verdict) -> Self {
+    pub(crate) fn judged(ticket: u64, verdict: QuotaVerdict) -> Self {
         let body = LimitMessageBody::Judged(verdict);
         Self { ticket, body }
     }

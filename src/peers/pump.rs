@@ -158,6 +158,12 @@ impl Peers {
         }
     }
 
+    /// How many shards the road leads to, this one and that of the admin listener
+    /// included.
+    pub(crate) fn members(&self) -> usize {
+        self.control.members()
+    }
+
     /// What every other shard answers in time.
     pub(crate) async fn gather<T: Send + 'static>(
         &self,

@@ -7,9 +7,11 @@ use crate::limits::{ADMIN_TOKEN_BYTES_MAX, ADMIN_TOKEN_BYTES_MIN};
 /// A second listener, for an operator: it answers the routes of
 /// [`App::admin`](crate::App::admin), and the public one never does.
 ///
-/// Shard 0 serves it alone: requests are few, and with one socket no
-/// connection is lost or kept waiting because the kernel gave it to another
-/// shard. The socket outlives the shard like the public ones. At most
+/// A thread of its own serves it, and nothing else: whatever blocks a shard, an
+/// operator is answered. It is a shard like the others, on epoll, with state,
+/// caches and Redis, but home to no key of a cache or rate limit; its
+/// [`index`](crate::ShardInfo::index) is the number of the others. The socket
+/// outlives the thread like the public ones. At most
 /// [`ADMIN_CONNECTIONS_MAX`](crate::limits::ADMIN_CONNECTIONS_MAX) connections
 /// at a time, which the public ones do not count against.
 ///

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::AdminError;
+use super::port_owner::owner_of;
 use crate::app::AppError;
 use crate::engine::{BuildError, NotListening};
+use crate::topology::TopologyError;
 
 /// Why [`super::Server::start`] failed.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub enum StartError {
     App(AppError),
     /// The shards do not fit the machine.
     Placement(String),
+    /// The cores that were named cannot be had.
+    Pinning(TopologyError),
     /// The address cannot be bound.
     Bind {
         /// The address that was asked for.
@@ -65,6 +69,7 @@ impl std::fmt::Display for StartError {
         match self {
             Self::App(error) => write!(f, "the app is not valid: {error}"),
             Self::Placement(message) => f.write_str(message),
+            Self::Pinning(error) => error.fmt(f),
             Self::Bind { address, source } => {
                 write!(
                     f,
@@ -117,11 +122,17 @@ const ADOPT_CURE: &str = "Hand in TCP sockets on which bind(2) and listen(2) hav
 
 fn bind_cure(address: SocketAddr, error: &io::Error, other: &str) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "Another process has port {0}: `ss -ltnp 'sport = :{0}'` shows which; stop it or \
-             choose {other}",
-            address.port()
-        ),
+        io::ErrorKind::AddrInUse => {
+            let port = address.port();
+            let owner = match owner_of(address) {
+                Some(owner) => format!("{owner} has port {port}"),
+                None => format!(
+                    "Another user's process has port {port}, or one in another container, or a \
+                     socket of one that has ended and was not let go of in a second"
+                ),
+            };
+            format!("{owner}: `ss -ltnp 'sport = :{port}'` shows it; stop it or choose {other}")
+        }
         io::ErrorKind::PermissionDenied => format!(
             "Ports below 1024 need CAP_NET_BIND_SERVICE: `AmbientCapabilities=` in the systemd \
              unit, or a port above 1023 (asked: {}): choose {other}",

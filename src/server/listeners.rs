@@ -2,33 +2,34 @@
 //! and kept until it ends: a shard gets a duplicate, so its death closes none of
 //! them.
 
-use std::io;
+use std::io::{self, ErrorKind::AddrInUse};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use super::{AdminOptions, ServerOptions, StartError};
 use crate::engine::{Stop, adopt_std, bind_alone_std, bind_std};
-use crate::limits::ADMIN_BACKLOG;
+use crate::limits::{ADMIN_BACKLOG, PORT_RETRY_MS, PORT_WAIT_MS};
 use crate::shard::Sockets;
 
-/// Those of one shard.
-#[derive(Debug)]
+/// Those of one shard: one of them.
+#[derive(Debug, Default)]
 pub(super) struct ShardListeners {
-    pub(super) public: Sockets,
-    /// Of shard 0, where the server has one.
+    pub(super) public: Option<Sockets>,
     pub(super) admin: Option<Sockets>,
 }
 
 impl ShardListeners {
     pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
-            public: self.public.try_clone()?,
+            public: self.public.as_ref().map(Sockets::try_clone).transpose()?,
             admin: self.admin.as_ref().map(Sockets::try_clone).transpose()?,
         })
     }
 }
 
-/// Those of all shards, and where they are.
+/// Those of all shards, and where they are. The last is that of the admin
+/// listener, where the server has one.
 #[derive(Debug)]
 pub(super) struct Listeners {
     pub(super) by_shard: Vec<ShardListeners>,
@@ -63,18 +64,21 @@ impl Listeners {
         };
         let first = &public[0].listeners[0];
         let local_addr = first.local_addr().map_err(StartError::Thread)?;
-        let without_admin = |public| ShardListeners {
-            public,
+        let of_shard = |public| ShardListeners {
+            public: Some(public),
             admin: None,
         };
         let mut listeners = Self {
-            by_shard: public.into_iter().map(without_admin).collect(),
+            by_shard: public.into_iter().map(of_shard).collect(),
             local_addr,
             admin_addr: None,
         };
         if let Some((admin, address)) = open_admin(options, inherited.admin, local_addr)? {
             listeners.admin_addr = Some(address);
-            listeners.by_shard[0].admin = Some(admin);
+            listeners.by_shard.push(ShardListeners {
+                public: None,
+                admin: Some(admin),
+            });
         }
         Ok(listeners)
     }
@@ -100,11 +104,25 @@ pub fn check_admin_listen(address: SocketAddr) -> Result<(), StartError> {
 
 /// Binds without SO_REUSEPORT and lets go again: fails if anybody already
 /// listens, another corelane of the same user included, which would otherwise
-/// share the port silently.
+/// share the port silently. Waits [`PORT_WAIT_MS`] for one that is going.
 fn try_bind(address: SocketAddr) -> io::Result<()> {
     match address.port() {
         0 => Ok(()),
-        _ => TcpListener::bind(address).map(drop),
+        _ => patiently(|| TcpListener::bind(address)).map(drop),
+    }
+}
+
+/// Tries again while the port is taken, for a while: the ring of a process that
+/// was killed lets go of its listener some milliseconds after its end.
+fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + Duration::from_millis(PORT_WAIT_MS);
+    loop {
+        match bind() {
+            Err(error) if error.kind() == AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(PORT_RETRY_MS));
+            }
+            result => return result,
+        }
     }
 }
 
@@ -112,7 +130,7 @@ fn try_bind(address: SocketAddr) -> io::Result<()> {
 fn bind_all(address: SocketAddr, backlog: u32, count: usize) -> Result<Vec<Sockets>, StartError> {
     let failed = |source| StartError::Bind { address, source };
     check_listen(address)?;
-    let first = bind_std(address, backlog).map_err(failed)?;
+    let first = patiently(|| bind_std(address, backlog)).map_err(failed)?;
     let address = first.local_addr().map_err(failed)?;
     let mut listeners = vec![bound(first)];
     while listeners.len() < count {
@@ -163,7 +181,7 @@ fn bind_admin(address: SocketAddr) -> Result<Sockets, StartError> {
     let failed = |source| StartError::AdminBind { address, source };
     // Without SO_REUSEPORT: no other process can share an operator's requests.
     Ok(bound(
-        bind_alone_std(address, ADMIN_BACKLOG).map_err(failed)?,
+        patiently(|| bind_alone_std(address, ADMIN_BACKLOG)).map_err(failed)?,
     ))
 }
 

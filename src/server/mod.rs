@@ -1,14 +1,18 @@
 //! A process of shards: started together, watched, restarted, drained.
 //!
 //! The housekeeping thread (the caller's) holds the listening sockets; each
-//! shard runs on a thread of its own that `shard_thread` pins. A dead shard's
-//! socket stays open, so connections that wait on it wait for the successor
-//! instead of being reset.
+//! shard runs on a thread of its own that `shard_thread` pins, and so does the admin
+//! listener, on a shard that has nothing else to do. A dead shard's socket stays
+//! open, so connections that wait on it wait for the successor instead of being
+//! reset.
 
 mod admin;
 mod error;
+mod handle;
 mod listeners;
 mod options;
+mod pinning;
+mod port_owner;
 mod shard_thread;
 mod signals;
 mod supervisor;
@@ -16,15 +20,15 @@ mod supervisor;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
 pub use admin::{AdminError, AdminOptions, check_token};
 pub use error::StartError;
+pub use handle::{ExitReport, ServerHandle, ShardSummary};
 pub use listeners::{check_admin_listen, check_listen};
 pub use options::{RequestIdMode, ServerOptions};
 pub use signals::{ShutdownSignals, run_until_signal};
-pub use supervisor::{ExitReport, ServerHandle, ShardSummary};
 
 pub use crate::access_log::LogFormat;
 pub use crate::limiter::LimiterOptions;
@@ -37,15 +41,16 @@ use crate::app::{App, AppError};
 use crate::bridge::Bridge;
 use crate::cache::KeyHasher;
 use crate::caches::CachePlan;
-use crate::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+use crate::engine::{BlockingPool, BuildError, EngineKind, EngineOptions, Runtime, check_io_uring};
 use crate::error_log::ErrorLog;
 use crate::ids::{boot_id, random_seed};
 use crate::limiter::LimiterPlan;
 use crate::log_sink::AccessLogSink;
 use crate::peers::{ControlInboxes, Mesh, PeersPlan, lane_messages_for};
 use crate::redis::RedisPlan;
-use crate::topology::confine_current_thread;
+use crate::topology::{confine_current_thread, pin_current_thread};
 
+use handle::Fallbacks;
 use listeners::{Inherited, Listeners};
 use shard_thread::ShardPlan;
 use supervisor::Supervisor;
@@ -179,7 +184,8 @@ impl Server {
             Some(placement) => placement,
             None => default_placement(self.cores)?,
         };
-        let cpus = self.pin.then_some(placement.housekeeping.as_slice());
+        let pinning = pinning::decide(&placement, self.pin, pin_current_thread)?;
+        let cpus = pinning.pin.then_some(placement.housekeeping.as_slice());
         let background = Background::start(&self.options, self.log, cpus)?;
         let Background {
             pool,
@@ -193,7 +199,7 @@ impl Server {
         let engines = choose_engines(&placement, &self.options, &pool)?;
         let count = placement.shards.len();
         let listeners = Listeners::open(&self.options, self.inherited, count)?;
-        let peers = peers_plan(&self.options, count);
+        let peers = peers_plan(&self.options, listeners.by_shard.len());
         let always = match self.options.request_id {
             RequestIdMode::Always => true,
             RequestIdMode::Auto => sink.is_some(),
@@ -210,6 +216,7 @@ impl Server {
             app: Arc::new(self.app),
             options: self.options,
             count,
+            housekeeping: placement.housekeeping.clone(),
             request_id_always: always,
             boot_id: boot_id(),
             server_started: started,
@@ -217,13 +224,19 @@ impl Server {
             limiter,
             peers,
             pool,
-            pin: self.pin,
+            pin: pinning.pin,
             sink,
             errors,
             bridge,
             redis,
         };
-        Supervisor::start(plan, placement, engines, listeners)
+        let fallbacks = Fallbacks {
+            engine: engines.fallback.clone(),
+            pinning: pinning.refused,
+        };
+        let mut handle = Supervisor::start(plan, placement, engines, listeners)?;
+        handle.fallbacks = fallbacks;
+        Ok(handle)
     }
 
     /// [`start`](Self::start), then serves until SIGTERM or SIGINT and drains:
@@ -284,32 +297,11 @@ fn choose_engines(
         ring_entries: slot.ring_entries,
     };
     let mut by_shard: Vec<_> = placement.shards.iter().map(wanted).collect();
-    let Some(probe) = by_shard
-        .iter()
-        .find(|engine| engine.kind == EngineKind::IoUring)
-    else {
+    let Err(error) = probe_rings(&by_shard, pool)? else {
         return Ok(Engines {
             by_shard,
             fallback: None,
         });
-    };
-    let probe = probe.clone();
-    let pool = pool.clone();
-    // On a thread of its own: a ring belongs to the thread that made it.
-    let probed = std::thread::spawn(move || Runtime::build(&probe, pool).map(drop)).join();
-    let error = match probed {
-        Ok(Ok(())) => {
-            return Ok(Engines {
-                by_shard,
-                fallback: None,
-            });
-        }
-        Ok(Err(error)) => error,
-        Err(_) => {
-            return Err(StartError::Thread(std::io::Error::other(
-                "the ring probe panicked",
-            )));
-        }
     };
     if options.require_io_uring {
         return Err(StartError::Engine(error));
@@ -321,6 +313,38 @@ fn choose_engines(
         by_shard,
         fallback: Some(error.to_string()),
     })
+}
+
+/// Makes the rings of all shards at once, which locked memory must suffice for, and
+/// asks for what they will do. Each on a thread of its own: a ring belongs to the
+/// thread that made it.
+fn probe_rings(
+    engines: &[EngineOptions],
+    pool: &BlockingPool,
+) -> Result<Result<(), BuildError>, StartError> {
+    let rings = engines
+        .iter()
+        .filter(|engine| engine.kind == EngineKind::IoUring);
+    let rings: Vec<_> = rings.cloned().collect();
+    let all_made = Arc::new(Barrier::new(rings.len()));
+    let probe = |(index, ring): (usize, EngineOptions)| {
+        let (pool, all_made) = (pool.clone(), all_made.clone());
+        std::thread::spawn(move || {
+            let checked = if index == 0 { check_io_uring() } else { Ok(()) };
+            let made = checked.and_then(|()| Runtime::build(&ring, pool));
+            all_made.wait();
+            made.map(drop)
+        })
+    };
+    let probes: Vec<_> = rings.into_iter().enumerate().map(probe).collect();
+    let mut found = Ok(());
+    for probe in probes {
+        let probed = probe
+            .join()
+            .map_err(|_| StartError::Thread(std::io::Error::other("the ring probe panicked")))?;
+        found = found.and(probed);
+    }
+    Ok(found)
 }
 
 /// The threads beside the shards.

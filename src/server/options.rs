@@ -28,6 +28,10 @@ pub struct ServerOptions {
     pub rate_limit: LimiterOptions,
     /// How long a drain may take before connections are cut, milliseconds.
     pub drain_timeout_ms: u64,
+    /// How long a drain leaves a connection that waits for its next request,
+    /// milliseconds, half of `drain_timeout_ms` at most: a request that was on
+    /// its way is answered, and told that it was the last.
+    pub keep_alive_grace_ms: u64,
     /// Refuse to start when io_uring is refused, instead of falling back to
     /// epoll with a warning.
     pub require_io_uring: bool,
@@ -60,6 +64,7 @@ impl Default for ServerOptions {
             trusted_proxies: TrustedProxies::none(),
             rate_limit: LimiterOptions::default(),
             drain_timeout_ms: 10_000,
+            keep_alive_grace_ms: 1_000,
             require_io_uring: false,
             blocking_threads: 2,
             restart_delay_ms: 100,

@@ -19,14 +19,17 @@ use crate::metrics::ShardSnapshot;
 use crate::peers::PeersPlan;
 use crate::redis::RedisPlan;
 use crate::shard::{AdminStart, ResourcesPlan, Shard, ShardStart};
-use crate::topology::{ShardSlot, pin_current_thread};
+use crate::topology::{ShardSlot, confine_current_thread, pin_current_thread};
 
 /// What all shards of a server have in common.
 #[derive(Debug, Clone)]
 pub(super) struct ShardPlan {
     pub(super) app: Arc<App>,
     pub(super) options: ServerOptions,
+    /// Without that of the admin listener, whose index it is.
     pub(super) count: usize,
+    /// Where the threads run that are no shards'.
+    pub(super) housekeeping: Vec<usize>,
     pub(super) request_id_always: bool,
     pub(super) boot_id: u32,
     pub(super) server_started: Instant,
@@ -107,7 +110,11 @@ fn live(
         shard: index,
         message,
     };
-    if plan.pin
+    let is_admin = index == plan.count;
+    if plan.pin && is_admin {
+        // Only a wish: it leaves the shards' cores alone.
+        let _ = confine_current_thread(&plan.housekeeping);
+    } else if plan.pin
         && let Err(error) = pin_current_thread(incarnation.slot.cpu)
     {
         return failed(error.to_string());
@@ -174,19 +181,36 @@ fn end(runtime: Runtime, shard: Rc<Shard>) {
 }
 
 impl ShardPlan {
+    /// What a shard is called in messages.
+    pub(super) fn name(&self, index: usize) -> String {
+        match index == self.count {
+            true => "the admin listener's thread".to_owned(),
+            false => format!("shard {index}"),
+        }
+    }
+
+    /// What its thread is called.
+    pub(super) fn thread_name(&self, index: usize) -> String {
+        match index == self.count {
+            true => "admin".to_owned(),
+            false => format!("shard-{index}"),
+        }
+    }
+
     fn shard_start(&self, incarnation: Incarnation, bridge: Bridge) -> ShardStart {
         let token = self
             .options
             .admin
             .as_ref()
             .and_then(|admin| admin.token.clone());
+        let is_admin = incarnation.slot.index == self.count;
         let admin = incarnation.listeners.admin;
         ShardStart {
             app: self.app.clone(),
             info: ShardInfo {
                 index: incarnation.slot.index,
                 count: self.count,
-                cpu: self.pin.then_some(incarnation.slot.cpu),
+                cpu: (self.pin && !is_admin).then_some(incarnation.slot.cpu),
                 engine: incarnation.engine.kind,
                 restarts: incarnation.restarts,
             },
@@ -198,6 +222,7 @@ impl ShardPlan {
             boot_id: self.boot_id,
             spin_us: incarnation.slot.spin_us,
             drain_timeout_ms: self.options.drain_timeout_ms,
+            keep_alive_grace_ms: self.options.keep_alive_grace_ms,
             trusted_proxies: self.options.trusted_proxies.clone(),
             server_started: self.server_started,
             control: self.peers.control.clone(),

@@ -2,123 +2,25 @@
 //! go on serving; ends when all have drained.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::handle::{ExitReport, Fallbacks, ServerHandle, ShardSummary};
 use super::listeners::{Listeners, ShardListeners};
 use super::shard_thread::{self, Incarnation, ShardEvent, ShardPlan};
 use super::{Engines, StartError};
 use crate::backoff::Backoff;
 use crate::engine::{EngineKind, EngineOptions};
 use crate::limits::{
-    BRIDGE_CLOSE_TIMEOUT_MS, DRAIN_END_MS, DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, LOG_CLOSE_TIMEOUT_MS,
+    BRIDGE_CLOSE_TIMEOUT_MS, DRAIN_END_MS, DRAIN_OVERDUE_MS, DRAIN_RETRY_MS, RING_ENTRIES_MIN,
 };
 use crate::metrics::ShardSnapshot;
 use crate::peers::{ControlMessage, SendError};
 use crate::topology::{Placement, ShardSlot, confine_current_thread};
 
-/// A running server. Dropping it does not stop it; [`drain`](Self::drain) and
-/// [`wait`](Self::wait) do.
+/// What the supervisor is told.
 #[derive(Debug)]
-pub struct ServerHandle {
-    local_addr: SocketAddr,
-    admin_addr: Option<SocketAddr>,
-    shards: Vec<ShardSummary>,
-    fallback: Option<String>,
-    plan: ShardPlan,
-    commands: Sender<Command>,
-    supervisor: JoinHandle<ExitReport>,
-}
-
-/// One shard as it was started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShardSummary {
-    /// Its index.
-    pub index: usize,
-    /// The CPU it is pinned to; `None` when unpinned.
-    pub cpu: Option<usize>,
-    /// The reactor it runs on.
-    pub engine: EngineKind,
-}
-
-/// How a server ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExitReport {
-    /// Every request in flight was finished within the drain timeout.
-    pub drained: bool,
-    /// Connections that were cut when it had passed.
-    pub connections_cut: usize,
-    /// Restarts of shards over the whole life of the server.
-    pub restarts: u32,
-}
-
-impl ServerHandle {
-    /// The address it listens on, with the port the kernel chose.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
-    }
-
-    /// The address of the admin listener, with the port the kernel chose.
-    pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin_addr
-    }
-
-    /// The shards and where they run.
-    pub fn shards(&self) -> &[ShardSummary] {
-        &self.shards
-    }
-
-    /// Why epoll runs although io_uring was asked for, if it does.
-    pub fn fallback(&self) -> Option<&str> {
-        self.fallback.as_deref()
-    }
-
-    /// Starts the drain: no new connections, requests in flight are finished,
-    /// idle connections closed, after the timeout the rest is cut.
-    pub fn drain(&self) {
-        let _ = self.commands.send(Command::Drain);
-    }
-
-    /// Waits until all shards have ended after a [`drain`](Self::drain), which
-    /// takes little more than the drain timeout.
-    pub fn wait(self) -> ExitReport {
-        let report = self.supervisor.join();
-        let timeout = Duration::from_millis(LOG_CLOSE_TIMEOUT_MS);
-        self.plan.errors.flush(timeout);
-        if let Some(sink) = self.plan.sink {
-            sink.close(timeout);
-        }
-        report.unwrap_or(ExitReport {
-            drained: false,
-            connections_cut: 0,
-            restarts: 0,
-        })
-    }
-
-    /// Whether all shards have ended.
-    pub fn is_finished(&self) -> bool {
-        self.supervisor.is_finished()
-    }
-
-    /// Opens the access log's file anew, after it was renamed.
-    pub fn reopen_logs(&self) {
-        if let Some(sink) = &self.plan.sink {
-            sink.reopen();
-        }
-    }
-
-    /// Fault injection: makes a shard's own loop panic, to see it restarted
-    /// while the others go on. Its connections are lost.
-    #[cfg(feature = "fault-injection")]
-    pub fn crash_shard(&self, index: usize) {
-        let _ = self.plan.peers.control.send(index, ControlMessage::Crash);
-    }
-}
-
-#[derive(Debug)]
-enum Command {
+pub(super) enum Command {
     Drain,
     Shard(ShardEvent),
 }
@@ -182,11 +84,9 @@ impl Supervisor {
                 drain_untold: false,
                 last: None,
             };
-        let slots = placement
-            .shards
-            .into_iter()
-            .zip(engines.by_shard)
-            .zip(listeners.by_shard);
+        let mut slots: Vec<_> = placement.shards.into_iter().zip(engines.by_shard).collect();
+        slots.extend((slots.len() < listeners.by_shard.len()).then(|| admin_slot(&plan)));
+        let slots = slots.into_iter().zip(listeners.by_shard);
         let mut supervisor = Self {
             shards: slots.map(watch).collect(),
             plan: plan.clone(),
@@ -216,7 +116,7 @@ impl Supervisor {
             local_addr: listeners.local_addr,
             admin_addr: listeners.admin_addr,
             shards: summaries,
-            fallback: engines.fallback,
+            fallbacks: Fallbacks::default(),
             plan,
             commands,
             supervisor: thread,
@@ -293,7 +193,7 @@ impl Supervisor {
         let plan = self.plan.clone();
         let events = self.events.clone();
         std::thread::Builder::new()
-            .name(format!("shard-{index}"))
+            .name(self.plan.thread_name(index))
             .spawn(move || {
                 // Telling fails only when the supervisor is gone, and with it
                 // the process.
@@ -380,9 +280,8 @@ impl Supervisor {
                 shard.state = State::Ended;
                 self.report.drained = false;
                 let errors = &self.plan.errors;
-                errors.tell(format!(
-                    "shard {index} did not end: {why}; leaving it behind"
-                ));
+                let name = self.plan.name(index);
+                errors.tell(format!("{name} did not end: {why}; leaving it behind"));
             }
         }
     }
@@ -439,8 +338,9 @@ impl Supervisor {
         }
         let delay_ms = shard.backoff.next_delay_ms(now_ms);
         shard.state = State::Waiting(Instant::now() + Duration::from_millis(delay_ms));
+        let name = self.plan.name(index);
         self.plan.errors.tell(format!(
-            "shard {index} died ({reason}); restarting in {delay_ms} ms"
+            "{name} died ({reason}); restarting in {delay_ms} ms"
         ));
     }
 
@@ -484,6 +384,26 @@ const END_TIMEOUT: Duration = Duration::from_millis(DRAIN_END_MS);
 
 /// A shard that has run this long starts again with the first delay.
 const RESTART_FORGIVE_MS: u64 = 60_000;
+
+/// The thread of the admin listener: on epoll, since a few requests need no ring,
+/// and one that cannot be had should not keep the operator out.
+fn admin_slot(plan: &ShardPlan) -> (ShardSlot, EngineOptions) {
+    let slot = ShardSlot {
+        index: plan.count,
+        cpu: plan.housekeeping.first().copied().unwrap_or(0),
+        package: 0,
+        numa_node: None,
+        shares_core_with: None,
+        engine: Some(EngineKind::Epoll),
+        ring_entries: RING_ENTRIES_MIN,
+        spin_us: 0,
+    };
+    let engine = EngineOptions {
+        kind: EngineKind::Epoll,
+        ring_entries: RING_ENTRIES_MIN,
+    };
+    (slot, engine)
+}
 
 fn summarise(plan: &ShardPlan, placement: &Placement, engines: &Engines) -> Vec<ShardSummary> {
     let shards = placement.shards.iter().zip(&engines.by_shard);

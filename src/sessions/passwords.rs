@@ -24,9 +24,9 @@ impl Passwords {
     /// # Panics
     /// On a thread that is no shard.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
-        let turn = self.turn()?;
+        let permit = self.permit()?;
         let verified = engine::compute(move || {
-            let _turn = turn;
+            let _permit = permit;
             // Nobody has one this long: the work is done for none.
             let hash = hash.filter(|_| password.len() <= PASSWORD_BYTES_MAX);
             let length = password.len().min(PASSWORD_BYTES_MAX);
@@ -35,12 +35,12 @@ impl Passwords {
         Ok(verified.await?)
     }
 
-    fn turn(&self) -> Result<Turn, Error> {
-        // Given back by the turn, whether it was one too many or not.
+    fn permit(&self) -> Result<HashPermit, Error> {
+        // Given back by the permit, whether it was one too many or not.
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
-        let turn = Turn(self.under_way.clone());
+        let permit = HashPermit(self.under_way.clone());
         match before < PASSWORD_HASHES_MAX {
-            true => Ok(turn),
+            true => Ok(permit),
             false => Err(Error::unavailable(
                 "too many logins are under way; try again",
                 SESSION_RETRY_AFTER_S,
@@ -53,9 +53,9 @@ impl Passwords {
 
 /// One hash; goes with its job, so that a client who leaves does not make room
 /// for another while the work goes on.
-struct Turn(Arc<AtomicUsize>);
+struct HashPermit(Arc<AtomicUsize>);
 
-impl Drop for Turn {
+impl Drop for HashPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -66,16 +66,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_turns_and_no_more() {
+    fn so_many_permits_and_no_more() {
         let passwords = Passwords::default();
-        let turns: Vec<_> = (0..PASSWORD_HASHES_MAX)
-            .map(|_| passwords.turn().unwrap())
+        let permits: Vec<_> = (0..PASSWORD_HASHES_MAX)
+            .map(|_| passwords.permit().unwrap())
             .collect();
         for _ in 0..3 {
-            let error = passwords.clone().turn().err().unwrap();
+            let error = passwords.clone().permit().err().unwrap();
             assert_eq!(error.status(), 503);
         }
-        drop(turns);
-        assert!(passwords.turn().is_ok());
+        drop(permits);
+        assert!(passwords.permit().is_ok());
     }
 }

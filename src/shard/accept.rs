@@ -1,61 +1,64 @@
 //! Taking connections off a listener, within its limit; the same for both
-//! entrances.
+//! listeners.
 
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::Shard;
-use super::connection::{ConnectionIo, ConnectionState};
-use super::entrance::Entrance;
+use super::connection::ConnectionState;
+use super::listener::ShardListener;
+use super::read_half::ReadHalf;
+use super::write_half::WriteHalf;
 use crate::engine::{self, TcpStream};
 use crate::limits::{ACCEPT_PAUSE_MS, OVERLOAD_ANSWERS_MAX};
 
 impl Shard {
     /// Starts accepting.
-    pub(super) fn start_accepting(self: &Rc<Self>, entrance: &Rc<Entrance>) {
-        for listener in &entrance.listeners {
-            let (shard, entrance) = (self.clone(), entrance.clone());
-            listener.run(move |accepted| match accepted {
-                Ok((stream, peer)) => shard.admit(&entrance, stream, peer),
-                Err(error) => shard.tell_accept_error(&error),
+    pub(super) fn start_accepting(self: &Rc<Self>, listener: &Rc<ShardListener>) {
+        for socket in &listener.sockets {
+            let (shard, listener) = (self.clone(), listener.clone());
+            socket.run(move |accepted| match accepted {
+                Ok((stream, peer)) => shard.admit(&listener, stream, peer),
+                Err(error) => shard.log_accept_error(&error),
             });
         }
     }
 
-    fn admit(self: &Rc<Self>, entrance: &Rc<Entrance>, stream: TcpStream, peer: SocketAddr) {
-        if entrance.connections.get() >= entrance.connections_max {
-            return self.refuse(entrance, stream);
+    fn admit(self: &Rc<Self>, listener: &Rc<ShardListener>, stream: TcpStream, peer: SocketAddr) {
+        if listener.connections.get() >= listener.connections_max {
+            return self.refuse(listener, stream);
         }
-        entrance.connections.set(entrance.connections.get() + 1);
-        let state = Rc::new(ConnectionState::new(stream.closer()));
-        let key = self.connections.borrow_mut().insert(state.clone());
+        listener.connections.set(listener.connections.get() + 1);
+        let (reading, writing) = halves(stream);
+        let state = writing.state.clone();
+        let key = self.connections.borrow_mut().insert(state);
         self.context.metrics.borrow_mut().connection_opened();
-        let io = Box::new(ConnectionIo::new(stream, state));
-        let shard = self.clone();
-        engine::spawn_local(shard.serve_connection(entrance.clone(), io, peer, key));
+        let (shard, listener) = (self.clone(), listener.clone());
+        engine::spawn_local(shard.serve_connection(listener, reading, writing, peer, key));
     }
 
     /// Answers 503 and closes. Past [`OVERLOAD_ANSWERS_MAX`] answers under way
     /// it only closes, so that being over the limit has a limit too.
-    fn refuse(self: &Rc<Self>, entrance: &Rc<Entrance>, stream: TcpStream) {
+    fn refuse(self: &Rc<Self>, listener: &Rc<ShardListener>, stream: TcpStream) {
         self.context.metrics.borrow_mut().connection_refused();
-        let under_way = entrance.overload_answers.get();
+        let under_way = listener.overload_answers.get();
         if under_way >= OVERLOAD_ANSWERS_MAX {
             return;
         }
-        entrance.overload_answers.set(under_way + 1);
-        let (shard, entrance) = (self.clone(), entrance.clone());
+        listener.overload_answers.set(under_way + 1);
+        let (shard, listener) = (self.clone(), listener.clone());
         engine::spawn_local(async move {
-            shard.answer_overload(stream).await;
-            let under_way = &entrance.overload_answers;
+            let (reading, writing) = halves(stream);
+            shard.answer_overload(reading, writing).await;
+            let under_way = &listener.overload_answers;
             under_way.set(under_way.get() - 1);
         });
     }
 
     /// Descriptors or memory have run out, and accepting pauses.
-    fn tell_accept_error(&self, error: &io::Error) {
-        if self.accept_trouble.tell_again() {
+    fn log_accept_error(&self, error: &io::Error) {
+        if self.accept_errors.allows() {
             self.errors.tell(format!(
                 "shard {} cannot accept: {error}; pausing {ACCEPT_PAUSE_MS} ms (if \
                  descriptors ran out, raise LimitNOFILE or `ulimit -n`)",
@@ -63,4 +66,11 @@ impl Shard {
             ));
         }
     }
+}
+
+fn halves(stream: TcpStream) -> (ReadHalf, WriteHalf) {
+    let state = Rc::new(ConnectionState::new(stream.closer()));
+    let (receiver, sender) = stream.into_halves();
+    let reading = ReadHalf::new(receiver, state.clone());
+    (reading, WriteHalf::new(sender, state))
 }

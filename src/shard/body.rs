@@ -1,61 +1,114 @@
 //! Request bodies that are read from the socket while the handler runs.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::connection::{ConnectionIo, Phase};
+use super::connection::Phase;
+use super::read_half::ReadHalf;
+use super::write_half::WriteHalf;
 use crate::app::{BodySource, ChunkFuture};
+use crate::engine::LocalEvent;
 use crate::error::Blame;
 use crate::http1::{BodyDecoder, BodyEvent, CONTINUE, ParseError};
 use crate::limits::BODY_READS_PER_TURN_MAX;
 use crate::{Error, engine};
 
-/// A body under way. It borrows the connection's socket while it reads and
-/// puts it back after each chunk; if a read is dropped in the middle, bytes
-/// may be lost, the socket goes with it, and the connection ends.
+/// A body under way. It has the connection's read half until the answer is
+/// sent, and lends it to one read at a time. If a read is dropped in the middle
+/// bytes may be lost: the body has failed, and the connection ends after the
+/// answer.
 pub(super) struct BodyReader {
-    io: Cell<Option<Box<ConnectionIo>>>,
+    /// `None` while a read has it, and after [`into_half`](Self::into_half).
+    half: Cell<Option<ReadHalf>>,
     decoder: RefCell<BodyDecoder>,
     length: Option<u64>,
-    /// The client waits for `100 Continue` and has not been told yet.
-    continue_owed: Cell<bool>,
+    go_ahead: Cell<GoAhead>,
+    /// Told when the go-ahead is [`GoAhead::Wanted`].
+    go_ahead_wanted: LocalEvent,
     finished: Cell<bool>,
     failed: Cell<bool>,
     /// Reads so far; now and then the other tasks get a turn.
     reads: Cell<u32>,
 }
 
+/// The `100 Continue` that a client may wait for before it sends its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GoAhead {
+    /// Not asked for, sent, or not needed any more.
+    Settled,
+    /// The client waits for it, and nobody has read the body yet.
+    Owed,
+    /// A read waits for the client: it is to be sent at once.
+    Wanted,
+}
+
 impl BodyReader {
-    pub(super) fn new(
-        io: Box<ConnectionIo>,
-        decoder: BodyDecoder,
-        expects_continue: bool,
-    ) -> Rc<Self> {
-        io.state.body_bytes.set(0);
-        io.state.body_wait_ticks.set(0);
+    pub(super) fn new(half: ReadHalf, decoder: BodyDecoder, expects_continue: bool) -> Rc<Self> {
+        half.state.body_bytes.set(0);
+        half.state.body_wait_ticks.set(0);
         Rc::new(Self {
             length: decoder.remaining_known(),
             decoder: RefCell::new(decoder),
-            io: Cell::new(Some(io)),
-            continue_owed: Cell::new(expects_continue),
+            half: Cell::new(Some(half)),
+            go_ahead: Cell::new(match expects_continue {
+                true => GoAhead::Owed,
+                false => GoAhead::Settled,
+            }),
+            go_ahead_wanted: LocalEvent::default(),
             finished: Cell::new(false),
             failed: Cell::new(false),
             reads: Cell::new(0),
         })
     }
 
-    /// The socket, if no read has it.
-    pub(super) fn lend_io(&self) -> Option<Box<ConnectionIo>> {
-        self.io.take()
+    /// Ends the reading; `None` if somebody else's task is in the middle of it.
+    pub(super) fn into_half(self: Rc<Self>) -> Option<ReadHalf> {
+        self.half.take()
     }
 
-    /// Gives the socket back to the body, while a response that reads it is
-    /// being streamed.
-    pub(super) fn return_io(&self, io: Box<ConnectionIo>) {
-        self.io.set(Some(io));
+    /// Whether a read is under way, in a task of the handler's.
+    pub(super) fn is_lent(&self) -> bool {
+        let half = self.half.take();
+        let is_lent = half.is_none();
+        self.half.set(half);
+        is_lent
+    }
+
+    /// Waits for `handler`, which may read this body, and writes meanwhile what
+    /// is queued and the go-ahead that its client may wait for.
+    pub(super) async fn run<F>(&self, handler: &mut F, writing: &mut WriteHalf) -> F::Output
+    where
+        F: Future + Unpin,
+    {
+        loop {
+            if self.go_ahead.get() == GoAhead::Wanted {
+                self.go_ahead.set(GoAhead::Settled);
+                writing.output.extend_from_slice(CONTINUE);
+            }
+            // A failed write shows again when the answer is written.
+            let _ = writing.flush().await;
+            if let Some(output) = self.run_until_go_ahead(handler).await {
+                return output;
+            }
+        }
+    }
+
+    async fn run_until_go_ahead<F>(&self, handler: &mut F) -> Option<F::Output>
+    where
+        F: Future + Unpin,
+    {
+        let mut wanted = pin!(self.go_ahead_wanted.wait());
+        poll_fn(|cx| match Pin::new(&mut *handler).poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => wanted.as_mut().poll(cx).map(|()| None),
+        })
+        .await
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -64,10 +117,10 @@ impl BodyReader {
 
     /// Whether what is left can be read and dropped so that the connection
     /// goes on: at most `bytes_max`, of known length or chunked, and not still
-    /// held back by a client that waits for `100 Continue`.
+    /// held back by a client that waits for its go-ahead.
     pub(super) fn is_drainable(&self, bytes_max: u64) -> bool {
         !self.failed.get()
-            && !self.continue_owed.get()
+            && self.go_ahead.get() == GoAhead::Settled
             && self
                 .decoder
                 .borrow()
@@ -75,21 +128,22 @@ impl BodyReader {
                 .is_none_or(|left| left <= bytes_max)
     }
 
-    /// Called before the response head is written. A `100 Continue` that is
-    /// still owed goes out now if the response may yet read the body; after
-    /// the head it would be bytes in the middle of the answer.
-    pub(super) fn response_starts(&self, io: &mut ConnectionIo, may_read: bool) {
-        if may_read && !self.finished.get() && self.continue_owed.replace(false) {
-            io.output.extend_from_slice(CONTINUE);
+    /// Called before the response head is written. A go-ahead that is still
+    /// owed goes out now if the response may yet read the body; after the head
+    /// it would be bytes in the middle of the answer.
+    pub(super) fn response_starts(&self, writing: &mut WriteHalf, may_read: bool) {
+        if may_read && !self.finished.get() && self.go_ahead.get() != GoAhead::Settled {
+            self.go_ahead.set(GoAhead::Settled);
+            writing.output.extend_from_slice(CONTINUE);
         }
     }
 
-    /// Reads and drops the rest. Returns whether the end was reached within
-    /// `bytes_max`.
-    pub(super) async fn drain(&self, io: &mut ConnectionIo, bytes_max: u64) -> bool {
+    /// Reads and drops the rest, out of the half that was taken back. Returns
+    /// whether the end was reached within `bytes_max`.
+    pub(super) async fn drain(&self, half: &mut ReadHalf, bytes_max: u64) -> bool {
         let mut dropped = 0;
         while !self.finished.get() {
-            match self.read_chunk(io).await {
+            match self.read_chunk(half).await {
                 Ok(Some(chunk)) => dropped += chunk.len() as u64,
                 Ok(None) => return true,
                 Err(_) => return false,
@@ -101,7 +155,7 @@ impl BodyReader {
         true
     }
 
-    async fn read_chunk(&self, io: &mut ConnectionIo) -> Result<Option<Bytes>, Error> {
+    async fn read_chunk(&self, half: &mut ReadHalf) -> Result<Option<Bytes>, Error> {
         if self.finished.get() {
             return Ok(None);
         }
@@ -110,61 +164,61 @@ impl BodyReader {
                 "the request body could not be read to its end",
             ));
         }
-        let result = self.next_piece(io).await;
+        let result = self.next_piece(half).await;
         if result.is_err() {
             self.failed.set(true);
         }
         result
     }
 
-    async fn next_piece(&self, io: &mut ConnectionIo) -> Result<Option<Bytes>, Error> {
+    async fn next_piece(&self, half: &mut ReadHalf) -> Result<Option<Bytes>, Error> {
         loop {
             let event = self
                 .decoder
                 .borrow_mut()
-                .decode(io.pending())
+                .decode(half.pending())
                 .map_err(refusal)?;
             match event {
                 BodyEvent::Data { start, end } => {
-                    let chunk = Bytes::copy_from_slice(&io.pending()[start..end]);
-                    io.consume(end);
-                    io.state
-                        .body_bytes
-                        .set(io.state.body_bytes.get() + chunk.len() as u64);
+                    let chunk = Bytes::copy_from_slice(&half.pending()[start..end]);
+                    half.consume(end);
+                    let received = &half.state.body_bytes;
+                    received.set(received.get() + chunk.len() as u64);
                     if !chunk.is_empty() {
                         return Ok(Some(chunk));
                     }
                 }
                 BodyEvent::End { consumed } => {
-                    io.consume(consumed);
+                    half.consume(consumed);
                     self.finished.set(true);
                     return Ok(None);
                 }
                 BodyEvent::NeedMore { consumed } => {
-                    io.consume(consumed);
-                    self.receive(io).await?;
+                    half.consume(consumed);
+                    self.receive(half).await?;
                 }
             }
         }
     }
 
-    /// Reads once, telling the client to go on first if it waits for that.
-    async fn receive(&self, io: &mut ConnectionIo) -> Result<(), Error> {
-        if self.continue_owed.replace(false) {
-            io.output.extend_from_slice(CONTINUE);
+    /// Reads once. The connection's task writes meanwhile what the client may
+    /// wait for.
+    async fn receive(&self, half: &mut ReadHalf) -> Result<(), Error> {
+        if self.go_ahead.get() == GoAhead::Owed {
+            self.go_ahead.set(GoAhead::Wanted);
+            self.go_ahead_wanted.notify();
         }
-        io.flush().await.map_err(|_| gone())?;
         // A client as fast as we are always has bytes for the next read, and
         // a read that need not wait does not let anybody else run.
         self.reads.set(self.reads.get().wrapping_add(1));
         if self.reads.get().is_multiple_of(BODY_READS_PER_TURN_MAX) {
             engine::yield_now().await;
         }
-        io.state.enter(Phase::Body);
-        let result = io.read_more().await;
-        io.state.enter(Phase::Busy);
+        half.state.enter(Phase::Body);
+        let result = half.receive().await;
+        half.state.enter(Phase::Busy);
         match result {
-            Ok(0) if io.state.expired.get() => Err(Error::new(
+            Ok(0) if half.state.expired.get() => Err(Error::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "the request body came too slowly",
             )),
@@ -177,19 +231,50 @@ impl BodyReader {
 impl BodySource for BodyReader {
     fn next_chunk(self: Rc<Self>) -> ChunkFuture {
         Box::pin(async move {
-            let Some(mut io) = self.io.take() else {
-                return Err(Error::internal(
+            let mut lent = Lent::take(&self);
+            let result = match &mut lent.half {
+                Some(half) => self.read_chunk(half).await,
+                None => Err(Error::internal(
                     "a request body was read after its connection had ended, or twice at once",
-                ));
+                )),
             };
-            let result = self.read_chunk(&mut io).await;
-            self.io.set(Some(io));
+            lent.is_read = true;
             result
         })
     }
 
     fn length(&self) -> Option<u64> {
         self.length
+    }
+}
+
+/// The read half while a read has it. It comes back however the read ends.
+struct Lent<'a> {
+    reader: &'a BodyReader,
+    half: Option<ReadHalf>,
+    is_read: bool,
+}
+
+impl<'a> Lent<'a> {
+    fn take(reader: &'a BodyReader) -> Self {
+        Self {
+            reader,
+            half: reader.half.take(),
+            is_read: false,
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let Some(half) = self.half.take() else {
+            return;
+        };
+        if !self.is_read {
+            self.reader.failed.set(true);
+            half.state.enter(Phase::Busy);
+        }
+        self.reader.half.set(Some(half));
     }
 }
 

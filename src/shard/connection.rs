@@ -1,16 +1,11 @@
-//! A connection's socket, buffers and place in the shard's registry.
+//! What the sweep and a drain see of a connection.
 
 use std::cell::Cell;
-use std::io;
-use std::rc::Rc;
 
-use crate::engine::{SealedBytes, StreamCloser, TcpStream};
-use crate::limits::{
-    LINGER_BYTES_MAX, READ_BUFFER_LARGE_BYTES, READ_BUFFER_MEDIUM_BYTES, READ_BUFFER_SMALL_BYTES,
-    WRITE_BUFFER_FIRST_BYTES, WRITE_BUFFER_KEEP_BYTES,
-};
+use crate::engine::StreamCloser;
 
-/// What a connection is waiting for; the sweep has a limit for each.
+/// What a connection is waiting for from its client; the sweep has a limit for
+/// each. While a write is under way too, the limit of the write counts alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The first byte on a new connection.
@@ -21,25 +16,32 @@ pub(super) enum Phase {
     Head,
     /// More of a request body.
     Body,
-    /// Its handler: no limit of ours.
+    /// Nothing: its handler is at work, which has no limit of ours.
     Busy,
-    /// The client, to take what is written.
-    Write,
     /// The client's end, after our last answer.
     Linger,
+    /// The client's end, after a drain has ended a connection that had no
+    /// request.
+    Parting,
 }
 
 /// What the sweep sees of a connection. Written by the connection's task and
 /// by the sweep, both on the shard's thread.
 pub(super) struct ConnectionState {
     phase: Cell<Phase>,
-    /// Sweeps seen in this phase without progress; about seconds.
+    /// Sweeps seen in this phase; about seconds.
     pub(super) ticks: Cell<u32>,
+    /// A write waits for the client to take what is written.
+    is_writing: Cell<bool>,
+    /// Sweeps seen in this write without progress.
+    pub(super) write_ticks: Cell<u32>,
     /// Body bytes of the current request, and sweeps spent waiting for them.
     pub(super) body_bytes: Cell<u64>,
     pub(super) body_wait_ticks: Cell<u32>,
     /// Bytes the kernel still held when the client was last seen to take some.
     pub(super) unsent_bytes: Cell<u64>,
+    /// Looks of a drain that saw it in this phase.
+    pub(super) drain_looks: Cell<u8>,
     /// Set by the sweep when it has ended a read or write.
     pub(super) expired: Cell<bool>,
     pub(super) closer: StreamCloser,
@@ -50,9 +52,12 @@ impl ConnectionState {
         Self {
             phase: Cell::new(Phase::Fresh),
             ticks: Cell::new(0),
+            is_writing: Cell::new(false),
+            write_ticks: Cell::new(0),
             body_bytes: Cell::new(0),
             body_wait_ticks: Cell::new(0),
             unsent_bytes: Cell::new(0),
+            drain_looks: Cell::new(0),
             expired: Cell::new(false),
             closer,
         }
@@ -71,196 +76,31 @@ impl ConnectionState {
         self.phase.set(phase);
         self.ticks.set(0);
     }
-}
 
-/// Socket and buffers. Boxed once per connection, so that lending it to a
-/// streaming body moves a pointer.
-pub(super) struct ConnectionIo {
-    stream: TcpStream,
-    /// Received bytes; those before `start` have been consumed.
-    input: Vec<u8>,
-    start: usize,
-    /// Answers not yet written.
-    pub(super) output: Vec<u8>,
-    pub(super) state: Rc<ConnectionState>,
-}
-
-impl ConnectionIo {
-    pub(super) fn new(stream: TcpStream, state: Rc<ConnectionState>) -> Self {
-        Self {
-            stream,
-            input: Vec::new(),
-            start: 0,
-            output: Vec::with_capacity(WRITE_BUFFER_FIRST_BYTES),
-            state,
-        }
+    pub(super) fn is_writing(&self) -> bool {
+        self.is_writing.get()
     }
 
-    /// Bytes received and not consumed.
-    pub(super) fn pending(&self) -> &[u8] {
-        &self.input[self.start..]
+    pub(super) fn write_starts(&self) {
+        self.is_writing.set(true);
+        self.write_ticks.set(0);
     }
 
-    /// Consumes `bytes` of [`pending`](Self::pending).
-    pub(super) fn consume(&mut self, bytes: usize) {
-        self.start += bytes;
-        debug_assert!(self.start <= self.input.len());
-        if self.start == self.input.len() {
-            self.input.clear();
-            self.start = 0;
-        }
+    /// The client has taken something.
+    pub(super) fn write_goes_on(&self) {
+        self.write_ticks.set(0);
     }
 
-    /// Waits for the next request with as little memory as can be, then reads.
-    ///
-    /// A small buffer just waits in its read. A large one is freed first and
-    /// the socket polled: one operation more, but for connections that fill
-    /// large buffers that is one per batch of requests.
-    pub(super) async fn read_between_requests(&mut self) -> io::Result<usize> {
-        if self.input.capacity() > READ_BUFFER_MEDIUM_BYTES {
-            self.input = Vec::new();
-            if self.output.capacity() > WRITE_BUFFER_KEEP_BYTES {
-                self.output = Vec::new();
-            }
-            self.stream.readable().await?;
-            self.input = Vec::with_capacity(READ_BUFFER_LARGE_BYTES);
-        }
-        self.read_more().await
+    pub(super) fn write_ends(&self) {
+        self.is_writing.set(false);
     }
 
-    /// Writes what is queued and meanwhile reads the next request's beginning;
-    /// `on_written` is called in between. Nothing must be pending.
-    pub(super) async fn flush_and_read(&mut self, on_written: impl FnOnce()) -> io::Result<usize> {
-        if self.input.capacity() > READ_BUFFER_MEDIUM_BYTES {
-            self.flush().await?;
-            on_written();
-            return self.read_between_requests().await;
-        }
-        self.make_room();
-        self.state.enter(Phase::Write);
-        let state = &self.state;
-        let output = std::mem::take(&mut self.output);
-        let input = std::mem::take(&mut self.input);
-        let done = self
-            .stream
-            .write_and_read(output, input, |_| state.ticks.set(0), on_written)
-            .await;
-        self.input = done.input;
-        self.output = done.output;
-        self.output.clear();
-        done.written?;
-        match done.read {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.read_more().await,
-            Ok(n) => {
-                self.shrink_if_quiet(n);
-                Ok(n)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Reads once, making room first. `Ok(0)` is the end of the stream.
-    pub(super) async fn read_more(&mut self) -> io::Result<usize> {
-        self.make_room();
-        let was_empty = self.input.is_empty();
-        loop {
-            let (result, buffer) = self.stream.read(std::mem::take(&mut self.input)).await;
-            self.input = buffer;
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(n) => {
-                    if was_empty {
-                        self.shrink_if_quiet(n);
-                    }
-                    return Ok(n);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// A quiet connection goes back to the small buffer.
-    fn shrink_if_quiet(&mut self, received: usize) {
-        if self.input.capacity() > READ_BUFFER_SMALL_BYTES && received < READ_BUFFER_SMALL_BYTES / 2
-        {
-            let mut small = Vec::with_capacity(READ_BUFFER_SMALL_BYTES);
-            small.extend_from_slice(&self.input);
-            self.input = small;
-        }
-    }
-
-    fn make_room(&mut self) {
-        if self.start > 0 {
-            self.input.drain(..self.start);
-            self.start = 0;
-        }
-        let (length, capacity) = (self.input.len(), self.input.capacity());
-        if length == capacity {
-            let wanted = match capacity {
-                0 => READ_BUFFER_SMALL_BYTES,
-                1..READ_BUFFER_MEDIUM_BYTES => READ_BUFFER_MEDIUM_BYTES,
-                _ => READ_BUFFER_LARGE_BYTES.max(capacity * 2),
-            };
-            self.input.reserve_exact(wanted - length);
-        }
-    }
-
-    /// Writes all answers collected so far.
-    pub(super) async fn flush(&mut self) -> io::Result<()> {
-        if self.output.is_empty() {
-            return Ok(());
-        }
-        self.state.enter(Phase::Write);
-        let state = &self.state;
-        let output = std::mem::take(&mut self.output);
-        let (result, mut output) = self.stream.write_all(output, |_| state.ticks.set(0)).await;
-        output.clear();
-        self.output = output;
-        self.state.enter(Phase::Busy);
-        result
-    }
-
-    /// Writes `bytes` after what has been collected, without copying them.
-    pub(super) async fn write_bytes(&mut self, bytes: bytes::Bytes) -> io::Result<()> {
-        self.flush().await?;
-        self.state.enter(Phase::Write);
-        let state = &self.state;
-        let result = self
-            .stream
-            .write_all_bytes(bytes, |_| state.ticks.set(0))
-            .await;
-        self.state.enter(Phase::Busy);
-        result
-    }
-
-    /// Writes what has been collected and then `bytes`, without copying them.
-    pub(super) async fn write_sealed(&mut self, bytes: &SealedBytes) -> io::Result<()> {
-        self.state.enter(Phase::Write);
-        let state = &self.state;
-        let output = std::mem::take(&mut self.output);
-        let written = self
-            .stream
-            .write_all_sealed(output, bytes, |_| state.ticks.set(0));
-        let (result, mut output) = written.await;
-        output.clear();
-        self.output = output;
-        self.state.enter(Phase::Busy);
-        result
-    }
-
-    /// Ends our side and reads what the client still sends, within bounds, so
-    /// that a reset does not overtake our last answer (RFC 9112 section 9.6).
-    pub(super) async fn linger(&mut self) {
-        self.stream.finish_writing();
-        self.state.enter(Phase::Linger);
-        let mut left = LINGER_BYTES_MAX;
-        loop {
-            self.input.clear();
-            self.start = 0;
-            match self.read_more().await {
-                Ok(n) if n > 0 && (n as u64) < left => left -= n as u64,
-                _ => return,
-            }
-        }
+    /// A sweep has come by.
+    pub(super) fn tick(&self) {
+        let ticks = match self.is_writing.get() {
+            true => &self.write_ticks,
+            false => &self.ticks,
+        };
+        ticks.set(ticks.get().saturating_add(1));
     }
 }

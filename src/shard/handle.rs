@@ -2,22 +2,21 @@
 //! panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::Shard;
 use super::body::BodyReader;
-use super::connection::ConnectionIo;
-use super::serve::Exchange;
+use super::exchange::Exchange;
+use super::write_half::WriteHalf;
 use crate::Error;
-use crate::app::{Ctx, Door, HandlerFuture, Response, Unrouted};
-use crate::engine::{Guarded, Panicked, panic_text};
+use crate::app::{Ctx, HandlerFuture, ListenerKind, Response, Unrouted};
+use crate::engine::{CatchUnwind, Panic, panic_text};
 
 /// A handler after its first poll.
-pub(super) enum Started {
-    Done(Result<Response, HandlerFailure>),
+pub(super) enum FirstPoll {
+    Ready(Result<Response, HandlerFailure>),
     /// To be given to [`Shard::wait_for_handler`].
-    Waits(Guarded<HandlerFuture>),
+    Pending(CatchUnwind<HandlerFuture>),
 }
 
 impl Shard {
@@ -25,63 +24,60 @@ impl Shard {
     pub(super) fn start_handler(
         &self,
         cx: &mut Context<'_>,
-        door: Door,
+        kind: ListenerKind,
         routed: Result<usize, Unrouted>,
         ctx: Ctx,
-    ) -> Started {
+    ) -> FirstPoll {
         let mut handler = None;
         // One guard for both. The future stays outside of it: its destructor
-        // may panic too, which `Guarded` sees to.
+        // may panic too, which `CatchUnwind` sees to.
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            let future = self.context.app.start(door, routed, ctx);
+            let future = self.context.app.start(kind, routed, ctx);
             handler.insert(future).as_mut().poll(cx)
         }));
-        let outcome = match (polled, handler.map(Guarded::new)) {
+        let outcome = match (polled, handler.map(CatchUnwind::new)) {
             (Ok(Poll::Ready(outcome)), _) => outcome.map_err(HandlerFailure::Error),
-            (Ok(Poll::Pending), Some(handler)) => return Started::Waits(handler),
+            (Ok(Poll::Pending), Some(handler)) => return FirstPoll::Pending(handler),
             (Ok(Poll::Pending), None) => unreachable!("what was polled was kept"),
             (Err(payload), _) => Err(HandlerFailure::Panic(panic_text(&*payload))),
         };
-        Started::Done(outcome)
+        FirstPoll::Ready(outcome)
     }
 
     /// Waits for a handler that did not answer at once; answers queued before
     /// its own are written meanwhile.
     pub(super) async fn wait_for_handler(
         &self,
-        handler: Guarded<HandlerFuture>,
-        io: &mut ConnectionIo,
+        handler: CatchUnwind<HandlerFuture>,
+        writing: &mut WriteHalf,
     ) -> Result<Response, HandlerFailure> {
         let _in_flight = InFlight::start(self);
         // A failed write shows again when the answer is written.
-        let _ = io.flush().await;
+        let _ = writing.flush().await;
         Ok(handler.await??)
     }
 
-    /// Runs middleware and handler while `reader` has the connection. If they
+    /// Runs middleware and handler while `reader` has the read half. If they
     /// do not answer at once, answers queued before this one are written
     /// meanwhile.
     pub(super) async fn run_reading_handler(
         &self,
-        door: Door,
+        kind: ListenerKind,
         routed: Result<usize, Unrouted>,
         ctx: Ctx,
-        reader: &Rc<BodyReader>,
+        reader: &BodyReader,
+        writing: &mut WriteHalf,
     ) -> Result<Response, HandlerFailure> {
-        let mut handler = Guarded::start(|| self.context.app.start(door, routed, ctx))?;
+        let mut handler = CatchUnwind::start(|| self.context.app.start(kind, routed, ctx))?;
         if let Some(outcome) = handler.poll_once().await {
             return Ok(outcome??);
         }
         let _in_flight = InFlight::start(self);
-        if let Some(mut io) = reader.lend_io() {
-            let _ = io.flush().await;
-            reader.return_io(io);
-        }
-        Ok(handler.await??)
+        Ok(reader.run(&mut handler, writing).await??)
     }
 
     /// The response to send, whatever the handler came to.
-    pub(super) fn settle(
+    pub(super) fn into_response(
         &self,
         outcome: Result<Response, HandlerFailure>,
         exchange: &mut Exchange,
@@ -131,8 +127,8 @@ impl From<Error> for HandlerFailure {
     }
 }
 
-impl From<Panicked> for HandlerFailure {
-    fn from(panicked: Panicked) -> Self {
+impl From<Panic> for HandlerFailure {
+    fn from(panicked: Panic) -> Self {
         Self::Panic(panicked.0)
     }
 }

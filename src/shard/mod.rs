@@ -1,35 +1,39 @@
 //! One shard: its listeners, their connections, their requests. Everything here
 //! runs on one thread and one reactor; nothing is shared.
 //!
-//! In the order of a connection's life: `accept` takes it off an `entrance`,
-//! `serve` runs its requests if `admission` lets them in, those that need no waiting
-//! `at_once`; `body` reads what they carry, `handle` runs what users wrote, `respond`
+//! In the order of a connection's life: `accept` takes it off a `listener`,
+//! `serve` runs its requests if `admin_auth` lets them in, those that need no waiting
+//! `fast_path`; `body` reads what they carry, `handle` runs what users wrote, `respond`
 //! writes the answers, `sweep` ends what takes too long, `drain` ends the shard.
 
 mod accept;
-mod admission;
-mod at_once;
+mod admin_auth;
 mod body;
 mod connection;
 mod drain;
-mod entrance;
+mod exchange;
+mod fast_path;
 mod handle;
-mod record;
+mod listener;
+mod log_throttle;
+mod read_half;
 mod resources;
 mod respond;
 mod serve;
 mod services;
 mod spin;
 mod sweep;
-mod trouble;
+mod write_half;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use corelane_proto::http::HeadLimits;
 use slab::Slab;
 
+use crate::Error;
 use crate::app::{App, DrainSignal, ShardContext, ShardInfo, ShardLife};
 use crate::bridge::Bridge;
 use crate::clock::ShardClock;
@@ -42,13 +46,12 @@ use crate::metrics::ShardSnapshot;
 use crate::middleware::shard_parts;
 use crate::peers::{ControlInbox, ControlInboxes, ControlMessage};
 use crate::semantics::TrustedProxies;
-use crate::{Error, http1};
 
-pub(crate) use entrance::{AdminStart, Sockets};
+pub(crate) use listener::{AdminStart, Sockets};
 pub(crate) use resources::ResourcesPlan;
 
 use connection::ConnectionState;
-use entrance::Entrance;
+use listener::ShardListener;
 use resources::Resources;
 use services::ShardServices;
 
@@ -56,8 +59,9 @@ use services::ShardServices;
 pub(crate) struct ShardStart {
     pub(crate) app: Arc<App>,
     pub(crate) info: ShardInfo,
-    pub(crate) public: Sockets,
-    /// Of shard 0, if the server has an admin listener.
+    /// Of every shard but that of the admin listener.
+    pub(crate) public: Option<Sockets>,
+    /// Of that one alone.
     pub(crate) admin: Option<AdminStart>,
     pub(crate) limits: HttpLimits,
     /// Give every response a request id, not only those whose client sent one.
@@ -67,6 +71,7 @@ pub(crate) struct ShardStart {
     pub(crate) boot_id: u32,
     pub(crate) spin_us: u32,
     pub(crate) drain_timeout_ms: u64,
+    pub(crate) keep_alive_grace_ms: u64,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) server_started: Instant,
     pub(crate) control: Arc<ControlInboxes>,
@@ -87,12 +92,13 @@ enum Order {
 pub(crate) struct Shard {
     context: Rc<ShardContext>,
     limits: HttpLimits,
-    head_limits: http1::HeadLimits,
+    head_limits: HeadLimits,
     request_id_always: bool,
     request_id_echo: bool,
     drain_timeout_ms: u64,
-    /// The public one first.
-    entrances: Vec<Rc<Entrance>>,
+    keep_alive_grace_ms: u64,
+    /// One.
+    listeners: Vec<Rc<ShardListener>>,
     connections: RefCell<Slab<Rc<ConnectionState>>>,
     /// Told when a connection has ended; drain waits on it.
     connection_ended: LocalEvent,
@@ -108,7 +114,8 @@ pub(crate) struct Shard {
     /// What other shards speak to.
     services: Rc<ShardServices>,
     spin: Rc<spin::Spin>,
-    accept_trouble: trouble::Trouble,
+    accept_errors: log_throttle::LogThrottle,
+    log_losses: log_throttle::LogThrottle,
 }
 
 impl Shard {
@@ -118,9 +125,13 @@ impl Shard {
     /// When a listener cannot be registered or a state cannot be built.
     pub(crate) async fn build(start: ShardStart) -> Result<Rc<Self>, Error> {
         let connections_max = start.limits.connections_per_shard_max;
-        let public = Entrance::public(start.public, connections_max)?;
-        let admin = start.admin.map(Entrance::admin).transpose()?;
-        let entrances = [Some(public), admin].into_iter().flatten().map(Rc::new);
+        let public = start
+            .public
+            .map(|at| ShardListener::public(at, connections_max));
+        let admin = start.admin.map(ShardListener::admin);
+        let listeners = public.into_iter().chain(admin);
+        let listeners = listeners.map(|listener| listener.map(Rc::new));
+        let listeners = listeners.collect::<Result<_, _>>()?;
         let app = start.app.compile().map_err(Error::internal)?;
         let states = start.app.build_states(&start.info).await?;
         let mut plan = start.resources;
@@ -161,12 +172,13 @@ impl Shard {
             context,
             life,
             drain_deadline: Cell::new(None),
-            head_limits: http1::HeadLimits::from(&start.limits),
+            head_limits: HeadLimits::from(&start.limits),
             limits: start.limits,
             request_id_always: start.request_id_always,
             request_id_echo: start.request_id_echo,
             drain_timeout_ms: start.drain_timeout_ms,
-            entrances: entrances.collect(),
+            keep_alive_grace_ms: start.keep_alive_grace_ms,
+            listeners,
             connections: RefCell::default(),
             connection_ended: LocalEvent::default(),
             inbox_rung,
@@ -175,15 +187,16 @@ impl Shard {
             errors: start.errors,
             services: resources.services,
             spin: Rc::new(spin::Spin::new(start.spin_us)),
-            accept_trouble: trouble::Trouble::default(),
+            accept_errors: log_throttle::LogThrottle::default(),
+            log_losses: log_throttle::LogThrottle::default(),
         }))
     }
 
     /// Serves until told to drain, and through the drain. Returns how many
     /// connections had to be cut.
     pub(crate) async fn run(self: Rc<Self>) -> usize {
-        for entrance in &self.entrances {
-            self.start_accepting(entrance);
+        for listener in &self.listeners {
+            self.start_accepting(listener);
         }
         let peers = self.context.peers.clone();
         engine::spawn_local(peers.pump(self.services.clone()));
@@ -221,6 +234,10 @@ impl Shard {
         loop {
             while let Some(message) = self.inbox.poll() {
                 let order = match message {
+                    ControlMessage::Ping(reply) => {
+                        reply.send(self.context.recent_troubles());
+                        continue;
+                    }
                     ControlMessage::Snapshot(reply) => {
                         reply.send(self.context.snapshot());
                         continue;

@@ -2,108 +2,75 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use corelane_proto::http::ResponseHead;
 use http::StatusCode;
 
 use super::Shard;
-use super::body::BodyReader;
-use super::connection::{ConnectionIo, ConnectionState};
-use super::serve::Exchange;
+use super::exchange::{Exchange, RequestFacts, Sent};
+use super::read_half::ReadHalf;
+use super::write_half::WriteHalf;
 use crate::Error;
 use crate::app::{Body, BodyKind, ByteStream, HeadParts, Response};
 use crate::clock::DATE_BYTES;
-use crate::engine::{self, Guarded, TcpStream};
+use crate::engine::{self, CatchUnwind};
 use crate::http1::{
-    ConnectionHeader, ResponseFraming, ResponseHead, Version, encode_chunk, encode_head,
-    encode_last_chunk,
+    ConnectionHeader, ResponseFraming, Version, encode_chunk, encode_chunk_end, encode_chunk_start,
+    encode_head, encode_last_chunk,
 };
 use crate::limits::{CHUNKS_PER_TURN_MAX, LINGER_MS, WRITE_BATCH_BYTES, WRITE_COPY_BYTES_MAX};
 
-/// What the answer must know of its request.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RequestFacts {
-    pub(super) version: Version,
-    pub(super) is_head: bool,
-    pub(super) keep_alive: bool,
-}
-
-/// How an answer went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sent {
-    /// Queued or written to its end. If not, the client is gone or the stream
-    /// failed, and nothing more can be sent.
-    pub(super) whole: bool,
-    pub(super) head_bytes: u64,
-    /// The part of the body that was sent.
-    pub(super) body_bytes: u64,
-}
-
-/// The connection while an answer is sent: either held here, or lent to the
-/// request body that the answer's stream may still be reading.
-pub(super) struct AnswerIo<'a> {
-    io: Option<Box<ConnectionIo>>,
-    body: Option<&'a Rc<BodyReader>>,
-}
-
-impl<'a> AnswerIo<'a> {
-    pub(super) fn new(io: Box<ConnectionIo>, body: Option<&'a Rc<BodyReader>>) -> Self {
-        Self { io: Some(io), body }
-    }
-
-    /// The connection; `None` when a dropped read took it away.
-    fn hold(&mut self) -> Option<&mut ConnectionIo> {
-        if self.io.is_none() {
-            self.io = self.body.and_then(|body| body.lend_io());
-        }
-        self.io.as_deref_mut()
-    }
-
-    /// Lets the request body read while the response stream is polled.
-    fn lend(&mut self) {
-        if let (Some(body), true) = (self.body, self.io.is_some())
-            && !body.is_finished()
-            && let Some(io) = self.io.take()
-        {
-            body.return_io(io);
-        }
-    }
-
-    pub(super) fn into_io(mut self) -> Option<Box<ConnectionIo>> {
-        self.hold();
-        self.io
-    }
+/// A head in the output, and what has to follow it.
+struct QueuedHead {
+    framing: ResponseFraming,
+    bytes: u64,
+    /// Neither for HEAD nor with a status that has none.
+    has_body: bool,
 }
 
 impl Shard {
-    /// Queues a response, or writes it if it is long or streamed.
+    fn queue_head(
+        &self,
+        output: &mut Vec<u8>,
+        facts: &mut RequestFacts,
+        head: &HeadParts,
+        body: &Body,
+        request_id: &str,
+    ) -> QueuedHead {
+        let framing = framing_of(head.status, body, facts.version);
+        if framing == ResponseFraming::UntilClose {
+            facts.keep_alive = false;
+        }
+        let before = output.len();
+        let date = self.context.clock.date();
+        encode(output, *facts, head, framing, &date, request_id);
+        QueuedHead {
+            framing,
+            bytes: (output.len() - before) as u64,
+            has_body: !facts.is_head && framing != ResponseFraming::NoBody,
+        }
+    }
+
+    /// Queues a response, or writes it if it is long or streamed. Here it is
+    /// decided for the last time whether the connection goes on: a drain that
+    /// has begun ends it, whatever was meant when the request came.
     pub(super) async fn send_response(
         &self,
-        connection: &mut AnswerIo<'_>,
+        writing: &mut WriteHalf,
         facts: &mut RequestFacts,
         response: Response,
         request_id: &str,
     ) -> Sent {
-        let Some(io) = connection.hold() else {
-            return Sent {
-                whole: false,
-                head_bytes: 0,
-                body_bytes: 0,
-            };
-        };
-        let (head, body) = response.into_parts();
-        let framing = framing_of(head.status, &body, facts.version);
-        if framing == ResponseFraming::UntilClose {
+        if self.context.draining.has_begun() {
             facts.keep_alive = false;
         }
-        let before = io.output.len();
-        let date = self.context.clock.date();
-        encode(&mut io.output, *facts, &head, framing, &date, request_id);
-        let head_bytes = (io.output.len() - before) as u64;
-        if facts.is_head || framing == ResponseFraming::NoBody {
+        let (head, body) = response.into_parts();
+        let queued = self.queue_head(&mut writing.output, facts, &head, &body, request_id);
+        let head_bytes = queued.bytes;
+        if !queued.has_body {
             drop_unsent(body);
             return Sent {
                 whole: true,
@@ -117,24 +84,26 @@ impl Shard {
                 head_bytes,
                 body_bytes: 0,
             },
-            BodyKind::Vec(bytes) => send_bytes(io, head_bytes, bytes.into()).await,
-            BodyKind::Bytes(bytes) => send_bytes(io, head_bytes, bytes).await,
+            BodyKind::Vec(bytes) => send_bytes(writing, head_bytes, bytes.into()).await,
+            BodyKind::Bytes(bytes) => send_bytes(writing, head_bytes, bytes).await,
             BodyKind::Prepared(shared) if shared.body().len() <= WRITE_COPY_BYTES_MAX => {
-                send_copy(io, head_bytes, shared.body()).await
+                send_copy(writing, head_bytes, shared.body()).await
             }
-            BodyKind::Prepared(shared) => send_bytes(io, head_bytes, shared.body_bytes()).await,
+            BodyKind::Prepared(shared) => {
+                send_bytes(writing, head_bytes, shared.body_bytes()).await
+            }
             BodyKind::Sealed(bytes) => Sent {
                 head_bytes,
                 body_bytes: bytes.as_ref().len() as u64,
-                whole: io.write_sealed(&bytes).await.is_ok(),
+                whole: writing.write_sealed(&bytes).await.is_ok(),
             },
             BodyKind::Stream { stream, length } => {
                 let mut sending = Streaming {
-                    framing,
+                    framing: queued.framing,
                     length,
                     sent: 0,
                 };
-                let outcome = Box::pin(sending.run(connection, stream)).await;
+                let outcome = Box::pin(sending.run(writing, stream)).await;
                 if let Err(error) = &outcome
                     && error.status().is_server_error()
                 {
@@ -151,55 +120,65 @@ impl Shard {
 
     /// Queues an answer whose body is short, and counts it. Tells when, on the
     /// shard's clock.
-    pub(super) fn answer_at_once(
+    pub(super) fn queue_answer(
         &self,
-        io: &mut ConnectionIo,
-        exchange: Exchange,
+        writing: &mut WriteHalf,
+        mut exchange: Exchange,
         response: &Response,
     ) -> u64 {
         // Also brings the Date up to this moment.
         let answered_ns = self.context.clock.now_ns();
         let (head, body) = (response.head(), response.body());
-        let facts = exchange.facts;
-        let framing = framing_of(head.status, body, facts.version);
-        let before = io.output.len();
-        let date = self.context.clock.date();
+        let output = &mut writing.output;
         let id = &exchange.request_id;
-        encode(&mut io.output, facts, head, framing, &date, id);
-        let head_end = io.output.len();
-        if !facts.is_head && framing != ResponseFraming::NoBody {
-            io.output
-                .extend_from_slice(body.as_bytes().unwrap_or_default());
+        let queued = self.queue_head(output, &mut exchange.facts, head, body, id);
+        let head_end = output.len();
+        if queued.has_body {
+            output.extend_from_slice(body.as_bytes().unwrap_or_default());
         }
         let sent = Sent {
             whole: true,
-            head_bytes: (head_end - before) as u64,
-            body_bytes: (io.output.len() - head_end) as u64,
+            head_bytes: queued.bytes,
+            body_bytes: (output.len() - head_end) as u64,
         };
         self.finish_record(exchange, head.status, sent, answered_ns);
         answered_ns
     }
 
+    /// Answers an exchange with an error and ends the connection, whatever
+    /// the client still sends.
+    pub(super) async fn close_with(
+        &self,
+        mut reading: ReadHalf,
+        writing: &mut WriteHalf,
+        mut exchange: Exchange,
+        error: Error,
+    ) {
+        exchange.facts.keep_alive = false;
+        let status = error.status();
+        if status.is_server_error() {
+            self.count_failure(&exchange.record, &error);
+        }
+        let (facts, id) = (&mut exchange.facts, &exchange.request_id);
+        let sent = self.send_response(writing, facts, error.into(), id).await;
+        let ended_ns = self.context.clock.now_ns();
+        self.finish_record(exchange, status, sent, ended_ns);
+        close(&mut reading, writing).await;
+    }
+
     /// 503 with Retry-After to a connection over the limit, then close.
-    pub(super) async fn answer_overload(&self, stream: TcpStream) {
-        let state = Rc::new(ConnectionState::new(stream.closer()));
-        let io = Box::new(ConnectionIo::new(stream, state));
+    pub(super) async fn answer_overload(&self, mut reading: ReadHalf, mut writing: WriteHalf) {
         let error = Error::unavailable("this server has too many connections; try again", 1);
         let mut facts = RequestFacts {
             version: Version::Http11,
             is_head: false,
             keep_alive: false,
         };
-        let mut answer = AnswerIo::new(io, None);
-        self.send_response(&mut answer, &mut facts, error.into(), "")
+        self.send_response(&mut writing, &mut facts, error.into(), "")
             .await;
-        if let Some(mut io) = answer.into_io()
-            && io.flush().await.is_ok()
-        {
-            // No sweep sees this connection: its time is kept here.
-            let time = Duration::from_millis(LINGER_MS);
-            let _ = engine::timeout(time, io.linger()).await;
-        }
+        // No sweep sees this connection: its time is kept here.
+        let time = Duration::from_millis(LINGER_MS);
+        let _ = engine::timeout(time, close(&mut reading, &mut writing)).await;
     }
 
     /// What only the log is told, and who has to act.
@@ -207,6 +186,16 @@ impl Shard {
         let (shard, blame) = (self.context.info.index, error.blame().name());
         self.errors
             .tell(format!("shard {shard}: {what} (blame: {blame}): {error}"));
+    }
+}
+
+/// Writes what is queued, ends our side and reads what the client still sends,
+/// within bounds, so that a reset does not overtake our last answer (RFC 9112
+/// section 9.6).
+pub(super) async fn close(reading: &mut ReadHalf, writing: &mut WriteHalf) {
+    if writing.flush().await.is_ok() {
+        writing.finish();
+        reading.linger().await;
     }
 }
 
@@ -227,35 +216,32 @@ fn encode(
     let id = [("x-request-id", request_id)];
     let head = ResponseHead {
         status: head.status,
-        version: facts.version,
         lines: &head.lines(),
         headers: &head.headers,
-        framing,
-        connection,
         date,
         extra: if request_id.is_empty() { &[] } else { &id },
     };
-    encode_head(out, &head);
+    encode_head(out, &head, facts.version, framing, connection);
 }
 
 /// Short bodies join the batch; long ones are written from where they are.
-async fn send_bytes(io: &mut ConnectionIo, head_bytes: u64, body: Bytes) -> Sent {
+async fn send_bytes(writing: &mut WriteHalf, head_bytes: u64, body: Bytes) -> Sent {
     if body.len() <= WRITE_COPY_BYTES_MAX {
-        return send_copy(io, head_bytes, &body).await;
+        return send_copy(writing, head_bytes, &body).await;
     }
     let body_bytes = body.len() as u64;
     Sent {
-        whole: io.write_bytes(body).await.is_ok(),
+        whole: writing.write_bytes(body).await.is_ok(),
         head_bytes,
         body_bytes,
     }
 }
 
-async fn send_copy(io: &mut ConnectionIo, head_bytes: u64, body: &[u8]) -> Sent {
-    io.output.extend_from_slice(body);
-    let is_batch_full = io.output.len() >= WRITE_BATCH_BYTES;
+async fn send_copy(writing: &mut WriteHalf, head_bytes: u64, body: &[u8]) -> Sent {
+    writing.output.extend_from_slice(body);
+    let is_batch_full = writing.output.len() >= WRITE_BATCH_BYTES;
     Sent {
-        whole: !is_batch_full || io.flush().await.is_ok(),
+        whole: !is_batch_full || writing.flush().await.is_ok(),
         head_bytes,
         body_bytes: body.len() as u64,
     }
@@ -292,35 +278,23 @@ struct Streaming {
 impl Streaming {
     /// Polls the stream only when what it gave before has been taken by the
     /// client: that is the backpressure.
-    async fn run(
-        &mut self,
-        connection: &mut AnswerIo<'_>,
-        stream: ByteStream,
-    ) -> Result<(), Error> {
+    async fn run(&mut self, writing: &mut WriteHalf, stream: ByteStream) -> Result<(), Error> {
         let mut stream = StreamGuard(Some(stream));
-        if let Some(io) = connection.hold() {
-            io.flush().await.map_err(|_| client_gone())?;
-        }
+        writing.flush().await.map_err(|_| client_gone())?;
         let mut chunks = 0u32;
         loop {
             chunks += 1;
             if chunks.is_multiple_of(CHUNKS_PER_TURN_MAX) {
                 engine::yield_now().await;
             }
-            let next = next_chunk(connection, &mut stream).await;
-            let Some(io) = connection.hold() else {
-                return Err(Error::internal(
-                    "the request body took the connection with it",
-                ));
-            };
-            match next {
-                Some(chunk) => self.send_chunk(io, chunk?).await?,
-                None => return self.finish(io),
+            match next_chunk(writing, &mut stream).await {
+                Some(chunk) => self.send_chunk(writing, chunk?).await?,
+                None => return self.finish(writing),
             }
         }
     }
 
-    async fn send_chunk(&mut self, io: &mut ConnectionIo, chunk: Bytes) -> Result<(), Error> {
+    async fn send_chunk(&mut self, writing: &mut WriteHalf, chunk: Bytes) -> Result<(), Error> {
         if chunk.is_empty() {
             return Ok(());
         }
@@ -329,21 +303,23 @@ impl Streaming {
             return Err(Error::internal("a body is longer than its declared length"));
         }
         let chunked = self.framing == ResponseFraming::Chunked;
-        if chunked && chunk.len() <= WRITE_COPY_BYTES_MAX {
-            encode_chunk(&mut io.output, &chunk);
-            return io.flush().await.map_err(|_| client_gone());
+        if !chunked {
+            return writing.write_bytes(chunk).await.map_err(|_| client_gone());
         }
-        if chunked {
-            io.output
-                .extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-            io.write_bytes(chunk).await.map_err(|_| client_gone())?;
-            io.output.extend_from_slice(b"\r\n");
-            return Ok(());
+        if chunk.len() <= WRITE_COPY_BYTES_MAX {
+            encode_chunk(&mut writing.output, &chunk);
+            return writing.flush().await.map_err(|_| client_gone());
         }
-        io.write_bytes(chunk).await.map_err(|_| client_gone())
+        encode_chunk_start(&mut writing.output, chunk.len());
+        writing
+            .write_bytes(chunk)
+            .await
+            .map_err(|_| client_gone())?;
+        encode_chunk_end(&mut writing.output);
+        Ok(())
     }
 
-    fn finish(&self, io: &mut ConnectionIo) -> Result<(), Error> {
+    fn finish(&self, writing: &mut WriteHalf) -> Result<(), Error> {
         match self.length {
             Some(length) if length != self.sent => Err(Error::internal(format!(
                 "a body ended after {} of {length} bytes",
@@ -351,7 +327,7 @@ impl Streaming {
             ))),
             _ => {
                 if self.framing == ResponseFraming::Chunked {
-                    encode_last_chunk(&mut io.output);
+                    encode_last_chunk(&mut writing.output);
                 }
                 Ok(())
             }
@@ -362,21 +338,15 @@ impl Streaming {
 /// The stream's next item. What is queued is written when the stream lets us
 /// wait for it, so that the end of a chunk does not wait for the next one.
 async fn next_chunk(
-    connection: &mut AnswerIo<'_>,
+    writing: &mut WriteHalf,
     stream: &mut StreamGuard,
 ) -> Option<Result<Bytes, Error>> {
-    connection.lend();
     let mut next = pin!(stream.next());
     if let Poll::Ready(item) = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
         return item;
     }
-    // A body that is being read holds the connection and writes by itself.
-    if let Some(io) = connection.hold() {
-        let flushed = io.flush().await;
-        connection.lend();
-        if flushed.is_err() {
-            return Some(Err(client_gone()));
-        }
+    if writing.flush().await.is_err() {
+        return Some(Err(client_gone()));
     }
     next.await
 }
@@ -393,7 +363,7 @@ impl StreamGuard {
     async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         let stream = self.0.as_mut()?;
         let poll = poll_fn(|cx| stream.as_mut().poll_next(cx));
-        let outcome = match Guarded::start(|| poll) {
+        let outcome = match CatchUnwind::start(|| poll) {
             Ok(future) => future.await,
             Err(panicked) => Err(panicked),
         };

@@ -1,4 +1,4 @@
-//! A connection's requests, one after the other: parse, and what `at_once`
+//! A connection's requests, one after the other: parse, and what `fast_path`
 //! cannot do without waiting; write when the input is used up.
 
 use std::future::poll_fn;
@@ -10,14 +10,16 @@ use std::task::{Context, Poll};
 use http::{Method, StatusCode};
 
 use super::Shard;
-use super::at_once::{Rest, Unfinished};
 use super::body::{BodyReader, refusal};
-use super::connection::{ConnectionIo, Phase};
-use super::entrance::Entrance;
-use super::record::Record;
-use super::respond::{AnswerIo, RequestFacts, Sent};
+use super::connection::Phase;
+use super::exchange::{Exchange, RequestFacts};
+use super::fast_path::{Arrived, Continuation, Deferred};
+use super::listener::ShardListener;
+use super::read_half::ReadHalf;
+use super::respond::close;
+use super::write_half::WriteHalf;
 use crate::app::{Ctx, RequestBody, RequestParts, Response};
-use crate::engine::Guarded;
+use crate::engine::CatchUnwind;
 use crate::http1::{HeadParser, HeadStatus, ParseError, Version};
 use crate::limits::{BODY_DRAIN_BYTES_MAX, REQUESTS_PER_TURN_MAX, WRITE_BATCH_BYTES};
 use crate::{Error, engine};
@@ -26,27 +28,29 @@ impl Shard {
     /// Serves a connection until either side ends it.
     pub(super) async fn serve_connection(
         self: Rc<Self>,
-        entrance: Rc<Entrance>,
-        io: Box<ConnectionIo>,
+        listener: Rc<ShardListener>,
+        reading: ReadHalf,
+        writing: WriteHalf,
         peer: SocketAddr,
         key: usize,
     ) {
         let _registered = Registered {
             shard: &self,
-            entrance: &entrance,
+            listener: &listener,
             key,
         };
         let mut connection = Connection {
             shard: &self,
-            entrance: &entrance,
+            listener: &listener,
             peer,
             parser: HeadParser::default(),
             parts: None,
-            turn: 0,
+            requests_since_yield: 0,
         };
         // Handlers and streams are guarded where they are polled. This keeps
         // everything else, such as a destructor that panics, from the shard.
-        let outcome = match Guarded::start(|| Box::pin(connection.serve_requests(io))) {
+        let serving = || Box::pin(connection.serve_requests(reading, writing));
+        let outcome = match CatchUnwind::start(serving) {
             Ok(serving) => serving.await,
             Err(panicked) => Err(panicked),
         };
@@ -61,14 +65,14 @@ impl Shard {
 /// Takes a connection out of the registry when its task ends, however it ends.
 struct Registered<'a> {
     shard: &'a Shard,
-    entrance: &'a Entrance,
+    listener: &'a ShardListener,
     key: usize,
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         self.shard.connections.borrow_mut().try_remove(self.key);
-        let connections = &self.entrance.connections;
+        let connections = &self.listener.connections;
         connections.set(connections.get() - 1);
         self.shard.context.metrics.borrow_mut().connection_closed();
         self.shard.connection_ended.notify();
@@ -78,17 +82,17 @@ impl Drop for Registered<'_> {
 /// What the requests of a connection have in common.
 pub(super) struct Connection<'a> {
     pub(super) shard: &'a Rc<Shard>,
-    pub(super) entrance: &'a Entrance,
+    pub(super) listener: &'a ShardListener,
     pub(super) peer: SocketAddr,
     parser: HeadParser,
     /// Of the head being read; none while none has begun, so that a connection
     /// that waits holds no storage.
     pub(super) parts: Option<Box<RequestParts>>,
     /// Requests since the other tasks last got a turn.
-    turn: u32,
+    requests_since_yield: u32,
 }
 
-/// What keeps [`Connection::serve_received`] from going on by itself.
+/// What keeps [`Connection::process_buffered`] from going on by itself.
 enum Step {
     /// The input is used up.
     Receive,
@@ -99,42 +103,46 @@ enum Step {
     /// The head cannot be read.
     Refuse(ParseError),
     /// A request whose answer takes some waiting.
-    GoOn(Box<Unfinished>),
+    GoOn(Box<Deferred>),
 }
 
 impl Connection<'_> {
     /// Only what waits is a future here, and what is rare is boxed: the task
     /// of a connection stays small, and a request that is answered at once
     /// moves nothing from one future to the next.
-    async fn serve_requests(&mut self, mut io: Box<ConnectionIo>) {
+    async fn serve_requests(&mut self, mut reading: ReadHalf, mut writing: WriteHalf) {
         loop {
-            match poll_fn(|cx| Poll::Ready(self.serve_received(cx, &mut io))).await {
-                Step::Receive => match self.receive_head(&mut io).await {
+            let process = |cx: &mut Context<'_>| {
+                Poll::Ready(self.process_buffered(cx, (&mut reading, &mut writing)))
+            };
+            match poll_fn(process).await {
+                Step::Receive => match receive_head(&mut reading, &mut writing).await {
                     Received::More => {}
                     Received::End => break,
                     Received::TooLate => {
-                        Box::pin(self.refuse(io, head_timeout())).await;
+                        Box::pin(self.refuse(reading, &mut writing, head_timeout())).await;
                         break;
                     }
                 },
                 Step::Flush => {
-                    if io.flush().await.is_err() {
+                    if writing.flush().await.is_err() {
                         break;
                     }
                 }
                 Step::Yield => {
-                    self.turn = 0;
+                    self.requests_since_yield = 0;
                     engine::yield_to_all().await;
                 }
                 Step::Refuse(error) => {
                     let status = error.status().as_u16();
                     self.shard.context.metrics.borrow_mut().parse_error(status);
-                    Box::pin(self.refuse(io, refusal(error))).await;
+                    Box::pin(self.refuse(reading, &mut writing, refusal(error))).await;
                     break;
                 }
-                Step::GoOn(unfinished) => {
-                    match Box::pin(self.finish_request(io, unfinished)).await {
-                        Some(returned) => io = returned,
+                Step::GoOn(deferred) => {
+                    let finish = self.complete(reading, &mut writing, deferred);
+                    match Box::pin(finish).await {
+                        Some(returned) => reading = returned,
                         None => return,
                     }
                     self.end_request();
@@ -147,31 +155,50 @@ impl Connection<'_> {
     }
 
     /// Answers what has been received as far as that needs no waiting.
-    fn serve_received(&mut self, cx: &mut Context<'_>, io: &mut ConnectionIo) -> Step {
+    fn process_buffered(
+        &mut self,
+        cx: &mut Context<'_>,
+        (reading, writing): (&mut ReadHalf, &mut WriteHalf),
+    ) -> Step {
         // A request starts when the one before it is answered: it was there.
         let mut now_ns = None;
         loop {
-            if self.turn >= REQUESTS_PER_TURN_MAX {
+            if self.requests_since_yield >= REQUESTS_PER_TURN_MAX {
                 return Step::Yield;
             }
-            if io.pending().is_empty() {
+            if reading.pending().is_empty() {
                 return Step::Receive;
             }
             let parts = self
                 .parts
                 .get_or_insert_with(|| self.shard.context.take_parts());
             let limits = &self.shard.head_limits;
-            match self.parser.parse(io.pending(), limits, &mut parts.head) {
-                Ok(HeadStatus::Complete { head_bytes }) => {
-                    io.consume(head_bytes);
-                    io.state.enter(Phase::Busy);
-                    let started_ns = now_ns.unwrap_or_else(|| self.shard.context.clock.now_ns());
-                    match self.serve_request(cx, io, head_bytes, started_ns) {
+            match self
+                .parser
+                .parse(reading.pending(), limits, &mut parts.head)
+            {
+                Ok(HeadStatus::Complete {
+                    head_bytes,
+                    framing,
+                }) => {
+                    reading.consume(head_bytes);
+                    reading.state.enter(Phase::Busy);
+                    let mut parts = self.parts.take().unwrap_or_default();
+                    parts.peer = Some(self.peer);
+                    let arrived = Arrived {
+                        listener: self.listener,
+                        parts,
+                        framing,
+                        head_bytes,
+                        started_ns: now_ns.unwrap_or_else(|| self.shard.context.clock.now_ns()),
+                    };
+                    let halves = (&mut *reading, &mut *writing);
+                    match self.shard.dispatch(cx, halves, arrived) {
                         Ok(answered_ns) => now_ns = Some(answered_ns),
-                        Err(unfinished) => return Step::GoOn(unfinished),
+                        Err(deferred) => return Step::GoOn(deferred),
                     }
                     self.end_request();
-                    if io.output.len() >= WRITE_BATCH_BYTES {
+                    if writing.output.len() >= WRITE_BATCH_BYTES {
                         return Step::Flush;
                     }
                 }
@@ -183,103 +210,56 @@ impl Connection<'_> {
 
     fn end_request(&mut self) {
         self.shard.context.peers.poll_arrivals();
-        self.turn += 1;
+        self.requests_since_yield += 1;
     }
 
-    /// Writes what is queued and reads more of the next head.
-    async fn receive_head(&mut self, io: &mut ConnectionIo) -> Received {
-        let read = match io.pending().is_empty() {
-            true => self.receive_next(io).await,
-            false => Self::receive_rest(io).await,
-        };
-        match read {
-            Ok(0) if io.state.expired.get() && !io.pending().is_empty() => Received::TooLate,
-            Ok(0) | Err(_) => Received::End,
-            Ok(_) => Received::More,
-        }
-    }
-
-    /// Between two requests: answers go out while the next is waited for.
-    async fn receive_next(&self, io: &mut ConnectionIo) -> io::Result<usize> {
-        let draining = &self.shard.context.draining;
-        let state = io.state.clone();
-        let wait_for_next = || {
-            if state.phase() == Phase::Fresh {
-                return;
-            }
-            if draining.has_begun() {
-                // What has already arrived is still served, nothing later.
-                state.closer.shutdown_read();
-            }
-            state.enter(Phase::Idle);
-        };
-        let read = if io.output.is_empty() {
-            wait_for_next();
-            io.read_between_requests().await
-        } else {
-            io.flush_and_read(wait_for_next).await
-        };
-        if matches!(read, Ok(0)) && draining.has_begun() {
-            // What came after the drain closed our reading side is still
-            // queued; leaving it would reset a request unanswered.
-            return io.read_more().await;
-        }
-        read
-    }
-
-    /// In the middle of a head.
-    async fn receive_rest(io: &mut ConnectionIo) -> io::Result<usize> {
-        io.flush().await?;
-        match io.state.phase() {
-            // The time since accept counts.
-            Phase::Fresh => io.state.go_on_as(Phase::Head),
-            Phase::Head => {}
-            _ => io.state.enter(Phase::Head),
-        }
-        io.read_more().await
-    }
-
-    /// Does what `serve_request` could not do at once. Gives the connection
-    /// back if it goes on.
-    async fn finish_request(
+    /// Does what `dispatch` could not do at once. Gives the read half
+    /// back if the connection goes on.
+    async fn complete(
         &self,
-        mut io: Box<ConnectionIo>,
-        unfinished: Box<Unfinished>,
-    ) -> Option<Box<ConnectionIo>> {
-        let Unfinished { mut exchange, rest } = *unfinished;
+        reading: ReadHalf,
+        writing: &mut WriteHalf,
+        deferred: Box<Deferred>,
+    ) -> Option<ReadHalf> {
+        let Deferred {
+            mut exchange,
+            continuation,
+        } = *deferred;
         let shard = self.shard;
-        match rest {
-            Rest::Refused(error) => {
-                self.refuse_as(io, exchange, error).await;
-                None
+        let response = match continuation {
+            Continuation::Refused(error) => {
+                shard.close_with(reading, writing, exchange, error).await;
+                return None;
             }
-            Rest::Response(response) => shard.answer(io, None, exchange, response).await,
-            Rest::Handler(handler) => {
-                let outcome = shard.wait_for_handler(handler, &mut io).await;
-                let response = shard.settle(outcome, &mut exchange);
-                shard.answer(io, None, exchange, response).await
+            Continuation::Response(response) => response,
+            Continuation::Handler(handler) => {
+                let outcome = shard.wait_for_handler(handler, writing).await;
+                shard.into_response(outcome, &mut exchange)
             }
-            Rest::Body {
+            Continuation::Body {
                 parts,
                 routed,
                 decoder,
                 expects_continue,
             } => {
-                let reader = BodyReader::new(io, decoder, expects_continue);
+                let reader = BodyReader::new(reading, decoder, expects_continue);
                 let body = RequestBody::streaming(reader.clone());
                 let ctx = Ctx::new(parts, body, shard.context.clone());
-                let door = self.entrance.door;
-                let outcome = shard.run_reading_handler(door, routed, ctx, &reader).await;
-                let response = shard.settle(outcome, &mut exchange);
-                let io = reader.lend_io()?;
-                shard.answer(io, Some(reader), exchange, response).await
+                let kind = self.listener.kind;
+                let running = shard.run_reading_handler(kind, routed, ctx, &reader, writing);
+                let response = shard.into_response(running.await, &mut exchange);
+                return shard
+                    .answer_reading(reader, writing, exchange, response)
+                    .await;
             }
-        }
+        };
+        let ended = shard.answer(writing, exchange, response).await;
+        go_on(reading, writing, ended, None).await
     }
 
     /// Answers a request whose head cannot be read and ends the connection.
     /// The method counts if it could be read: HEAD is never sent a body.
-    async fn refuse(&self, io: Box<ConnectionIo>, error: Error) {
+    async fn refuse(&self, reading: ReadHalf, writing: &mut WriteHalf, error: Error) {
         let method = self.parts.as_ref().map(|parts| parts.head.method());
         let exchange = Exchange {
             facts: RequestFacts {
@@ -292,45 +272,54 @@ impl Connection<'_> {
             request_id: String::new(),
             started_ns: self.shard.context.clock.now_ns(),
         };
-        self.refuse_as(io, exchange, error).await;
-    }
-
-    /// Answers an exchange with an error and ends the connection, whatever
-    /// the client still sends.
-    async fn refuse_as(&self, io: Box<ConnectionIo>, mut exchange: Exchange, error: Error) {
-        exchange.facts.keep_alive = false;
-        let mut answer = AnswerIo::new(io, None);
-        let status = error.status();
-        if status.is_server_error() {
-            self.shard.count_failure(&exchange.record, &error);
-        }
-        let sent = self
-            .shard
-            .send_response(
-                &mut answer,
-                &mut exchange.facts,
-                error.into(),
-                &exchange.request_id,
-            )
-            .await;
-        let ended_ns = self.shard.context.clock.now_ns();
-        self.shard.finish_record(exchange, status, sent, ended_ns);
-        if let Some(mut io) = answer.into_io()
-            && io.flush().await.is_ok()
-        {
-            io.linger().await;
-        }
+        let shard = self.shard;
+        shard.close_with(reading, writing, exchange, error).await;
     }
 }
 
-/// A request and its answer, as far as both ends of it must know.
-pub(super) struct Exchange {
-    pub(super) facts: RequestFacts,
-    /// The client did not ask for the end and may have sent more already.
-    pub(super) client_goes_on: bool,
-    pub(super) record: Record,
-    pub(super) request_id: String,
-    pub(super) started_ns: u64,
+/// Writes what is queued and reads more of the next head.
+async fn receive_head(reading: &mut ReadHalf, writing: &mut WriteHalf) -> Received {
+    if writing.flush().await.is_err() {
+        return Received::End;
+    }
+    let read = match reading.pending().is_empty() {
+        true => {
+            writing.free_large();
+            receive_next(reading).await
+        }
+        false => receive_rest(reading).await,
+    };
+    match read {
+        Ok(0) if reading.state.expired.get() && !reading.pending().is_empty() => Received::TooLate,
+        Ok(0) | Err(_) => Received::End,
+        Ok(_) => Received::More,
+    }
+}
+
+/// Between two requests.
+async fn receive_next(reading: &mut ReadHalf) -> io::Result<usize> {
+    if reading.state.phase() != Phase::Fresh {
+        reading.state.enter(Phase::Idle);
+    }
+    let read = reading.wait_and_receive().await?;
+    if reading.state.phase() == Phase::Parting && read > 0 {
+        // It crossed our end on its way: nobody would read an answer.
+        reading.linger().await;
+        return Ok(0);
+    }
+    Ok(read)
+}
+
+/// In the middle of a head.
+async fn receive_rest(reading: &mut ReadHalf) -> io::Result<usize> {
+    let state = &reading.state;
+    match state.phase() {
+        // The time since accept counts.
+        Phase::Fresh => state.go_on_as(Phase::Head),
+        Phase::Head => {}
+        _ => state.enter(Phase::Head),
+    }
+    reading.receive().await
 }
 
 /// What reading a head came to.
@@ -340,76 +329,97 @@ enum Received {
     TooLate,
 }
 
+/// How an answer leaves its connection.
+struct Ended {
+    /// The answer was sent to its end.
+    whole: bool,
+    keep_alive: bool,
+    client_goes_on: bool,
+}
+
 impl Shard {
-    /// Sends the answer, counts it, and makes the connection ready for the
-    /// next request if it goes on.
+    /// Sends the answer and counts it.
     async fn answer(
         &self,
-        mut io: Box<ConnectionIo>,
-        reader: Option<Rc<BodyReader>>,
+        writing: &mut WriteHalf,
         mut exchange: Exchange,
         response: Response,
-    ) -> Option<Box<ConnectionIo>> {
+    ) -> Ended {
         let is_stream = response.body().is_stream();
-        if let Some(reader) = &reader {
-            reader.response_starts(&mut io, is_stream);
-            if !is_stream && !reader.is_finished() && !reader.is_drainable(BODY_DRAIN_BYTES_MAX) {
-                exchange.facts.keep_alive = false;
-            }
-        }
         let status = response.status();
         // Also brings the Date up to this moment.
         let answered_ns = self.context.clock.now_ns();
-        let mut answer = AnswerIo::new(io, reader.as_ref());
-        let sent = self
-            .send_response(
-                &mut answer,
-                &mut exchange.facts,
-                response,
-                &exchange.request_id,
-            )
-            .await;
+        let (facts, id) = (&mut exchange.facts, &exchange.request_id);
+        let sent = self.send_response(writing, facts, response, id).await;
         let ended_ns = match is_stream {
             true => self.context.clock.now_ns(),
             false => answered_ns,
         };
-        let keep_alive = exchange.facts.keep_alive;
-        let client_goes_on = exchange.client_goes_on;
+        let ended = Ended {
+            whole: sent.whole,
+            keep_alive: exchange.facts.keep_alive,
+            client_goes_on: exchange.client_goes_on,
+        };
         self.finish_record(exchange, status, sent, ended_ns);
-        finish_exchange(answer.into_io()?, reader, keep_alive, client_goes_on, sent).await
+        ended
+    }
+
+    /// As [`answer`](Self::answer), to a request whose body may not have been
+    /// read to its end: the answer's stream may go on with it. Then as
+    /// [`go_on`].
+    async fn answer_reading(
+        &self,
+        reader: Rc<BodyReader>,
+        writing: &mut WriteHalf,
+        mut exchange: Exchange,
+        response: Response,
+    ) -> Option<ReadHalf> {
+        let is_stream = response.body().is_stream();
+        reader.response_starts(writing, is_stream);
+        let can_go_on = reader.is_finished() || reader.is_drainable(BODY_DRAIN_BYTES_MAX);
+        if reader.is_lent() || (!is_stream && !can_go_on) {
+            exchange.facts.keep_alive = false;
+        }
+        let ended = self.answer(writing, exchange, response).await;
+        let Some(reading) = reader.clone().into_half() else {
+            // Another task is in the middle of the body, and nobody will wait
+            // for its end.
+            let _ = writing.flush().await;
+            writing.state.closer.shutdown();
+            return None;
+        };
+        let unread = (!reader.is_finished()).then_some(&*reader);
+        go_on(reading, writing, ended, unread).await
     }
 }
 
 /// After an answer: closes, or makes the connection ready for the next
 /// request. A client that did not ask for the end may have sent more already;
 /// closed at once, the connection would be reset and the answer lost.
-async fn finish_exchange(
-    mut io: Box<ConnectionIo>,
-    reader: Option<Rc<BodyReader>>,
-    keep_alive: bool,
-    client_goes_on: bool,
-    sent: Sent,
-) -> Option<Box<ConnectionIo>> {
-    if !sent.whole {
+async fn go_on(
+    mut reading: ReadHalf,
+    writing: &mut WriteHalf,
+    ended: Ended,
+    unread: Option<&BodyReader>,
+) -> Option<ReadHalf> {
+    if !ended.whole {
         return None;
     }
-    let unread = reader.filter(|reader| !reader.is_finished());
-    if keep_alive {
-        let Some(reader) = unread else {
-            return Some(io);
+    if ended.keep_alive {
+        let Some(body) = unread else {
+            return Some(reading);
         };
-        io.flush().await.ok()?;
-        if reader.is_drainable(BODY_DRAIN_BYTES_MAX)
-            && reader.drain(&mut io, BODY_DRAIN_BYTES_MAX).await
+        writing.flush().await.ok()?;
+        if body.is_drainable(BODY_DRAIN_BYTES_MAX)
+            && body.drain(&mut reading, BODY_DRAIN_BYTES_MAX).await
         {
-            return Some(io);
+            return Some(reading);
         }
-        io.linger().await;
-        return None;
-    }
-    io.flush().await.ok()?;
-    if client_goes_on || unread.is_some() || !io.pending().is_empty() {
-        io.linger().await;
+        close(&mut reading, writing).await;
+    } else if ended.client_goes_on || unread.is_some() || !reading.pending().is_empty() {
+        close(&mut reading, writing).await;
+    } else {
+        writing.flush().await.ok()?;
     }
     None
 }

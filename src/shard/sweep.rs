@@ -32,24 +32,34 @@ impl Shard {
         self.end_expired();
         self.context.caches.sweep();
         self.context.limiter.sweep();
-        if let Some(log) = &self.log {
-            let mut log = log.borrow_mut();
-            log.flush();
-            let dropped = log.take_lines_dropped();
-            self.context
-                .metrics
-                .borrow_mut()
-                .counters
-                .failures
-                .access_log_lines_dropped += dropped;
+        self.flush_log();
+    }
+
+    /// Hands the log's lines on, and counts those that were lost meanwhile.
+    fn flush_log(&self) {
+        let Some(log) = &self.log else { return };
+        let mut log = log.borrow_mut();
+        log.flush();
+        let (dropped, failed) = (log.take_lines_dropped(), log.take_lines_failed());
+        if dropped + failed == 0 {
+            return;
+        }
+        let now_ms = self.context.clock.now_ms();
+        let mut metrics = self.context.metrics.borrow_mut();
+        metrics.lost_log_lines(dropped + failed, now_ms);
+        // Those that could not be written are told by who tried.
+        if dropped > 0 && self.log_losses.allows() {
+            self.errors.tell(format!(
+                "shard {} lost {dropped} lines of the access log: its writer cannot keep up with \
+                 the requests, or waits for the disk or whoever reads it",
+                self.context.info.index
+            ));
         }
     }
 
     fn end_expired(&self) {
         for (_, connection) in self.connections.borrow().iter() {
-            connection
-                .ticks
-                .set(connection.ticks.get().saturating_add(1));
+            connection.tick();
             if self.is_expired(connection) {
                 connection.expired.set(true);
                 self.expire(connection);
@@ -61,7 +71,7 @@ impl Shard {
     /// taken of the kernel's buffer meanwhile is progress too, at the least
     /// rate that a body must have.
     fn note_taken(&self, connection: &ConnectionState) {
-        let ticks = connection.ticks.get();
+        let ticks = connection.write_ticks.get();
         let unsent = connection.closer.unsent_bytes();
         if ticks <= 1 {
             connection.unsent_bytes.set(unsent);
@@ -71,19 +81,20 @@ impl Shard {
         let enough = self.limits.body_rate_min_bytes_per_s * u64::from(ticks);
         if taken >= enough.max(1) {
             connection.unsent_bytes.set(unsent);
-            connection.ticks.set(1);
+            connection.write_ticks.set(1);
         }
     }
 
     fn expire(&self, connection: &ConnectionState) {
         let kind = match connection.phase() {
+            _ if connection.is_writing() => TimeoutKind::Write,
             Phase::Fresh | Phase::Head => TimeoutKind::Head,
             Phase::Body => TimeoutKind::Body,
-            Phase::Write => TimeoutKind::Write,
-            Phase::Idle | Phase::Busy | Phase::Linger => TimeoutKind::Idle,
+            Phase::Idle | Phase::Busy | Phase::Linger | Phase::Parting => TimeoutKind::Idle,
         };
         self.context.metrics.borrow_mut().timed_out(kind);
         match connection.phase() {
+            _ if connection.is_writing() => connection.closer.shutdown(),
             // The answer, 408, can still be written.
             Phase::Head | Phase::Body => connection.closer.shutdown_read(),
             _ => connection.closer.shutdown(),
@@ -92,15 +103,15 @@ impl Shard {
 
     fn is_expired(&self, connection: &ConnectionState) -> bool {
         let limits = &self.limits;
+        if connection.is_writing() {
+            self.note_taken(connection);
+            return is_over(connection.write_ticks.get(), limits.write_stall_timeout_ms);
+        }
         let over = |limit_ms: u64| is_over(connection.ticks.get(), limit_ms);
         match connection.phase() {
             Phase::Idle => over(limits.idle_timeout_ms),
             Phase::Fresh | Phase::Head => over(limits.head_timeout_ms),
-            Phase::Write => {
-                self.note_taken(connection);
-                over(limits.write_stall_timeout_ms)
-            }
-            Phase::Linger => over(LINGER_MS),
+            Phase::Linger | Phase::Parting => over(LINGER_MS),
             Phase::Busy => false,
             Phase::Body => {
                 let waited = connection.body_wait_ticks.get().saturating_add(1);

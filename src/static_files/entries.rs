@@ -18,6 +18,7 @@ use quick_cache::unsync::Cache;
 
 use super::beneath::RACY_NS;
 use super::resource::{Finder, Found, Lookup, Settling};
+use super::respond;
 use crate::engine::{self, PoolError};
 use crate::error::Blame;
 use crate::{Error, PreparedResponse, clock::Millis};
@@ -155,7 +156,14 @@ impl Entries {
             _ => None,
         });
         let (finder, owned_path) = (self.finder.clone(), path.to_owned());
-        let looked = engine::unblock(move || finder.look_up(&owned_path, seen)).await;
+        let looked = engine::unblock(move || {
+            let mut lookup = finder.look_up(&owned_path, seen)?;
+            if let Lookup::Found(Found::File(resource)) = &mut lookup {
+                respond::prepare(resource);
+            }
+            Ok(lookup)
+        });
+        let looked = looked.await;
         match (
             looked
                 .map_err(LookupError::Pool)?

@@ -5,10 +5,9 @@ use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::HeaderValue;
 
 use super::beneath::{Fingerprint, Kind, OpenFile, RACY_NS, Root};
-use super::respond::{Outline, Selected};
 use crate::PreparedResponse;
 use crate::engine::SealedBytes;
 use crate::limits::WRITE_COPY_BYTES_MAX;
@@ -33,10 +32,10 @@ pub(super) struct Resource {
     pub(super) content_type: HeaderValue,
     pub(super) cache_control: Option<HeaderValue>,
     /// By `Coding as usize`; identity is always there.
-    representations: [Option<Representation>; 4],
+    pub(super) representations: [Option<Representation>; 4],
     /// The 200 with the whole of a representation whose bytes are kept and
     /// few, encoded; until the shard takes it.
-    prepared: [Option<PreparedResponse>; 4],
+    pub(super) prepared: [Option<PreparedResponse>; 4],
     seen: Seen,
     settling: Settling,
 }
@@ -166,7 +165,7 @@ impl Finder {
                 _ => None,
             };
         }
-        let mut resource = Box::new(Resource {
+        Ok(Found::File(Box::new(Resource {
             content_type: content_type(&relative),
             cache_control: self.rules.for_path(&relative).cloned(),
             relative,
@@ -174,9 +173,7 @@ impl Finder {
             prepared: [const { None }; 4],
             seen,
             settling,
-        });
-        resource.prepare();
-        Ok(Found::File(resource))
+        })))
     }
 
     fn represent(
@@ -223,40 +220,6 @@ impl Finder {
 }
 
 impl Resource {
-    /// Encodes the answers to requests for the whole. What is kept as content
-    /// is from then on a part of them.
-    fn prepare(&mut self) {
-        for coding in Coding::BY_PREFERENCE {
-            let prepared = self
-                .representation(coding)
-                .and_then(|representation| self.encode(representation, coding));
-            let representation = self.representations[coding as usize].as_mut();
-            if let (Some(prepared), Some(representation)) = (prepared, representation) {
-                representation.content = Some(prepared.body_bytes());
-                self.prepared[coding as usize] = Some(prepared);
-            }
-        }
-    }
-
-    fn encode(&self, representation: &Representation, coding: Coding) -> Option<PreparedResponse> {
-        let content = representation.content.as_ref()?;
-        if representation.sealed.is_some() || content.len() > WRITE_COPY_BYTES_MAX {
-            return None;
-        }
-        let selected = Selected {
-            resource: self,
-            representation,
-            coding,
-        };
-        let head = selected.head_of(&Outline::Whole);
-        let headers = head
-            .headers()
-            .map(|(name, value)| (name.clone(), value.clone()));
-        let headers = headers.filter(|(name, _)| *name != header::CONTENT_TYPE);
-        let content_type = self.content_type.clone();
-        Some(PreparedResponse::of_content(content_type, content, headers))
-    }
-
     /// The encoded answers, by `Coding as usize`. Leaves none.
     pub(super) fn take_prepared(&mut self) -> [Option<PreparedResponse>; 4] {
         std::mem::take(&mut self.prepared)

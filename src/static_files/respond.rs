@@ -8,7 +8,7 @@ use super::resource::{Representation, Resource};
 use crate::engine::SealedBytes;
 use crate::limits::WRITE_COPY_BYTES_MAX;
 use crate::semantics::{ByteRange, ByterangesBody, Coding, unsatisfied_content_range};
-use crate::{Error, Response};
+use crate::{Error, PreparedResponse, Response};
 
 /// A resource in the coding that was negotiated.
 #[derive(Clone, Copy)]
@@ -131,6 +131,20 @@ impl Selected<'_> {
         response
     }
 
+    fn encode(self) -> Option<PreparedResponse> {
+        let content = self.representation.content.as_ref()?;
+        if self.representation.sealed.is_some() || content.len() > WRITE_COPY_BYTES_MAX {
+            return None;
+        }
+        let head = self.head_of(&Outline::Whole);
+        let headers = head
+            .headers()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        let headers = headers.filter(|(name, _)| *name != header::CONTENT_TYPE);
+        let content_type = self.resource.content_type.clone();
+        Some(PreparedResponse::of_content(content_type, content, headers))
+    }
+
     /// 304: only what a cache needs to refresh what it has (RFC 9110 section
     /// 15.4.5).
     pub(super) fn not_modified(self) -> Response {
@@ -158,6 +172,27 @@ impl Selected<'_> {
             format!("none of the ranges is within its {length} bytes"),
         )
         .with_header(header::CONTENT_RANGE, unsatisfied_content_range(length))
+    }
+}
+
+/// Encodes the answers to requests for the whole. What is kept as content is
+/// from then on a part of them.
+pub(super) fn prepare(resource: &mut Resource) {
+    for coding in Coding::BY_PREFERENCE {
+        let representation = resource.representation(coding);
+        let prepared = representation.and_then(|representation| {
+            let selected = Selected {
+                resource,
+                representation,
+                coding,
+            };
+            selected.encode()
+        });
+        let representation = resource.representations[coding as usize].as_mut();
+        if let (Some(prepared), Some(representation)) = (prepared, representation) {
+            representation.content = Some(prepared.body_bytes());
+            resource.prepared[coding as usize] = Some(prepared);
+        }
     }
 }
 

@@ -40,6 +40,9 @@ both_engines!(
     a_handler_cannot_break_the_framing,
     the_end_of_a_large_chunk_does_not_wait_for_the_next,
     a_fast_upload_lets_others_run,
+    a_read_that_was_given_up_ends_the_connection_after_the_answer,
+    a_task_of_the_handlers_may_read_the_body,
+    an_answer_does_not_wait_for_a_task_that_reads_the_body,
 );
 
 fn chunked(pieces: &[&[u8]]) -> Vec<u8> {
@@ -429,4 +432,69 @@ fn a_fast_upload_lets_others_run(engine: Engine) {
     let response = client.request("POST", "/", &[], &vec![b'x'; 2 << 20]);
     let turns: u32 = response.expect(200).text().parse().expect("a number");
     assert!(turns >= 3, "others had {turns} turns in 64 reads or more");
+}
+
+/// What was under way may be lost, so nothing after it can be understood.
+fn a_read_that_was_given_up_ends_the_connection_after_the_answer(engine: Engine) {
+    let impatient = async |mut ctx: Ctx| {
+        let mut body = ctx.take_body();
+        let whole = engine::timeout(Duration::from_millis(50), body.bytes()).await;
+        let again = body.chunk().await;
+        Ok(Response::text(format!(
+            "{} {}",
+            whole.is_err(),
+            again.is_err()
+        )))
+    };
+    let app = App::new().route(Route::new(Method::POST, "/", impatient));
+    let server = InProcess::start(engine, app);
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    let response = client.read().expect(200);
+    assert_eq!(response.text(), "true true");
+    assert!(response.says_close());
+    client.send_if_taken("defghij");
+    client.expect_closed();
+}
+
+/// It is told to go on too, though nobody polls the handler then.
+fn a_task_of_the_handlers_may_read_the_body(engine: Engine) {
+    let delegating = async |mut ctx: Ctx| {
+        let mut body = ctx.take_body();
+        let read = Rc::new(Cell::new(None));
+        let told = read.clone();
+        engine::spawn_local(async move { told.set(Some(body.bytes().await)) });
+        loop {
+            if let Some(whole) = read.take() {
+                return Ok(Response::text(whole?));
+            }
+            engine::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let app = App::new().route(Route::new(Method::POST, "/", delegating));
+    let server = InProcess::start(engine, app);
+    let mut client = server.connect();
+    for _ in 0..2 {
+        client.send(expecting("/", 5));
+        assert_eq!(client.read_message(As::Get).status, 100);
+        client.send("hello");
+        assert_eq!(client.read().expect(200).text(), "hello");
+    }
+}
+
+fn an_answer_does_not_wait_for_a_task_that_reads_the_body(engine: Engine) {
+    let hasty = async |mut ctx: Ctx| {
+        let mut body = ctx.take_body();
+        engine::spawn_local(async move { while let Ok(Some(_)) = body.chunk().await {} });
+        engine::sleep(Duration::from_millis(50)).await;
+        Ok(Response::text("accepted"))
+    };
+    let app = App::new().route(Route::new(Method::POST, "/", hasty));
+    let server = InProcess::start(engine, app);
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    let response = client.read().expect(200);
+    assert_eq!(response.text(), "accepted");
+    assert!(response.says_close());
+    client.expect_closed();
 }

@@ -221,6 +221,9 @@ fn a_shard_for_itself_forgets_a_deleted_key_too(engine: Engine) {
         );
         assert_eq!(misses(path), shards, "{path}");
     }
+    // The same key, written otherwise.
+    let deleted = json_of(&server, "DELETE /cache/lists//api/users?limit=05&");
+    assert_eq!(deleted, json!({"deleted": 1}));
 }
 
 fn a_time_to_live_of_zero_keeps_nothing(engine: Engine) {

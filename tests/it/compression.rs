@@ -123,7 +123,7 @@ fn app() -> App {
             Err(Error::conflict("taken ".repeat(1_000)))
         })
         .get("/kept", async |ctx: Ctx| {
-            ctx.conclude(ctx.state::<Kept>().0.clone())
+            ctx.respond_conditionally(ctx.state::<Kept>().0.clone())
         })
         .get("/lines", async |_| {
             Ok(Response::stream("application/x-ndjson", lines()))
@@ -137,7 +137,7 @@ async fn tagged(ctx: Ctx) -> Result<Response, Error> {
         .header("ETag", "\"v1\"")
         .header("Last-Modified", "Sat, 29 Oct 1994 19:43:31 GMT");
     let prepared = PreparedResponse::new(response).expect("it may be kept");
-    ctx.conclude(Rc::new(prepared))
+    ctx.respond_conditionally(Rc::new(prepared))
 }
 
 fn noise() -> Vec<u8> {

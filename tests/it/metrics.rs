@@ -35,8 +35,8 @@ fn the_chapters_keys_are_there(engine: Engine) {
     for name in [
         "requests",
         "errors",
-        "avgResponseTime",
-        "errorRate",
+        "avgResponseTimeMs",
+        "errorRatio",
         "p50",
         "p90",
         "p99",
@@ -44,6 +44,18 @@ fn the_chapters_keys_are_there(engine: Engine) {
     ] {
         number(&json, name);
     }
+    let text = |name: &str| json[name].as_str().expect("a text").to_owned();
+    let average = text("avgResponseTime");
+    let average = average.strip_suffix("ms").expect("milliseconds");
+    assert_eq!(
+        average.split_once('.').map(|(_, decimals)| decimals.len()),
+        Some(2)
+    );
+    assert!(
+        (average.parse::<f64>().expect("a number") - number(&json, "avgResponseTimeMs")).abs()
+            <= 0.006
+    );
+    assert_eq!(text("errorRate"), "0.00%");
     assert_eq!(json["shards"].as_array().map(Vec::len), Some(2));
     assert!(json["routes"].is_object());
     let text = json.to_string();
@@ -154,7 +166,7 @@ fn percentiles_are_in_order(engine: Engine) {
     for of in [&json, &json["routes"]["GET /health"]] {
         let values = ["p50", "p90", "p99", "p999", "max"].map(|name| number(of, name));
         assert!(values.is_sorted() && values[0] > 0.0, "{values:?}");
-        assert!(number(of, "avgResponseTime") <= values[4]);
+        assert!(number(of, "avgResponseTimeMs") <= values[4]);
     }
 }
 

@@ -66,7 +66,8 @@ fn app() -> App {
         .get("/made/kept", async |_| Ok(small()))
         .get("/made/long", async |_| Ok(long()));
     for path in ["/kept", "/long", "/moved", "/empty"] {
-        let answer = async |ctx: Ctx| ctx.conclude(ctx.state::<Kept>().0[ctx.path()].clone());
+        let answer =
+            async |ctx: Ctx| ctx.respond_conditionally(ctx.state::<Kept>().0[ctx.path()].clone());
         app = app.get(path, answer).put(path, answer);
     }
     app.get("/health/live", async |_| Ok(Response::text("alive\n")))

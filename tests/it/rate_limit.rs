@@ -30,9 +30,10 @@ either_engine!(
     of_several_limits_the_tightest_is_shown,
     every_kind_of_request_counts,
     limits_without_a_name_count_apart_and_clones_together,
-    a_client_whose_home_is_gone_is_let_through_and_counted,
+    a_client_whose_home_is_gone_has_a_share_of_its_quota,
     a_home_that_comes_back_counts_again,
     a_client_whose_home_is_busy_is_let_through_in_time,
+    a_crowd_whose_home_is_busy_is_limited_all_the_same,
     a_full_table_forgets_the_client_seen_longest_ago,
 );
 
@@ -278,7 +279,7 @@ fn every_kind_of_request_counts(engine: Engine) {
         .get("/", async |ctx: Ctx| {
             let kept = Response::text("kept\n").header("ETag", "\"v1\"");
             let kept = PreparedResponse::new(kept).expect("may be kept");
-            ctx.conclude(Rc::new(kept))
+            ctx.respond_conditionally(Rc::new(kept))
         });
     let server = InProcess::start(engine, app);
     let mut client = server.connect();
@@ -339,7 +340,7 @@ fn names() -> Vec<String> {
     (0..32).map(|number| format!("client {number}")).collect()
 }
 
-fn a_client_whose_home_is_gone_is_let_through_and_counted(engine: Engine) {
+fn a_client_whose_home_is_gone_has_a_share_of_its_quota(engine: Engine) {
     let server = InProcess::start_with(engine, app(limit(1, HOUR)), |options| {
         // It does not come back during the test.
         (options.restart_delay_ms, options.restart_delay_max_ms) = (60_000, 60_000);
@@ -365,6 +366,63 @@ fn a_client_whose_home_is_gone_is_let_through_and_counted(engine: Engine) {
         took < Duration::from_secs(3),
         "a dead shard is not waited for: {took:?}"
     );
+    // That was the share of this shard.
+    for name in names() {
+        let refused = ask(&mut client, &name).expect(429);
+        refused.must_have("retry-after");
+        refused.must_have("ratelimit-policy");
+    }
+}
+
+/// As many as come while their home does not turn are no more than one who counts
+/// would let through, and not told numbers that nobody knows.
+fn a_crowd_whose_home_is_busy_is_limited_all_the_same(engine: Engine) {
+    let (begins, has_begun) = sync_channel(1);
+    let app = app(limit(10, HOUR)).get("/block", move |_| {
+        begins.send(()).expect("somebody waits");
+        thread::sleep(Duration::from_secs(4));
+        async { Ok(Response::text("done\n")) }
+    });
+    let server = InProcess::start(engine, app);
+    let mut busy = connect_to(&server, 1);
+    let mut clients: Vec<Client> = (0..8).map(|_| connect_to(&server, 0)).collect();
+    busy.send("GET /block HTTP/1.1\r\nHost: t\r\n\r\n");
+    has_begun
+        .recv_timeout(Duration::from_secs(10))
+        .expect("it begins");
+    let begun = Instant::now();
+    let mut limited = 0;
+    for name in names().iter().take(6) {
+        let answers: Vec<_> = thread::scope(|scope| {
+            let asking = clients
+                .iter_mut()
+                .map(|client| scope.spawn(move || [(); 3].map(|()| ask(client, name))));
+            let asking: Vec<_> = asking.collect();
+            asking
+                .into_iter()
+                .flat_map(|asking| asking.join().expect("answers"))
+                .collect()
+        });
+        let through = answers.iter().filter(|answer| answer.status == 200).count();
+        if answers
+            .iter()
+            .any(|answer| answer.header("ratelimit").is_some())
+        {
+            assert_eq!(through, 10, "at home here");
+            continue;
+        }
+        limited += 1;
+        assert_eq!(through, 5, "the share of one shard of two");
+        for answer in &answers {
+            answer.must_have("ratelimit-policy");
+        }
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "it was over before"
+    );
+    assert!(limited > 0, "none was at home there");
+    assert_eq!(busy.read().expect(200).text(), "done\n");
 }
 
 fn a_home_that_comes_back_counts_again(engine: Engine) {

@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use crate::harness::{Data, Engine, InProcess, Refusal, Serve, ServerProcess, corelane};
 
 both_engines!(
-    a_taken_port_is_told_with_who_to_ask,
+    a_taken_port_is_told_with_who_has_it,
+    a_port_that_is_let_go_of_in_a_moment_is_waited_for,
     another_corelane_on_the_port_is_noticed,
     a_database_that_is_none_is_refused,
     a_data_folder_that_cannot_be_is_refused,
@@ -42,12 +43,80 @@ fn expect_words(text: &str, words: &[&str]) {
     assert!(!text.contains("panicked"), "{text}");
 }
 
-fn a_taken_port_is_told_with_who_to_ask(engine: Engine) {
+fn a_taken_port_is_told_with_who_has_it(engine: Engine) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let refusal = refused(Serve::on(engine).listen(&address));
     assert_eq!(refusal.status.code(), Some(1));
-    expect_words(&refusal.output, &[&address, "ss -ltnp", "--listen"]);
+    let owner = format!("process {} (", std::process::id());
+    let words = [&*address, &owner, "ss -ltnp", "--listen"];
+    expect_words(&refusal.output, &words);
+}
+
+/// As the ring of a process that was killed does, milliseconds after its end.
+fn a_port_that_is_let_go_of_in_a_moment_is_waited_for(engine: Engine) {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let [public, admin] = [0, 1].map(|index| {
+        let address = listeners[index].local_addr().expect("an address");
+        address.to_string()
+    });
+    let owner = std::thread::spawn(move || {
+        for listener in listeners {
+            std::thread::sleep(Duration::from_millis(400));
+            drop(listener);
+        }
+    });
+    let server = Serve::on(engine).listen(&public).admin(&admin).start();
+    owner.join().expect("no panic");
+    assert_eq!(server.address().to_string(), public);
+    server.connect().expect_usable();
+}
+
+#[test]
+fn more_shards_than_cores_run_unpinned_when_asked_for() {
+    let cpus = std::thread::available_parallelism()
+        .expect("a number")
+        .get();
+    let many = (cpus + 1).to_string();
+    let serve = || {
+        Serve::on(Engine::Epoll)
+            .as_it_comes()
+            .argument("--engine")
+            .argument("epoll")
+    };
+    let refusal = refused(serve().argument("--shards").argument(&*many));
+    assert_eq!(refusal.status.code(), Some(2), "{}", refusal.output);
+    expect_words(
+        &refusal.output,
+        &["--oversubscribe", "core_map.oversubscribe = true"],
+    );
+    let config = format!("[core_map]\ncores = {many}\noversubscribe = true\n");
+    let by_flag = serve()
+        .argument("--shards")
+        .argument(&*many)
+        .argument("--oversubscribe");
+    for serve in [by_flag, serve().config(config)] {
+        let server = serve.start();
+        server.wait_for_output("try it");
+        let output = server.output();
+        expect_words(&output, &[&format!("{many}, not pinned"), "take turns"]);
+        let metrics = server.connect().get("/metrics").expect(200).json();
+        assert_eq!(metrics["shards"].as_array().map(Vec::len), Some(cpus + 1));
+        for (name, cpus) in server.thread_cpus() {
+            let is_shard = name.starts_with("shard-");
+            assert!(
+                !is_shard || cpus.parse::<usize>().is_err(),
+                "{name} on {cpus}"
+            );
+        }
+    }
+    // Where they fit nothing changes.
+    let server = serve()
+        .argument("--shards")
+        .argument("1")
+        .argument("--oversubscribe")
+        .start();
+    server.wait_for_output("1 on core");
 }
 
 fn only_shards_run_on_the_shards_cores(engine: Engine) {

@@ -32,7 +32,7 @@ impl<R: Rules> World<R> {
             Step::Depart(id) => {
                 self.left.departures -= 1;
                 if let Some(client) = self.clients.remove(&id) {
-                    self.at_holder(client.shard, |holder| holder.forget_wait(id));
+                    self.at_holder(client.shard, |holder| holder.cancel_wait(id));
                 }
             }
             Step::TimeOut(shard) => {
@@ -73,7 +73,7 @@ impl<R: Rules> World<R> {
             What::Read => holder.read(key, home, false, wait, now_ms),
             What::Peek => holder.peek(key, home, wait, now_ms),
             What::Write => holder.write(key, home, mode, wait, now_ms),
-            What::Purge => holder.purge(key, home, Some(wait), now_ms),
+            What::Purge => holder.invalidate(key, home, Some(wait), now_ms),
             What::Flush => holder.flush(home, wait, now_ms),
             What::Touch => {
                 let freshness = Freshness::until(now_ms + 2 * STEP_MS);

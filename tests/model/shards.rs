@@ -105,11 +105,11 @@ impl<R: Rules> World<R> {
                 let key = client.key;
                 self.has_read(key, replica.value, floor);
             }
-            (Answer::Purged(_) | Answer::Flushed, Doing::Forget { written }) => {
+            (Answer::Invalidated(_) | Answer::Flushed, Doing::Forget { written }) => {
                 let key = client.key;
                 self.acknowledge(key, written);
             }
-            (Answer::Purged(_), Doing::Touch) => {}
+            (Answer::Invalidated(_), Doing::Touch) => {}
             (Answer::Failed(()) | Answer::Absent, Doing::Read { .. }) => {}
             (Answer::TimedOut | Answer::HomeGone, _) => {}
             (answer, doing) => unreachable!("{answer:?} to {doing:?}"),

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use corelane_proto::clock::Millis;
 use corelane_proto::coherence::{
-    FromHome, Holder, Home, Idle, Kept, LoadId, Request, Rules, ShardSet, ToHome, WaitId, WriteId,
-    WriteMode,
+    FromHome, HeldCopy, Holder, Home, Idle, LoadId, Request, Rules, ShardSet, ToHome, WaitId,
+    WriteId, WriteMode,
 };
 
 use crate::config::{Config, Left};
@@ -20,7 +20,7 @@ use crate::steps::{Step, What};
 /// The number of the commit that wrote it.
 pub(crate) type Value = u8;
 
-pub(crate) type HolderOf<R> = Holder<Key, Value, (), Room<Kept<Value>>, R>;
+pub(crate) type HolderOf<R> = Holder<Key, Value, (), Room<HeldCopy<Value>>, R>;
 pub(crate) type HomeOf<R> = Home<Key, Value, (), Room<Idle<Value>>, R>;
 
 /// How long copies and doubts last, in milliseconds; the clock moves by it.

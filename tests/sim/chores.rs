@@ -43,12 +43,12 @@ impl<R: Rules> World<R> {
         match task {
             Task::Purge { key } if !is_told => {
                 operation.is_waiting = false;
-                holder.purge(key, home, None, now_ms);
+                holder.invalidate(key, home, None, now_ms);
                 self.coverage.purges += 1;
                 self.end(id);
             }
             Task::Purge { key } | Task::Outside { key, .. } => {
-                holder.purge(key, home, Some(wait), now_ms);
+                holder.invalidate(key, home, Some(wait), now_ms);
             }
             Task::Touch { key } => holder.touch(key, home, freshness, wait, now_ms),
             Task::Peek { key } => holder.peek(key, home, wait, now_ms),
@@ -129,11 +129,11 @@ impl<R: Rules> World<R> {
                 self.coverage.flushes += u64::from(matches!(answer, Answer::Flushed));
                 self.outside_ends(id, *key, *number);
             }
-            (Task::Purge { .. }, Answer::Purged(_)) => {
+            (Task::Purge { .. }, Answer::Invalidated(_)) => {
                 self.coverage.purges += 1;
                 self.end(id);
             }
-            (Task::Touch { key }, Answer::Purged(had)) => {
+            (Task::Touch { key }, Answer::Invalidated(had)) => {
                 self.coverage.touches += 1;
                 self.coverage.touches_of_something += u64::from(had.is_some());
                 self.seen(id, *key, had);

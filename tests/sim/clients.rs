@@ -152,7 +152,7 @@ impl<R: Rules> World<R> {
                 return;
             };
             if is_waiting {
-                live.holder.forget_wait(id.wait());
+                live.holder.cancel_wait(id.wait());
             }
             match task {
                 Task::Read {

@@ -1,6 +1,6 @@
 //! Reads, and the loads they lead.
 
-use corelane_proto::coherence::{Answer, Hit, LoadId, Outcome, Replica, Rules, Source};
+use corelane_proto::coherence::{Answer, Hit, LoadId, Outcome, Replica, Rules, ValueSource};
 
 use crate::mutation::Mutation;
 use crate::operation::{OperationId, Step, Task};
@@ -66,9 +66,9 @@ impl<R: Rules> World<R> {
         match answer {
             Answer::Value { replica, source } => {
                 match source {
-                    Source::Home => self.coverage.answers_from_home += 1,
-                    Source::Collapsed => self.coverage.answers_collapsed += 1,
-                    Source::StaleOnError => self.coverage.answers_on_error += 1,
+                    ValueSource::Home => self.coverage.answers_from_home += 1,
+                    ValueSource::Collapsed => self.coverage.answers_collapsed += 1,
+                    ValueSource::StaleOnError => self.coverage.answers_on_error += 1,
                 }
                 self.read_ends(id, key, replica.value);
             }

@@ -1,7 +1,7 @@
 //! Rare interleavings that the simulation has found once, at any hour: told to
 //! a home directly, so that they are looked at in every run.
 
-use corelane_proto::coherence::{FromHome, Home, Request, Sound, Ticket, ToHome};
+use corelane_proto::coherence::{FromHome, Home, Request, RequestTicket, Sound, ToHome};
 
 use crate::entry_store::SmallStore;
 use crate::world::SimHome;
@@ -23,7 +23,7 @@ fn say_hello(home: &mut SimHome<Sound>, from: usize, now_ms: u64) {
 fn is_bypassed(home: &mut SimHome<Sound>, ticket: u64, now_ms: u64) -> bool {
     let read = Request::Read {
         key: 0,
-        ticket: Ticket(ticket),
+        ticket: RequestTicket(ticket),
         refresh: false,
     };
     home.on_request(2, read, now_ms);

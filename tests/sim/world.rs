@@ -6,7 +6,7 @@
 
 use std::any::TypeId;
 
-use corelane_proto::coherence::{Freshness, Holder, Home, Idle, Kept, Replica, Rules, Sound};
+use corelane_proto::coherence::{Freshness, HeldCopy, Holder, Home, Idle, Replica, Rules, Sound};
 use fastrand::Rng;
 
 use crate::climate::Climate;
@@ -25,7 +25,7 @@ pub(crate) type Key = u8;
 /// Why a load failed.
 pub(crate) type Fault = u8;
 pub(crate) type SimHome<R> = Home<Key, Written, Fault, SmallStore<Idle<Written>>, R>;
-pub(crate) type SimHolder<R> = Holder<Key, Written, Fault, SmallStore<Kept<Written>>, R>;
+pub(crate) type SimHolder<R> = Holder<Key, Written, Fault, SmallStore<HeldCopy<Written>>, R>;
 
 /// A value: which write of which key it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

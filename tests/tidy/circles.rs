@@ -12,12 +12,7 @@ use crate::source::{Source, identifier, words};
 /// The circles that still stand, by room (empty: between rooms). None may be
 /// added, and one that is broken up goes from here.
 const STANDING: &[(&str, &[&str])] = &[
-    (
-        "shard",
-        &["at_once", "handle", "record", "respond", "serve"],
-    ),
     ("postgres/pool", &["link", "queue"]),
-    ("static_files", &["resource", "respond"]),
     ("store/sqlite", &["logins", "session", "writes"]),
     ("topology", &["hwloc", "machine", "sysfs"]),
 ];

@@ -133,7 +133,7 @@ async fn read(ctx: Ctx) -> Result<Response, Error> {
     let items = ctx.cache(CACHE);
     let load = move || load(database, id);
     match items.find_or_load(id.to_string(), load).await? {
-        CacheEntry::Value(answer) => ctx.conclude(answer),
+        CacheEntry::Value(answer) => ctx.respond_conditionally(answer),
         CacheEntry::Nothing(lookup) => Ok(Response::from(no_such_item()).with_lookup(lookup)),
     }
 }

@@ -11,35 +11,40 @@
 //! what of it users may build on.
 //!
 //! ```text
-//! floor 2  machine    seam topology bridge clock kind guarded local_event
-//!                     monoio options pool remote sealed_bytes wake
+//! floor 2  machine    seam topology bridge catch_unwind clock input kind
+//!                     local_event monoio options pool probe remote
+//!                     sealed_bytes wake
 //! ```
 
 #[cfg_attr(not(feature = "bridge"), path = "bridge/absent.rs")]
 pub mod bridge;
+mod catch_unwind;
 pub mod clock;
-mod guarded;
+mod input;
 mod kind;
 mod local_event;
 mod monoio;
 mod options;
 mod pool;
+mod probe;
 mod remote;
 mod sealed_bytes;
 pub mod seam;
 pub mod topology;
 mod wake;
 
-pub use guarded::{Guarded, Panicked, panic_text};
+pub use catch_unwind::{CatchUnwind, Panic, panic_text};
+pub use input::Input;
 pub use kind::EngineKind;
 pub use local_event::LocalEvent;
 pub use monoio::{
-    ClientStream, File, Listener, ReadHalf, Runtime, Stop, StreamCloser, Target, TcpStream,
-    WriteHalf, WrittenAndRead, adopt_std, bind_alone_std, bind_std, connect, interval_tick,
-    is_ending, is_running, now, sleep, spawn_local, timeout, yield_now, yield_to_all,
+    ClientStream, File, Listener, Receiver, Runtime, Sender, Stop, StreamCloser, Target, TcpStream,
+    adopt_std, bind_alone_std, bind_std, connect, interval_tick, is_ending, is_running, now, sleep,
+    spawn_local, timeout, yield_now, yield_to_all,
 };
 pub use options::{BuildError, EngineOptions, NotListening};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
+pub use probe::check_io_uring;
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};
 pub use sealed_bytes::SealedBytes;
 pub use wake::wake;

@@ -10,7 +10,7 @@ mod tcp;
 pub use dial::{ClientStream, Target, connect, is_ending};
 pub use file::File;
 pub use listen::{Listener, Stop, adopt_std, bind_alone_std, bind_std};
-pub use tcp::{ReadHalf, StreamCloser, TcpStream, WriteHalf, WrittenAndRead};
+pub use tcp::{Receiver, Sender, StreamCloser, TcpStream};
 
 use std::cell::Cell;
 use std::future::Future;
@@ -135,27 +135,19 @@ fn build_io_uring(entries: u32) -> Result<monoio::Runtime<TimeDriver<IoUringDriv
             Ok(runtime) => return Ok(runtime),
             Err(error) => error,
         };
-        match rustix::io::Errno::from_io_error(&error) {
-            Some(rustix::io::Errno::NOMEM) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Some(rustix::io::Errno::NOMEM) => {
-                let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock);
-                return Err(BuildError::LockedMemory {
-                    source: error,
-                    limit_bytes: limit.current,
-                    ring_entries: entries,
-                });
-            }
-            Some(
-                rustix::io::Errno::PERM
-                | rustix::io::Errno::ACCESS
-                | rustix::io::Errno::NOSYS
-                | rustix::io::Errno::INVAL
-                | rustix::io::Errno::OPNOTSUPP,
-            ) => return Err(BuildError::IoUringRefused(error)),
-            _ => return Err(BuildError::Io(error)),
+        let is_full = rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::NOMEM);
+        if !is_full {
+            return Err(BuildError::of_ring(error));
         }
+        if Instant::now() >= deadline {
+            let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock);
+            return Err(BuildError::LockedMemory {
+                source: error,
+                limit_bytes: limit.current,
+                ring_entries: entries,
+            });
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -41,6 +41,19 @@ pub enum BuildError {
     Io(std::io::Error),
 }
 
+impl BuildError {
+    /// What io_uring_setup(2) and its kin said.
+    pub(crate) fn of_ring(error: std::io::Error) -> Self {
+        use rustix::io::Errno;
+        match Errno::from_io_error(&error) {
+            Some(Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => {
+                Self::IoUringRefused(error)
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
 impl std::fmt::Display for BuildError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -55,10 +55,10 @@ impl FieldError {
 
 /// What a handler returns instead of a response.
 #[derive(Clone)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorParts>);
 
 #[derive(Clone)]
-struct Inner {
+struct ErrorParts {
     status: StatusCode,
     blame: Blame,
     detail: String,
@@ -78,7 +78,7 @@ impl Error {
             507 => Blame::Host,
             _ => Blame::Bug,
         };
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorParts {
             status,
             blame,
             detail: detail.into(),
@@ -149,8 +149,13 @@ impl Error {
     /// Adds a response header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.0.headers.push((name, value));
+        self.add_header(name, value);
         self
+    }
+
+    /// Adds a header to the answer, as middleware does on the way out.
+    pub fn add_header(&mut self, name: HeaderName, value: HeaderValue) {
+        self.0.headers.push((name, value));
     }
 
     /// Adds the message for the log.

@@ -8,13 +8,14 @@
 //! ```text
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
 //!                     backoff coherence cache rate_limit session redis_codec
-//! floor 0  ground     error limits clock ids
+//! floor 0  ground     error limits clock ids http
 //! ```
 //!
 //! It is a part of `corelane`, which says what of it users may build on.
 
 pub mod clock;
 pub mod error;
+pub mod http;
 pub mod ids;
 pub mod limits;
 

@@ -4,10 +4,11 @@
 //! ```text
 //! floor 5  process    cli  config
 //! floor 4  app        handlers
-//! floor 3  resources  store
+//! floor 3  resources  store  nearest
 //! ```
 
 pub mod cli;
 pub mod config;
 pub mod handlers;
+mod nearest;
 pub mod store;

@@ -35,7 +35,7 @@ fn sent_lines(response: Response) -> Vec<String> {
     let (head, _) = response.into_parts();
     let mut sent = head.lines().concat();
     for (name, value) in &head.headers {
-        encode_field(&mut sent, name.as_str(), value.as_bytes());
+        encode_field_line(&mut sent, name.as_str(), value.as_bytes());
     }
     let text = String::from_utf8(sent).expect("text");
     text.split_terminator("\r\n").map(str::to_owned).collect()

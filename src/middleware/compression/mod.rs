@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use corelane_proto::http::has_member;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 pub(crate) use shard::ShardCompression;
@@ -31,7 +32,7 @@ use crate::compression::{InvalidMediaType, MediaTypes};
 use crate::limits::COMPRESS_BODY_BYTES_MIN;
 use crate::semantics::{ETag, gzip_tag, names_gzip_of};
 
-use request::Asked;
+use request::AskedCodings;
 use stream::GzipStream;
 
 /// Middleware that compresses answers with gzip for clients that accept it
@@ -62,10 +63,10 @@ use stream::GzipStream;
 /// secret by its compressed length (BREACH): leave those routes out, or keep
 /// CSRF tokens and the like from being the same twice.
 #[derive(Debug, Clone)]
-pub struct Compression(Arc<Plan>);
+pub struct Compression(Arc<CompressionPlan>);
 
 #[derive(Debug, Clone)]
-struct Plan {
+struct CompressionPlan {
     level: u8,
     min_bytes: usize,
     types: MediaTypes,
@@ -98,7 +99,7 @@ impl Compression {
     }
 
     fn of_level(level: u8) -> Self {
-        Self(Arc::new(Plan {
+        Self(Arc::new(CompressionPlan {
             level,
             min_bytes: COMPRESS_BODY_BYTES_MIN,
             types: MediaTypes::default(),
@@ -164,15 +165,15 @@ impl Middleware for Compression {
     }
 }
 
-impl Plan {
+impl CompressionPlan {
     async fn answer(&self, mut ctx: Ctx, next: Next) -> Result<Response, Error> {
-        let asked = Asked::of(&mut ctx);
+        let asked = AskedCodings::of(&mut ctx);
         let shard = ctx.part::<ShardCompression>();
         let shard = shard.expect("a part of every shard");
         shard.note_use();
         let mut response = next.run(ctx).await?;
         if response.status() == StatusCode::NOT_MODIFIED {
-            self.tell_fresh(&mut response, &asked);
+            self.add_fresh_headers(&mut response, &asked);
             return Ok(response);
         }
         if response.status() == StatusCode::PARTIAL_CONTENT {
@@ -215,7 +216,9 @@ impl Plan {
             match *name {
                 header::CONTENT_TYPE => is_compressible = self.types.contains(value.as_bytes()),
                 header::CONTENT_ENCODING | header::CONTENT_RANGE => return false,
-                header::CACHE_CONTROL if has_member(value, b"no-transform") => return false,
+                header::CACHE_CONTROL if has_member(value.as_bytes(), b"no-transform") => {
+                    return false;
+                }
                 _ if is_digest(name.as_str()) => return false,
                 _ => {}
             }
@@ -240,7 +243,7 @@ impl Plan {
 
     /// The 304 of an answer has its tag: that of the copy the client named, or
     /// of what it would have been sent.
-    fn tell_fresh(&self, response: &mut Response, asked: &Asked) {
+    fn add_fresh_headers(&self, response: &mut Response, asked: &AskedCodings) {
         let whole = response.prepared_head().map(|head| {
             let whole = &head.of;
             let headers = whole.headers().iter().map(|(name, value)| (name, value));
@@ -290,7 +293,7 @@ impl Plan {
     async fn code(
         &self,
         mut response: Response,
-        asked: &Asked,
+        asked: &AskedCodings,
         shard: &Rc<ShardCompression>,
     ) -> Response {
         let is_tag_of_content = asked.is_read && response.status().is_success();
@@ -374,7 +377,7 @@ fn mark(response: &mut Response, is_tag_of_content: bool) {
 fn add_vary(response: &mut Response) {
     let mut names = Vec::new();
     for (_, value) in response.headers().filter(|(n, _)| **n == header::VARY) {
-        if has_member(value, b"*") || has_member(value, b"accept-encoding") {
+        if has_member(value.as_bytes(), b"*") || has_member(value.as_bytes(), b"accept-encoding") {
             return;
         }
         names.extend_from_slice(value.as_bytes());
@@ -404,11 +407,6 @@ fn bytes_of(body: BodyKind) -> Bytes {
         BodyKind::Sealed(pages) => Bytes::from_owner(pages),
         BodyKind::Empty | BodyKind::Stream { .. } => Bytes::new(),
     }
-}
-
-fn has_member(value: &HeaderValue, wanted: &[u8]) -> bool {
-    let mut members = value.as_bytes().split(|byte| *byte == b',');
-    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted))
 }
 
 /// Of the bytes as they are (RFC 9530, RFC 3230, RFC 2616).

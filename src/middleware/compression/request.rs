@@ -6,7 +6,7 @@ use crate::app::Ctx;
 use crate::semantics::{Coding, CodingSet, join_lines, preferred_coding, with_plain_tags};
 
 /// What is needed of the request once it has been answered.
-pub(super) struct Asked {
+pub(super) struct AskedCodings {
     pub(super) wants_gzip: bool,
     /// GET or HEAD: the answer's content is the resource's.
     pub(super) is_read: bool,
@@ -16,7 +16,7 @@ pub(super) struct Asked {
 
 const CODINGS: CodingSet = CodingSet::EMPTY.with(Coding::Identity).with(Coding::Gzip);
 
-impl Asked {
+impl AskedCodings {
     /// Reads it, and lets handlers see the tags behind those of gzip. In a
     /// condition for a fresh copy only if gzip would be sent: a client that
     /// does not accept it now has no use for its copy.

@@ -26,7 +26,7 @@ pub(crate) struct ShardCompression {
     streams: Cell<usize>,
     /// Bytes compressed here since others had a turn.
     since_turn: Cell<usize>,
-    kept: RefCell<Cache<KeptKey, Kept, Weigh>>,
+    kept: RefCell<Cache<KeptKey, KeptPair, PairWeight>>,
     counters: Cell<CompressionCounters>,
     is_used: Cell<bool>,
 }
@@ -35,7 +35,7 @@ pub(crate) struct ShardCompression {
 /// the compressed form of, so no other object can have that address.
 type KeptKey = (usize, u8);
 
-struct Kept {
+struct KeptPair {
     /// See [`KeptKey`].
     _plain: SharedResponse,
     coded: Rc<PreparedResponse>,
@@ -43,10 +43,10 @@ struct Kept {
 }
 
 #[derive(Clone)]
-struct Weigh;
+struct PairWeight;
 
-impl Weighter<KeptKey, Kept> for Weigh {
-    fn weight(&self, _: &KeptKey, kept: &Kept) -> u64 {
+impl Weighter<KeptKey, KeptPair> for PairWeight {
+    fn weight(&self, _: &KeptKey, kept: &KeptPair) -> u64 {
         kept.bytes
     }
 }
@@ -64,7 +64,7 @@ impl ShardCompression {
             jobs: Cell::new(0),
             streams: Cell::new(0),
             since_turn: Cell::new(0),
-            kept: RefCell::new(Cache::with_weighter(pairs, COMPRESS_KEPT_BYTES, Weigh)),
+            kept: RefCell::new(Cache::with_weighter(pairs, COMPRESS_KEPT_BYTES, PairWeight)),
             counters: Cell::new(before.unwrap_or_default()),
             is_used: Cell::new(before.is_some()),
         })
@@ -119,7 +119,7 @@ impl ShardCompression {
         level: u8,
         plain: Bytes,
     ) -> Option<Result<Vec<u8>, crate::compression::GzipError>> {
-        let _place = Place::take(self, Kind::Job)?;
+        let _permit = CompressionPermit::take(self, PermitKind::Job)?;
         let mut encoder = self.take_encoder(level);
         let job = engine::compute(move || {
             let coded = encoder.encode(&plain);
@@ -135,10 +135,10 @@ impl ShardCompression {
     }
 
     pub(super) fn start_stream(self: &Rc<Self>, level: u8) -> Option<StreamPlace> {
-        let place = Place::take(self, Kind::Stream)?;
+        let permit = CompressionPermit::take(self, PermitKind::Stream)?;
         self.count(|counters| counters.answers += 1);
         Some(StreamPlace {
-            place,
+            permit,
             level,
             encoder: None,
         })
@@ -153,9 +153,9 @@ impl ShardCompression {
     }
 
     pub(super) fn keep(&self, plain: SharedResponse, level: u8, coded: Rc<PreparedResponse>) {
-        let bytes = plain.weight_bytes() + coded.weight_bytes() + size_of::<(KeptKey, Kept)>();
+        let bytes = plain.weight_bytes() + coded.weight_bytes() + size_of::<(KeptKey, KeptPair)>();
         let key = (address_of(&plain), level);
-        let kept = Kept {
+        let kept = KeptPair {
             _plain: plain,
             coded,
             bytes: bytes as u64,
@@ -195,19 +195,19 @@ impl ShardPart for ShardCompression {
 }
 
 /// One of the bodies that may be under way; given back when it is dropped.
-struct Place {
+struct CompressionPermit {
     shard: Rc<ShardCompression>,
-    kind: Kind,
+    kind: PermitKind,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum PermitKind {
     Job,
     Stream,
 }
 
-impl Place {
-    fn take(shard: &Rc<ShardCompression>, kind: Kind) -> Option<Self> {
+impl CompressionPermit {
+    fn take(shard: &Rc<ShardCompression>, kind: PermitKind) -> Option<Self> {
         let (taken, max) = kind.of(shard);
         if taken.get() >= max {
             shard.count(|counters| counters.busy += 1);
@@ -219,7 +219,7 @@ impl Place {
     }
 }
 
-impl Kind {
+impl PermitKind {
     fn of(self, shard: &ShardCompression) -> (&Cell<usize>, usize) {
         match self {
             Self::Job => (&shard.jobs, COMPRESS_JOBS_MAX),
@@ -228,28 +228,28 @@ impl Kind {
     }
 }
 
-impl Drop for Place {
+impl Drop for CompressionPermit {
     fn drop(&mut self) {
         let (taken, _) = self.kind.of(&self.shard);
         taken.set(taken.get() - 1);
     }
 }
 
-/// The place of a stream, and its encoder once it has begun: the stream of a
+/// The permit of a stream, and its encoder once it has begun: the stream of a
 /// HEAD never does.
 pub(super) struct StreamPlace {
-    place: Place,
+    permit: CompressionPermit,
     level: u8,
     encoder: Option<GzipEncoder>,
 }
 
 impl StreamPlace {
     pub(super) fn shard(&self) -> &ShardCompression {
-        &self.place.shard
+        &self.permit.shard
     }
 
     pub(super) fn encoder(&mut self) -> &mut GzipEncoder {
-        let (shard, level) = (&self.place.shard, self.level);
+        let (shard, level) = (&self.permit.shard, self.level);
         self.encoder
             .get_or_insert_with(|| shard.take_encoder(level))
     }
@@ -258,7 +258,7 @@ impl StreamPlace {
 impl Drop for StreamPlace {
     fn drop(&mut self) {
         if let Some(encoder) = self.encoder.take() {
-            self.place.shard.put_back(encoder);
+            self.permit.shard.put_back(encoder);
         }
     }
 }

@@ -2,13 +2,13 @@
 //! and an app's rules by path (`rules`).
 //!
 //! In the life of a request: `key` says who counts, the shard's limiter judges,
-//! `standing` gathers the verdicts of all limits on the way in and writes them
+//! `headers` gathers the verdicts of all limits on the way in and writes them
 //! into the response on the way out. The check comes before the handler, and so
 //! before any cache: a 304 and a hit count like everything else.
 
+mod headers;
 mod key;
 mod rules;
-mod standing;
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -26,10 +26,10 @@ use crate::limiter::LimiterRule;
 use crate::limits::LIMITER_NAME_BYTES_MAX;
 use crate::rate_limit::Quota;
 
-pub(super) use standing::is_of_client;
+pub(super) use headers::is_of_client;
 
+use headers::AppliedLimits;
 use key::KeySource;
-use standing::Standings;
 
 /// A limit on how often each client may ask, as middleware of a
 /// [`Route`](crate::Route::middleware) or of an [`App`](crate::App::middleware).
@@ -40,7 +40,8 @@ use standing::Standings;
 /// (draft-ietf-httpapi-ratelimit-headers), and over it by 429 with
 /// `Retry-After`. All shards count together, exactly, and with
 /// [`App::redis`](crate::App::redis) all nodes; while the one that counts a
-/// client does not answer, it is let through.
+/// client does not answer, each shard lets its equal share through, and `RateLimit`
+/// is left out.
 ///
 /// A clone counts with the original: put one limit on several routes to limit
 /// them together.
@@ -149,7 +150,7 @@ impl Limit {
     fn new(name: String, place: String, quota: Quota, by: KeySource) -> Self {
         Self {
             rule: LimiterRule::new(&name, &place, quota),
-            policy: standing::policy(&name, &quota),
+            policy: headers::policy(&name, &quota),
             by,
             place,
         }
@@ -164,12 +165,12 @@ impl Middleware for RateLimit {
     ) -> Pin<Box<dyn Future<Output = Result<Response, Error>>>> {
         let limit = self.0.clone();
         Box::pin(async move {
-            let (standings, is_outermost) = Standings::of(&mut ctx);
-            let outcome = match check(&mut ctx, &limit, &standings).await {
+            let (applied, is_outermost) = AppliedLimits::of(&mut ctx);
+            let outcome = match check(&mut ctx, &limit, &applied).await {
                 Ok(()) => next.run(ctx).await,
                 Err(error) => Err(error),
             };
-            standings.tell_if(is_outermost, outcome)
+            applied.add_headers_if(is_outermost, outcome)
         })
     }
 }
@@ -178,18 +179,18 @@ impl Middleware for RateLimit {
 ///
 /// # Errors
 /// 429 when it is one too many.
-async fn check(ctx: &mut Ctx, limit: &Limit, standings: &Standings) -> Result<(), Error> {
+async fn check(ctx: &mut Ctx, limit: &Limit, applied: &AppliedLimits) -> Result<(), Error> {
     #[cfg(feature = "sessions")]
     if limit.by.is_session() {
         ctx.identify_session().await;
     }
     let limiter = ctx.limiter();
     let key = limit.by.of(ctx, limiter.options().ipv6_prefix_bits);
-    let verdict = limiter.check(&limit.rule, key.as_bytes()).await;
-    standings.add(&limit.policy, &limit.rule, verdict);
-    match verdict.is_allowed {
+    let judgement = limiter.check(&limit.rule, key.as_bytes()).await;
+    applied.add(&limit.policy, &limit.rule, judgement);
+    match judgement.verdict.is_allowed {
         true => Ok(()),
-        false => Err(standing::too_many(&limit.rule, &verdict)),
+        false => Err(headers::too_many(&limit.rule, &judgement.verdict)),
     }
 }
 

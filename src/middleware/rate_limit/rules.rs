@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use super::{Key, KeySource, Limit, RateLimit, Standings, check};
+use super::{AppliedLimits, Key, KeySource, Limit, RateLimit, check};
 use crate::Error;
 use crate::app::{App, Ctx, Middleware, Next, Response, RouteRules};
 use crate::rate_limit::{InvalidRule, PathPattern, QuotaText};
@@ -199,14 +199,14 @@ impl Middleware for RuleSet {
             return Box::pin(next.run(ctx));
         }
         Box::pin(async move {
-            let (standings, is_outermost) = Standings::of(&mut ctx);
+            let (applied, is_outermost) = AppliedLimits::of(&mut ctx);
             for limit in &fitting {
-                if let Err(error) = check(&mut ctx, limit, &standings).await {
-                    return standings.tell_if(is_outermost, Err(error));
+                if let Err(error) = check(&mut ctx, limit, &applied).await {
+                    return applied.add_headers_if(is_outermost, Err(error));
                 }
             }
             let outcome = next.run(ctx).await;
-            standings.tell_if(is_outermost, outcome)
+            applied.add_headers_if(is_outermost, outcome)
         })
     }
 }

@@ -9,10 +9,10 @@ use crate::metrics::{MetricsSource, SecondLevelCounters, SecondLevelSnapshot, Sh
 
 /// A handful of names: a scan beats hashing.
 #[derive(Debug, Default)]
-pub(crate) struct AnswerCounts(RefCell<Vec<Counts>>);
+pub(crate) struct AnswerCounts(RefCell<Vec<NamedCounters>>);
 
 #[derive(Debug)]
-struct Counts {
+struct NamedCounters {
     level: SecondLevelSnapshot,
     puts_in_flight: usize,
 }
@@ -20,7 +20,7 @@ struct Counts {
 impl AnswerCounts {
     /// Goes on from what a predecessor counted.
     fn resume(before: Vec<SecondLevelSnapshot>) -> Self {
-        let counts = before.into_iter().map(|level| Counts {
+        let counts = before.into_iter().map(|level| NamedCounters {
             level,
             puts_in_flight: 0,
         });
@@ -61,11 +61,11 @@ impl AnswerCounts {
         self.change(name, |counts| counts.puts_in_flight -= 1);
     }
 
-    fn change<T>(&self, name: &str, change: impl FnOnce(&mut Counts) -> T) -> T {
+    fn change<T>(&self, name: &str, change: impl FnOnce(&mut NamedCounters) -> T) -> T {
         let mut all = self.0.borrow_mut();
         let known = all.iter().position(|counts| counts.level.name == name);
         let index = known.unwrap_or_else(|| {
-            all.push(Counts {
+            all.push(NamedCounters {
                 level: SecondLevelSnapshot {
                     name: name.to_owned(),
                     ..Default::default()

@@ -26,7 +26,7 @@ use crate::semantics::{Verdict, evaluate};
 pub(crate) use counts::AnswerCounts;
 
 use put::RequestCopy;
-use seek::Looked;
+use seek::AnswerLookup;
 
 /// Middleware that keeps a route's answers in the app's Redis
 /// ([`App::redis`](crate::App::redis)).
@@ -55,11 +55,11 @@ use seek::Looked;
 /// ```
 #[derive(Debug, Clone)]
 pub struct RedisCache {
-    plan: Arc<Plan>,
+    plan: Arc<AnswerPlan>,
 }
 
 #[derive(Debug, Clone)]
-struct Plan {
+struct AnswerPlan {
     name: String,
     key_prefix: String,
     ttl_ms: u64,
@@ -73,7 +73,7 @@ impl RedisCache {
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self {
-            plan: Arc::new(Plan {
+            plan: Arc::new(AnswerPlan {
                 name: name.into(),
                 key_prefix: "corelane".to_owned(),
                 ttl_ms: 60_000,
@@ -114,7 +114,7 @@ impl RedisCache {
         self
     }
 
-    fn change(&mut self) -> &mut Plan {
+    fn change(&mut self) -> &mut AnswerPlan {
         Arc::make_mut(&mut self.plan)
     }
 }
@@ -130,7 +130,7 @@ fn counts_of(ctx: &Ctx) -> Rc<AnswerCounts> {
     ctx.part().expect("a part of every shard")
 }
 
-impl Plan {
+impl AnswerPlan {
     async fn answer(self: Arc<Self>, ctx: Ctx, next: Next) -> Result<Response, Error> {
         let is_read = matches!(*ctx.method(), Method::GET | Method::HEAD);
         let Some(redis) = ctx.redis().filter(|_| is_read) else {
@@ -144,11 +144,11 @@ impl Plan {
         }
         let base = self.key_of(&ctx);
         let looked = match rules.revalidates {
-            true => Looked::Miss(REQUEST),
+            true => AnswerLookup::Miss(REQUEST),
             false => self.seek(&ctx, &redis, &base, &rules).await,
         };
         let why = match looked {
-            Looked::Hit(answer) => {
+            AnswerLookup::Hit(answer) => {
                 if let Some(response) = self.hit(&ctx, answer)? {
                     counts.count(&self.name, |counters| counters.hits += 1);
                     return Ok(response);
@@ -156,8 +156,8 @@ impl Plan {
                 counts.count(&self.name, |counters| counters.garbage += 1);
                 URI_MISS
             }
-            Looked::Miss(why) => why,
-            Looked::Bypass => {
+            AnswerLookup::Miss(why) => why,
+            AnswerLookup::Bypass => {
                 counts.count(&self.name, |counters| counters.bypasses += 1);
                 return Ok(said(next.run(ctx).await?, MISS, BYPASS));
             }
@@ -184,7 +184,7 @@ impl Plan {
         let Ok(prepared) = PreparedResponse::new(response) else {
             return Ok(None);
         };
-        let mut response = ctx.conclude(Rc::new(prepared))?;
+        let mut response = ctx.respond_conditionally(Rc::new(prepared))?;
         response.insert_header(header::AGE, HeaderValue::from(age_s));
         let status = format!("{CACHE}; hit; ttl={ttl_s}");
         Ok(Some(said_value(

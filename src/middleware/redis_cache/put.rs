@@ -6,13 +6,15 @@ use std::rc::Rc;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::seek::vary_key;
-use super::{AnswerCounts, Plan, unix_ms};
+use super::{AnswerCounts, AnswerPlan, unix_ms};
 use crate::app::{Ctx, Response, is_of_answer};
 use crate::engine;
 use crate::limits::{ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX};
 use crate::middleware::rate_limit::is_of_client;
 use crate::redis::{Redis, RedisFault};
-use crate::redis_codec::{AnswerRules, Kept, RequestRules, StoredAnswer, VaryNames, lifetime_ms};
+use crate::redis_codec::{
+    AnswerRules, KeptAnswer, RequestRules, StoredAnswer, VaryNames, lifetime_ms,
+};
 use crate::semantics::join_lines;
 
 /// What is needed of a request once its handler has it.
@@ -48,7 +50,7 @@ struct Puts {
     lifetime_ms: u64,
 }
 
-impl Plan {
+impl AnswerPlan {
     /// Puts an answer there, if it may be kept, while nobody waits; whether it
     /// does.
     pub(super) fn put(
@@ -105,7 +107,7 @@ impl Plan {
             return None;
         }
         let names = VaryNames::of(response.headers())?;
-        let answer = Kept::Answer(StoredAnswer {
+        let answer = KeptAnswer::Answer(StoredAnswer {
             made_at_unix_ms: unix_ms(),
             lifetime_ms,
             is_public: rules.is_public,
@@ -119,7 +121,10 @@ impl Plan {
                 let key = vary_key(&base, &names, |name| {
                     join_lines(request.header_all(name)).map(Cow::into_owned)
                 });
-                vec![(key, answer.encode()), (base, Kept::Varies(names).encode())]
+                vec![
+                    (key, answer.encode()),
+                    (base, KeptAnswer::Varies(names).encode()),
+                ]
             }
         };
         Some(Puts { keys, lifetime_ms })

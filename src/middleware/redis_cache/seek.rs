@@ -4,23 +4,23 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
-use super::{Plan, URI_MISS, VARY_MISS, Why, counts_of, unix_ms};
+use super::{AnswerPlan, URI_MISS, VARY_MISS, Why, counts_of, unix_ms};
 use crate::app::Ctx;
 use crate::redis::{Redis, RedisFault};
 use crate::redis_codec::{
-    Kept, RequestRules, StoredAnswer, VaryNames, canonical_target, hashed_key, varied_key,
+    KeptAnswer, RequestRules, StoredAnswer, VaryNames, canonical_target, hashed_key, varied_key,
 };
 use crate::semantics::join_lines;
 
 /// What became of a look-up.
-pub(super) enum Looked {
+pub(super) enum AnswerLookup {
     Hit(StoredAnswer),
     Miss(Why),
     /// Redis is away or slow.
     Bypass,
 }
 
-impl Plan {
+impl AnswerPlan {
     /// The key of a request's URL. Of its scheme too: what sends a client who
     /// came without TLS elsewhere is no answer for one who is there.
     pub(super) fn key_of(&self, ctx: &Ctx) -> Vec<u8> {
@@ -40,10 +40,10 @@ impl Plan {
         redis: &Redis,
         base: &[u8],
         rules: &RequestRules,
-    ) -> Looked {
+    ) -> AnswerLookup {
         let mut why = URI_MISS;
         let mut kept = self.read(ctx, redis, base).await;
-        if let Ok(Some(Kept::Varies(names))) = kept {
+        if let Ok(Some(KeptAnswer::Varies(names))) = kept {
             why = VARY_MISS;
             let key = vary_key(base, &names, |name| {
                 join_lines(ctx.header_all(name)).map(Cow::into_owned)
@@ -51,9 +51,11 @@ impl Plan {
             kept = self.read(ctx, redis, &key).await;
         }
         match kept {
-            Ok(Some(Kept::Answer(answer))) if self.serves(&answer, rules) => Looked::Hit(answer),
-            Ok(_) => Looked::Miss(why),
-            Err(_) => Looked::Bypass,
+            Ok(Some(KeptAnswer::Answer(answer))) if self.serves(&answer, rules) => {
+                AnswerLookup::Hit(answer)
+            }
+            Ok(_) => AnswerLookup::Miss(why),
+            Err(_) => AnswerLookup::Bypass,
         }
     }
 
@@ -65,7 +67,12 @@ impl Plan {
             && rules.max_age_s.is_none_or(|most_s| age_s <= most_s)
     }
 
-    async fn read(&self, ctx: &Ctx, redis: &Redis, key: &[u8]) -> Result<Option<Kept>, RedisFault> {
+    async fn read(
+        &self,
+        ctx: &Ctx,
+        redis: &Redis,
+        key: &[u8],
+    ) -> Result<Option<KeptAnswer>, RedisFault> {
         let bytes = match redis
             .run::<Option<Vec<u8>>>(::redis::cmd("GET").arg(key))
             .await
@@ -76,7 +83,7 @@ impl Plan {
             Err(RedisFault::Refused(text)) if text.contains("WRONGTYPE") => Vec::new(),
             Err(fault) => return Err(fault),
         };
-        let kept = Kept::decode(&bytes);
+        let kept = KeptAnswer::decode(&bytes);
         if kept.is_none() {
             counts_of(ctx).count(&self.name, |counters| counters.garbage += 1);
         }

@@ -1,7 +1,7 @@
 //! What the fuzz targets share. They need `corelane-proto` alone: neither the
 //! ring nor a database is built and instrumented, and no C compiler is needed.
 
-pub use corelane_proto::{http1, router, semantics, static_path};
+pub use corelane_proto::{http, http1, router, semantics, static_path};
 
 /// Cuts `input` into pieces whose sizes are drawn from `seed`, so that the
 /// fuzzer steers the cuts: one byte at a time for an even seed.

@@ -4,8 +4,9 @@
 //! Input: one byte that decides the cuts, then what the connection receives.
 #![no_main]
 
+use corelane_fuzz::http::{HeadLimits, RequestHead};
 use corelane_fuzz::http1::{
-    BodyFraming, HeadLimits, HeadParser, HeadStatus, ParseError, RequestHead, Version,
+    BodyFraming, HeadParser, HeadStatus, ParseError, RequestFraming, Version,
 };
 use corelane_fuzz::pieces;
 use libfuzzer_sys::fuzz_target;
@@ -26,9 +27,12 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(whole, dribbled, "the cuts changed the answer");
 
     match whole {
-        Ok(HeadStatus::Complete { head_bytes }) => {
+        Ok(HeadStatus::Complete {
+            head_bytes,
+            framing,
+        }) => {
             assert_eq!(described(&head), described(&dribbled_head));
-            check_head(&input[..head_bytes], &head, &limits);
+            check_head(&input[..head_bytes], &head, framing, &limits);
         }
         Ok(HeadStatus::Partial) => assert!(input.len() < limits.head_bytes_max),
         Err(error) => check_refusal(error),
@@ -53,7 +57,7 @@ fn dribble(
     Ok(HeadStatus::Partial)
 }
 
-fn check_head(bytes: &[u8], head: &RequestHead, limits: &HeadLimits) {
+fn check_head(bytes: &[u8], head: &RequestHead, framing: RequestFraming, limits: &HeadLimits) {
     assert!(bytes.len() <= limits.head_bytes_max && bytes.ends_with(b"\r\n"));
     assert!(head.headers().count() <= limits.headers_max);
 
@@ -71,7 +75,7 @@ fn check_head(bytes: &[u8], head: &RequestHead, limits: &HeadLimits) {
 
     let lengths: Vec<&[u8]> = head.header_all("content-length").collect();
     let encodings = head.header_all("transfer-encoding").count();
-    match head.framing() {
+    match framing.body {
         BodyFraming::None => assert!(lengths.is_empty() && encodings == 0),
         BodyFraming::Length(length) => {
             assert!(encodings == 0 && lengths.len() == 1);
@@ -80,14 +84,14 @@ fn check_head(bytes: &[u8], head: &RequestHead, limits: &HeadLimits) {
             assert_eq!(number, Ok(length));
         }
         BodyFraming::Chunked => {
-            assert!(lengths.is_empty() && encodings == 1 && head.version() == Version::Http11);
+            assert!(lengths.is_empty() && encodings == 1 && framing.version == Version::Http11);
             let value = head.header("Transfer-Encoding").unwrap();
             assert!(value.eq_ignore_ascii_case(b"chunked"));
         }
     }
 
     let hosts = head.header_all("host").count();
-    assert!(hosts == 1 || (hosts == 0 && head.version() == Version::Http10));
+    assert!(hosts == 1 || (hosts == 0 && framing.version == Version::Http10));
     assert!(head.target().starts_with('/') || head.target() == "*");
     assert!(
         head.target()
@@ -121,13 +125,9 @@ fn check_refusal(error: ParseError) {
 fn described(head: &RequestHead) -> String {
     let headers: Vec<(&str, &[u8])> = head.headers().collect();
     format!(
-        "{} {} {:?} {:?} {:?} {} {} {headers:?}",
+        "{} {} {:?} {headers:?}",
         head.method(),
         head.target(),
         head.host(),
-        head.version(),
-        head.framing(),
-        head.keep_alive(),
-        head.expects_continue(),
     )
 }

@@ -14,6 +14,7 @@ either_engine!(
     every_kind_of_write_renews_lists,
     posts_show_their_authors_anew,
     queries_have_answers_of_their_own,
+    one_question_is_one_entry_however_it_is_written,
 );
 
 const LISTS: &[&str] = &[
@@ -52,6 +53,62 @@ fn must_be_hits(clients: &mut [Client], target: &str, like: &Response) {
         assert!(How::of(&again).is_hit(), "{target}: {again:?}");
         assert_eq!(again.body, like.body, "{target}");
         assert_eq!(again.header("etag"), like.header("etag"), "{target}");
+    }
+}
+
+fn one_question_is_one_entry_however_it_is_written(engine: Engine) {
+    let api = api(engine);
+    let mut clients = api.on_every_shard(3);
+    let long_ids: Vec<String> = (1..=100)
+        .map(|n| (n + 1_000_000_000_000_u64).to_string())
+        .collect();
+    let long = format!("/api/users/batch?ids={}", long_ids.join(","));
+    let padded = format!("/api/users?limit=6{}", "&".repeat(2_000));
+    for (first, others) in [
+        (
+            "/api/users?limit=5",
+            &[
+                "/api/users?limit=5&",
+                "/api/users?&limit=5",
+                "/api/users?%6cimit=5",
+                "/api/users?limit=05",
+                "/api/users?limit=%35&page=1",
+            ][..],
+        ),
+        (
+            "/api/users",
+            &[
+                "/api/users?",
+                "/api/users?limit=20",
+                "/api/users?sort=id&page=",
+            ],
+        ),
+        (&padded, &["/api/users?limit=6"]),
+        (&long, &[&*long.replace(',', "%2C"), &format!("{long}&&")]),
+        (
+            "/api/posts?limit=3&author_id=7",
+            &["/api/posts?author_id=07&limit=3"],
+        ),
+        (
+            "/api/users/near?lat=1&lon=5&radius_km=40",
+            &["/api/users/near?radius_km=40.0&lat=1.0&lon=5&limit=20"],
+        ),
+    ] {
+        let like = renewed(&mut clients[0], first);
+        for other in others {
+            must_be_hits(&mut clients, other, &like);
+        }
+    }
+    // What is asked twice is refused, the same everywhere.
+    for target in [
+        "/api/users?limit=5&limit=5",
+        "/api/users/batch?ids=1&ids=1",
+        "/api/users/near?lat=1&lat=1&lon=5&radius_km=40",
+        "/api/posts?author_id=1&%61uthor_id=1",
+        "/api/posts/1?populate=author&populate=author",
+        "/api/users/export?x=1&x=1",
+    ] {
+        clients[0].get(target).expect_problem(422);
     }
 }
 

@@ -1,10 +1,14 @@
 //! Of all who want a cold key, on all shards, one loads.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use corelane::cache::CacheOptions;
+use corelane::{App, Ctx, Response as Answer, engine};
 
 use super::status::How;
 use super::words::{Source, app};
@@ -12,6 +16,7 @@ use super::{on_every_shard, poll_for};
 use crate::harness::{Client, Engine, InProcess, Response};
 
 either_engine!(
+    a_hit_is_there_at_the_first_poll_and_makes_no_load,
     a_thousand_clients_cause_one_load,
     a_failed_load_fails_for_all_and_is_not_kept,
     when_a_load_panics_the_next_in_line_loads,
@@ -46,6 +51,47 @@ fn shards_of(responses: &[Response]) -> Vec<usize> {
         counts[shard] += 1;
     }
     counts
+}
+
+/// Also of a cache whose entries have tags.
+fn a_hit_is_there_at_the_first_poll_and_makes_no_load(engine: Engine) {
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = made.clone();
+    let app = App::new()
+        .cache(CacheOptions::new("plain"))
+        .cache(CacheOptions::new("tagged").tags(["all"]))
+        .get("/{cache}", move |ctx: Ctx| {
+            let made = counted.clone();
+            async move {
+                let name: String = ctx.param("cache")?;
+                // It may borrow from the request; only its future may not.
+                let load = || {
+                    made.fetch_add(1, Ordering::SeqCst);
+                    async {
+                        engine::yield_now().await;
+                        Ok(Some(7_u64))
+                    }
+                };
+                let mut found = pin!(ctx.cache(&name).find_or_load("k", load));
+                let first = poll_fn(|cx| Poll::Ready(found.as_mut().poll(cx))).await;
+                let (found, polls) = match first {
+                    Poll::Ready(found) => (found?, "one poll"),
+                    Poll::Pending => (found.await?, "more polls"),
+                };
+                Ok(Answer::text(format!("{:?}, {polls}", found.lookup())))
+            }
+        });
+    let server = InProcess::start_shards(engine, 1, app, |_| {});
+    for (turn, name) in ["plain", "tagged"].into_iter().enumerate() {
+        let mut client = server.connect();
+        let loaded = client.get(&format!("/{name}")).expect(200);
+        assert_eq!(loaded.text(), "Loaded, more polls");
+        for _ in 0..2 {
+            let hit = client.get(&format!("/{name}")).expect(200);
+            assert_eq!(hit.text(), "L1, one poll");
+        }
+        assert_eq!(made.load(Ordering::SeqCst), turn + 1);
+    }
 }
 
 fn a_thousand_clients_cause_one_load(engine: Engine) {

@@ -19,7 +19,9 @@ either_engine!(
 );
 
 fn start(engine: Engine, app: App) -> (InProcess, SocketAddr) {
-    let app = app.admin(handlers::admin::app());
+    let app = app.admin(handlers::admin::app(
+        &handlers::health::HealthOptions::default(),
+    ));
     let server = InProcess::start_with(engine, app, |options| {
         options.admin = Some(AdminOptions::new(([127, 0, 0, 1], 0)));
     });

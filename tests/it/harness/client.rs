@@ -375,6 +375,14 @@ impl Client {
         }
     }
 
+    /// Fails if the server says anything more on a connection that it has ended,
+    /// within the moment that a reset would take.
+    pub(crate) fn expect_no_reset(&mut self) {
+        std::thread::sleep(Duration::from_millis(50));
+        self.expect_closed();
+        assert!(self.stream.take_error().is_ok_and(|error| error.is_none()));
+    }
+
     /// Fails unless the server ends the connection; an answer may come first.
     pub(crate) fn expect_ended(&mut self) {
         self.read_to_end(PATIENCE);

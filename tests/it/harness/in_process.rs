@@ -66,6 +66,8 @@ impl InProcess {
         let mut options = ServerOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             drain_timeout_ms: 500,
+            // Clients of tests stay connected.
+            keep_alive_grace_ms: 0,
             require_io_uring: engine == Engine::IoUring,
             restart_delay_ms: 10,
             ..ServerOptions::default()
@@ -130,6 +132,7 @@ fn placement(engine: Engine, shards: usize) -> Placement {
     Placement {
         shards: (0..shards).map(slot).collect(),
         housekeeping: vec![0],
+        pinning: Default::default(),
         notes: Vec::new(),
     }
 }

@@ -34,6 +34,10 @@ pub(crate) struct Serve {
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
     is_stderr_unread: bool,
+    /// A program and its arguments, which the server's follow.
+    wrapper: Vec<OsString>,
+    /// Neither `--engine` nor `--core-map` are given.
+    is_as_it_comes: bool,
 }
 
 impl Serve {
@@ -51,7 +55,21 @@ impl Serve {
             arguments: Vec::new(),
             environment: Vec::new(),
             is_stderr_unread: false,
+            wrapper: Vec::new(),
+            is_as_it_comes: false,
         }
+    }
+
+    /// Started by this program, which is given the server's command line.
+    pub(crate) fn wrapped_in(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(Into::into).collect();
+        self
+    }
+
+    /// On the engine and the cores that it chooses itself.
+    pub(crate) fn as_it_comes(mut self) -> Self {
+        self.is_as_it_comes = true;
+        self
     }
 
     /// Listens there instead of on a free port.
@@ -161,13 +179,15 @@ impl Serve {
     }
 
     fn command(&self) -> Command {
-        let mut command = corelane();
+        let mut command = corelane_in(&self.wrapper);
         command.args(["serve", "--listen", &self.listen]);
         if let Some(admin) = &self.admin {
             command.args(["--admin", admin]);
         }
-        command.args(["--engine", self.engine.name()]);
-        command.arg("--core-map").arg(self.write_core_map());
+        if !self.is_as_it_comes {
+            command.args(["--engine", self.engine.name()]);
+            command.arg("--core-map").arg(self.write_core_map());
+        }
         command.arg("--data").arg(self.data.path().join("data"));
         if !self.demo {
             command.arg("--no-demo");
@@ -210,7 +230,20 @@ fn allowed_cpus(count: usize) -> Vec<usize> {
 
 /// The binary, without the settings that the environment may hold.
 pub(crate) fn corelane() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_corelane"));
+    corelane_in(&[])
+}
+
+/// As [`corelane`], started by another program.
+fn corelane_in(wrapper: &[OsString]) -> Command {
+    let binary = env!("CARGO_BIN_EXE_corelane");
+    let mut command = match wrapper {
+        [] => Command::new(binary),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+    };
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CORELANE_") || text == "REDIS_URL" || text == "DATABASE_URL" {

@@ -94,6 +94,7 @@ fn two_shards(engine: EngineKind) -> Placement {
     Placement {
         shards: (0..2).map(slot).collect(),
         housekeeping: vec![0],
+        pinning: Default::default(),
         notes: Vec::new(),
     }
 }

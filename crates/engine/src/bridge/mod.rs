@@ -27,7 +27,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::{Guarded, Panicked, remote};
+use crate::{CatchUnwind, Panic, remote};
 use corelane_proto::limits::{BRIDGE_BLOCKING_THREADS_MAX, BRIDGE_TASKS_MAX};
 use corelane_proto::metrics::BridgeCounters;
 
@@ -144,7 +144,7 @@ impl Bridge {
         let place = self.take_place()?;
         let (sender, receiver) = remote();
         let task = self.shared.runtime.spawn(async move {
-            let outcome = Guarded::new(Box::pin(future)).await;
+            let outcome = CatchUnwind::new(Box::pin(future)).await;
             // Before the result: who is told finds the place free.
             drop(place);
             sender.send(outcome);
@@ -159,7 +159,7 @@ impl Bridge {
         drop(waiting);
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(Panicked(text))) => {
+            Ok(Err(Panic(text))) => {
                 self.shared.panicked.fetch_add(1, Ordering::Relaxed);
                 Err(BridgeFault::Panicked(text))
             }

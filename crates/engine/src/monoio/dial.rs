@@ -16,7 +16,7 @@ use monoio::net::{TcpStream as ReactorStream, UnixStream as ReactorUnixStream};
 use send_wrapper::SendWrapper;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::tcp::{StreamCloser, TcpStream};
+use super::tcp::{Socket, StreamCloser, TcpStream};
 use crate::unblock;
 use corelane_proto::limits::{CLIENT_READ_BUFFER_BYTES, CLIENT_WRITE_BUFFER_BYTES};
 
@@ -138,7 +138,9 @@ type Reading = Pin<Box<dyn Future<Output = (io::Result<usize>, Vec<u8>)>>>;
 type Writing = Pin<Box<dyn Future<Output = (io::Result<()>, Vec<u8>)>>>;
 
 struct Inner {
-    stream: Rc<TcpStream>,
+    socket: Rc<Socket>,
+    /// Closes it when it is dropped.
+    _stream: TcpStream,
     /// What was received and not yet taken begins at `taken`.
     input: Vec<u8>,
     taken: usize,
@@ -188,7 +190,8 @@ impl ClientStream {
     pub fn new(stream: TcpStream) -> Self {
         Self {
             inner: SendWrapper::new(Inner {
-                stream: Rc::new(stream),
+                socket: stream.socket(),
+                _stream: stream,
                 input: Vec::new(),
                 taken: 0,
                 reading: None,
@@ -231,7 +234,7 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.inner.poll_flush(cx))?;
-        self.inner.stream.shut_writing();
+        self.inner.socket.shut(rustix::net::Shutdown::Write);
         Poll::Ready(Ok(()))
     }
 }
@@ -256,8 +259,8 @@ impl Inner {
             self.taken = 0;
             buffer.clear();
             buffer.reserve(CLIENT_READ_BUFFER_BYTES);
-            let stream = self.stream.clone();
-            Box::pin(async move { stream.receive(buffer).await })
+            let socket = self.socket.clone();
+            Box::pin(async move { socket.receive(buffer).await })
         });
         let (result, buffer) = ready!(reading.as_mut().poll(cx));
         self.reading = None;
@@ -288,8 +291,8 @@ impl Inner {
         let writing = self.writing.get_or_insert_with(|| {
             let spare = std::mem::take(&mut self.spare);
             let buffer = std::mem::replace(&mut self.output, spare);
-            let stream = self.stream.clone();
-            Box::pin(async move { stream.send_all(buffer).await })
+            let socket = self.socket.clone();
+            Box::pin(async move { socket.send_all(buffer, |_| ()).await })
         });
         let (result, mut buffer) = ready!(writing.as_mut().poll(cx));
         self.writing = None;

@@ -7,6 +7,7 @@
 
 use std::io;
 
+use rustix::io::Errno;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::TopologyError;
@@ -33,7 +34,8 @@ pub fn allowed_cpus() -> Result<Vec<usize>, TopologyError> {
 /// # Errors
 ///
 /// [`TopologyError::CpuIdTooLarge`] for an id of [`CPU_IDS_MAX`] or more
-/// (core_affinity would abort the process there), and
+/// (core_affinity would abort the process there),
+/// [`TopologyError::PinningRefused`] where a thread's mask may not be set, and
 /// [`TopologyError::NotPinned`] when the thread's mask is not exactly `cpu`
 /// afterwards: the CPU went offline or left the cpuset.
 pub fn pin_current_thread(cpu: usize) -> Result<(), TopologyError> {
@@ -41,6 +43,18 @@ pub fn pin_current_thread(cpu: usize) -> Result<(), TopologyError> {
         return Err(TopologyError::CpuIdTooLarge { cpu });
     }
     let taken = core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+    if !taken {
+        let mut only = CpuSet::new();
+        only.set(cpu);
+        // core_affinity does not say why. EINVAL is a CPU that may not be had.
+        match sched_setaffinity(None, &only) {
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(errno) => {
+                let source = errno.into();
+                return Err(TopologyError::PinningRefused { source });
+            }
+        }
+    }
     let mask = allowed_cpus()?;
     if taken && mask == [cpu] {
         Ok(())

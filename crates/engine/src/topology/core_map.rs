@@ -16,6 +16,9 @@ use super::{CoreListError, format_core_list, parse_core_list};
 pub struct CoreMapOptions {
     /// Which cores get a shard. Default: every physical core.
     pub cores: CoreSelection,
+    /// Lets [`CoreSelection::Count`] be more than there are cores: then no shard
+    /// is pinned, and they take turns. Default: refused.
+    pub oversubscribe: bool,
     /// Cores left for housekeeping: signals, the store's writer, the blocking
     /// pool, interrupts. They get no shard. Default, and the meaning of an
     /// empty list: what the shards leave over; see [`Placement::housekeeping`].
@@ -37,6 +40,7 @@ impl Default for CoreMapOptions {
     fn default() -> Self {
         Self {
             cores: CoreSelection::All,
+            oversubscribe: false,
             housekeeping: None,
             engine: None,
             ring_entries: 1_024,
@@ -113,8 +117,23 @@ pub struct Placement {
     /// map says; else the cores without a shard; else the free SMT siblings of
     /// the shards' cores; else the shards' own CPUs.
     pub housekeeping: Vec<usize>,
+    /// Whether a shard's thread is pinned to its CPU.
+    pub pinning: Pinning,
     /// What an operator should know about this placement, one sentence each.
     pub notes: Vec<String>,
+}
+
+/// What pinning the shards is worth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pinning {
+    /// The cores were named: shards run there or not at all.
+    Required,
+    /// Nobody asked for these cores: where pinning is refused the scheduler
+    /// places the shards, which is said.
+    #[default]
+    Wanted,
+    /// There are more shards than cores.
+    Off,
 }
 
 /// One shard and its CPU.

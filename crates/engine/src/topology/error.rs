@@ -42,6 +42,11 @@ pub enum TopologyError {
         /// The id.
         cpu: usize,
     },
+    /// Setting an affinity mask is refused, whatever the mask.
+    PinningRefused {
+        /// What the system said.
+        source: io::Error,
+    },
     /// The kernel refused to pin the thread, or pinned it elsewhere.
     NotPinned {
         /// The CPUs asked for.
@@ -85,6 +90,13 @@ impl fmt::Display for TopologyError {
                  under {CPU_IDS_MAX}",
                 CPU_IDS_MAX - 1
             ),
+            Self::PinningRefused { source } => write!(
+                f,
+                "threads may not be pinned to CPUs here: sched_setaffinity is refused ({source}). A \
+                 seccomp filter forbids it: `SystemCallFilter=` of the systemd unit (it is in \
+                 @resources), or the container's profile. Allow it, or let the scheduler place the \
+                 shards: `cores = \"all\"` or a count instead of a list of cores"
+            ),
             Self::NotPinned { asked, mask } => write!(
                 f,
                 "the kernel did not pin this thread to CPU {}; it may run on {}. The cpuset or \
@@ -101,7 +113,9 @@ impl fmt::Display for TopologyError {
 impl std::error::Error for TopologyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Unreadable { source, .. } | Self::Affinity { source, .. } => Some(source),
+            Self::Unreadable { source, .. }
+            | Self::Affinity { source, .. }
+            | Self::PinningRefused { source } => Some(source),
             _ => None,
         }
     }

@@ -18,6 +18,7 @@ mod error;
 mod hwloc;
 mod machine;
 mod place;
+mod quota;
 mod sysfs;
 mod tree;
 mod uniform;
@@ -27,11 +28,12 @@ pub use crate::EngineKind;
 pub use affinity::{allowed_cpus, confine_current_thread, pin_current_thread};
 pub use core_list::{CoreListError, format_core_list, parse_core_list};
 pub use core_map::{
-    CoreMapOptions, CoreSelection, Placement, PlacementError, ShardPlacement, ShardSlot,
+    CoreMapOptions, CoreSelection, Pinning, Placement, PlacementError, ShardPlacement, ShardSlot,
 };
 pub use error::TopologyError;
 pub use machine::{Core, L3Group, Machine, NumaNode, Package, Pu, Source};
 pub use place::place;
+pub use quota::cpu_quota;
 pub use tree::render_tree;
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 //! allowed, has at most one shard, and is no core left for housekeeping.
 
 use super::core_map::{
-    CoreMapOptions, CoreSelection, Placement, PlacementError, ShardPlacement, ShardSlot,
+    CoreMapOptions, CoreSelection, Pinning, Placement, PlacementError, ShardPlacement, ShardSlot,
 };
 use super::format_core_list;
 use super::machine::{CoreRef, Machine};
-use corelane_proto::limits::{CPU_IDS_MAX, RING_ENTRIES_MAX, RING_ENTRIES_MIN, SPIN_US_MAX};
+use corelane_proto::limits::{
+    CPU_IDS_MAX, OVERSUBSCRIBED_SHARDS_MAX, RING_ENTRIES_MAX, RING_ENTRIES_MIN, SPIN_US_MAX,
+};
 
 /// Places the shards of a core map on a machine.
 ///
@@ -18,7 +20,8 @@ use corelane_proto::limits::{CPU_IDS_MAX, RING_ENTRIES_MAX, RING_ENTRIES_MIN, SP
 /// [`PlacementError`], naming the key that is wrong and what would be valid,
 /// when a core does not exist, is offline, is not allowed, is given twice or
 /// is both a shard's and housekeeping's; when more shards are asked for than
-/// there are free physical cores (list the SMT siblings to go beyond); when no
+/// there are free physical cores (list the SMT siblings to go beyond, or allow
+/// [`oversubscribe`](CoreMapOptions::oversubscribe)); when no
 /// shard is left; or when a setting is out of its range.
 ///
 /// ```
@@ -34,6 +37,12 @@ pub fn place(machine: &Machine, options: &CoreMapOptions) -> Result<Placement, P
     check_ring_entries("ring_entries", options.ring_entries)?;
     check_spin_us("spin_us", options.spin_us)?;
     let cores = CoreChecker::new(machine, options)?;
+    if let CoreSelection::Count(count) = options.cores
+        && options.oversubscribe
+        && let Some(placement) = place_unpinned(machine, options, &cores, count)?
+    {
+        return Ok(placement);
+    }
     let wanted = match &options.cores {
         CoreSelection::All => place_all(machine, &cores)?,
         CoreSelection::Count(count) => place_count(machine, &cores, *count)?,
@@ -164,17 +173,61 @@ fn place_count(
             ),
             false => String::new(),
         };
+        let unpinned = match count {
+            0 => "",
+            _ => {
+                "; more than that run unpinned, taking turns, with `--oversubscribe` \
+                 (core_map.oversubscribe = true)"
+            }
+        };
         return Err(error(
             "cores",
             format!(
                 "{count} shards do not fit: a shard gets a physical core of its own and \
                  {available} are free"
             ),
-            format!("valid are {range}{more}"),
+            format!("valid are {range}{more}{unpinned}"),
         ));
     }
     all.truncate(count);
     Ok(all)
+}
+
+/// More shards than cores, where that many are asked for.
+fn place_unpinned(
+    machine: &Machine,
+    options: &CoreMapOptions,
+    cores: &CoreChecker<'_>,
+    count: usize,
+) -> Result<Option<Placement>, PlacementError> {
+    let all = place_all(machine, cores)?;
+    if count <= all.len() {
+        return Ok(None);
+    }
+    if count > OVERSUBSCRIBED_SHARDS_MAX {
+        return Err(error(
+            "cores",
+            format!("{count} shards are too many"),
+            format!("valid are 1-{OVERSUBSCRIBED_SHARDS_MAX}"),
+        ));
+    }
+    let wanted: Vec<_> = all.iter().copied().cycle().take(count).collect();
+    let mut shards = fill_slots(machine, options, &wanted);
+    for shard in &mut shards {
+        // None of them is on any core for good.
+        shard.shares_core_with = None;
+    }
+    let note = format!(
+        "{count} shards are more than the {} free physical cores: none is pinned, and they take \
+         turns; for trying out, not for speed",
+        all.len()
+    );
+    Ok(Some(Placement {
+        shards,
+        housekeeping: cores.allowed.clone(),
+        pinning: Pinning::Off,
+        notes: vec![note],
+    }))
 }
 
 fn place_list(
@@ -277,9 +330,14 @@ fn finish(machine: &Machine, options: &CoreMapOptions, shards: Vec<ShardSlot>) -
         housekeeping = leftovers(machine, &shards, &mut notes);
     }
     housekeeping.sort_unstable();
+    let pinning = match options.cores {
+        CoreSelection::All | CoreSelection::Count(_) => Pinning::Wanted,
+        CoreSelection::List(_) | CoreSelection::Shards(_) => Pinning::Required,
+    };
     Placement {
         shards,
         housekeeping,
+        pinning,
         notes,
     }
 }

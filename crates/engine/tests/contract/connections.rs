@@ -1,4 +1,4 @@
-//! Connections in both directions: reads, writes, halves, and how they end.
+//! Connections in both directions: halves, inputs, and how they end.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -10,8 +10,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use corelane_engine::{
-    ClientStream, EngineKind, Target, bind_std, connect, is_ending, sleep, spawn_local, timeout,
-    yield_now,
+    ClientStream, EngineKind, Input, Target, bind_std, connect, is_ending, sleep, spawn_local,
+    timeout, yield_now,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -19,10 +19,14 @@ use crate::{build, run};
 
 every_driver!(
     bytes_go_both_ways,
-    a_read_fills_the_room_there_is,
-    halves_read_and_write_at_once,
-    a_closer_ends_a_pending_read,
-    a_dropped_read_leaves_the_writing_intact,
+    what_is_pending_stays_in_front_of_what_comes,
+    the_input_grows_with_what_comes,
+    a_long_wait_needs_no_large_input,
+    what_has_room_is_sent_at_once,
+    halves_receive_and_send_at_once,
+    the_last_half_closes_the_connection,
+    a_closer_ends_a_pending_receive,
+    a_dropped_receive_leaves_the_sending_intact,
     who_listens_not_refuses,
     a_connection_that_does_not_come_about_can_be_given_up,
     a_name_is_looked_up,
@@ -70,51 +74,141 @@ fn bytes_go_both_ways(driver: EngineKind) {
     let sent: Vec<u8> = (0..4_000_000u32).map(|n| (n % 251) as u8).collect();
     let expected = sent.clone();
     run(driver, async move {
-        let mut stream = connect(&target).await.expect("a connection");
+        let stream = connect(&target).await.expect("a connection");
+        let (mut receiver, mut sender) = stream.into_halves();
         let progress = Cell::new(0);
         let told = |bytes| progress.set(progress.get() + bytes);
-        let (written, given_back) = stream.write_all(sent, told).await;
+        let (written, given_back) = sender.write_all(sent, told).await;
         written.expect("all written");
         assert_eq!(given_back, expected);
         assert_eq!(progress.get(), expected.len());
-        stream.finish_writing();
-        let mut received = Vec::new();
-        loop {
-            let (read, buffer) = stream.read(Vec::with_capacity(64 * 1024)).await;
-            if read.expect("a read") == 0 {
-                break;
-            }
-            received.extend(buffer);
+        sender.finish_writing();
+        let mut received: Vec<u8> = Vec::new();
+        let mut input = Input::new();
+        while receiver.fill(&mut input).await.expect("a receive") > 0 {
+            received.extend(input.pending());
+            input.consume(input.pending().len());
         }
         assert!(received == expected);
     });
     echo.join().expect("an echo");
 }
 
-/// What the buffer held stays, and its capacity is the bound.
-fn a_read_fills_the_room_there_is(driver: EngineKind) {
+/// A part of it is consumed before the rest comes.
+fn what_is_pending_stays_in_front_of_what_comes(driver: EngineKind) {
     let (listener, target) = upstream();
     let server = serve(listener, |mut stream| {
-        stream.write_all(b"0123456789").expect("room");
+        stream.write_all(b"0123").expect("room");
         let _ = stream.read(&mut [0]);
+        stream.write_all(b"456789").expect("room");
     });
     run(driver, async move {
-        let mut stream = connect(&target).await.expect("a connection");
-        let mut buffer = Vec::with_capacity(8);
-        buffer.extend(b"ab");
-        let room = buffer.capacity() - buffer.len();
-        stream.readable().await.expect("bytes");
-        let (read, buffer) = stream.read(buffer).await;
-        let read = read.expect("a read");
-        assert!((1..=room).contains(&read), "{read}");
-        assert_eq!(buffer.len(), 2 + read);
-        assert!(b"ab0123456789".starts_with(&buffer), "{buffer:?}");
+        let stream = connect(&target).await.expect("a connection");
+        let (mut receiver, mut sender) = stream.into_halves();
+        let mut input = Input::new();
+        receiver.readable().await.expect("bytes");
+        while input.pending().len() < 4 {
+            receiver.fill(&mut input).await.expect("a receive");
+        }
+        input.consume(3);
+        assert_eq!(sender.send_now(b"x").expect("room"), 1);
+        while receiver.fill(&mut input).await.expect("a receive") > 0 {}
+        assert_eq!(input.pending(), b"3456789");
+        input.consume(7);
+        assert!(input.is_empty());
+        assert_eq!(receiver.fill(&mut input).await.expect("the end"), 0);
+    });
+    server.join().expect("a server");
+}
+
+/// Many bytes do not come in many small parts.
+fn the_input_grows_with_what_comes(driver: EngineKind) {
+    const BYTES: usize = 1_000_000;
+    let (listener, target) = upstream();
+    let server = serve(listener, |mut stream| {
+        stream.write_all(&vec![7; BYTES]).expect("room");
+    });
+    run(driver, async move {
+        let stream = connect(&target).await.expect("a connection");
+        let (mut receiver, _sender) = stream.into_halves();
+        let (mut input, mut largest, mut total) = (Input::new(), 0, 0);
+        loop {
+            match receiver.fill(&mut input).await.expect("a receive") {
+                0 => break,
+                count => (largest, total) = (largest.max(count), total + count),
+            }
+            input.consume(input.pending().len());
+        }
+        assert_eq!(total, BYTES);
+        assert!(largest >= 16 * 1024, "{largest} at most");
+    });
+    server.join().expect("a server");
+}
+
+/// The wait after a large one is as good as any: nothing is lost.
+fn a_long_wait_needs_no_large_input(driver: EngineKind) {
+    const BYTES: usize = 200_000;
+    let (listener, target) = upstream();
+    let server = serve(listener, |mut stream| {
+        stream.write_all(&vec![7; BYTES]).expect("room");
+        for _ in 0..3 {
+            let _ = stream.read(&mut [0]);
+            std::thread::sleep(Duration::from_millis(20));
+            stream.write_all(b"late").expect("room");
+        }
+    });
+    run(driver, async move {
+        let stream = connect(&target).await.expect("a connection");
+        let (mut receiver, mut sender) = stream.into_halves();
+        let (mut input, mut total) = (Input::new(), 0);
+        while total < BYTES {
+            total += receiver.fill(&mut input).await.expect("a receive");
+            input.consume(input.pending().len());
+        }
+        for _ in 0..3 {
+            assert_eq!(sender.send_now(b"x").expect("room"), 1);
+            let received = receiver.wait_and_fill(&mut input).await;
+            assert_eq!(received.expect("bytes"), 4);
+            assert_eq!(input.pending(), b"late");
+            input.consume(4);
+        }
+        assert_eq!(
+            receiver.wait_and_fill(&mut input).await.expect("the end"),
+            0
+        );
+    });
+    server.join().expect("a server");
+}
+
+/// And no more than that: it does not wait.
+fn what_has_room_is_sent_at_once(driver: EngineKind) {
+    let (listener, target) = upstream();
+    let server = serve(listener, |mut stream| {
+        let mut all = Vec::new();
+        std::thread::sleep(Duration::from_millis(100));
+        stream.read_to_end(&mut all).expect("all of it");
+        assert!(all.iter().all(|byte| *byte == 7));
+        stream.write_all(&all.len().to_be_bytes()).expect("room");
+    });
+    run(driver, async move {
+        let stream = connect(&target).await.expect("a connection");
+        let (mut receiver, mut sender) = stream.into_halves();
+        let part = vec![7; 1_000_000];
+        let mut sent = 0;
+        while let count @ 1.. = sender.send_now(&part).expect("an open connection") {
+            sent += count;
+        }
+        assert!(sent > 0);
+        sender.finish_writing();
+        let mut input = Input::new();
+        while receiver.fill(&mut input).await.expect("a receive") > 0 {}
+        assert_eq!(input.pending(), sent.to_be_bytes());
     });
     server.join().expect("a server");
 }
 
 /// As a proxy uses them: neither direction waits for the other.
-fn halves_read_and_write_at_once(driver: EngineKind) {
+fn halves_receive_and_send_at_once(driver: EngineKind) {
     const BYTES: usize = 2_000_000;
     let (listener, target) = upstream();
     let echo = serve(listener, |mut stream| {
@@ -125,54 +219,76 @@ fn halves_read_and_write_at_once(driver: EngineKind) {
     });
     run(driver, async move {
         let stream = connect(&target).await.expect("a connection");
-        let (mut reading, mut writing) = stream.into_halves();
+        let (mut receiver, mut sender) = stream.into_halves();
         spawn_local(async move {
-            let (written, _) = writing.write_all(vec![7; BYTES], |_| ()).await;
+            let (written, _) = sender.write_all(vec![7; BYTES], |_| ()).await;
             written.expect("all written");
-            writing.finish_writing();
+            sender.finish_writing();
         });
         let mut received = 0;
-        let mut buffer = Vec::with_capacity(16 * 1024);
-        loop {
-            buffer.clear();
-            let (read, returned) = reading.read(buffer).await;
-            buffer = returned;
-            match read.expect("a read") {
-                0 => break,
-                count => received += count,
-            }
-            assert!(buffer.iter().all(|byte| *byte == 7));
+        let mut input = Input::new();
+        while receiver.fill(&mut input).await.expect("a receive") > 0 {
+            received += input.pending().len();
+            assert!(input.pending().iter().all(|byte| *byte == 7));
+            input.consume(input.pending().len());
         }
         assert_eq!(received, BYTES);
     });
     echo.join().expect("an echo");
 }
 
-fn a_closer_ends_a_pending_read(driver: EngineKind) {
+/// One half alone keeps it open, whichever it is.
+fn the_last_half_closes_the_connection(driver: EngineKind) {
+    for keeps_receiver in [true, false] {
+        let (listener, target) = upstream();
+        let server = serve(listener, |mut stream| {
+            stream.set_nonblocking(true).expect("a flag");
+            std::thread::sleep(Duration::from_millis(50));
+            let open = stream.read(&mut [0]).expect_err("it is open");
+            assert_eq!(open.kind(), ErrorKind::WouldBlock);
+            stream.set_nonblocking(false).expect("a flag");
+            assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
+        });
+        run(driver, async move {
+            let stream = connect(&target).await.expect("a connection");
+            let closer = stream.closer();
+            let (receiver, sender) = stream.into_halves();
+            let halves = (
+                keeps_receiver.then_some(receiver),
+                (!keeps_receiver).then_some(sender),
+            );
+            sleep(Duration::from_millis(150)).await;
+            drop(halves);
+            // Of a connection that is gone it closes nothing.
+            closer.shutdown();
+            assert_eq!(closer.unsent_bytes(), 0);
+        });
+        server.join().expect("a server");
+    }
+}
+
+fn a_closer_ends_a_pending_receive(driver: EngineKind) {
     let (listener, target) = upstream();
     let server = serve(listener, |mut stream| {
         assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
     });
     run(driver, async move {
-        let mut stream = connect(&target).await.expect("a connection");
+        let stream = connect(&target).await.expect("a connection");
         let closer = stream.closer();
+        let (mut receiver, _sender) = stream.into_halves();
         spawn_local(async move {
             sleep(Duration::from_millis(20)).await;
             closer.shutdown();
         });
-        let read = timeout(PATIENCE, stream.read(Vec::with_capacity(16))).await;
-        let (read, _) = read.expect("the read ends");
-        assert_eq!(read.expect("an end"), 0);
-        let closer = stream.closer();
-        drop(stream);
-        // Of a stream that is gone it closes nothing.
-        closer.shutdown();
-        assert_eq!(closer.unsent_bytes(), 0);
+        let mut input = Input::new();
+        let received = timeout(PATIENCE, receiver.fill(&mut input)).await;
+        let received = received.expect("the receive ends");
+        assert_eq!(received.expect("an end"), 0);
     });
     server.join().expect("a server");
 }
 
-fn a_dropped_read_leaves_the_writing_intact(driver: EngineKind) {
+fn a_dropped_receive_leaves_the_sending_intact(driver: EngineKind) {
     let (listener, target) = upstream();
     let server = serve(listener, |mut stream| {
         let mut all = Vec::new();
@@ -180,15 +296,17 @@ fn a_dropped_read_leaves_the_writing_intact(driver: EngineKind) {
         assert_eq!(all, vec![b'x'; 50]);
     });
     run(driver, async move {
-        let mut stream = connect(&target).await.expect("a connection");
+        let stream = connect(&target).await.expect("a connection");
+        let (mut receiver, mut sender) = stream.into_halves();
         for _ in 0..50 {
             {
-                let mut read = pin!(stream.read(Vec::with_capacity(256)));
-                let polled = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+                let mut input = Input::new();
+                let mut receive = pin!(receiver.fill(&mut input));
+                let polled = poll_fn(|cx| Poll::Ready(receive.as_mut().poll(cx))).await;
                 assert!(polled.is_pending());
             }
             yield_now().await;
-            let (written, _) = stream.write_all(b"x".to_vec(), |_| ()).await;
+            let (written, _) = sender.write_all(b"x".to_vec(), |_| ()).await;
             written.expect("all written");
         }
     });
@@ -249,10 +367,11 @@ fn a_unix_socket_is_a_target_too(driver: EngineKind) {
         stream.write_all(b"hello").expect("room");
     });
     run(driver, async move {
-        let mut stream = connect(&Target::Unix(path)).await.expect("a connection");
-        let (read, buffer) = stream.read(Vec::with_capacity(16)).await;
-        assert_eq!(read.expect("a read"), 5);
-        assert_eq!(buffer, b"hello");
+        let stream = connect(&Target::Unix(path)).await.expect("a connection");
+        let (mut receiver, _sender) = stream.into_halves();
+        let mut input = Input::new();
+        assert_eq!(receiver.fill(&mut input).await.expect("a receive"), 5);
+        assert_eq!(input.pending(), b"hello");
     });
     server.join().expect("a server");
 }
@@ -301,13 +420,14 @@ fn the_end_of_the_runtime_closes_outgoing_connections(driver: EngineKind) {
     let told = ended.clone();
     let mut runtime = build(driver);
     runtime.block_on(async {
-        let mut stream = connect(&target).await.expect("a connection");
+        let stream = connect(&target).await.expect("a connection");
         assert!(!is_ending());
         spawn_local(async move {
-            let (read, _) = stream.read(Vec::with_capacity(16)).await;
-            *told.borrow_mut() = Some((read.ok(), is_ending()));
+            let (mut receiver, sender) = stream.into_halves();
+            let received = receiver.fill(&mut Input::new()).await;
+            *told.borrow_mut() = Some((received.ok(), is_ending()));
             std::future::pending::<()>().await;
-            drop(stream);
+            drop((receiver, sender));
         });
         yield_now().await;
     });

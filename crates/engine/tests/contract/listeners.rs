@@ -74,8 +74,9 @@ impl Greeter {
     }
 }
 
-async fn greet(mut stream: TcpStream, byte: u8) {
-    let (written, _) = stream.write_all(vec![byte], |_| ()).await;
+async fn greet(stream: TcpStream, byte: u8) {
+    let (_receiver, mut sender) = stream.into_halves();
+    let (written, _) = sender.write_all(vec![byte], |_| ()).await;
     drop(written);
 }
 

@@ -18,14 +18,14 @@ pub trait ByBytes {
 
 /// A bounded map.
 pub struct Bounded<T> {
-    map: Cache<CacheKey, T, Weigh, Hashed, HandBack<T>>,
+    map: Cache<CacheKey, T, EntryWeight, Hashed, HandBack<T>>,
 }
 
 /// Entries that had to go.
 struct HandBack<T>(PhantomData<T>);
 
 #[derive(Clone)]
-struct Weigh {
+struct EntryWeight {
     /// So that there are never more than so many entries.
     entry_bytes_min: u64,
 }
@@ -49,7 +49,7 @@ impl<T: ByBytes> Bounded<T> {
             .weight_capacity(bytes_max)
             .build()
             .expect("both capacities are given");
-        let weigh = Weigh { entry_bytes_min };
+        let weigh = EntryWeight { entry_bytes_min };
         Self {
             map: Cache::with_options(options, weigh, Hashed, HandBack(PhantomData)),
         }
@@ -72,7 +72,7 @@ impl<T: ByBytes> Bounded<T> {
     /// Puts an entry in; what had to go is added to `evicted`, the new entry
     /// itself if it alone is too large.
     pub fn insert(&mut self, key: CacheKey, entry: T, evicted: &mut Vec<(CacheKey, T)>) {
-        let mut gone = Gone::default();
+        let mut gone = EvictedPairs::default();
         let inserted = key.clone();
         self.map.insert_with_lifecycle(key, entry, &mut gone);
         if gone.0.is_empty() {
@@ -115,25 +115,25 @@ impl<T: ByBytes> Bounded<T> {
     }
 }
 
-impl<T: ByBytes> Weighter<CacheKey, T> for Weigh {
+impl<T: ByBytes> Weighter<CacheKey, T> for EntryWeight {
     fn weight(&self, key: &CacheKey, entry: &T) -> u64 {
         let bytes = ENTRY_OVERHEAD_BYTES + key.bytes().len() + entry.weight_bytes();
         (bytes as u64).max(self.entry_bytes_min)
     }
 }
 
-struct Gone<T>(Vec<(CacheKey, T)>);
+struct EvictedPairs<T>(Vec<(CacheKey, T)>);
 
-impl<T> Default for Gone<T> {
+impl<T> Default for EvictedPairs<T> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
 impl<T> Lifecycle<CacheKey, T> for HandBack<T> {
-    type RequestState = Gone<T>;
+    type RequestState = EvictedPairs<T>;
 
-    fn on_evict(&self, gone: &mut Gone<T>, key: CacheKey, entry: T) {
+    fn on_evict(&self, gone: &mut EvictedPairs<T>, key: CacheKey, entry: T) {
         gone.0.push((key, entry));
     }
 }

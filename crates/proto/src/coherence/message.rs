@@ -5,12 +5,12 @@
 //! taken at once; handling one never waits for a request, which is what keeps
 //! the protocol free of deadlock. Lanes are FIFO per ordered pair of shards.
 
-use super::Source;
+use super::ValueSource;
 use crate::clock::Millis;
 
 /// Number of a request; its holder's own, never given twice by one incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
+pub struct RequestTicket(pub u64);
 
 /// Number of a load or write that a home has granted; never given twice, also
 /// not by the home's next incarnation.
@@ -105,7 +105,7 @@ pub enum Request<K> {
         /// Of which key.
         key: K,
         /// Named in the reply.
-        ticket: Ticket,
+        ticket: RequestTicket,
         /// A stale copy will not do.
         refresh: bool,
     },
@@ -114,37 +114,37 @@ pub enum Request<K> {
         /// Of which key.
         key: K,
         /// Named in the reply.
-        ticket: Ticket,
+        ticket: RequestTicket,
     },
     /// A lease to write the key.
     Write {
         /// Which key.
         key: K,
         /// Named in the reply.
-        ticket: Ticket,
+        ticket: RequestTicket,
         /// Beside whom.
         mode: WriteMode,
     },
     /// Forget the key everywhere: it has been written already, or is unwanted.
-    Purge {
+    Invalidate {
         /// Which key.
         key: K,
         /// Named in the reply; without it there is none.
-        ticket: Option<Ticket>,
+        ticket: Option<RequestTicket>,
     },
     /// Change how long the key's value is good for.
     Touch {
         /// Which key.
         key: K,
         /// Named in the reply.
-        ticket: Ticket,
+        ticket: RequestTicket,
         /// From now on.
         freshness: Freshness,
     },
     /// Forget every key that has this home.
     Flush {
         /// Named in the reply.
-        ticket: Ticket,
+        ticket: RequestTicket,
     },
 }
 
@@ -154,16 +154,16 @@ pub enum FromHome<K, V, E> {
     /// The value; from now on the shard is a holder of it.
     Value {
         /// Of the request.
-        ticket: Ticket,
+        ticket: RequestTicket,
         /// The value.
         replica: Replica<V>,
         /// How the home came by it.
-        source: Source,
+        source: ValueSource,
     },
     /// The shard shall load the value and say [`ToHome::Loaded`].
     Load {
         /// Of the request.
-        ticket: Ticket,
+        ticket: RequestTicket,
         /// Named in the result.
         lease: Lease,
         /// What may be served should the load fail.
@@ -172,46 +172,46 @@ pub enum FromHome<K, V, E> {
     /// A value to answer with and not to keep: the load raced with a write.
     Uncached {
         /// Of the request.
-        ticket: Ticket,
+        ticket: RequestTicket,
         /// The value.
         replica: Replica<V>,
     },
     /// Load it for yourself and keep nothing.
     Bypass {
         /// Of the request.
-        ticket: Ticket,
+        ticket: RequestTicket,
     },
     /// The load this request waited for has failed.
     Failed {
         /// Of the request.
-        ticket: Ticket,
+        ticket: RequestTicket,
         /// Why.
         error: E,
     },
     /// It is not cached ([`Request::Peek`]).
     Absent {
         /// Of the request.
-        ticket: Ticket,
+        ticket: RequestTicket,
     },
     /// The lease to write.
     Granted {
         /// Of the request.
-        ticket: Ticket,
+        ticket: RequestTicket,
         /// Named in the release.
         lease: Lease,
     },
     /// Nobody has a copy any more, but perhaps one of a later value; what was
     /// cached. Also the answer to [`Request::Touch`].
-    Purged {
+    Invalidated {
         /// Of the request.
-        ticket: Ticket,
+        ticket: RequestTicket,
         /// The value there was.
         had: Option<Replica<V>>,
     },
     /// Nobody has a copy of any key of this home from before the request.
     Flushed {
         /// Of the request.
-        ticket: Ticket,
+        ticket: RequestTicket,
     },
     /// Drop the copy and whatever is being loaded; say [`ToHome::Ack`].
     Invalidate {

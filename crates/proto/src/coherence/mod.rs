@@ -24,12 +24,13 @@ mod tests;
 
 pub use entry_store::EntryStore;
 pub use holder::{
-    Answer, Hit, Holder, HolderCounters, HolderOutput, Kept, LoadId, Source, WaitId, WriteId,
-    WriteOutcome,
+    Answer, HeldCopy, Hit, Holder, HolderCounters, HolderOutput, LoadId, ValueSource, WaitId,
+    WriteId, WriteOutcome,
 };
 pub use home::{Home, HomeCounters, Idle};
 pub use message::{
-    Freshness, FromHome, Lease, Outcome, Release, Replica, Request, Ticket, ToHome, WriteMode,
+    Freshness, FromHome, Lease, Outcome, Release, Replica, Request, RequestTicket, ToHome,
+    WriteMode,
 };
 pub use rules::{Rules, Sound};
 pub use shard_set::ShardSet;

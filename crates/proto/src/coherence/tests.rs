@@ -6,8 +6,8 @@ mod world;
 use world::{World, until};
 
 use super::{
-    Answer, FromHome, Hit, LoadId, Outcome, Replica, Source, ToHome, WaitId, WriteId, WriteMode,
-    WriteOutcome,
+    Answer, FromHome, Hit, LoadId, Outcome, Replica, ToHome, ValueSource, WaitId, WriteId,
+    WriteMode, WriteOutcome,
 };
 
 const KEY: u32 = 0;
@@ -49,7 +49,7 @@ fn shared_copy() -> World {
     world.deliver_all();
     let from_home = Answer::Value {
         replica: replica(7),
-        source: Source::Home,
+        source: ValueSource::Home,
     };
     assert_eq!(world.answer(2, WaitId(2)), Some(from_home));
     world
@@ -189,20 +189,20 @@ fn writers_of_a_tag_do_not_wait_for_each_other_and_readers_not_for_them() {
 }
 
 #[test]
-fn a_purge_does_not_keep_writers_of_a_tag_from_each_other() {
+fn an_invalidation_does_not_keep_writers_of_a_tag_from_each_other() {
     let mut world = shared_copy();
     world.write(1, KEY, WriteMode::Shared, WaitId(10));
     world.deliver(1, 0);
     // Copies are being called in.
     let now_ms = world.now_ms;
-    let purger = &mut world.shards[2].holder;
-    purger.purge(KEY, 0, Some(WaitId(11)), now_ms);
+    let invalidator = &mut world.shards[2].holder;
+    invalidator.invalidate(KEY, 0, Some(WaitId(11)), now_ms);
     world.write(2, KEY, WriteMode::Shared, WaitId(12));
     world.deliver_all();
     // Neither gives its lease back before it has another that the other holds.
     let writes = [(1, WaitId(10)), (2, WaitId(12))]
         .map(|(shard, wait)| (shard, granted(world.answer(shard, wait))));
-    assert_eq!(world.answer(2, WaitId(11)), Some(Answer::Purged(None)));
+    assert_eq!(world.answer(2, WaitId(11)), Some(Answer::Invalidated(None)));
     for (shard, write) in writes {
         let nothing = WriteOutcome::Done(None);
         world.shards[shard].holder.finish_write(write, nothing);
@@ -271,7 +271,7 @@ fn the_successor_of_a_dead_home_learns_of_writes_before_it_serves() {
 fn a_lease_nobody_waits_for_any_more_goes_back() {
     let mut world = World::new(2);
     world.write(1, KEY, WriteMode::Exclusive, WaitId(1));
-    world.shards[1].holder.forget_wait(WaitId(1));
+    world.shards[1].holder.cancel_wait(WaitId(1));
     world.deliver_all();
     assert!(world.is_quiet());
     world.write(0, KEY, WriteMode::Exclusive, WaitId(2));
@@ -280,16 +280,16 @@ fn a_lease_nobody_waits_for_any_more_goes_back() {
 }
 
 #[test]
-fn a_purge_tells_what_there_was_and_a_flush_forgets_all() {
+fn an_invalidation_answers_what_there_was_and_a_flush_drops_all() {
     let mut world = shared_copy();
     let now_ms = world.now_ms;
     world.shards[1]
         .holder
-        .purge(KEY, 0, Some(WaitId(5)), now_ms);
+        .invalidate(KEY, 0, Some(WaitId(5)), now_ms);
     world.deliver_all();
     assert_eq!(
         world.answer(1, WaitId(5)),
-        Some(Answer::Purged(Some(replica(7))))
+        Some(Answer::Invalidated(Some(replica(7))))
     );
     assert_eq!(world.look_up(2, KEY), None);
 
@@ -311,7 +311,7 @@ fn late_words_change_nothing() {
     home.on_message(1, ToHome::AckAll, 0);
     let holder = &mut world.shards[1].holder;
     let stray = FromHome::Bypass {
-        ticket: super::Ticket(999),
+        ticket: super::RequestTicket(999),
     };
     holder.on_message(0, stray, 0);
     holder.finish_load(LoadId(999), Outcome::Abandoned);

@@ -9,13 +9,13 @@ use crate::limits::{
 };
 
 use super::error::ParseError;
-use super::head::BodyFraming;
+use super::framing::BodyFraming;
 use super::octets::{is_blank, is_token, is_value};
 
 /// Decodes one body. Made for each request, whatever its framing.
 #[derive(Debug)]
 pub struct BodyDecoder {
-    state: State,
+    state: DecoderState,
     chunk: ChunkBounds,
 }
 
@@ -49,12 +49,12 @@ impl BodyDecoder {
     /// [`ParseError::BodyTooLarge`] when Content-Length says so already.
     pub fn new(framing: BodyFraming, body_bytes_max: u64) -> Result<Self, ParseError> {
         let state = match framing {
-            BodyFraming::None => State::Length { remaining: 0 },
+            BodyFraming::None => DecoderState::Length { remaining: 0 },
             BodyFraming::Length(bytes) if bytes > body_bytes_max => {
                 return Err(ParseError::BodyTooLarge);
             }
-            BodyFraming::Length(bytes) => State::Length { remaining: bytes },
-            BodyFraming::Chunked => State::Chunked(Chunk::Size { digits: 0, size: 0 }),
+            BodyFraming::Length(bytes) => DecoderState::Length { remaining: bytes },
+            BodyFraming::Chunked => DecoderState::Chunked(Chunk::Size { digits: 0, size: 0 }),
         };
         Ok(Self {
             state,
@@ -72,33 +72,40 @@ impl BodyDecoder {
     /// answers the same error for ever.
     pub fn decode(&mut self, input: &[u8]) -> Result<BodyEvent, ParseError> {
         match &mut self.state {
-            State::Length { remaining: 0 } | State::Done => Ok(BodyEvent::End { consumed: 0 }),
-            State::Length { .. } if input.is_empty() => Ok(BodyEvent::NeedMore { consumed: 0 }),
-            State::Length { remaining } => Ok(data(0, input, remaining)),
-            State::Failed(error) => Err(*error),
-            State::Chunked(_) => self.decode_chunked(input).inspect_err(|&error| {
-                self.state = State::Failed(error);
+            DecoderState::Length { remaining: 0 } | DecoderState::Done => {
+                Ok(BodyEvent::End { consumed: 0 })
+            }
+            DecoderState::Length { .. } if input.is_empty() => {
+                Ok(BodyEvent::NeedMore { consumed: 0 })
+            }
+            DecoderState::Length { remaining } => Ok(data(0, input, remaining)),
+            DecoderState::Failed(error) => Err(*error),
+            DecoderState::Chunked(_) => self.decode_chunked(input).inspect_err(|&error| {
+                self.state = DecoderState::Failed(error);
             }),
         }
     }
 
     /// Whether the whole body was consumed.
     pub fn is_done(&self) -> bool {
-        matches!(self.state, State::Length { remaining: 0 } | State::Done)
+        matches!(
+            self.state,
+            DecoderState::Length { remaining: 0 } | DecoderState::Done
+        )
     }
 
     /// Bytes of body still to come, where the framing tells.
     pub fn remaining_known(&self) -> Option<u64> {
         match self.state {
-            State::Length { remaining } => Some(remaining),
-            State::Done => Some(0),
-            State::Chunked(_) | State::Failed(_) => None,
+            DecoderState::Length { remaining } => Some(remaining),
+            DecoderState::Done => Some(0),
+            DecoderState::Chunked(_) | DecoderState::Failed(_) => None,
         }
     }
 
     fn decode_chunked(&mut self, input: &[u8]) -> Result<BodyEvent, ParseError> {
         let mut at = 0;
-        while let State::Chunked(chunk) = &mut self.state {
+        while let DecoderState::Chunked(chunk) = &mut self.state {
             let Some(&byte) = input.get(at) else {
                 return Ok(BodyEvent::NeedMore { consumed: at });
             };
@@ -111,8 +118,8 @@ impl BodyDecoder {
             }
             at += 1;
             self.state = match self.chunk.feed(*chunk, byte)? {
-                Some(next) => State::Chunked(next),
-                None => State::Done,
+                Some(next) => DecoderState::Chunked(next),
+                None => DecoderState::Done,
             };
         }
         Ok(BodyEvent::End { consumed: at })
@@ -120,7 +127,7 @@ impl BodyDecoder {
 }
 
 #[derive(Debug)]
-enum State {
+enum DecoderState {
     Length { remaining: u64 },
     Chunked(Chunk),
     Done,

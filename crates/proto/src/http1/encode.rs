@@ -1,44 +1,18 @@
 //! Writes response heads and chunks to the end of a buffer.
 //!
 //! Every response carries Date and Server and says how its body is delimited.
-//! Those fields belong to the codec: what a handler sets of them is dropped,
-//! so it can contradict neither the framing nor the connection's state.
+//! Those fields are the server's: what a handler sets of them is dropped, so
+//! it can contradict neither the framing nor the connection's state.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, SERVER, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 
-use crate::clock::DATE_BYTES;
+use crate::http::{ResponseHead, encode_field_line, is_servers_own};
 
-use super::head::Version;
+use super::framing::Version;
 use super::octets::is_value;
 
 /// The interim answer to `Expect: 100-continue`.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// Everything one response head is made of.
-#[derive(Debug)]
-pub struct ResponseHead<'a> {
-    /// Status of the response.
-    pub status: StatusCode,
-    /// Version of the request. The status line says HTTP/1.1 in any case
-    /// (RFC 9110 section 6.2); chunks are never announced to HTTP/1.0.
-    pub version: Version,
-    /// Finished field lines, each written before by [`encode_field`]; they are
-    /// copied, so none of the codec's own may be among them.
-    pub lines: &'a [&'a [u8]],
-    /// The handler's fields. Date, Server, Content-Length, Transfer-Encoding
-    /// and Connection among them are skipped.
-    pub headers: &'a [(HeaderName, HeaderValue)],
-    /// How the body is delimited.
-    pub framing: ResponseFraming,
-    /// What the client is told about the connection.
-    pub connection: ConnectionHeader,
-    /// The current date as IMF-fixdate.
-    pub date: &'a [u8; DATE_BYTES],
-    /// Fields of the server itself, such as `x-request-id`. Names are written
-    /// as they are; a field whose value holds a control byte is left out.
-    pub extra: &'a [(&'static str, &'a str)],
-}
 
 /// How a response's body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,12 +48,19 @@ pub enum ConnectionHeader {
     KeepAlive,
 }
 
-/// Appends status line, fields and blank line.
+/// Appends status line, fields and blank line. The status line says HTTP/1.1
+/// whatever the `version` of the request is (RFC 9110 section 6.2).
 ///
 /// A caller that asks for chunks towards HTTP/1.0 gets `UntilClose` announced
 /// and must not frame its body; [`ResponseFraming::of_stream`] chooses right.
 /// A length is never written with 1xx and 204 (RFC 9110 section 8.6).
-pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
+pub fn encode_head(
+    out: &mut Vec<u8>,
+    head: &ResponseHead<'_>,
+    version: Version,
+    framing: ResponseFraming,
+    connection: ConnectionHeader,
+) {
     encode_status_line(out, head.status);
     out.extend_from_slice(b"server: corelane\r\ndate: ");
     out.extend_from_slice(head.date);
@@ -88,16 +69,16 @@ pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
         out.extend_from_slice(lines);
     }
     for (name, value) in head.headers {
-        if !is_codecs_own(name) {
-            encode_field(out, name.as_str(), value.as_bytes());
+        if !is_servers_own(name) {
+            encode_field_line(out, name.as_str(), value.as_bytes());
         }
     }
     for (name, value) in head.extra {
         if value.bytes().all(is_value) {
-            encode_field(out, name, value.as_bytes());
+            encode_field_line(out, name, value.as_bytes());
         }
     }
-    let framing = announced_framing(head);
+    let framing = announced(framing, head.status, version);
     match framing {
         ResponseFraming::Length(bytes) => {
             out.extend_from_slice(b"content-length: ");
@@ -107,7 +88,7 @@ pub fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
         ResponseFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         ResponseFraming::UntilClose | ResponseFraming::NoBody => {}
     }
-    out.extend_from_slice(match head.connection {
+    out.extend_from_slice(match connection {
         _ if framing == ResponseFraming::UntilClose => b"connection: close\r\n\r\n",
         ConnectionHeader::Omit => b"\r\n",
         ConnectionHeader::Close => b"connection: close\r\n\r\n",
@@ -120,9 +101,21 @@ pub fn encode_chunk(out: &mut Vec<u8>, data: &[u8]) {
     if data.is_empty() {
         return;
     }
-    encode_hex(out, data.len());
-    out.extend_from_slice(b"\r\n");
+    encode_chunk_start(out, data.len());
     out.extend_from_slice(data);
+    encode_chunk_end(out);
+}
+
+/// Appends what stands before the data of a chunk of `bytes`. Never of an empty
+/// one, which would end the body.
+pub fn encode_chunk_start(out: &mut Vec<u8>, bytes: usize) {
+    debug_assert!(bytes > 0, "an empty chunk ends the body");
+    encode_hex(out, bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends what stands after the data of a chunk.
+pub fn encode_chunk_end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
@@ -143,27 +136,12 @@ fn encode_status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends one field line. Neither name nor value is looked at: both must be
-/// of a form that HTTP allows.
-pub fn encode_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Whether [`encode_head`] writes this field itself, whatever a handler says.
-pub fn is_codecs_own(name: &HeaderName) -> bool {
-    [DATE, SERVER, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(name)
-}
-
-fn announced_framing(head: &ResponseHead<'_>) -> ResponseFraming {
-    let status = head.status;
+fn announced(framing: ResponseFraming, status: StatusCode, version: Version) -> ResponseFraming {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return ResponseFraming::NoBody;
     }
-    match head.framing {
-        ResponseFraming::Chunked => ResponseFraming::of_stream(head.version),
+    match framing {
+        ResponseFraming::Chunked => ResponseFraming::of_stream(version),
         framing => framing,
     }
 }

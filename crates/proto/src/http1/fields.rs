@@ -4,7 +4,7 @@
 //! readers disagree about where the request ends is refused here.
 
 use super::error::ParseError;
-use super::head::{BodyFraming, Version};
+use super::framing::{BodyFraming, RequestFraming, Version};
 use super::octets::{is_token, trim_blank};
 use super::target;
 
@@ -13,7 +13,7 @@ use super::target;
 pub(super) struct FramingFields {
     /// Where the value of Host stands.
     pub(super) host: Option<(usize, usize)>,
-    pub(super) framing: BodyFraming,
+    framing: BodyFraming,
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
@@ -43,15 +43,16 @@ impl FramingFields {
         }
     }
 
-    /// Whether the connection may go on after this request.
-    pub(super) fn keeps_alive(&self, version: Version) -> bool {
-        !self.close && (version == Version::Http11 || self.keep_alive)
-    }
-
-    /// Whether a body waits for `100 Continue`.
-    pub(super) fn expects_continue(&self) -> bool {
+    /// What they come to, of a request of this version. Without a body nothing
+    /// waits for `100 Continue`.
+    pub(super) fn of_request(&self, version: Version) -> RequestFraming {
         let has_body = !matches!(self.framing, BodyFraming::None | BodyFraming::Length(0));
-        self.expects_continue && has_body
+        RequestFraming {
+            version,
+            body: self.framing,
+            keep_alive: !self.close && (version == Version::Http11 || self.keep_alive),
+            expects_continue: self.expects_continue && has_body,
+        }
     }
 
     fn host(&mut self, value: &[u8], place: usize) -> Result<(), ParseError> {

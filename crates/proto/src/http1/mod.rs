@@ -1,8 +1,8 @@
 //! The HTTP/1.1 codec: strict, sans-IO, no allocation per request once warm.
 //!
 //! Where it stands: the connection feeds received bytes to [`HeadParser`],
-//! then to [`BodyDecoder`]; the answer is written by [`encode_head`] and
-//! [`encode_chunk`] into the connection's output buffer.
+//! which fills a head of `http`, then to [`BodyDecoder`]; the answer is written
+//! by [`encode_head`] and [`encode_chunk`] into the connection's output buffer.
 //!
 //! Invariants: every refusal is decided by the position of the first bad byte,
 //! so the answer does not depend on how the bytes were cut into reads; a byte
@@ -14,7 +14,7 @@ mod body;
 mod encode;
 mod error;
 mod fields;
-mod head;
+mod framing;
 mod octets;
 mod parse;
 mod target;
@@ -24,9 +24,9 @@ mod tests;
 
 pub use body::{BodyDecoder, BodyEvent};
 pub use encode::{
-    CONTINUE, ConnectionHeader, ResponseFraming, ResponseHead, encode_chunk, encode_field,
-    encode_head, encode_last_chunk, is_codecs_own,
+    CONTINUE, ConnectionHeader, ResponseFraming, encode_chunk, encode_chunk_end,
+    encode_chunk_start, encode_head, encode_last_chunk,
 };
 pub use error::ParseError;
-pub use head::{BodyFraming, HeadLimits, HeadStatus, RequestHead, Version};
+pub use framing::{BodyFraming, HeadStatus, RequestFraming, Version};
 pub use parse::HeadParser;

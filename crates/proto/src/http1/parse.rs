@@ -7,11 +7,12 @@
 
 use http::Method;
 
+use crate::http::{FieldSpans, HeadLimits, RequestHead, Span};
 use crate::limits::{EMPTY_LINES_MAX, METHOD_BYTES_MAX};
 
 use super::error::ParseError;
 use super::fields::FramingFields;
-use super::head::{FieldSpans, HeadLimits, HeadStatus, RequestHead, Span, Version};
+use super::framing::{HeadStatus, Version};
 use super::octets::{
     is_blank, is_token, position_of, target_run, token_run, trim_blank, trim_blank_start, value_run,
 };
@@ -21,23 +22,26 @@ use super::target;
 /// judged; begins anew by itself after a complete or a refused one.
 ///
 /// ```
-/// use corelane_proto::http1::{BodyFraming, HeadLimits, HeadParser, HeadStatus, RequestHead};
+/// use corelane_proto::http::{HeadLimits, RequestHead};
+/// use corelane_proto::http1::{BodyFraming, HeadParser, HeadStatus};
 ///
 /// let (mut parser, mut head) = (HeadParser::new(), RequestHead::new());
 /// let limits = HeadLimits::default();
 /// let received = b"GET /users?page=2 HTTP/1.1\r\nHost: example.com\r\n\r\n";
 /// assert_eq!(parser.parse(&received[..30], &limits, &mut head)?, HeadStatus::Partial);
-/// assert_eq!(
-///     parser.parse(received, &limits, &mut head)?,
-///     HeadStatus::Complete { head_bytes: received.len() },
-/// );
+/// let HeadStatus::Complete { head_bytes, framing } =
+///     parser.parse(received, &limits, &mut head)?
+/// else {
+///     panic!("the head is whole");
+/// };
+/// assert_eq!(head_bytes, received.len());
 /// assert_eq!((head.path(), head.query()), ("/users", Some("page=2")));
-/// assert_eq!(head.framing(), BodyFraming::None);
+/// assert_eq!((framing.body, framing.keep_alive), (BodyFraming::None, true));
 /// # Ok::<(), corelane_proto::http1::ParseError>(())
 /// ```
 #[derive(Debug, Default)]
 pub struct HeadParser {
-    phase: Phase,
+    phase: ParsePhase,
     /// Everything before this byte has been judged.
     at: usize,
     /// Where the element being read starts: method, target, version, name.
@@ -47,6 +51,7 @@ pub struct HeadParser {
     /// Of the header being read: the end of its value.
     value_end: usize,
     target: (usize, usize),
+    version: Version,
     empty_lines: u8,
     /// Where the authority of an absolute-form target stands.
     authority: Option<(usize, usize)>,
@@ -55,7 +60,7 @@ pub struct HeadParser {
 
 /// What the byte at `at` belongs to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum ParsePhase {
     #[default]
     Start,
     EmptyLineLf,
@@ -71,7 +76,7 @@ enum Phase {
 
 /// Whether a phase found its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum ParseStep {
     Next,
     NeedMore,
     Complete,
@@ -111,11 +116,15 @@ impl HeadParser {
         let limit = limits.head_bytes_max.min(u32::MAX as usize);
         let window = &input[..input.len().min(limit)];
         match self.advance(window, limits.headers_max, head) {
-            Ok(Step::Complete) => {
+            Ok(ParseStep::Complete) => {
                 let head_bytes = self.at;
                 let finished = self.finish(&window[..head_bytes], head);
+                let framing = self.fields.of_request(self.version);
                 *self = Self::default();
-                finished.map(|()| HeadStatus::Complete { head_bytes })
+                finished.map(|()| HeadStatus::Complete {
+                    head_bytes,
+                    framing,
+                })
             }
             Ok(_) if window.len() == limit => Err(self.too_long()),
             Ok(_) => Ok(HeadStatus::Partial),
@@ -131,52 +140,52 @@ impl HeadParser {
         window: &[u8],
         headers_max: usize,
         head: &mut RequestHead,
-    ) -> Result<Step, ParseError> {
+    ) -> Result<ParseStep, ParseError> {
         loop {
             let step = match self.phase {
-                Phase::Start => self.start(window)?,
-                Phase::EmptyLineLf => self.empty_line_lf(window)?,
-                Phase::Method => self.method(window, head)?,
-                Phase::Target => self.target(window)?,
-                Phase::Version => self.version(window, head)?,
-                Phase::FieldStart => self.field_start(window, headers_max, head)?,
-                Phase::FieldName => self.field_name(window)?,
-                Phase::FieldValue => self.field_value(window)?,
-                Phase::FieldLf => self.field_lf(window, head)?,
-                Phase::EndLf => self.end_lf(window)?,
+                ParsePhase::Start => self.start(window)?,
+                ParsePhase::EmptyLineLf => self.empty_line_lf(window)?,
+                ParsePhase::Method => self.method(window, head)?,
+                ParsePhase::Target => self.target(window)?,
+                ParsePhase::Version => self.version(window, head)?,
+                ParsePhase::FieldStart => self.field_start(window, headers_max, head)?,
+                ParsePhase::FieldName => self.field_name(window)?,
+                ParsePhase::FieldValue => self.field_value(window)?,
+                ParsePhase::FieldLf => self.field_lf(window, head)?,
+                ParsePhase::EndLf => self.end_lf(window)?,
             };
-            if step != Step::Next {
+            if step != ParseStep::Next {
                 return Ok(step);
             }
         }
     }
 
-    fn start(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+    fn start(&mut self, window: &[u8]) -> Result<ParseStep, ParseError> {
         match window.get(self.at) {
-            None => Ok(Step::NeedMore),
+            None => Ok(ParseStep::NeedMore),
             // What a new head has until its method is known.
             Some(b'G') if rest(window, self.at).starts_with(b"GET ") => {
                 self.mark = self.at + "GET ".len();
-                Ok(self.enter(Phase::Target, self.mark))
+                Ok(self.enter(ParsePhase::Target, self.mark))
             }
             Some(&byte) if is_token(byte) => {
                 self.mark = self.at;
-                Ok(self.enter(Phase::Method, self.at))
+                Ok(self.enter(ParsePhase::Method, self.at))
             }
             Some(b'\r') if self.empty_lines == EMPTY_LINES_MAX => Err(ParseError::EmptyLines),
-            Some(b'\r') => Ok(self.enter(Phase::EmptyLineLf, self.at + 1)),
+            Some(b'\r') => Ok(self.enter(ParsePhase::EmptyLineLf, self.at + 1)),
             Some(b'\n') => Err(ParseError::BareLf),
             Some(&TLS_HANDSHAKE) => Err(ParseError::TlsOnPlainPort),
             Some(_) => Err(ParseError::Method),
         }
     }
 
-    fn empty_line_lf(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+    fn empty_line_lf(&mut self, window: &[u8]) -> Result<ParseStep, ParseError> {
         self.empty_lines += u8::from(window.len() > self.at);
-        self.line_feed(window, Phase::Start)
+        self.line_feed(window, ParsePhase::Start)
     }
 
-    fn method(&mut self, window: &[u8], head: &mut RequestHead) -> Result<Step, ParseError> {
+    fn method(&mut self, window: &[u8], head: &mut RequestHead) -> Result<ParseStep, ParseError> {
         let end = self.at + token_run(rest(window, self.at));
         if end - self.mark > METHOD_BYTES_MAX {
             return Err(ParseError::MethodTooLong);
@@ -184,9 +193,9 @@ impl HeadParser {
         match window.get(end) {
             None => Ok(self.wait_at(end)),
             Some(b' ') => {
-                head.method = known_method(&window[self.mark..end])?;
+                head.set_method(known_method(&window[self.mark..end])?);
                 self.mark = end + 1;
-                Ok(self.enter(Phase::Target, end + 1))
+                Ok(self.enter(ParsePhase::Target, end + 1))
             }
             Some(b'\r') => Err(ParseError::RequestLine),
             Some(b'\n') => Err(ParseError::BareLf),
@@ -194,14 +203,14 @@ impl HeadParser {
         }
     }
 
-    fn target(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+    fn target(&mut self, window: &[u8]) -> Result<ParseStep, ParseError> {
         let end = self.at + target_run(rest(window, self.at));
         match window.get(end) {
             None => Ok(self.wait_at(end)),
             Some(b' ') if end > self.mark => {
                 self.target = (self.mark, end);
                 self.mark = end + 1;
-                Ok(self.enter(Phase::Version, end + 1))
+                Ok(self.enter(ParsePhase::Version, end + 1))
             }
             Some(b' ' | b'\r') => Err(ParseError::RequestLine),
             Some(b'\n') => Err(ParseError::BareLf),
@@ -210,7 +219,7 @@ impl HeadParser {
     }
 
     /// `HTTP/d.d CRLF`, judged byte by byte when it comes in pieces.
-    fn version(&mut self, window: &[u8], head: &mut RequestHead) -> Result<Step, ParseError> {
+    fn version(&mut self, window: &[u8], head: &mut RequestHead) -> Result<ParseStep, ParseError> {
         let line = rest(window, self.mark);
         if !line.starts_with(b"HTTP/1.1\r\n") {
             for (place, &byte) in line.iter().enumerate().take(VERSION_LINE_BYTES) {
@@ -223,28 +232,23 @@ impl HeadParser {
                 return Err(ParseError::VersionUnsupported);
             }
         }
-        head.version = if line[7] == b'0' {
+        self.version = if line[7] == b'0' {
             Version::Http10
         } else {
             Version::Http11
         };
         self.store_target(window, head)?;
-        Ok(self.enter(Phase::FieldStart, self.mark + VERSION_LINE_BYTES))
+        Ok(self.enter(ParsePhase::FieldStart, self.mark + VERSION_LINE_BYTES))
     }
 
     fn store_target(&mut self, window: &[u8], head: &mut RequestHead) -> Result<(), ParseError> {
         let raw = &window[self.target.0..self.target.1];
-        let target = target::split(&head.method, raw)?;
-        head.target.clear();
-        if !matches!(target.resource, [b'/' | b'*', ..]) {
-            head.target.push('/');
-        }
+        let target = target::split(head.method(), raw)?;
         // It was checked to be ASCII.
         let resource = std::str::from_utf8(target.resource);
-        head.target
-            .push_str(resource.map_err(|_| ParseError::TargetByte)?);
-        let query = position_of(b'?', head.target.as_bytes());
-        head.path_bytes = query.unwrap_or(head.target.len());
+        let resource = resource.map_err(|_| ParseError::TargetByte)?;
+        let query = position_of(b'?', target.resource);
+        head.set_target(resource, query.unwrap_or(resource.len()));
         self.authority = target.authority.map(|authority| {
             // Nothing but `http://` or `https://` stands before it.
             let colon = position_of(b':', raw).unwrap_or_default();
@@ -259,28 +263,28 @@ impl HeadParser {
         window: &[u8],
         headers_max: usize,
         head: &RequestHead,
-    ) -> Result<Step, ParseError> {
+    ) -> Result<ParseStep, ParseError> {
         match window.get(self.at) {
-            None => Ok(Step::NeedMore),
-            Some(b'\r') => Ok(self.enter(Phase::EndLf, self.at + 1)),
+            None => Ok(ParseStep::NeedMore),
+            Some(b'\r') => Ok(self.enter(ParsePhase::EndLf, self.at + 1)),
             Some(b'\n') => Err(ParseError::BareLf),
             Some(&byte) if is_blank(byte) => Err(ParseError::ObsFold),
-            Some(_) if head.fields.len() >= headers_max => Err(ParseError::TooManyHeaders),
+            Some(_) if head.header_count() >= headers_max => Err(ParseError::TooManyHeaders),
             Some(&byte) if is_token(byte) => {
                 self.mark = self.at;
-                Ok(self.enter(Phase::FieldName, self.at))
+                Ok(self.enter(ParsePhase::FieldName, self.at))
             }
             Some(_) => Err(ParseError::HeaderName),
         }
     }
 
-    fn field_name(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+    fn field_name(&mut self, window: &[u8]) -> Result<ParseStep, ParseError> {
         let end = self.at + token_run(rest(window, self.at));
         match window.get(end) {
             None => Ok(self.wait_at(end)),
             Some(b':') => {
                 self.colon = end;
-                Ok(self.enter(Phase::FieldValue, end + 1))
+                Ok(self.enter(ParsePhase::FieldValue, end + 1))
             }
             Some(&byte) if is_blank(byte) => Err(ParseError::SpaceBeforeColon),
             Some(b'\r') => Err(ParseError::MissingColon),
@@ -289,28 +293,28 @@ impl HeadParser {
         }
     }
 
-    fn field_value(&mut self, window: &[u8]) -> Result<Step, ParseError> {
+    fn field_value(&mut self, window: &[u8]) -> Result<ParseStep, ParseError> {
         let end = self.at + value_run(rest(window, self.at));
         match window.get(end) {
             None => Ok(self.wait_at(end)),
             Some(b'\r') => {
                 self.value_end = end;
-                Ok(self.enter(Phase::FieldLf, end + 1))
+                Ok(self.enter(ParsePhase::FieldLf, end + 1))
             }
             Some(b'\n') => Err(ParseError::BareLf),
             Some(_) => Err(ParseError::HeaderValue),
         }
     }
 
-    fn field_lf(&mut self, window: &[u8], head: &mut RequestHead) -> Result<Step, ParseError> {
-        let step = self.line_feed(window, Phase::FieldStart)?;
-        if step == Step::Next {
+    fn field_lf(&mut self, window: &[u8], head: &mut RequestHead) -> Result<ParseStep, ParseError> {
+        let step = self.line_feed(window, ParsePhase::FieldStart)?;
+        if step == ParseStep::Next {
             let name = &window[self.mark..self.colon];
             let raw = trim_blank_start(&window[self.colon + 1..self.value_end]);
             let start = self.value_end - raw.len();
             let value = trim_blank(raw);
-            self.fields.note(name, value, start, head.version)?;
-            head.fields.push(FieldSpans {
+            self.fields.note(name, value, start, self.version)?;
+            head.fields_mut().push(FieldSpans {
                 name: Span::new(self.mark, self.colon),
                 value: Span::new(start, start + value.len()),
             });
@@ -318,10 +322,10 @@ impl HeadParser {
         Ok(step)
     }
 
-    fn end_lf(&mut self, window: &[u8]) -> Result<Step, ParseError> {
-        let step = self.line_feed(window, Phase::Start)?;
-        Ok(if step == Step::Next {
-            Step::Complete
+    fn end_lf(&mut self, window: &[u8]) -> Result<ParseStep, ParseError> {
+        let step = self.line_feed(window, ParsePhase::Start)?;
+        Ok(if step == ParseStep::Next {
+            ParseStep::Complete
         } else {
             step
         })
@@ -329,48 +333,46 @@ impl HeadParser {
 
     /// What only the end of the head can tell; `bytes` is the whole head.
     fn finish(&self, bytes: &[u8], head: &mut RequestHead) -> Result<(), ParseError> {
-        if self.fields.host.is_none() && head.version == Version::Http11 {
+        if self.fields.host.is_none() && self.version == Version::Http11 {
             return Err(ParseError::HostMissing);
         }
         if let Some((start, end)) = self.authority.or(self.fields.host) {
-            head.host = Span::new(start, end);
+            head.set_host(Span::new(start, end));
         }
-        head.bytes.clear();
-        head.bytes.extend_from_slice(bytes);
-        head.framing = self.fields.framing;
-        head.keep_alive = self.fields.keeps_alive(head.version);
-        head.expects_continue = self.fields.expects_continue();
+        head.fields_mut().set_bytes(bytes);
         Ok(())
     }
 
     fn too_long(&mut self) -> ParseError {
         let phase = std::mem::take(self).phase;
         match phase {
-            Phase::Start | Phase::EmptyLineLf | Phase::Method | Phase::Target | Phase::Version => {
-                ParseError::RequestLineTooLong
-            }
+            ParsePhase::Start
+            | ParsePhase::EmptyLineLf
+            | ParsePhase::Method
+            | ParsePhase::Target
+            | ParsePhase::Version => ParseError::RequestLineTooLong,
             _ => ParseError::HeadTooLong,
         }
     }
 
     /// The LF of a CRLF, then `next`.
-    fn line_feed(&mut self, window: &[u8], next: Phase) -> Result<Step, ParseError> {
+    fn line_feed(&mut self, window: &[u8], next: ParsePhase) -> Result<ParseStep, ParseError> {
         match window.get(self.at) {
-            None => Ok(Step::NeedMore),
+            None => Ok(ParseStep::NeedMore),
             Some(b'\n') => Ok(self.enter(next, self.at + 1)),
             Some(_) => Err(ParseError::BareCr),
         }
     }
 
-    fn enter(&mut self, phase: Phase, at: usize) -> Step {
+    fn enter(&mut self, phase: ParsePhase, at: usize) -> ParseStep {
         self.phase = phase;
         self.at = at;
-        Step::Next
+        ParseStep::Next
     }
 
-    fn wait_at(&mut self, at: usize) -> Step {
+    fn wait_at(&mut self, at: usize) -> ParseStep {
         self.at = at;
-        Step::NeedMore
+        ParseStep::NeedMore
     }
 }
 

@@ -11,7 +11,7 @@ use super::octets::reg_name_run;
 
 /// A request target taken apart.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target<'a> {
+pub(super) struct RequestTarget<'a> {
     /// `host[:port]` of an absolute-form target.
     pub(super) authority: Option<&'a [u8]>,
     /// Path and query; without its leading `/` when the authority is followed
@@ -20,13 +20,13 @@ pub(super) struct Target<'a> {
 }
 
 /// Takes a target apart; its form must be one that the method allows.
-pub(super) fn split<'a>(method: &Method, raw: &'a [u8]) -> Result<Target<'a>, ParseError> {
+pub(super) fn split<'a>(method: &Method, raw: &'a [u8]) -> Result<RequestTarget<'a>, ParseError> {
     match raw {
-        [b'/', ..] => Ok(Target {
+        [b'/', ..] => Ok(RequestTarget {
             authority: None,
             resource: raw,
         }),
-        b"*" if *method == Method::OPTIONS => Ok(Target {
+        b"*" if *method == Method::OPTIONS => Ok(RequestTarget {
             authority: None,
             resource: raw,
         }),
@@ -48,7 +48,7 @@ pub(super) fn check_authority(authority: &[u8]) -> Result<(), ParseError> {
     }
 }
 
-fn absolute<'a>(method: &Method, raw: &'a [u8]) -> Result<Target<'a>, ParseError> {
+fn absolute<'a>(method: &Method, raw: &'a [u8]) -> Result<RequestTarget<'a>, ParseError> {
     let rest = strip_scheme(raw, b"http://")
         .or_else(|| strip_scheme(raw, b"https://"))
         .ok_or(ParseError::TargetForm)?;
@@ -64,7 +64,7 @@ fn absolute<'a>(method: &Method, raw: &'a [u8]) -> Result<Target<'a>, ParseError
         b"" if *method == Method::OPTIONS => b"*",
         _ => resource,
     };
-    Ok(Target {
+    Ok(RequestTarget {
         authority: Some(authority),
         resource,
     })
@@ -195,7 +195,7 @@ mod tests {
             (Method::GET, "https://h/x?y", Some("h"), "/x?y"),
         ];
         for (method, raw, authority, resource) in table {
-            let expected = Target {
+            let expected = RequestTarget {
                 authority: authority.map(str::as_bytes),
                 resource: resource.as_bytes(),
             };

@@ -158,9 +158,13 @@ pub const ACCEPT_PAUSE_MS: u64 = 100;
 pub const LISTENER_STOP_MS_MAX: u64 = 1_000;
 /// How often it cancels those that have not.
 pub const LISTENER_STOP_RETRY_MS: u64 = 50;
-/// How long a drain waits for the first request of a connection that has just
-/// come; its bytes are likely under way.
+/// How long a drain waits at least for the first request of a connection that
+/// has just come; its bytes are likely under way.
 pub const DRAIN_FRESH_GRACE_MS: u64 = 100;
+/// How long a drain that has ended a connection without a request waits for its
+/// client's end: so long a request that crossed ours on its way is not answered
+/// with a reset.
+pub const DRAIN_PARTING_MS: u64 = 300;
 /// How long, and how much, a closing connection still reads so that its last
 /// answer is not lost to a reset.
 pub const LINGER_MS: u64 = 2_000;
@@ -245,11 +249,11 @@ pub const COMPRESS_KEPT_BYTES: u64 = 8 * 1024 * KIB as u64;
 pub const LIMITER_KEYS_MAX: usize = 65_536;
 /// Keys looked at in a sweep, which forgets those whose quota is whole.
 pub const LIMITER_SWEEP_KEYS: usize = 8_192;
-/// Requests of one shard that wait for another's verdict. Over it: let through,
-/// counted.
+/// Requests of one shard that wait for another's verdict. Over it: judged by the
+/// shard's own share.
 pub const LIMITER_WAITS_MAX: usize = 65_536;
-/// How long a request waits for the verdict of another shard. Then: let
-/// through, counted.
+/// How long a request waits for the verdict of another shard. Then: judged by the
+/// shard's own share.
 pub const LIMITER_ANSWER_MS: u64 = 100;
 /// Refusals of other shards and of Redis that a shard remembers, so as not to
 /// ask again before they end. Over it: it asks.
@@ -297,11 +301,11 @@ pub const ANSWER_KEY_BYTES_MAX: usize = 512;
 pub const L2_PUTS_IN_FLIGHT_MAX: usize = 256;
 /// Rows whose change Redis could not be told, process-wide. Over it everything
 /// that is in Redis is given up instead, once it can be reached.
-pub const L2_DEBTS_MAX: usize = 4_096;
-/// Debts paid at once.
-pub const L2_DEBTS_PER_TURN_MAX: usize = 64;
-/// How soon paying debts to Redis is tried again.
-pub const L2_DEBT_RETRY_MS: u64 = 50;
+pub const L2_PENDING_MAX: usize = 4_096;
+/// Of those, how many are tried again at once.
+pub const L2_RETRIES_PER_TURN_MAX: usize = 64;
+/// How soon that is tried once more, after it failed.
+pub const L2_RETRY_MS: u64 = 50;
 /// How long a shard relies on what it knows of the clock of Redis.
 pub const L2_CLOCK_MS_MAX: u64 = 60_000;
 /// A shard's access log lines go to the log writer when they are this many
@@ -315,6 +319,16 @@ pub const ACCESS_LOG_QUEUE_BATCHES_MAX: usize = 512;
 pub const ERROR_LOG_QUEUE_MAX: usize = 1_024;
 /// How long `/metrics` waits for the other shards, milliseconds.
 pub const METRICS_GATHER_TIMEOUT_MS: u64 = 1_000;
+/// How long a shard may take to say that it turns, milliseconds; then `/health`
+/// calls it stuck.
+pub const SHARD_PING_TIMEOUT_MS: u64 = 500;
+/// Shards that may be more than the cores, where that is allowed at all.
+pub const OVERSUBSCRIBED_SHARDS_MAX: usize = 256;
+/// How long a start waits for a port that somebody else has: a process that has
+/// just ended lets go of its sockets some time later, when its ring is torn down.
+pub const PORT_WAIT_MS: u64 = 1_000;
+/// How often it looks whether the port is free.
+pub const PORT_RETRY_MS: u64 = 20;
 /// CPU ids a shard can be pinned to: 0 to this minus 1. The affinity mask of
 /// `core_affinity` (and glibc's `cpu_set_t`) has this many bits and it aborts
 /// over them.
@@ -329,6 +343,8 @@ pub const RING_ENTRIES_MIN: u32 = 256;
 pub const RING_ENTRIES_MAX: u32 = 32_768;
 /// How long a shard may spin before it parks, microseconds.
 pub const SPIN_US_MAX: u32 = 10_000;
+/// Session cookies of one request that are looked at. Over it: 400.
+pub const SESSION_COOKIES_MAX: usize = 16;
 /// Random bytes of a session id.
 pub const SESSION_ID_BYTES: usize = 32;
 /// Name of the session cookie, bytes.
@@ -374,7 +390,7 @@ const _: () = assert!(
 const _: () = assert!(WRITE_BUFFER_KEEP_BYTES <= WRITE_BATCH_BYTES);
 const _: () = assert!(ANSWER_HEADER_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!(ANSWER_VARY_NAMES_MAX <= u8::MAX as usize);
-const _: () = assert!(L2_DEBTS_PER_TURN_MAX <= L2_DEBTS_MAX);
+const _: () = assert!(L2_RETRIES_PER_TURN_MAX <= L2_PENDING_MAX);
 const _: () = assert!(REDIS_UNSENT_MAX <= REDIS_IN_FLIGHT_MAX);
 const _: () = assert!(
     2 * REDIS_EXCLUSIVE_WAITING_MAX <= BRIDGE_TASKS_MAX,

@@ -167,7 +167,7 @@ counters! {
         "Panics of handlers and connections that were caught."
         => panics;
         counter "corelane_access_log_lines_dropped_total"
-        "Access log lines lost because the log writer could not keep up."
+        "Access log lines lost: the log writer could not keep up, or could not write them."
         => access_log_lines_dropped;
     }
 }

@@ -266,7 +266,11 @@ fn route_labels(name: &RouteName) -> Vec<Label> {
 }
 
 fn shard_labels(shard: &ShardTotals) -> Vec<Label> {
-    vec![("shard", shard.identity.shard.to_string().into())]
+    let name = match shard.identity.is_admin {
+        true => "admin".into(),
+        false => shard.identity.shard.to_string().into(),
+    };
+    vec![("shard", name)]
 }
 
 fn distribution(tally: &Tally) -> SampleValue {

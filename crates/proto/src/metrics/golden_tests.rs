@@ -182,8 +182,8 @@ fn recorded(n: &mut Numbers) -> ShardMetrics {
         .iter()
         .enumerate()
     {
-        (0..=index).for_each(|_| metrics.failed(RouteIndex(1), *blame));
-        (0..=index + 4).for_each(|_| metrics.failed(RouteIndex::UNMATCHED, *blame));
+        (0..=index).for_each(|_| metrics.failed(RouteIndex(1), 500, *blame, 0));
+        (0..=index + 4).for_each(|_| metrics.failed(RouteIndex::UNMATCHED, 500, *blame, 0));
     }
     let statuses = [400, 408, 413, 414, 417, 431, 501, 505, 418];
     for (index, status) in statuses.into_iter().enumerate() {
@@ -213,6 +213,7 @@ fn recorded(n: &mut Numbers) -> ShardMetrics {
 fn shard(index: usize, core: Option<usize>, n: &mut Numbers) -> ShardSnapshot {
     let identity = ShardIdentity {
         shard: index,
+        is_admin: false,
         incarnation: n.next() as u32,
         core,
         engine: "io_uring",

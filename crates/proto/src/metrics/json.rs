@@ -1,8 +1,10 @@
 //! The chapter's `/metrics` JSON: `requests`, `errors`, `avgResponseTime`,
 //! `errorRate`, and what operators ask next.
 //!
-//! Times are milliseconds with three decimals, rates are fractions, `errors`
-//! are answers of 5xx. A quantile is at most 0.8 % over the exact one.
+//! The chapter shows `avgResponseTime` and `errorRate` as texts, `"0.21ms"` and
+//! `"0.00%"`; beside them are numbers to count with. Times are milliseconds with
+//! three decimals, ratios are fractions, `errors` are answers of 5xx. A quantile is
+//! at most 0.8 % over the exact one.
 
 use std::collections::BTreeMap;
 
@@ -31,14 +33,14 @@ impl Serialize for MetricsView<'_> {
 }
 
 /// What is written as keys and values of an object, alone or among others.
-trait Entries {
+trait JsonEntries {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 }
 
 /// An object with the entries of one thing.
 struct Object<'a, T>(&'a T);
 
-impl<T: Entries> Serialize for Object<'_, T> {
+impl<T: JsonEntries> Serialize for Object<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         self.0.write(&mut map)?;
@@ -53,7 +55,7 @@ macro_rules! entries {
     };
 }
 
-impl Entries for ProcessSnapshot {
+impl JsonEntries for ProcessSnapshot {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let routes = self.routes.iter();
         let routes = routes.map(|route| (route.name.to_string(), Object(&route.tally)));
@@ -72,9 +74,16 @@ impl Entries for ProcessSnapshot {
         if let Some(compression) = &self.compression {
             entries!(map, "compression": Object(compression));
         }
+        let public = self.shards.iter().filter(|shard| !shard.identity.is_admin);
         entries!(map,
             "bridge": Object(&self.bridge),
-            "shards": objects(&self.shards),
+            "shards": public.map(Object).collect::<Vec<_>>(),
+        );
+        // In the sums as well.
+        if let Some(admin) = self.shards.iter().find(|shard| shard.identity.is_admin) {
+            entries!(map, "admin": Object(admin));
+        }
+        entries!(map,
             // They are in no sum.
             "missingShards": self.missing_shards,
             "process": Object(&self.process),
@@ -89,7 +98,7 @@ impl Entries for ProcessSnapshot {
     }
 }
 
-impl Entries for Tally {
+impl JsonEntries for Tally {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let quantile_ms = |quantile| ms(self.latency.quantile_ns(quantile) as f64 / 1e6);
         let classes = StatusClass::ALL.map(|c| (c.name(), self.by_class[c as usize]));
@@ -97,9 +106,11 @@ impl Entries for Tally {
         entries!(map,
             "requests": self.requests(),
             "errors": self.errors(),
+            "avgResponseTime": format!("{:.2}ms", self.average_ms()),
+            "errorRate": format!("{:.2}%", self.error_ratio() * 100.0),
+            "avgResponseTimeMs": ms(self.average_ms()),
+            "errorRatio": self.error_ratio(),
             "clientErrors": self.client_errors(),
-            "errorRate": self.error_rate(),
-            "avgResponseTime": ms(self.average_ms()),
             "p50": quantile_ms(0.5),
             "p90": quantile_ms(0.9),
             "p99": quantile_ms(0.99),
@@ -113,7 +124,7 @@ impl Entries for Tally {
     }
 }
 
-impl Entries for Counters {
+impl JsonEntries for Counters {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         entries!(map,
             "connections": self.connections.open(),
@@ -129,7 +140,7 @@ impl Entries for Counters {
     }
 }
 
-impl Entries for CacheSnapshot {
+impl JsonEntries for CacheSnapshot {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         entries!(map,
             "name": self.name,
@@ -143,7 +154,7 @@ impl Entries for CacheSnapshot {
     }
 }
 
-impl Entries for LimiterSnapshot {
+impl JsonEntries for LimiterSnapshot {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let rules = self.rules.iter();
         let rules = rules.map(|rule| (&rule.name, Object(&rule.counters)));
@@ -156,14 +167,14 @@ impl Entries for LimiterSnapshot {
     }
 }
 
-impl Entries for SecondLevelSnapshot {
+impl JsonEntries for SecondLevelSnapshot {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         entries!(map, "name": self.name);
         self.counters.write(map)
     }
 }
 
-impl Entries for ShardTotals {
+impl JsonEntries for ShardTotals {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         entries!(map,
             "shard": self.identity.shard,
@@ -179,7 +190,7 @@ impl Entries for ShardTotals {
     }
 }
 
-impl Entries for ProcessStats {
+impl JsonEntries for ProcessStats {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         entries!(map,
             "uptime": self.uptime_ms as f64 / 1e3,
@@ -196,7 +207,7 @@ impl Entries for ProcessStats {
     }
 }
 
-impl<T: Counted> Entries for T {
+impl<T: Counted> JsonEntries for T {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         for (name, count) in self.json_fields() {
             map.serialize_entry(&camel_case(name), &count)?;
@@ -205,7 +216,7 @@ impl<T: Counted> Entries for T {
     }
 }
 
-fn objects<T: Entries>(all: &[T]) -> Vec<Object<'_, T>> {
+fn objects<T: JsonEntries>(all: &[T]) -> Vec<Object<'_, T>> {
     all.iter().map(Object).collect()
 }
 
@@ -233,6 +244,7 @@ mod tests {
     fn json() -> serde_json::Value {
         let identity = ShardIdentity {
             shard: 0,
+            is_admin: false,
             incarnation: 2,
             core: Some(4),
             engine: "io_uring",
@@ -258,8 +270,10 @@ mod tests {
         let json = json();
         assert_eq!((&json["requests"], &json["errors"]), (&5.into(), &1.into()));
         assert_eq!(json["clientErrors"], 1);
-        assert_eq!(json["avgResponseTime"], 1.8);
-        assert_eq!(json["errorRate"], 0.2);
+        assert_eq!(json["avgResponseTime"], "1.80ms");
+        assert_eq!(json["errorRate"], "20.00%");
+        assert_eq!(json["avgResponseTimeMs"], 1.8);
+        assert_eq!(json["errorRatio"], 0.2);
     }
 
     #[test]

@@ -14,7 +14,8 @@ counters! {
             denied: "denied",
         };
         counter "corelane_rate_limit_unjudged_total"
-        "Requests let through because the shard that counts their key did not answer in time."
+        "Requests that their own shard judged by its share, because the one that counts their key \
+         did not answer in time."
         => unjudged;
         counter "corelane_rate_limit_fallbacks_total"
         "Requests judged by this process alone because Redis did not answer."

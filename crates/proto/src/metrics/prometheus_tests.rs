@@ -12,6 +12,7 @@ fn snapshot(missing: Vec<usize>) -> ProcessSnapshot {
     let shards = [0_usize, 1].map(|index| {
         let identity = ShardIdentity {
             shard: index,
+            is_admin: false,
             incarnation: 3,
             core: Some(index + 4),
             engine: "io_uring",

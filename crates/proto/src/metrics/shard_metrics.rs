@@ -1,9 +1,11 @@
 //! The recording side: one per shard, owned by it alone.
 
+use super::recent::{Recent, RecentTroubles};
 use super::{
     Counters, LimiterSnapshot, MeshCounters, RouteName, RouteSnapshot, ShardIdentity,
     ShardSnapshot, Tally, TimeoutKind,
 };
+use crate::clock::Millis;
 use crate::error::Blame;
 
 /// What one shard has counted. Lives on its shard's thread; leaves it only as
@@ -15,6 +17,7 @@ pub struct ShardMetrics {
     names: Vec<RouteName>,
     /// One for each name, then one for [`RouteIndex::UNMATCHED`].
     tallies: Vec<Tally>,
+    recent: Recent,
 }
 
 impl ShardMetrics {
@@ -25,6 +28,7 @@ impl ShardMetrics {
             counters: Counters::default(),
             names: route_names,
             tallies,
+            recent: Recent::default(),
         }
     }
 
@@ -61,8 +65,31 @@ impl ShardMetrics {
 
     /// A request is answered 5xx because of an error; the answer itself is
     /// recorded too.
-    pub fn failed(&mut self, route: RouteIndex, blame: Blame) {
-        self.tally_of(route).blame.count(blame);
+    pub fn failed(&mut self, route: RouteIndex, status: u16, blame: Blame, now_ms: Millis) {
+        let tally = self.tally_of(route);
+        tally.blame.count(blame);
+        // What a client asked wrongly is no trouble of the server's.
+        if blame != Blame::Client {
+            let well = tally.well();
+            self.recent.note((route.0, status, blame), well, now_ms);
+        }
+    }
+
+    /// Lines of the access log were lost.
+    pub fn lost_log_lines(&mut self, lines: u64, now_ms: Millis) {
+        self.counters.failures.access_log_lines_dropped += lines;
+        self.recent.note_lost_lines(lines, now_ms);
+    }
+
+    /// What went wrong lately.
+    pub fn recent_troubles(&self, now_ms: Millis) -> RecentTroubles {
+        self.recent.troubles(now_ms, |route| {
+            let unmatched = self.tallies.len() - 1;
+            let index = (route as usize).min(unmatched);
+            let name = self.names.get(index).cloned();
+            let name = name.unwrap_or_else(RouteName::unmatched);
+            (name, self.tallies[index].well())
+        })
     }
 
     #[inline]
@@ -155,6 +182,7 @@ mod tests {
     fn identity(incarnation: u32) -> ShardIdentity {
         ShardIdentity {
             shard: 3,
+            is_admin: false,
             incarnation,
             core: Some(5),
             engine: "io_uring",

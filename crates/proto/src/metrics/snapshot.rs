@@ -47,6 +47,8 @@ pub struct RouteSnapshot {
 pub struct ShardIdentity {
     /// Index of the shard, from 0.
     pub shard: usize,
+    /// It has the admin listener and nothing else; its index is the last.
+    pub is_admin: bool,
     /// How often it has been restarted; 0 for the first.
     pub incarnation: u32,
     /// The CPU it is pinned to, if it is pinned.
@@ -291,6 +293,7 @@ mod tests {
     fn identity(shard: usize) -> ShardIdentity {
         ShardIdentity {
             shard,
+            is_admin: false,
             incarnation: 0,
             core: None,
             engine: "epoll",

@@ -134,6 +134,11 @@ impl Tally {
         self.by_class.iter().sum()
     }
 
+    /// Requests answered otherwise than 5xx.
+    pub(super) fn well(&self) -> u64 {
+        self.requests() - self.errors()
+    }
+
     /// Requests answered 5xx: what the chapter's `errors` and `errorRate`
     /// count. A 4xx is the client's and counted beside.
     pub fn errors(&self) -> u64 {
@@ -146,7 +151,7 @@ impl Tally {
     }
 
     /// Fraction of requests answered 5xx, 0 to 1; 0 without requests.
-    pub fn error_rate(&self) -> f64 {
+    pub fn error_ratio(&self) -> f64 {
         match self.requests() {
             0 => 0.0,
             requests => self.errors() as f64 / requests as f64,
@@ -177,7 +182,7 @@ mod tests {
             (tally.requests(), tally.errors(), tally.client_errors()),
             (8, 3, 1)
         );
-        assert_eq!(tally.error_rate(), 0.375);
+        assert_eq!(tally.error_ratio(), 0.375);
         assert_eq!(tally.average_ms(), 2.0);
         assert_eq!((tally.response_bytes, tally.request_bytes), (80, 8));
     }
@@ -195,6 +200,6 @@ mod tests {
     #[test]
     fn no_requests_divide_by_nothing() {
         let tally = Tally::default();
-        assert_eq!((tally.error_rate(), tally.average_ms()), (0.0, 0.0));
+        assert_eq!((tally.error_ratio(), tally.average_ms()), (0.0, 0.0));
     }
 }

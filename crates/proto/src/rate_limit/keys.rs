@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::{Quota, Tat, Verdict};
+use super::{Quota, QuotaVerdict, Tat};
 
 /// A client and a rule as one number, by a hash nobody outside can steer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub struct KeyHash(pub u128);
 pub struct KeyStore {
     keys_max: usize,
     by_key: HashMap<u128, u32, BuildHasherDefault<AsItIs>>,
-    entries: Vec<Entry>,
+    entries: Vec<KeyEntry>,
     free: Vec<u32>,
     newest: u32,
     oldest: u32,
@@ -29,7 +29,7 @@ pub struct KeyStore {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct KeyEntry {
     key: u128,
     tat: Tat,
     quota: Quota,
@@ -57,7 +57,7 @@ impl KeyStore {
     }
 
     /// Judges a request of `key` and counts it if it is let through.
-    pub fn check(&mut self, key: KeyHash, quota: &Quota, now_ns: u64) -> Verdict {
+    pub fn check(&mut self, key: KeyHash, quota: &Quota, now_ns: u64) -> QuotaVerdict {
         let index = match self.by_key.get(&key.0) {
             Some(index) => *index,
             None => self.admit(key.0, *quota),
@@ -105,7 +105,7 @@ impl KeyStore {
             self.evicted += 1;
             self.forget(self.oldest);
         }
-        let entry = Entry {
+        let entry = KeyEntry {
             key,
             tat: Tat::default(),
             quota,
@@ -154,7 +154,7 @@ impl KeyStore {
     }
 
     fn unlink(&mut self, index: u32) {
-        let Entry { newer, older, .. } = self.entries[index as usize];
+        let KeyEntry { newer, older, .. } = self.entries[index as usize];
         match newer {
             NONE => self.newest = older,
             newer => self.entries[newer as usize].older = older,

@@ -15,5 +15,5 @@ mod rule;
 mod tests;
 
 pub use keys::{KeyHash, KeyStore};
-pub use quota::{InvalidQuota, Quota, Tat, Verdict};
+pub use quota::{InvalidQuota, Quota, QuotaVerdict, Tat};
 pub use rule::{InvalidRule, PathPattern, QuotaText, parse_window};

@@ -24,7 +24,7 @@ pub struct Tat(u128);
 
 /// What became of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct QuotaVerdict {
     /// Whether it is let through.
     pub is_allowed: bool,
     /// Requests that would be let through at once after it.
@@ -77,6 +77,20 @@ impl Quota {
         }
     }
 
+    /// The equal share of one of `judges` that count each for itself: so much that
+    /// all of them together let through about as much as one who counts alone,
+    /// and each at least one request.
+    #[must_use]
+    pub fn share_of(self, judges: u32) -> Self {
+        let judges = judges.max(1);
+        let window_ns = self.window_ns.saturating_mul(u64::from(judges));
+        Self {
+            burst: (self.burst / judges).max(1),
+            window_ns: window_ns.min(WINDOW_MAX.as_nanos() as u64),
+            ..self
+        }
+    }
+
     /// Requests in each window.
     pub fn limit(&self) -> u32 {
         self.limit
@@ -94,7 +108,7 @@ impl Quota {
 
     /// Judges one request and counts it if it is let through. `now` must not
     /// go back; where it does, the quota comes back that much later.
-    pub fn check(&self, tat: &mut Tat, now_ns: u64) -> Verdict {
+    pub fn check(&self, tat: &mut Tat, now_ns: u64) -> QuotaVerdict {
         let now = self.ticks(now_ns);
         let whole_again = tat.0.max(now);
         let next = whole_again + self.interval();
@@ -109,7 +123,7 @@ impl Quota {
     /// The verdict that leaves a key's TAT this far ahead, told in units of
     /// which a microsecond has as many as the limit says: how a store that
     /// counts microseconds puts it.
-    pub fn verdict_at_us(&self, is_allowed: bool, ahead_us: u64, remainder: u64) -> Verdict {
+    pub fn verdict_at_us(&self, is_allowed: bool, ahead_us: u64, remainder: u64) -> QuotaVerdict {
         let limit = u128::from(self.limit);
         let remainder = u128::from(remainder).min(limit - 1);
         let ahead = u128::from(ahead_us) * limit + remainder;
@@ -121,13 +135,13 @@ impl Quota {
         tat.0 <= self.ticks(now_ns)
     }
 
-    fn verdict(&self, is_allowed: bool, ahead: u128) -> Verdict {
+    fn verdict(&self, is_allowed: bool, ahead: u128) -> QuotaVerdict {
         let free = self.capacity().saturating_sub(ahead);
         let missing = match is_allowed {
             true => 0,
             false => self.interval().saturating_sub(free),
         };
-        Verdict {
+        QuotaVerdict {
             is_allowed,
             remaining: (free / self.interval()) as u32,
             reset_ns: self.nanos(ahead),
@@ -157,18 +171,6 @@ impl Quota {
 }
 
 const NANOS_PER_MICRO: u128 = 1_000;
-
-impl Verdict {
-    /// Of a request that nobody could judge: it is let through.
-    pub fn unjudged(quota: &Quota) -> Self {
-        Self {
-            is_allowed: true,
-            remaining: quota.burst.saturating_sub(1),
-            reset_ns: 0,
-            retry_after_ns: 0,
-        }
-    }
-}
 
 impl fmt::Display for InvalidQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -315,3 +315,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_shares_of_all_together_are_no_more_than_the_whole() {
+    let quota = Quota::new(10, Duration::from_secs(60)).unwrap();
+    let share = quota.share_of(4);
+    assert_eq!((share.limit(), share.burst()), (10, 2));
+    assert_eq!(share.window(), Duration::from_secs(240));
+    let mut tat = Tat::default();
+    let through = (0..20)
+        .filter(|_| share.check(&mut tat, 0).is_allowed)
+        .count();
+    assert_eq!(through, 2);
+    // Everybody has at least one, and nobody more than there is.
+    assert_eq!(quota.share_of(100).burst(), 1);
+    assert_eq!((quota.share_of(1), quota.share_of(0)), (quota, quota));
+}

@@ -10,7 +10,7 @@ use crate::limits::{ANSWER_HEADERS_MAX, ANSWER_VARY_NAMES_MAX};
 
 /// What stands under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
+pub enum KeptAnswer {
     /// An answer.
     Answer(StoredAnswer),
     /// That answers differ by these fields of the request.
@@ -53,7 +53,7 @@ impl StoredAnswer {
     }
 }
 
-impl Kept {
+impl KeptAnswer {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
         match self {
@@ -80,7 +80,7 @@ impl Kept {
         let [FORMAT, kind, rest @ ..] = bytes else {
             return None;
         };
-        let mut reader = Reader(rest);
+        let mut reader = AnswerReader(rest);
         match *kind {
             ANSWER => Some(Self::Answer(reader.answer()?)),
             VARIES => Some(Self::Varies(reader.vary_names()?)),
@@ -115,9 +115,9 @@ fn push_short(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-struct Reader<'a>(&'a [u8]);
+struct AnswerReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> AnswerReader<'a> {
     fn answer(&mut self) -> Option<StoredAnswer> {
         let made_at_unix_ms = u64::from_le_bytes(self.array()?);
         let lifetime_ms = u64::from_le_bytes(self.array()?);
@@ -204,30 +204,33 @@ mod tests {
         }
     }
 
-    fn varies() -> Kept {
-        Kept::Varies(VaryNames::of_names(vec!["a".into(), "b".into()]).unwrap())
+    fn varies() -> KeptAnswer {
+        KeptAnswer::Varies(VaryNames::of_names(vec!["a".into(), "b".into()]).unwrap())
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        for kept in [Kept::Answer(answer()), varies()] {
-            assert_eq!(Kept::decode(&kept.encode()), Some(kept));
+        for kept in [KeptAnswer::Answer(answer()), varies()] {
+            assert_eq!(KeptAnswer::decode(&kept.encode()), Some(kept));
         }
     }
 
     #[test]
     fn what_is_cut_or_goes_on_is_not_ours() {
-        for kept in [Kept::Answer(answer()), varies()] {
+        for kept in [KeptAnswer::Answer(answer()), varies()] {
             let mut bytes = kept.encode();
             for end in 0..bytes.len() {
-                assert_eq!(Kept::decode(&bytes[..end]), None, "{end}");
+                assert_eq!(KeptAnswer::decode(&bytes[..end]), None, "{end}");
             }
             bytes.push(0);
-            assert_eq!(Kept::decode(&bytes), None);
+            assert_eq!(KeptAnswer::decode(&bytes), None);
         }
         let mut partial = answer();
         partial.status = StatusCode::PARTIAL_CONTENT;
-        assert_eq!(Kept::decode(&Kept::Answer(partial).encode()), None);
+        assert_eq!(
+            KeptAnswer::decode(&KeptAnswer::Answer(partial).encode()),
+            None
+        );
     }
 
     #[test]
@@ -244,16 +247,16 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_an_answer_or_not(bytes in any::<Vec<u8>>()) {
-            let _ = Kept::decode(&bytes);
+            let _ = KeptAnswer::decode(&bytes);
         }
 
         #[test]
         fn a_flipped_byte_never_panics(at in 0..60_usize, byte in any::<u8>()) {
-            let mut bytes = Kept::Answer(answer()).encode();
+            let mut bytes = KeptAnswer::Answer(answer()).encode();
             let at = at % bytes.len();
             bytes[at] = byte;
-            if let Some(kept) = Kept::decode(&bytes) {
-                prop_assert_eq!(Kept::decode(&kept.encode()), Some(kept));
+            if let Some(kept) = KeptAnswer::decode(&bytes) {
+                prop_assert_eq!(KeptAnswer::decode(&kept.encode()), Some(kept));
             }
         }
     }

@@ -6,7 +6,7 @@
 
 /// An entry as it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct RedisEntry<'a> {
     /// Row or tombstone.
     pub kind: EntryKind,
     /// The generation it was put in.
@@ -42,7 +42,7 @@ pub fn version_digits(version: i64) -> String {
     format!("{:020}", version.max(0))
 }
 
-impl<'a> Entry<'a> {
+impl<'a> RedisEntry<'a> {
     /// Reads an entry; `None` when it is not one.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (head, row) = bytes.split_at_checked(HEAD_BYTES)?;
@@ -77,14 +77,14 @@ mod tests {
     #[test]
     fn an_entry_is_read_as_the_scripts_write_it() {
         let text = b"1v0123456789abcdef00000000000000000042row";
-        let entry = Entry::parse(text).unwrap();
+        let entry = RedisEntry::parse(text).unwrap();
         assert_eq!((entry.kind, entry.version), (EntryKind::Row, 42));
         assert_eq!(
             (entry.generation, entry.row),
             (&b"0123456789abcdef"[..], &b"row"[..])
         );
         let tombstone = format!("1t0123456789abcdef{}", version_digits(VERSION_ABOVE_ALL));
-        let entry = Entry::parse(tombstone.as_bytes()).unwrap();
+        let entry = RedisEntry::parse(tombstone.as_bytes()).unwrap();
         assert_eq!(entry.kind, EntryKind::Tombstone);
         assert_eq!(entry.version, VERSION_ABOVE_ALL);
         for bad in [
@@ -93,11 +93,11 @@ mod tests {
             "2v0123456789abcdef00000000000000000042",
             &tombstone[1..],
         ] {
-            assert_eq!(Entry::parse(bad.as_bytes()), None, "{bad}");
+            assert_eq!(RedisEntry::parse(bad.as_bytes()), None, "{bad}");
         }
-        assert_eq!(Entry::parse(format!("{tombstone}x").as_bytes()), None);
+        assert_eq!(RedisEntry::parse(format!("{tombstone}x").as_bytes()), None);
         let signed = "1v0123456789abcdef+0000000000000000042";
-        assert_eq!(Entry::parse(signed.as_bytes()), None);
+        assert_eq!(RedisEntry::parse(signed.as_bytes()), None);
     }
 
     proptest! {
@@ -108,7 +108,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_an_entry_or_not(bytes in any::<Vec<u8>>()) {
-            let _ = Entry::parse(&bytes);
+            let _ = RedisEntry::parse(&bytes);
         }
     }
 }

@@ -10,7 +10,7 @@ mod entry;
 mod key;
 mod rules;
 
-pub use answer::{Kept, StoredAnswer};
-pub use entry::{Entry, EntryKind, GENERATION_BYTES, VERSION_ABOVE_ALL, version_digits};
+pub use answer::{KeptAnswer, StoredAnswer};
+pub use entry::{EntryKind, GENERATION_BYTES, RedisEntry, VERSION_ABOVE_ALL, version_digits};
 pub use key::{canonical_target, hashed_key, varied_key};
 pub use rules::{AnswerRules, RequestRules, VaryNames, lifetime_ms};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
+use crate::http::has_member;
 use crate::limits::ANSWER_VARY_NAMES_MAX;
 
 /// What a request says about answers that are kept.
@@ -187,11 +188,6 @@ fn seconds(argument: &[u8]) -> Option<u64> {
         return None;
     }
     Some(text.parse().unwrap_or(Duration::MAX.as_secs()))
-}
-
-fn has_member(value: &[u8], wanted: &[u8]) -> bool {
-    let mut members = value.split(|byte| *byte == b',');
-    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! there the name is bare and nothing keeps a neighbour from planting one.
 
 use super::SessionId;
+use crate::limits::SESSION_COOKIES_MAX;
 
 /// Which requests from other sites carry the cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,36 +27,81 @@ pub enum SessionCookie {
     /// two different ones. Which of two is the browser's own cannot be told
     /// (RFC 6265 section 4.2.2), and a guess would let a neighbour choose.
     Unusable,
-    /// One id, perhaps said more than once.
+    /// One id, perhaps said more than once, perhaps beside what is none: who
+    /// plants that locks nobody out.
     Id(SessionId),
 }
 
-/// Looks through the `Cookie` lines of a request. `is_secure` is whether the
-/// client came over TLS: a cookie counts only under the name that fits.
+/// Every cookie of the name that a request carries.
+#[derive(Debug, Default)]
+pub struct SessionCookies {
+    /// The ids, each once, in order.
+    pub ids: Vec<SessionId>,
+    /// Whether one is no id.
+    pub has_unreadable: bool,
+    /// Whether there are more ids than [`SESSION_COOKIES_MAX`], which are not
+    /// looked at.
+    pub is_overfull: bool,
+}
+
+impl SessionCookies {
+    /// Looks through the `Cookie` lines of a request. `is_secure` is whether the
+    /// client came over TLS: a cookie counts only under the name that fits.
+    pub fn find<'a>(
+        lines: impl IntoIterator<Item = &'a [u8]>,
+        base_name: &str,
+        is_secure: bool,
+    ) -> Self {
+        let mut found = Self::default();
+        let pairs = lines
+            .into_iter()
+            .flat_map(|line| line.split(|byte| *byte == b';'));
+        for pair in pairs {
+            let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
+                continue;
+            };
+            if !is_name(pair[..at].trim_ascii(), base_name, is_secure) {
+                continue;
+            }
+            match SessionId::parse(unquoted(pair[at + 1..].trim_ascii())) {
+                Some(id) => found.add(id),
+                None => found.has_unreadable = true,
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, id: SessionId) {
+        let hash = id.hash();
+        if self.ids.iter().any(|known| known.hash() == hash) {
+            return;
+        }
+        match self.ids.len() < SESSION_COOKIES_MAX {
+            true => self.ids.push(id),
+            false => self.is_overfull = true,
+        }
+    }
+
+    /// The one that a session may come of.
+    pub fn single(mut self) -> SessionCookie {
+        match (self.ids.len(), self.has_unreadable) {
+            (0, false) => SessionCookie::Absent,
+            (1, _) => self
+                .ids
+                .pop()
+                .map_or(SessionCookie::Absent, SessionCookie::Id),
+            _ => SessionCookie::Unusable,
+        }
+    }
+}
+
+/// What [`SessionCookies::find`] finds, if it is one.
 pub fn find_cookie<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     base_name: &str,
     is_secure: bool,
 ) -> SessionCookie {
-    let mut found = SessionCookie::Absent;
-    let pairs = lines
-        .into_iter()
-        .flat_map(|line| line.split(|byte| *byte == b';'));
-    for pair in pairs {
-        let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
-            continue;
-        };
-        if !is_name(pair[..at].trim_ascii(), base_name, is_secure) {
-            continue;
-        }
-        let id = SessionId::parse(unquoted(pair[at + 1..].trim_ascii()));
-        found = match (found, id) {
-            (SessionCookie::Absent, Some(id)) => SessionCookie::Id(id),
-            (SessionCookie::Id(one), Some(id)) if one.hash() == id.hash() => SessionCookie::Id(one),
-            _ => return SessionCookie::Unusable,
-        };
-    }
-    found
+    SessionCookies::find(lines, base_name, is_secure).single()
 }
 
 /// The line that gives a browser the session, for as long as it can last.

@@ -12,7 +12,9 @@ mod options;
 mod origin;
 mod record;
 
-pub use cookie::{SameSite, SessionCookie, expired_cookie, find_cookie, set_cookie};
+pub use cookie::{
+    SameSite, SessionCookie, SessionCookies, expired_cookie, find_cookie, set_cookie,
+};
 pub use id::{SessionHash, SessionId};
 pub use options::{SessionOptions, SessionOptionsError};
 pub use origin::{Origin, RequestOrigin, is_safe_method, may_use_session};

@@ -98,7 +98,12 @@ fn a_cookie_is_found_among_others_under_the_name_of_its_scheme() {
             None,
         ),
         (
-            format!("corelane=x; corelane={one}"),
+            format!("corelane=x; corelane={one}; corelane="),
+            Some(one.clone()),
+            None,
+        ),
+        (
+            format!("corelane={one}; corelane={two}; corelane={one}"),
             unusable.clone(),
             None,
         ),

@@ -38,7 +38,7 @@ enum Token {
 }
 
 /// States of the automaton: bit `i` set means "the next byte is for token i".
-type States = u128;
+type GlobStates = u128;
 
 impl Glob {
     /// Compiles a pattern.
@@ -75,7 +75,7 @@ impl Glob {
             tokens.push(token);
             rest = after;
         }
-        if tokens.len() >= States::BITS as usize {
+        if tokens.len() >= GlobStates::BITS as usize {
             return refuse("longer than 127 tokens");
         }
         Ok(Self {
@@ -101,7 +101,7 @@ impl Glob {
     }
 
     /// State `index` and those it reaches without a byte.
-    fn enter(&self, index: usize) -> States {
+    fn enter(&self, index: usize) -> GlobStates {
         let mut states = 1 << index;
         for (i, token) in self.tokens.iter().enumerate().skip(index) {
             let may_be_empty = matches!(
@@ -116,7 +116,7 @@ impl Glob {
         states
     }
 
-    fn step(&self, states: States, byte: u8) -> States {
+    fn step(&self, states: GlobStates, byte: u8) -> GlobStates {
         let mut next = 0;
         let mut left = states & !(1 << self.tokens.len());
         while left != 0 {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::first_start;
-use crate::config::{Config, ConfigError, ConfigErrors, Loaded, Origin};
+use crate::config::{Config, ConfigError, ConfigErrors, CorsOptions, Loaded, Origin};
 use crate::handlers;
 use crate::handlers::ApiOptionsError;
 use crate::store::Database;
@@ -23,6 +23,14 @@ pub(super) fn build(config: &Config, database: Arc<Database>) -> Result<App, Fai
     let compression = config.compression.middleware();
     let compression = compression
         .map_err(|error| Failure::with_cure_inside("answers cannot be compressed", error))?;
+    let cors = config.cors.middleware();
+    let cors =
+        cors.map_err(|error| Failure::with_cure_inside("other sites cannot be let in", error))?;
+    // Outermost, so that pages can read what the others answer.
+    let app = match cors {
+        Some(cors) => app.middleware(cors),
+        None => app,
+    };
     let app = match config.compression.enabled {
         true => app.middleware(compression),
         false => app,
@@ -38,7 +46,7 @@ pub(super) fn build(config: &Config, database: Arc<Database>) -> Result<App, Fai
         .get("/static", static_files::serve)
         .get("/static/", static_files::serve)
         .get("/static/{*path}", static_files::serve)
-        .admin(handlers::admin::app()))
+        .admin(handlers::admin::app(&config.api.health)))
 }
 
 /// Checks the options as the handlers will, while they can still be traced to
@@ -57,6 +65,9 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Failure> {
     handlers::check(api).map_err(|error| refuse(&knob_of(&error), &error))?;
     if let Err(error) = loaded.config.compression.middleware() {
         return Err(refuse("compression.types", &error).into());
+    }
+    if let Err(error) = loaded.config.cors.middleware() {
+        return Err(refuse(CorsOptions::key_of(&error), &error).into());
     }
     let mut options = loaded.config.static_files.clone();
     if first_start::makes_static(&loaded.config) && !options.root.exists() {

@@ -83,6 +83,8 @@ pub(super) struct TopologyArgs {
     pub(super) core_map: Option<String>,
     #[arg(long, value_name = "N")]
     pub(super) shards: Option<String>,
+    #[arg(long)]
+    pub(super) oversubscribe: bool,
 }
 
 #[derive(Args)]
@@ -124,6 +126,8 @@ pub(super) struct SettingArgs {
     pub(super) redis: Option<String>,
     #[arg(long, value_name = "N")]
     pub(super) shards: Option<String>,
+    #[arg(long)]
+    pub(super) oversubscribe: bool,
     #[arg(long, value_name = "ENGINE")]
     pub(super) engine: Option<String>,
     #[arg(long, value_name = "FILE")]
@@ -149,6 +153,7 @@ impl SettingArgs {
                 ("store", self.store.clone()),
                 ("redis", self.redis.clone()),
                 ("shards", self.shards.clone()),
+                ("oversubscribe", given(self.oversubscribe)),
                 ("engine", self.engine.clone()),
                 ("core-map", self.core_map.clone()),
                 ("static", self.static_root.clone()),
@@ -177,6 +182,10 @@ impl TopologyArgs {
             [
                 ("core-map", self.core_map.clone()),
                 ("shards", self.shards.clone()),
+                (
+                    "oversubscribe",
+                    self.oversubscribe.then(|| "true".to_owned()),
+                ),
             ],
         )
     }

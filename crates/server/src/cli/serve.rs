@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::{app, first_start, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
 use crate::store::Database;
-use corelane::internals::topology::{Placement, confine_current_thread};
+use corelane::internals::topology::{Pinning, Placement, confine_current_thread, cpu_quota};
 use corelane::server::{
     ExitReport, Server, ServerHandle, ShutdownSignals, StartError, check_admin_listen, check_listen,
 };
@@ -20,13 +20,17 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let placement = place(&loaded)?;
     app::check(&loaded)?;
     let mut config = loaded.config;
-    config.store.shards = u32::try_from(placement.shards.len()).unwrap_or(u32::MAX);
+    // The admin listener's thread asks the store as well.
+    let connecting = placement.shards.len() + usize::from(config.server.admin.is_some());
+    config.store.shards = u32::try_from(connecting).unwrap_or(u32::MAX);
     if args.check {
         return report_check(&config, &placement);
     }
     // From here on this thread keeps house: what it starts inherits where it
     // may run. Only a wish, as on a machine where nothing may be pinned.
-    let _ = confine_current_thread(&placement.housekeeping);
+    if placement.pinning != Pinning::Off {
+        let _ = confine_current_thread(&placement.housekeeping);
+    }
     // Before the store is made and filled for nothing.
     check_listen(config.server.listen).map_err(start_failure)?;
     if let Some(admin) = &config.server.admin {
@@ -59,7 +63,22 @@ fn place(loaded: &Loaded) -> Result<Placement, Failure> {
         ));
     }
     let placed = loaded.place(&machine);
-    placed.map_err(|error| ConfigErrors(vec![error]).into())
+    let mut placement = placed.map_err(|error| Failure::from(ConfigErrors(vec![error])))?;
+    placement
+        .notes
+        .extend(quota_note(placement.shards.len(), cpu_quota()));
+    Ok(placement)
+}
+
+/// A quota stops all shards together when it is used up.
+fn quota_note(shards: usize, quota: Option<f64>) -> Option<String> {
+    let quota = quota.filter(|quota| *quota < shards as f64)?;
+    let fitting = (quota as usize).max(1);
+    Some(format!(
+        "the cgroup's CPU quota (cpu.max, CPUQuota=) is {quota:.2} CPUs, less than the {shards} \
+         shards: under load all of them are stopped for a part of each period; raise it, or run \
+         --shards {fitting}"
+    ))
 }
 
 fn report_check(config: &Config, placement: &Placement) -> Result<(), Failure> {
@@ -142,6 +161,11 @@ fn announce(
     }
     if let Some(why) = server.fallback() {
         say(&fallback_warning(why));
+    }
+    if let Some(why) = server.pinning_refused() {
+        say(&format!(
+            "corelane: warning: the shards are not pinned to cores\n  {why}"
+        ));
     }
     output::print(&Banner::new(server, config).render())
 }

@@ -55,7 +55,7 @@ fn help_names_the_default_the_variable_and_the_key_of_every_flag() {
 fn every_flag_with_a_value_reaches_the_settings() {
     let flags = serve_flags(
         "corelane serve --listen 127.0.0.1:0 --admin off --data d --store sqlite:x --redis redis://h \
-         --shards 2 --engine epoll --core-map m.toml --static s --no-demo --access-log json",
+         --shards 2 --oversubscribe --engine epoll --core-map m.toml --static s --no-demo --access-log json",
     );
     let names: Vec<_> = flags.iter().map(|(name, _)| *name).collect();
     for knob in knobs() {

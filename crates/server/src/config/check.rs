@@ -1,5 +1,7 @@
 //! What must hold between knobs; each knob alone is already in its range.
 
+mod unused;
+
 use super::error::Origin;
 use super::loading::Loading;
 
@@ -10,6 +12,7 @@ pub(super) fn check(loading: &mut Loading) {
     admin_listener(loading);
     database_times(loading);
     pool_sizes(loading);
+    unused::warn(loading);
 }
 
 /// Each of these is meant to end before the next.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::limits::CORE_MAP_BYTES_MAX;
+use crate::nearest::nearest_of_few;
 use corelane::internals::topology::{
     CoreMapOptions, CoreSelection, EngineKind, Machine, Placement, PlacementError, ShardPlacement,
     parse_core_list, place,
@@ -141,6 +142,8 @@ impl std::error::Error for CoreMapError {}
 pub struct CoreMapTable {
     /// `"all"`, a count, or a list such as `"2-8,10"`.
     pub cores: Option<Spanned<Scalar>>,
+    /// Whether a count may be more than there are cores.
+    pub oversubscribe: Option<Spanned<bool>>,
     /// `"auto"`, or a list such as `"0-1"`.
     pub housekeeping: Option<Spanned<Scalar>>,
     /// `"auto"`, `"io_uring"` or `"epoll"`.
@@ -196,6 +199,7 @@ impl CoreMapTable {
         if let Some(cores) = &self.cores {
             options.cores = source.selection(cores)?;
         }
+        options.oversubscribe = self.oversubscribe.as_ref().is_some_and(|is| *is.get_ref());
         if let Some(housekeeping) = &self.housekeeping {
             options.housekeeping = source.housekeeping(housekeeping)?;
         }
@@ -224,12 +228,18 @@ impl CoreMapTable {
 
     /// Remembers the line of every key that is given.
     fn note_lines(&self, source: &Source<'_>, lines: &mut BTreeMap<String, usize>) {
+        if let Some(value) = &self.oversubscribe {
+            lines.insert("oversubscribe".to_owned(), source.line(&value.span()));
+        }
         let mut note = |key: String, value: &Option<Spanned<Scalar>>| {
             if let Some(value) = value {
                 lines.insert(key, source.line(&value.span()));
             }
         };
-        for (key, value) in CORE_MAP_KEYS.into_iter().zip([
+        let given = CORE_MAP_KEYS
+            .into_iter()
+            .filter(|key| *key != "oversubscribe");
+        for (key, value) in given.zip([
             &self.cores,
             &self.housekeeping,
             &self.engine,
@@ -257,8 +267,9 @@ impl CoreMapTable {
 }
 
 /// Keys of a core map.
-pub const CORE_MAP_KEYS: [&str; 6] = [
+pub const CORE_MAP_KEYS: [&str; 7] = [
     "cores",
+    "oversubscribe",
     "housekeeping",
     "engine",
     "ring_entries",
@@ -314,7 +325,7 @@ impl Source<'_> {
         }
         let found = EngineKind::from_name(&name).map(Some);
         found.ok_or_else(|| {
-            let near = nearest(&name, &ENGINE_NAMES);
+            let near = nearest_of_few(&name, ENGINE_NAMES.into_iter());
             let near = near
                 .map(|near| format!("; did you mean \"{near}\"?"))
                 .unwrap_or_default();
@@ -394,7 +405,7 @@ impl Source<'_> {
                 "write its keys without the heading".to_owned(),
             ),
             Some((key, known)) => {
-                let cure = match nearest(key, &known) {
+                let cure = match nearest_of_few(key, known.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("valid are {}", known.join(", ")),
                 };
@@ -430,14 +441,6 @@ fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field ")?;
     let mut names = rest.split('`').skip(1).step_by(2);
     Some((names.next()?, names.collect()))
-}
-
-/// The known name that is a slip of the finger away.
-fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |name: &str| strsim::damerau_levenshtein(given, name);
-    let near = known.iter().copied().min_by_key(|name| distance(name))?;
-    let is_near = distance(near) <= near.len().max(given.len()) / 2;
-    is_near.then_some(near)
 }
 
 impl<'de> Deserialize<'de> for Scalar {

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Origin, nearest};
+use super::error::{ConfigError, Origin};
 use super::knob::Knob;
 use super::knobs;
 use crate::config::limits::CONFIG_BYTES_MAX;
+use crate::nearest::nearest;
 
 /// A file's text, and how to name a place in it.
 #[derive(Debug)]

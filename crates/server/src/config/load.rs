@@ -8,11 +8,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::core_map::ParsedCoreMap;
-use super::error::{ConfigError, ConfigErrors, Origin, nearest};
+use super::error::{ConfigError, ConfigErrors, Origin};
 use super::file::Document;
 use super::knob::{Knob, PREFIX, Refusal, variable_of};
 use super::loading::{CONFIG_FLAG, CORE_MAP_FLAG, Environment, Loading};
 use super::{Config, check, core_map_source, knobs};
+use crate::nearest::nearest;
 use corelane::internals::topology::{self, Machine, Placement};
 
 /// Where settings come from.

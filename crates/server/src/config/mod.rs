@@ -13,6 +13,7 @@ mod check;
 mod compression;
 pub mod core_map;
 mod core_map_source;
+mod cors;
 mod error;
 mod file;
 mod knob;
@@ -33,6 +34,7 @@ pub use access_log::AccessLogOptions;
 pub use admin::{AdminListener, AdminToken};
 pub use annotate::annotate;
 pub use compression::CompressionOptions;
+pub use cors::CorsOptions;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use knob::Knob;
 pub use knobs::all as knobs;
@@ -71,6 +73,8 @@ pub struct Config {
     /// How often each client may ask; what it takes to count them is in
     /// `server`.
     pub rate_limit: RateLimitOptions,
+    /// Pages of other sites.
+    pub cors: CorsOptions,
     /// Compressed answers.
     pub compression: CompressionOptions,
     /// One line per request.
@@ -96,6 +100,7 @@ impl Default for Config {
                 ..StaticOptions::default()
             },
             rate_limit: RateLimitOptions::default(),
+            cors: CorsOptions::default(),
             compression: CompressionOptions::default(),
             access_log: AccessLogOptions::default(),
             api: ApiOptions {

@@ -248,6 +248,50 @@ fn variables_nobody_knows_are_told_only_when_they_look_meant() {
 }
 
 #[test]
+fn settings_of_what_is_off_are_told_with_the_cure() {
+    let text = "\
+        [api.redis_cache]\n\"/resource\" = \"60s\"\n\
+        [rate_limit]\nredis = false\n\
+        [session]\nenabled = false\ncookie = \"sid\"\n\
+        [compression]\nlevel = 6\nmin_bytes = 1024\n\
+        [database]\npool_min = 3\n";
+    let warnings = Case::new(text).load().warnings;
+    for (knob, cure) in [
+        (
+            "api.redis_cache does nothing: there is no Redis",
+            "redis.url",
+        ),
+        ("rate_limit.redis does nothing", "redis.url"),
+        ("session.cookie does nothing", "session.enabled = true"),
+        (
+            "compression.level does nothing",
+            "compression.enabled = true",
+        ),
+        ("database.pool_min does nothing", "store.url"),
+    ] {
+        let mut told = warnings.iter().filter(|warning| warning.contains(knob));
+        let warning = told
+            .next()
+            .unwrap_or_else(|| panic!("{knob} in {warnings:?}"));
+        assert!(
+            warning.contains(cure) && warning.contains(".toml:"),
+            "{warning}"
+        );
+    }
+    assert_eq!(warnings.len(), 5, "{warnings:?}");
+    let with_redis =
+        Case::new("[redis]\nurl = \"redis://h\"\n[api.redis_cache]\n\"/resource\" = \"60s\"\n");
+    assert_eq!(with_redis.load().warnings, [""; 0]);
+    // Every key at its default asks for nothing.
+    assert_eq!(
+        Case::new(&annotate(&Config::default(), None))
+            .load()
+            .warnings,
+        [""; 0]
+    );
+}
+
+#[test]
 fn the_variable_of_a_key_with_a_flag_is_found_by_the_key() {
     for (key, meant) in [
         ("CORELANE_SERVER_LISTEN", "CORELANE_LISTEN"),

@@ -7,23 +7,21 @@
 use http::{HeaderValue, header};
 use serde::Serialize;
 
-use super::{cache_admin, health, metrics};
+use super::health::{self, HealthOptions};
+use super::{cache_admin, metrics};
 use corelane::{App, Ctx, Error, Response};
 
 /// The shipped admin app, for [`App::admin`].
 #[must_use]
-pub fn app() -> App {
-    install(App::new())
+pub fn app(health: &HealthOptions) -> App {
+    install(App::new(), health)
 }
 
 /// Adds the routes.
 #[must_use]
-pub fn install(app: App) -> App {
-    let app = app
-        .get("/", list)
-        .get("/metrics", metrics::metrics)
-        .get("/health/live", health::live);
-    cache_admin::install(app)
+pub fn install(app: App, health: &HealthOptions) -> App {
+    let app = app.get("/", list).get("/metrics", metrics::metrics);
+    cache_admin::install(health::install(app, health))
 }
 
 /// One line of the list.
@@ -48,8 +46,18 @@ const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "GET",
+        path: "/health",
+        what: "how the server is, and which shards are stuck",
+    },
+    Endpoint {
+        method: "GET",
         path: "/health/live",
         what: "whether the process takes requests",
+    },
+    Endpoint {
+        method: "GET",
+        path: "/health/ready",
+        what: "whether to send requests here",
     },
     Endpoint {
         method: "GET",
@@ -97,6 +105,7 @@ mod tests {
 
     #[test]
     fn every_route_is_in_the_list_and_every_line_has_a_route() {
+        let app = || app(&HealthOptions::default());
         let routes = format!("{:?}", app());
         for Endpoint { method, path, .. } in ENDPOINTS {
             assert!(routes.contains(&format!("({method}, {path:?})")), "{path}");

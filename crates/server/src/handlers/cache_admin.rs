@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use super::cached::{USERS_CACHE, tags_of, with_all_tags};
+use super::cached::{LISTS_CACHE, USERS_CACHE, tags_of, with_all_tags};
+use super::health::stuck_warning;
+use super::list_key::key_of_target;
 use super::users::parse_id;
 use corelane::error::FieldError;
 use corelane::internals::l2::RowCache;
@@ -31,16 +33,39 @@ fn route(method: Method, pattern: &str, handler: impl Handler) -> Route {
     Route::new(method, pattern, handler).middleware(no_store)
 }
 
-async fn no_store(ctx: Ctx, next: Next) -> Result<Response, Error> {
+async fn no_store(mut ctx: Ctx, next: Next) -> Result<Response, Error> {
     let value = HeaderValue::from_static("no-store");
+    let stuck = StuckShards(ctx.shards_health().await.stuck.into());
+    ctx.attach(stuck.clone());
     match next.run(ctx).await {
         Ok(mut response) => {
             response.insert_header(header::CACHE_CONTROL, value);
             Ok(response)
         }
-        Err(error) => Err(error.with_header(header::CACHE_CONTROL, value)),
+        Err(error) => Err(stuck
+            .name_in(error)
+            .with_header(header::CACHE_CONTROL, value)),
     }
 }
+
+/// Shards that gave no sign of life when the request came. What they have cannot
+/// be listed, nor forgotten in time.
+#[derive(Clone)]
+struct StuckShards(Rc<[usize]>);
+
+impl StuckShards {
+    /// Instead of what a caller can do nothing with.
+    fn name_in(&self, error: Error) -> Error {
+        if self.0.is_empty() || error.status() != StatusCode::SERVICE_UNAVAILABLE {
+            return error;
+        }
+        let detail = format!("it is not forgotten everywhere: {}", stuck_warning(&self.0));
+        Error::unavailable(detail, RETRY_AFTER_S)
+    }
+}
+
+/// When to ask again whether a shard is still stuck.
+const RETRY_AFTER_S: u32 = 1;
 
 /// `GET /cache/stats`.
 async fn stats(ctx: Ctx) -> Result<Response, Error> {
@@ -158,6 +183,7 @@ async fn list(ctx: Ctx) -> Result<Response, Error> {
     }
     Response::json(&Keys {
         name: cache.name(),
+        missing_shards: ctx.attached().map_or(&[], |stuck: &StuckShards| &stuck.0),
         total: keys.len(),
         keys: keys
             .iter()
@@ -170,6 +196,9 @@ async fn list(ctx: Ctx) -> Result<Response, Error> {
 #[derive(Debug, Serialize)]
 struct Keys<'a> {
     name: &'a str,
+    /// Shards that did not answer, whose keys are not listed.
+    #[serde(skip_serializing_if = "<[usize]>::is_empty")]
+    missing_shards: &'a [usize],
     total: usize,
     keys: Vec<Key>,
 }
@@ -224,6 +253,9 @@ async fn delete(ctx: Ctx) -> Result<Response, Error> {
     if let Some(query) = ctx.query_string() {
         key.push(b'?');
         key.extend_from_slice(query.as_bytes());
+    }
+    if let Some(spelled) = list_key_of(&cache, &key) {
+        key = spelled;
     }
     if let Some(rows) = rows_of(&ctx, &cache)
         && let Some(id) = std::str::from_utf8(&key).ok().and_then(parse_id)
@@ -319,6 +351,17 @@ async fn invalidate_tags(ctx: &Ctx, asked: Vec<String>) -> Result<Response, Erro
         ctx.invalidate_tag(tag).await?;
     }
     Response::json(&Invalidated { invalidated })
+}
+
+/// The key that a list asked for by this path and query is kept under, however the
+/// caller writes it.
+fn list_key_of(cache: &Cache, key: &[u8]) -> Option<Vec<u8>> {
+    let target = std::str::from_utf8(key).ok();
+    let target = target.filter(|_| cache.name() == LISTS_CACHE)?;
+    match target.split_once('?') {
+        Some((path, query)) => key_of_target(path, Some(query)),
+        None => key_of_target(target, None),
+    }
 }
 
 /// What is kept in Redis of this cache.

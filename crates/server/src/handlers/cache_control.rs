@@ -9,7 +9,7 @@ use std::fmt;
 
 use http::HeaderValue;
 
-use super::validate::nearest;
+use crate::nearest::nearest;
 
 /// The `Cache-Control` of each route, by pattern. State of every shard.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl CacheControlError {
         let known: Vec<&str> = defaults.iter().map(|(known, _)| *known).collect();
         Self::UnknownRoute {
             pattern: pattern.to_owned(),
-            nearest: nearest(pattern, &known).map(str::to_owned),
+            nearest: nearest(pattern, known.iter().copied()).map(str::to_owned),
             known: known.into_iter().map(str::to_owned).collect(),
         }
     }

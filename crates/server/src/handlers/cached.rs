@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, header};
 
 use super::cache_control::CacheControl;
 use super::conditional::{add_validators, next_link_header};
+use super::list_key::ListKey;
 use corelane::internals::cache::{CacheOptions, CacheOptionsError, Coherence};
 use corelane::internals::l2::{RowCache, RowCacheOptions, RowPlan};
 use corelane::internals::limits::CACHE_DOUBT_MS;
@@ -194,22 +195,25 @@ impl Document {
 }
 
 /// Answers a GET of the route `pattern` out of the cache of lists, loading the
-/// document if need be. The request must have been found valid: what is asked
-/// for is the key.
+/// document if need be. `key` is what was asked for as [`ListKey`] spells it: one
+/// question has one key, however it was written.
 pub(super) async fn answer_list<Fut>(
     ctx: &Ctx,
     pattern: &'static str,
+    key: ListKey,
     tags: &'static [&'static str],
-    load: impl FnOnce() -> Fut + 'static,
+    load: impl FnOnce() -> Fut,
 ) -> Result<Response, Error>
 where
     Fut: Future<Output = Result<Document, Error>> + 'static,
 {
-    let policies = ctx.state::<CacheControl>();
-    let load = move || async move { load().await?.prepare(policies.of(pattern)) };
+    let load = || {
+        let (load, policies) = (load(), ctx.state::<CacheControl>());
+        async move { load.await?.prepare(policies.of(pattern)) }
+    };
     let lists: Cache = ctx.cache(LISTS_CACHE).tagged(tags.iter().copied());
-    let found = lists.get_or_load(key_of(ctx), load).await?;
-    ctx.conclude(found)
+    let found = lists.get_or_load(key.into_bytes(), load).await?;
+    ctx.respond_conditionally(found)
 }
 
 /// The tags that entries of `lists` are kept with; each route uses one of
@@ -241,13 +245,4 @@ pub(super) fn tags_of(caches: &[Cache]) -> &'static [&'static str] {
         true => list_tags::POSTS_AND_AUTHORS,
         false => &[],
     }
-}
-
-fn key_of(ctx: &Ctx) -> String {
-    let mut key = String::from(ctx.path());
-    if let Some(query) = ctx.query_string() {
-        key.push('?');
-        key.push_str(query);
-    }
-    key
 }

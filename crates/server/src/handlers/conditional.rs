@@ -3,7 +3,7 @@
 //!
 //! Glue between a request's headers and [`corelane::internals::semantics`]. What is made
 //! anew for its request and has an entity tag goes through here; what is kept,
-//! through [`Ctx::conclude`]. A 304 has the headers the 200 would have had,
+//! through [`Ctx::respond_conditionally`]. A 304 has the headers the 200 would have had,
 //! without those that describe content. Writes read their conditions as well
 //! and have them checked inside the transaction (`users/write.rs`).
 

@@ -24,6 +24,7 @@ pub mod conditional;
 pub mod cursor;
 pub mod json;
 pub mod limits;
+mod list_key;
 pub mod page;
 pub mod query;
 pub mod store_fault;

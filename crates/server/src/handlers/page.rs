@@ -6,6 +6,7 @@
 
 use super::cursor::{self, CursorOrder};
 use super::json::{ObjectWriter, push_array};
+use super::list_key::ListKey;
 use super::query::QueryPairs;
 use super::validate::Faults;
 use crate::handlers::limits::{PAGE_OFFSET_ROWS_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
@@ -67,6 +68,22 @@ impl PageRequest {
             number: None,
             limit: limit?,
         })
+    }
+}
+
+impl PageRequest {
+    /// The page's part of what a list is kept under.
+    pub(super) fn key(&self, path: &str, order: CursorOrder) -> ListKey {
+        let limit = (self.limit != PAGE_ROWS_DEFAULT).then_some(self.limit);
+        let page = self.number.filter(|number| *number != 1);
+        let after = match &self.start {
+            PageStart::After(cursor) => Some(cursor::encode(order, cursor)),
+            PageStart::Offset(_) => None,
+        };
+        ListKey::new(path)
+            .with_some("limit", limit)
+            .with_some("page", page)
+            .with_some("after", after)
     }
 }
 

@@ -4,6 +4,7 @@
 use super::cached::{Document, answer_list, list_tags};
 use super::cursor::{self, CursorOrder};
 use super::json::ObjectWriter;
+use super::list_key::ListKey;
 use super::page::{self, PageRequest};
 use super::query::{QueryPairs, push_pair};
 use super::store_fault::store_fault;
@@ -29,6 +30,7 @@ pub fn install(app: App) -> App {
 
 async fn list(ctx: Ctx) -> Result<Response, Error> {
     let request = PostsRequest::parse(ctx.query_string())?;
+    let key = request.key();
     let store = ctx.state::<Store>();
     let load = move || async move {
         let found = store.posts(&request.query).await.map_err(store_fault)?;
@@ -38,14 +40,11 @@ async fn list(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, next))
     };
-    answer_list(&ctx, POSTS, list_tags::POSTS_AND_AUTHORS, load).await
+    answer_list(&ctx, POSTS, key, list_tags::POSTS_AND_AUTHORS, load).await
 }
 
 async fn one(ctx: Ctx) -> Result<Response, Error> {
-    let mut faults = Faults::new();
-    let pairs = QueryPairs::parse(ctx.query_string(), &["populate"], &mut faults);
-    let populate = parse_populate(&pairs, &mut faults);
-    faults.unless_any(Some(()))?;
+    let populate = parse_of_one(ctx.query_string())?;
     let id = ctx.param_str("id").as_deref().and_then(parse_id);
     let id = id.ok_or_else(no_such_post)?;
     let store = ctx.state::<Store>();
@@ -69,7 +68,29 @@ async fn one(ctx: Ctx) -> Result<Response, Error> {
         true => list_tags::POSTS_AND_AUTHORS,
         false => list_tags::POSTS,
     };
-    answer_list(&ctx, POST, tags, load).await
+    answer_list(&ctx, POST, key_of_one(id, populate), tags, load).await
+}
+
+/// Whether one post is asked for with its author.
+fn parse_of_one(query: Option<&str>) -> Result<bool, Error> {
+    let mut faults = Faults::new();
+    let pairs = QueryPairs::parse(query, &["populate"], &mut faults);
+    let populate = parse_populate(&pairs, &mut faults);
+    faults.unless_any(Some(populate))
+}
+
+fn key_of_one(id: i64, populate: bool) -> ListKey {
+    ListKey::new(&format!("{POSTS}/{id}")).with_some("populate", populate.then_some("author"))
+}
+
+/// What is kept under when it is asked for by this path and query.
+pub(super) fn list_key(path: &str, query: Option<&str>) -> Option<ListKey> {
+    let rest = path.strip_prefix(POSTS)?;
+    if rest.is_empty() {
+        return PostsRequest::parse(query).ok().map(|request| request.key());
+    }
+    let id = rest.strip_prefix('/').and_then(parse_id)?;
+    Some(key_of_one(id, parse_of_one(query).ok()?))
 }
 
 /// The join of the list, narrowed to the first post from `id` on.
@@ -120,6 +141,14 @@ impl PostsRequest {
             Self { query, page }
         });
         faults.unless_any(request)
+    }
+
+    fn key(&self) -> ListKey {
+        let populate = self.query.populate_author.then_some("author");
+        self.page
+            .key(POSTS, CursorOrder::Posts)
+            .with_some("populate", populate)
+            .with_some("author_id", self.query.author_id)
     }
 
     fn next_link(&self, after_id: i64) -> String {

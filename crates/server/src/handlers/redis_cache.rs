@@ -6,8 +6,8 @@ use std::fmt;
 use http::Method;
 
 use super::cache_control::CacheControl;
-use super::validate::nearest;
 use crate::handlers;
+use crate::nearest::nearest;
 use corelane::App;
 use corelane::middleware::RedisCache;
 
@@ -52,7 +52,7 @@ impl RedisRoutes {
             if !known.contains(&pattern.as_str()) {
                 return Err(RedisRoutesError::UnknownRoute {
                     pattern: pattern.clone(),
-                    nearest: nearest(pattern, &known).map(str::to_owned),
+                    nearest: nearest(pattern, known.iter().copied()).map(str::to_owned),
                     known: known.iter().map(|&known| known.to_owned()).collect(),
                 });
             }

@@ -38,8 +38,8 @@ pub fn install(app: App, options: &SessionOptions) -> App {
     app.sessions(options.clone())
         .session_backend::<Store>()
         .session_users(|ctx, id| {
-            let found = users::find(ctx, id);
-            async move { Ok(matches!(found.await?, (CacheEntry::Value(_), _))) }
+            let (found, _) = users::find(ctx, id);
+            async move { Ok(matches!(found.await?, CacheEntry::Value(_))) }
         })
         .route(log_in)
         .route(Route::new(Method::GET, SESSION, show).middleware(never_kept))

@@ -6,6 +6,7 @@
 //! from the client are cut.
 
 use crate::handlers::limits::{FIELD_ERRORS_MAX, FIELD_NAME_SHOWN_CHARS_MAX};
+use crate::nearest::nearest;
 use corelane::Error;
 use corelane::error::FieldError;
 
@@ -38,7 +39,7 @@ impl Faults {
             return;
         }
         let known_list = known.join(", ");
-        let message = match nearest(field, known) {
+        let message = match nearest(field, known.iter().copied()) {
             Some(name) => format!("is not known; did you mean `{name}`? Known are: {known_list}"),
             None => format!("is not known; known are: {known_list}"),
         };
@@ -80,22 +81,6 @@ pub fn fault(field: &str, message: impl Into<String>) -> Error {
     faults.into_error()
 }
 
-/// The name in `known` most like `name`, if one is like it at all.
-pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    if name.chars().count() > FIELD_NAME_SHOWN_CHARS_MAX {
-        return None;
-    }
-    let likeness = |candidate: &str| strsim::jaro_winkler(name, candidate);
-    let best = known
-        .iter()
-        .copied()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) >= LIKENESS_MIN).then_some(best)
-}
-
-/// Jaro-Winkler likeness, 0 to 1, from which a name is suggested.
-const LIKENESS_MIN: f64 = 0.75;
-
 fn shortened(name: &str) -> String {
     let mut chars = name.chars();
     let mut short: String = chars.by_ref().take(FIELD_NAME_SHOWN_CHARS_MAX).collect();
@@ -108,23 +93,6 @@ fn shortened(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_slip_of_the_finger_gets_the_name_that_was_meant() {
-        let known = ["page", "limit", "fields", "sort", "min_age"];
-        for (typed, meant) in [
-            ("limt", Some("limit")),
-            ("Page", Some("page")),
-            ("minage", Some("min_age")),
-            ("field", Some("fields")),
-            ("xyzzy", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(typed, &known), meant, "{typed}");
-        }
-        assert_eq!(nearest(&"l".repeat(1 << 20), &known), None);
-        assert_eq!(nearest("page", &[]), None);
-    }
 
     #[test]
     fn however_much_is_wrong_the_answer_stays_short() {

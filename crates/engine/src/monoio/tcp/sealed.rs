@@ -1,17 +1,16 @@
 //! Sending sealed bytes: the kernel sends their pages and nothing is copied.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::TcpStream;
+use super::Sender;
 use crate::{SealedBytes, yield_now};
 use corelane_proto::limits::SENDFILE_BYTES_MAX;
 
-impl TcpStream {
-    /// Writes all of `head` and then `body`, of which nothing is copied: the
+impl Sender {
+    /// Sends all of `head` and then `body`, of which nothing is copied: the
     /// kernel sends its pages. Gives `head` back.
     pub async fn write_all_sealed(
         &mut self,
@@ -34,14 +33,13 @@ impl TcpStream {
     ) -> io::Result<()> {
         let mut sent = 0;
         while sent < head.len() {
-            match self.send_now(&head[sent..]) {
-                Ok(n) => {
-                    sent += n;
-                    on_progress(n);
+            // The end of the head is not the end of the message.
+            match self.socket.send_now(&head[sent..], SendFlags::MORE)? {
+                0 => self.socket.writable().await?,
+                count => {
+                    sent += count;
+                    on_progress(count);
                 }
-                Err(Errno::AGAIN) => self.inner.get_mut().writable(false).await?,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
             }
         }
         let mut rest = body.range();
@@ -53,25 +51,17 @@ impl TcpStream {
                     rest.start += n;
                     on_progress(n);
                     if n < wanted {
-                        self.inner.get_mut().writable(false).await?;
+                        self.socket.writable().await?;
                     } else if !rest.is_empty() {
                         yield_now().await;
                     }
                 }
-                Err(Errno::AGAIN) => self.inner.get_mut().writable(false).await?,
+                Err(Errno::AGAIN) => self.socket.writable().await?,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
-    }
-
-    /// Sends the start of `head`, whose end is not the end of the message.
-    fn send_now(&mut self, head: &[u8]) -> rustix::io::Result<usize> {
-        let flags = SendFlags::DONTWAIT | SendFlags::MORE | SendFlags::NOSIGNAL;
-        // SAFETY: `self.inner` keeps the descriptor open during this call.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.inner.get_mut().as_raw_fd()) };
-        rustix::net::send(fd, head, flags)
     }
 
     /// sendfile(2) has no flag not to wait, so the socket must be nonblocking.
@@ -84,8 +74,7 @@ impl TcpStream {
         start: usize,
         bytes: usize,
     ) -> rustix::io::Result<usize> {
-        // SAFETY: as in `send_now`.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.inner.get_mut().as_raw_fd()) };
+        let fd = self.socket.fd().expect("a half that sends");
         let mut offset = start as u64;
         if monoio::utils::is_legacy() {
             return rustix::fs::sendfile(fd, body.file(), Some(&mut offset), bytes);

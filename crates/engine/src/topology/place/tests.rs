@@ -82,14 +82,17 @@ fn a_count_that_does_not_fit_is_refused_with_what_fits() {
     assert_eq!(
         text,
         "cores: 3 shards do not fit: a shard gets a physical core of its own and 2 are free; \
-         valid are 1-2"
+         valid are 1-2; more than that run unpinned, taking turns, with `--oversubscribe` \
+         (core_map.oversubscribe = true)"
     );
     assert!(refusal(&two, &options(CoreSelection::Count(0))).ends_with("valid are 1-2"));
     let smt = Machine::uniform(1, 1, 1, 2, 2);
     let text = refusal(&smt, &options(CoreSelection::Count(3)));
     assert!(
         text.ends_with(
-            "valid are 1-2; to put shards on SMT siblings too, list the cores, for instance \"0-3\""
+            "valid are 1-2; to put shards on SMT siblings too, list the cores, for instance \"0-3\"; \
+             more than that run unpinned, taking turns, with `--oversubscribe` \
+             (core_map.oversubscribe = true)"
         ),
         "{text}"
     );
@@ -270,4 +273,32 @@ proptest! {
             prop_assert_eq!(given.len(), count);
         }
     }
+}
+
+#[test]
+fn more_shards_than_cores_are_placed_unpinned_when_allowed() {
+    let machine = Machine::uniform(1, 1, 1, 2, 1);
+    let mut options = options(CoreSelection::Count(5));
+    options.oversubscribe = true;
+    let placement = place(&machine, &options).unwrap();
+    let cpus: Vec<_> = placement.shards.iter().map(|slot| slot.cpu).collect();
+    assert_eq!(cpus, [0, 1, 0, 1, 0]);
+    assert_eq!(placement.pinning, Pinning::Off);
+    assert_eq!(placement.housekeeping, [0, 1]);
+    assert!(
+        placement.notes[0].contains("take turns"),
+        "{:?}",
+        placement.notes
+    );
+    // As ever where they fit, whatever is allowed.
+    options.cores = CoreSelection::Count(2);
+    assert_eq!(place(&machine, &options).unwrap().pinning, Pinning::Wanted);
+    options.cores = CoreSelection::List(vec![0]);
+    assert_eq!(
+        place(&machine, &options).unwrap().pinning,
+        Pinning::Required
+    );
+    options.cores = CoreSelection::Count(100_000);
+    let refused = place(&machine, &options).unwrap_err();
+    assert!(refused.cure.contains("1-256"), "{refused}");
 }

@@ -1,8 +1,8 @@
 //! Writing, purging, touching, peeking, flushing: one request, one answer.
 
 use super::{
-    Answer, Change, EntryStore, Freshness, Held, Holder, Kept, Place, Release, Replica, Request,
-    Rules, Ticket, ToHome, WaitId, WriteId, WriteMode,
+    Answer, EntryStore, Freshness, Held, HeldCopy, Holder, PendingChange, Release, Replica,
+    Request, RequestTicket, Rules, ToHome, WaitId, WaitPlace, WriteId, WriteMode,
 };
 use crate::clock::Millis;
 
@@ -21,7 +21,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: EntryStore<K, Kept<V>>,
+    S: EntryStore<K, HeldCopy<V>>,
     R: Rules,
 {
     /// Asks for the lease to write a key. The answer is [`Answer::Granted`],
@@ -47,8 +47,8 @@ where
     }
 
     /// Has a key forgotten everywhere. The answer, if `wait` is there, is
-    /// [`Answer::Purged`] with what was cached.
-    pub fn purge(&mut self, key: K, home: usize, wait: Option<WaitId>, now_ms: Millis) {
+    /// [`Answer::Invalidated`] with what was cached.
+    pub fn invalidate(&mut self, key: K, home: usize, wait: Option<WaitId>, now_ms: Millis) {
         let ticket = match wait {
             None => None,
             Some(wait) => match self.begin_change(home, wait, None, now_ms) {
@@ -57,14 +57,14 @@ where
             },
         };
         if self.alive.contains(home) {
-            self.ask(home, Request::Purge { key, ticket });
+            self.ask(home, Request::Invalidate { key, ticket });
         }
     }
 
     /// Drops this shard's own copy of a key that has been written already, and
-    /// lets nobody join what was asked before. A [`purge`](Self::purge) sent
+    /// lets nobody join what was asked before. A [`invalidate`](Self::invalidate) sent
     /// after it is taken before whatever this shard asks the home next.
-    pub fn forget(&mut self, key: &K) {
+    pub fn drop_copy(&mut self, key: &K) {
         self.entries.remove(key);
         self.open.remove(key);
         if let Some(id) = self.leased.remove(key)
@@ -75,7 +75,7 @@ where
     }
 
     /// Changes how long a key's value is good for. The answer is
-    /// [`Answer::Purged`] with the value, or without if it is not cached.
+    /// [`Answer::Invalidated`] with the value, or without if it is not cached.
     pub fn touch(
         &mut self,
         key: K,
@@ -127,7 +127,7 @@ where
             | Request::Write { ticket, .. }
             | Request::Touch { ticket, .. }
             | Request::Flush { ticket } => self.end_change(*ticket, Answer::TimedOut),
-            Request::Purge { ticket, .. } => {
+            Request::Invalidate { ticket, .. } => {
                 if let Some(ticket) = ticket {
                     self.end_change(*ticket, Answer::TimedOut);
                 }
@@ -141,25 +141,25 @@ where
         wait: WaitId,
         write: Option<(K, WriteMode)>,
         now_ms: Millis,
-    ) -> Option<Ticket> {
+    ) -> Option<RequestTicket> {
         if !self.alive.contains(home) {
             self.answer(wait, Answer::HomeGone);
             return None;
         }
-        let ticket = Ticket(self.number());
-        let change = Change {
+        let ticket = RequestTicket(self.number());
+        let change = PendingChange {
             home,
             wait,
             write,
             since_ms: now_ms,
         };
         self.changes.insert(ticket, change);
-        self.waits.insert(wait, Place::Change(ticket));
+        self.waits.insert(wait, WaitPlace::Change(ticket));
         Some(ticket)
     }
 
     /// A lease has come. If nobody waits for it any more it goes back unused.
-    pub(super) fn granted(&mut self, home: usize, ticket: Ticket, lease: super::Lease) {
+    pub(super) fn granted(&mut self, home: usize, ticket: RequestTicket, lease: super::Lease) {
         let change = self.changes.remove(&ticket);
         let Some((wait, (key, mode))) = change.and_then(|c| Some((c.wait, c.write?))) else {
             let release = Release::Done { replica: None };
@@ -176,7 +176,7 @@ where
         self.answer(wait, Answer::Granted(id));
     }
 
-    pub(super) fn end_change(&mut self, ticket: Ticket, answer: Answer<V, E>) {
+    pub(super) fn end_change(&mut self, ticket: RequestTicket, answer: Answer<V, E>) {
         if let Some(change) = self.changes.remove(&ticket) {
             self.answer(change.wait, answer);
         }

@@ -2,8 +2,8 @@
 
 use super::reads::value;
 use super::{
-    Answer, EntryStore, Holder, Joinable, Kept, Load, Outcome, ReadGroup, Replica, Rules, Source,
-    Ticket, ToHome,
+    Answer, EntryStore, HeldCopy, Holder, Joinable, Load, Outcome, ReadGroup, Replica,
+    RequestTicket, Rules, ToHome, ValueSource,
 };
 use crate::clock::Millis;
 use crate::coherence::{FromHome, Lease};
@@ -13,7 +13,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: EntryStore<K, Kept<V>>,
+    S: EntryStore<K, HeldCopy<V>>,
     R: Rules,
 {
     /// Takes what the home on shard `home` says. At any time, in order.
@@ -28,11 +28,11 @@ where
                 ticket,
                 lease,
                 stale,
-            } => self.told_to_load(home, ticket, lease, stale, now_ms),
+            } => self.on_load_granted(home, ticket, lease, stale, now_ms),
             FromHome::Uncached { ticket, replica } => {
                 if let Some(group) = self.take_group(ticket) {
                     for wait in group.waits {
-                        self.answer(wait, value(&replica, Source::Collapsed));
+                        self.answer(wait, value(&replica, ValueSource::Collapsed));
                     }
                 }
             }
@@ -50,7 +50,9 @@ where
             }
             FromHome::Absent { ticket } => self.end_change(ticket, Answer::Absent),
             FromHome::Granted { ticket, lease } => self.granted(home, ticket, lease),
-            FromHome::Purged { ticket, had } => self.end_change(ticket, Answer::Purged(had)),
+            FromHome::Invalidated { ticket, had } => {
+                self.end_change(ticket, Answer::Invalidated(had))
+            }
             FromHome::Flushed { ticket } => self.end_change(ticket, Answer::Flushed),
             FromHome::Invalidate { key } => self.invalidated(home, key),
             FromHome::InvalidateAll => self.invalidated_all(home),
@@ -59,7 +61,13 @@ where
 
     /// The value is newer than any invalidation before it: it is kept even if
     /// nobody joins its group any more.
-    fn given(&mut self, home: usize, ticket: Ticket, replica: &Replica<V>, source: Source) {
+    fn given(
+        &mut self,
+        home: usize,
+        ticket: RequestTicket,
+        replica: &Replica<V>,
+        source: ValueSource,
+    ) {
         if let Some(ReadGroup { key, waits, .. }) = self.take_group(ticket) {
             self.keep(key, home, replica.clone());
             for wait in waits {
@@ -73,10 +81,10 @@ where
         }
     }
 
-    fn told_to_load(
+    fn on_load_granted(
         &mut self,
         home: usize,
-        ticket: Ticket,
+        ticket: RequestTicket,
         lease: Lease,
         stale: Option<Replica<V>>,
         now_ms: Millis,

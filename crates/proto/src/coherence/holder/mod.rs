@@ -5,7 +5,7 @@
 //! (`reads`); when the home calls the key in, that group is closed, so that
 //! nobody who comes later is answered with what was asked before. A load is
 //! run by the one wait that is told to [`Answer::Lead`]. `changes` is about
-//! writes, purges and the like, `messages` about what homes say.
+//! writes, invalidations and the like, `messages` about what homes say.
 
 mod changes;
 mod messages;
@@ -17,8 +17,8 @@ use std::marker::PhantomData;
 pub use changes::WriteOutcome;
 
 use super::{
-    EntryStore, Freshness, Lease, Outcome, Release, Replica, Request, Rules, ShardSet, Sound,
-    Ticket, ToHome, WriteMode,
+    EntryStore, Freshness, Lease, Outcome, Release, Replica, Request, RequestTicket, Rules,
+    ShardSet, Sound, ToHome, WriteMode,
 };
 use crate::clock::Millis;
 
@@ -37,7 +37,7 @@ pub struct WriteId(pub u64);
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Source {
+pub enum ValueSource {
     /// The key's home had it.
     Home,
     /// Somebody else's load, which was under way.
@@ -54,7 +54,7 @@ pub enum Answer<V, E> {
         /// The value.
         replica: Replica<V>,
         /// Where from.
-        source: Source,
+        source: ValueSource,
     },
     /// Load it, then call [`Holder::finish_load`], whatever happens.
     Lead {
@@ -71,8 +71,8 @@ pub enum Answer<V, E> {
     Absent,
     /// Write, then call [`Holder::finish_write`], whatever happens.
     Granted(WriteId),
-    /// Purged, or touched; what there was.
-    Purged(Option<Replica<V>>),
+    /// Invalidated, or touched; what there was.
+    Invalidated(Option<Replica<V>>),
     /// All keys of that home are forgotten.
     Flushed,
     /// The key's home has died, and nothing was done. Its successor will do it.
@@ -110,7 +110,7 @@ pub enum HolderOutput<K, V, E> {
 
 /// A copy on this shard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Kept<V> {
+pub struct HeldCopy<V> {
     /// The value.
     pub replica: Replica<V>,
     home: usize,
@@ -118,7 +118,7 @@ pub struct Kept<V> {
     epoch: u32,
 }
 
-impl<V> Kept<V> {
+impl<V> HeldCopy<V> {
     /// The shard it came from.
     pub fn home(&self) -> usize {
         self.home
@@ -144,18 +144,18 @@ pub struct Holder<K: Ord, V, E, S, R = Sound> {
     epochs: Vec<u32>,
     /// Of the change feed; see [`Freshness::era`](super::Freshness::era).
     era: u64,
-    reads: BTreeMap<Ticket, ReadGroup<K>>,
+    reads: BTreeMap<RequestTicket, ReadGroup<K>>,
     /// Where who asks for a key now can join.
     open: BTreeMap<K, Joinable>,
     loads: BTreeMap<LoadId, Load<K, V>>,
     /// The load of a key whose result will be kept; there is one at most.
     leased: BTreeMap<K, LoadId>,
-    changes: BTreeMap<Ticket, Change<K>>,
+    changes: BTreeMap<RequestTicket, PendingChange<K>>,
     writes: BTreeMap<WriteId, Held<K>>,
-    waits: BTreeMap<WaitId, Place>,
+    waits: BTreeMap<WaitId, WaitPlace>,
     last_number: u64,
     output: VecDeque<HolderOutput<K, V, E>>,
-    evicted: Vec<(K, Kept<V>)>,
+    evicted: Vec<(K, HeldCopy<V>)>,
     counters: HolderCounters,
     rules: PhantomData<R>,
 }
@@ -197,13 +197,13 @@ struct Load<K, V> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Joinable {
-    Read(Ticket),
+    Read(RequestTicket),
     Load(LoadId),
 }
 
 /// A request that is no read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Change<K> {
+struct PendingChange<K> {
     home: usize,
     wait: WaitId,
     /// Of a write: what its lease will be for.
@@ -222,10 +222,10 @@ struct Held<K> {
 
 /// Where a wait stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Place {
-    Read(Ticket),
+enum WaitPlace {
+    Read(RequestTicket),
     Load(LoadId),
-    Change(Ticket),
+    Change(RequestTicket),
 }
 
 impl<K, V, E, S, R> Holder<K, V, E, S, R>
@@ -233,7 +233,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: EntryStore<K, Kept<V>>,
+    S: EntryStore<K, HeldCopy<V>>,
     R: Rules,
 {
     /// The holder of shard `me` of `shards`, with no copies. `peers` are the
@@ -283,7 +283,7 @@ where
 
     /// Whether a copy may be served at `now_ms`, which must not be before the
     /// request came.
-    pub fn judge(&self, kept: &Kept<V>, now_ms: Millis) -> Option<Hit> {
+    pub fn judge(&self, kept: &HeldCopy<V>, now_ms: Millis) -> Option<Hit> {
         if kept.epoch != self.epochs[kept.home] {
             return None;
         }
@@ -337,7 +337,7 @@ where
 
     fn keep(&mut self, key: K, home: usize, replica: Replica<V>) {
         let epoch = self.epochs[home];
-        let kept = Kept {
+        let kept = HeldCopy {
             replica,
             home,
             epoch,

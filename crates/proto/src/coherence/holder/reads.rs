@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    Answer, EntryStore, Holder, Joinable, Kept, Load, LoadId, Outcome, Place, ReadGroup, Replica,
-    Request, Rules, Source, Ticket, ToHome, WaitId,
+    Answer, EntryStore, HeldCopy, Holder, Joinable, Load, LoadId, Outcome, ReadGroup, Replica,
+    Request, RequestTicket, Rules, ToHome, ValueSource, WaitId, WaitPlace,
 };
 use crate::clock::Millis;
 
@@ -13,7 +13,7 @@ where
     K: Clone + Ord,
     V: Clone,
     E: Clone,
-    S: EntryStore<K, Kept<V>>,
+    S: EntryStore<K, HeldCopy<V>>,
     R: Rules,
 {
     /// Asks `home` for a key of which there is no copy here, or (`refresh`) a
@@ -24,18 +24,18 @@ where
             Some(Joinable::Read(ticket)) => {
                 if let Some(group) = self.reads.get_mut(ticket) {
                     group.waits.push_back(wait);
-                    self.waits.insert(wait, Place::Read(*ticket));
+                    self.waits.insert(wait, WaitPlace::Read(*ticket));
                 }
             }
             Some(Joinable::Load(load)) => {
                 let id = *load;
                 if let Some(load) = self.loads.get_mut(&id) {
                     load.waits.push_back(wait);
-                    self.waits.insert(wait, Place::Load(id));
+                    self.waits.insert(wait, WaitPlace::Load(id));
                 }
             }
             None if self.alive.contains(home) => {
-                let ticket = Ticket(self.number());
+                let ticket = RequestTicket(self.number());
                 let group = ReadGroup {
                     key: key.clone(),
                     home,
@@ -44,7 +44,7 @@ where
                 };
                 self.reads.insert(ticket, group);
                 self.open.insert(key.clone(), Joinable::Read(ticket));
-                self.waits.insert(wait, Place::Read(ticket));
+                self.waits.insert(wait, WaitPlace::Read(ticket));
                 self.ask(
                     home,
                     Request::Read {
@@ -90,8 +90,8 @@ where
         }
         for wait in load.waits {
             let answer = match (&outcome, &load.stale) {
-                (Outcome::Value(replica), _) => value(replica, Source::Collapsed),
-                (Outcome::Failed(_), Some(stale)) => value(stale, Source::StaleOnError),
+                (Outcome::Value(replica), _) => value(replica, ValueSource::Collapsed),
+                (Outcome::Failed(_), Some(stale)) => value(stale, ValueSource::StaleOnError),
                 (Outcome::Failed(error), None) | (Outcome::Refused(error), _) => {
                     Answer::Failed(error.clone())
                 }
@@ -127,20 +127,20 @@ where
     }
 
     /// Forgets a wait: whoever waited is gone.
-    pub fn forget_wait(&mut self, wait: WaitId) {
+    pub fn cancel_wait(&mut self, wait: WaitId) {
         match self.waits.remove(&wait) {
-            Some(Place::Read(ticket)) => {
+            Some(WaitPlace::Read(ticket)) => {
                 if let Some(group) = self.reads.get_mut(&ticket) {
                     group.waits.retain(|waiting| *waiting != wait);
                 }
             }
-            Some(Place::Load(id)) => {
+            Some(WaitPlace::Load(id)) => {
                 if let Some(load) = self.loads.get_mut(&id) {
                     load.waits.retain(|waiting| *waiting != wait);
                 }
             }
             // A lease that comes for it is given back.
-            Some(Place::Change(ticket)) => drop(self.changes.remove(&ticket)),
+            Some(WaitPlace::Change(ticket)) => drop(self.changes.remove(&ticket)),
             None => {}
         }
     }
@@ -153,7 +153,7 @@ where
         };
         let id = LoadId(self.number());
         for wait in &load.waits {
-            self.waits.insert(*wait, Place::Load(id));
+            self.waits.insert(*wait, WaitPlace::Load(id));
         }
         if joinable {
             self.open.insert(load.key.clone(), Joinable::Load(id));
@@ -197,7 +197,7 @@ where
     }
 
     /// Takes a read group out; nobody joins it any more.
-    pub(super) fn take_group(&mut self, ticket: Ticket) -> Option<ReadGroup<K>> {
+    pub(super) fn take_group(&mut self, ticket: RequestTicket) -> Option<ReadGroup<K>> {
         let group = self.reads.remove(&ticket)?;
         if self.open.get(&group.key) == Some(&Joinable::Read(ticket)) {
             self.open.remove(&group.key);
@@ -245,7 +245,7 @@ where
     }
 }
 
-pub(super) fn value<V: Clone, E>(replica: &Replica<V>, source: Source) -> Answer<V, E> {
+pub(super) fn value<V: Clone, E>(replica: &Replica<V>, source: ValueSource) -> Answer<V, E> {
     Answer::Value {
         replica: replica.clone(),
         source,

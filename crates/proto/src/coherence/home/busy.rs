@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-use super::{Idle, Lease, Replica, Request, ShardSet, Ticket, WriteMode};
+use super::{Idle, Lease, Replica, Request, RequestTicket, ShardSet, WriteMode};
 
 /// Somebody who waits for a reply.
-pub(super) type Asker = (usize, Ticket);
+pub(super) type Asker = (usize, RequestTicket);
 
 /// A key under way. It is in no store meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Busy<K, V> {
-    pub(super) phase: Phase<V>,
+    pub(super) phase: BusyPhase<V>,
     /// Requests that wait for the phase to end. At most one for each request
     /// that a shard has under way.
     pub(super) queue: VecDeque<(usize, Request<K>)>,
@@ -18,7 +18,7 @@ pub(super) struct Busy<K, V> {
 
 /// What is being done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Phase<V> {
+pub(super) enum BusyPhase<V> {
     /// One shard loads, others wait for its result.
     Loading {
         lease: Lease,
@@ -29,7 +29,7 @@ pub(super) enum Phase<V> {
         /// The expired entry it will replace, with those who may hold it.
         prior: Option<Idle<V>>,
     },
-    /// Copies are being called in.
+    /// Copies are being invalidated.
     Revoking { acks: ShardSet, then: Then<V> },
     /// Somebody writes; there are no copies.
     Writing {
@@ -41,14 +41,14 @@ pub(super) enum Phase<V> {
     },
 }
 
-/// What happens when all copies have been called in.
+/// What happens when all copies have been invalidated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Then<V> {
     Grant {
         mode: WriteMode,
         to: Vec<Asker>,
     },
-    Purged {
+    Invalidated {
         to: Option<Asker>,
         had: Option<Replica<V>>,
     },
@@ -60,7 +60,7 @@ pub(super) enum Then<V> {
     Evicted,
 }
 
-impl<V> Phase<V> {
+impl<V> BusyPhase<V> {
     /// Whether writers may come in beside each other, so that readers need not
     /// wait for them.
     pub(super) fn is_shared(&self) -> bool {
@@ -80,7 +80,7 @@ impl<V> Phase<V> {
     }
 }
 
-impl<V> Phase<V> {
+impl<V> BusyPhase<V> {
     /// Whether whoever comes has to wait for its end.
     pub(super) fn holds_up_others(&self) -> bool {
         !self.is_shared() && !matches!(self, Self::Loading { .. })
@@ -89,10 +89,10 @@ impl<V> Phase<V> {
 
 impl<V> Then<V> {
     /// Forgets what a dead shard has asked for.
-    pub(super) fn forget(&mut self, dead: usize) {
+    pub(super) fn drop_asker(&mut self, dead: usize) {
         match self {
             Self::Grant { to, .. } => to.retain(|(shard, _)| *shard != dead),
-            Self::Purged { to, .. } | Self::Touched { to, .. } => {
+            Self::Invalidated { to, .. } | Self::Touched { to, .. } => {
                 *to = to.filter(|(shard, _)| *shard != dead);
             }
             Self::Evicted => {}
@@ -101,7 +101,7 @@ impl<V> Then<V> {
 }
 
 impl<K, V> Busy<K, V> {
-    pub(super) fn new(phase: Phase<V>) -> Self {
+    pub(super) fn new(phase: BusyPhase<V>) -> Self {
         Self {
             phase,
             queue: VecDeque::new(),

@@ -13,11 +13,11 @@ mod requests;
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 
-use busy::{Asker, Busy, Flush, Late, Phase, Then};
+use busy::{Asker, Busy, BusyPhase, Flush, Late, Then};
 
 use super::{
-    EntryStore, FromHome, Lease, Replica, Request, Rules, ShardSet, Sound, Source, Ticket,
-    WriteMode,
+    EntryStore, FromHome, Lease, Replica, Request, RequestTicket, Rules, ShardSet, Sound,
+    ValueSource, WriteMode,
 };
 use crate::clock::Millis;
 
@@ -36,7 +36,7 @@ pub struct Home<K: Ord, V, E, S, R = Sound> {
     me: usize,
     alive: ShardSet,
     /// Peers whose hello has to come before any request is taken.
-    ungreeted: ShardSet,
+    before_hello: ShardSet,
     doubt_ms: u64,
     /// Until then nothing is kept: a predecessor may have left writes behind.
     doubt_all_until_ms: Millis,
@@ -113,7 +113,7 @@ where
         Self {
             me,
             alive,
-            ungreeted: peers,
+            before_hello: peers,
             doubt_ms,
             doubt_all_until_ms: match incarnation {
                 0 => 0,
@@ -137,7 +137,7 @@ where
 
     /// Whether requests may be given to it. Until then they wait.
     pub fn is_ready(&self) -> bool {
-        self.ungreeted.is_empty()
+        self.before_hello.is_empty()
     }
 
     /// The next message to send, and to whom; `me` among them. In order.
@@ -188,7 +188,7 @@ where
         self.reply(to, FromHome::Bypass { ticket });
     }
 
-    fn give(&mut self, (to, ticket): Asker, replica: &Replica<V>, source: Source) {
+    fn give(&mut self, (to, ticket): Asker, replica: &Replica<V>, source: ValueSource) {
         let message = FromHome::Value {
             ticket,
             replica: replica.clone(),
@@ -228,13 +228,13 @@ where
             let mut holders = entry.holders;
             holders.retain(&self.alive);
             if !holders.is_empty() {
-                self.call_in(key, holders, Then::Evicted, VecDeque::new(), now_ms);
+                self.invalidate_copies(key, holders, Then::Evicted, VecDeque::new(), now_ms);
             }
         }
     }
 
-    /// Calls in the copies that `holders` may have, and then goes on.
-    fn call_in(
+    /// Invalidates the copies that `holders` may have, and then goes on.
+    fn invalidate_copies(
         &mut self,
         key: K,
         holders: ShardSet,
@@ -252,36 +252,36 @@ where
             acks = ShardSet::new();
         }
         let done = acks.is_empty();
-        let phase = Phase::Revoking { acks, then };
+        let phase = BusyPhase::Revoking { acks, then };
         self.busy.insert(key.clone(), Busy { phase, queue });
         if done {
             self.proceed(key, now_ms);
         }
     }
 
-    /// All copies have been called in.
+    /// All copies have been invalidated.
     fn proceed(&mut self, key: K, now_ms: Millis) {
         let Some(busy) = self.busy.get_mut(&key) else {
             return;
         };
-        let Phase::Revoking { then, .. } = &mut busy.phase else {
+        let BusyPhase::Revoking { then, .. } = &mut busy.phase else {
             return;
         };
         match std::mem::replace(then, Then::Evicted) {
             Then::Grant { mode, to } if !to.is_empty() => self.grant(&key, mode, &to, now_ms),
-            Then::Grant { .. } | Then::Evicted => self.settle(&key, None, now_ms),
-            Then::Purged { to, had } => {
+            Then::Grant { .. } | Then::Evicted => self.finish_busy(&key, None, now_ms),
+            Then::Invalidated { to, had } => {
                 if let Some((to, ticket)) = to {
-                    self.reply(to, FromHome::Purged { ticket, had });
+                    self.reply(to, FromHome::Invalidated { ticket, had });
                 }
-                self.settle(&key, None, now_ms);
+                self.finish_busy(&key, None, now_ms);
             }
             Then::Touched { to, replica } => {
                 if let Some((to, ticket)) = to {
                     let had = Some(replica.clone());
-                    self.reply(to, FromHome::Purged { ticket, had });
+                    self.reply(to, FromHome::Invalidated { ticket, had });
                 }
-                self.settle(&key, Some(replica), now_ms);
+                self.finish_busy(&key, Some(replica), now_ms);
             }
         }
     }
@@ -301,13 +301,13 @@ where
         let Some(busy) = self.busy.get_mut(key) else {
             return;
         };
-        busy.phase = Phase::Writing {
+        busy.phase = BusyPhase::Writing {
             mode,
             leases,
             tainted,
         };
         if mode == WriteMode::Shared {
-            // A purge may have come meanwhile, and behind it writers who must
+            // An invalidation may have come meanwhile, and behind it writers who must
             // not wait for those just let in: they may hold what these want.
             for (from, request) in std::mem::take(&mut busy.queue) {
                 self.on_request(from, request, now_ms);
@@ -316,7 +316,7 @@ where
     }
 
     /// A key is idle again, with this value: then who waited has their turn.
-    fn settle(&mut self, key: &K, replica: Option<Replica<V>>, now_ms: Millis) {
+    fn finish_busy(&mut self, key: &K, replica: Option<Replica<V>>, now_ms: Millis) {
         let Some(busy) = self.busy.remove(key) else {
             return;
         };

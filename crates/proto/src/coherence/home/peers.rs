@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    Asker, Busy, EntryStore, Flush, FromHome, Home, Idle, Late, Lease, Phase, Rules, ShardSet,
+    Asker, Busy, BusyPhase, EntryStore, Flush, FromHome, Home, Idle, Late, Lease, Rules, ShardSet,
     Then, WriteMode,
 };
 use crate::clock::Millis;
@@ -27,7 +27,7 @@ where
     /// are in doubt, its requests are forgotten.
     pub fn peer_down(&mut self, dead: usize, now_ms: Millis) {
         self.alive.remove(dead);
-        self.greeting_is_over(dead, now_ms);
+        self.hello_is_over(dead, now_ms);
         if let Some(flush) = &mut self.flush {
             flush.queue.retain(|(from, _)| *from != dead);
             flush.askers.retain(|(from, _)| *from != dead);
@@ -50,9 +50,9 @@ where
     /// A peer of a home that has just started has said its first word, or
     /// never will. Writes that a predecessor granted may have been left behind
     /// by it until now.
-    fn greeting_is_over(&mut self, peer: usize, now_ms: Millis) {
+    fn hello_is_over(&mut self, peer: usize, now_ms: Millis) {
         let has_predecessor = self.doubt_all_until_ms > 0;
-        if self.ungreeted.remove(peer) && has_predecessor {
+        if self.before_hello.remove(peer) && has_predecessor {
             let until_ms = now_ms.saturating_add(self.doubt_ms);
             self.doubt_all_until_ms = self.doubt_all_until_ms.max(until_ms);
         }
@@ -65,19 +65,19 @@ where
         };
         busy.queue.retain(|(from, _)| *from != dead);
         match &mut busy.phase {
-            Phase::Loading { by, waiters, .. } => {
+            BusyPhase::Loading { by, waiters, .. } => {
                 waiters.retain(|(from, _)| *from != dead);
                 if *by == dead {
                     self.take_over_load(key, now_ms);
                 }
             }
-            Phase::Revoking { acks, then } => {
-                then.forget(dead);
+            BusyPhase::Revoking { acks, then } => {
+                then.drop_asker(dead);
                 if acks.remove(dead) && acks.is_empty() {
                     self.proceed(key.clone(), now_ms);
                 }
             }
-            Phase::Writing { leases, .. } => {
+            BusyPhase::Writing { leases, .. } => {
                 let held = leases.iter().filter(|(_, by)| *by == dead);
                 let void: Vec<Lease> = held.map(|(lease, _)| *lease).collect();
                 leases.retain(|(_, by)| *by != dead);
@@ -90,7 +90,7 @@ where
                     self.doubt(key.clone(), now_ms);
                 }
                 if ended {
-                    self.settle(key, None, now_ms);
+                    self.finish_busy(key, None, now_ms);
                 }
             }
         }
@@ -99,7 +99,7 @@ where
     fn take_over_load(&mut self, key: &K, now_ms: Millis) {
         let Some(Busy {
             phase:
-                Phase::Loading {
+                BusyPhase::Loading {
                     lease,
                     waiters,
                     prior,
@@ -115,24 +115,24 @@ where
     }
 
     /// A peer's first word to a home that has just started.
-    pub(super) fn greeted(
+    pub(super) fn on_hello(
         &mut self,
         from: usize,
         writes: Vec<(K, Lease, WriteMode)>,
         now_ms: Millis,
     ) {
-        self.greeting_is_over(from, now_ms);
+        self.hello_is_over(from, now_ms);
         for (key, lease, mode) in writes {
             self.writes.insert(lease, key.clone());
             let busy = self.busy.entry(key).or_insert_with(|| {
-                Busy::new(Phase::Writing {
+                Busy::new(BusyPhase::Writing {
                     mode,
                     leases: Vec::new(),
                     // Whether it was, the predecessor knew.
                     tainted: true,
                 })
             });
-            if let Phase::Writing { leases, .. } = &mut busy.phase {
+            if let BusyPhase::Writing { leases, .. } = &mut busy.phase {
                 leases.push((lease, from));
             }
         }
@@ -146,7 +146,7 @@ where
             // granted since may give one when it ends.
             flush.askers.push(asker);
             for busy in self.busy.values_mut() {
-                if let Phase::Writing { tainted, .. } = &mut busy.phase {
+                if let BusyPhase::Writing { tainted, .. } = &mut busy.phase {
                     *tainted = true;
                 }
             }
@@ -158,15 +158,15 @@ where
                 continue;
             };
             match &mut busy.phase {
-                Phase::Loading { .. } => {
+                BusyPhase::Loading { .. } => {
                     self.revoke_load(&key);
                 }
-                Phase::Revoking { then, .. } => {
+                BusyPhase::Revoking { then, .. } => {
                     if let Then::Touched { to, .. } = then {
-                        *then = Then::Purged { to: *to, had: None };
+                        *then = Then::Invalidated { to: *to, had: None };
                     }
                 }
-                Phase::Writing { tainted, .. } => *tainted = true,
+                BusyPhase::Writing { tainted, .. } => *tainted = true,
             }
         }
         let acks: ShardSet = self.alive.clone();

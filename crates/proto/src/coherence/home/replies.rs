@@ -1,8 +1,10 @@
 //! What shards report: copies dropped, loads and writes that ended.
 
-use super::{Asker, EntryStore, FromHome, Home, Idle, Lease, Phase, Rules, ShardSet, WriteMode};
+use super::{
+    Asker, BusyPhase, EntryStore, FromHome, Home, Idle, Lease, Rules, ShardSet, WriteMode,
+};
 use crate::clock::Millis;
-use crate::coherence::{Freshness, Outcome, Release, Source, ToHome};
+use crate::coherence::{Freshness, Outcome, Release, ToHome, ValueSource};
 
 impl<K, V, E, S, R> Home<K, V, E, S, R>
 where
@@ -19,7 +21,7 @@ where
             ToHome::AckAll => self.acknowledged_all(from, now_ms),
             ToHome::Loaded { lease, outcome } => self.loaded(lease, outcome, now_ms),
             ToHome::Released { lease, release } => self.released(lease, release, now_ms),
-            ToHome::Hello { writes } => self.greeted(from, writes, now_ms),
+            ToHome::Hello { writes } => self.on_hello(from, writes, now_ms),
         }
     }
 
@@ -28,7 +30,7 @@ where
     /// its lane with it, so an ack can belong to no other round.
     fn acknowledged(&mut self, from: usize, key: K, now_ms: Millis) {
         if let Some(busy) = self.busy.get_mut(&key)
-            && let Phase::Revoking { acks, .. } = &mut busy.phase
+            && let BusyPhase::Revoking { acks, .. } = &mut busy.phase
             && acks.remove(from)
             && acks.is_empty()
         {
@@ -47,7 +49,7 @@ where
             return;
         };
         debug_assert!(busy.queue.is_empty(), "nobody queues behind a load");
-        let Phase::Loading {
+        let BusyPhase::Loading {
             by, waiters, prior, ..
         } = busy.phase
         else {
@@ -58,7 +60,7 @@ where
                 let mut holders = holders_of(&prior);
                 holders.insert(by);
                 let entry = Idle { replica, holders };
-                self.keep_loaded(key, entry, &waiters, Source::Collapsed, now_ms);
+                self.keep_loaded(key, entry, &waiters, ValueSource::Collapsed, now_ms);
             }
             Outcome::Failed(error) => self.load_failed(key, prior, waiters, &error, now_ms),
             Outcome::Refused(error) => {
@@ -78,7 +80,7 @@ where
         key: K,
         entry: Idle<V>,
         waiters: &[Asker],
-        source: Source,
+        source: ValueSource,
         now_ms: Millis,
     ) {
         let Idle {
@@ -106,7 +108,7 @@ where
     ) {
         if let Some(entry) = prior {
             if self.is_usable_on_error(&entry.replica, now_ms) {
-                return self.keep_loaded(key, entry, &waiters, Source::StaleOnError, now_ms);
+                return self.keep_loaded(key, entry, &waiters, ValueSource::StaleOnError, now_ms);
             }
             if !entry.holders.is_empty() {
                 // Expired, but a clock may be behind: they stay known.
@@ -165,7 +167,7 @@ where
         let Some(busy) = self.busy.get_mut(&key) else {
             return;
         };
-        let Phase::Writing {
+        let BusyPhase::Writing {
             mode,
             leases,
             tainted,
@@ -182,7 +184,7 @@ where
             Release::Done { replica } if keeps => replica,
             _ => None,
         };
-        self.settle(&key, replica, now_ms);
+        self.finish_busy(&key, replica, now_ms);
     }
 }
 

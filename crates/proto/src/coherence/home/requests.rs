@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use super::{
-    Asker, Busy, EntryStore, FromHome, Home, Idle, Late, Phase, Request, Rules, ShardSet, Then,
+    Asker, Busy, BusyPhase, EntryStore, FromHome, Home, Idle, Late, Request, Rules, ShardSet, Then,
     WriteMode,
 };
 use crate::clock::Millis;
-use crate::coherence::Source;
+use crate::coherence::ValueSource;
 
 impl<K, V, E, S, R> Home<K, V, E, S, R>
 where
@@ -29,7 +29,7 @@ where
             } => self.read(key, (from, ticket), refresh, now_ms),
             Request::Peek { key, ticket } => self.peek(&key, (from, ticket), now_ms),
             Request::Flush { ticket } => self.start_flush((from, ticket), now_ms),
-            Request::Write { .. } | Request::Purge { .. } | Request::Touch { .. } => {
+            Request::Write { .. } | Request::Invalidate { .. } | Request::Touch { .. } => {
                 self.change(from, request, now_ms);
             }
         }
@@ -42,7 +42,7 @@ where
         if let Some(busy) = self.busy.get_mut(&key) {
             let (from, ticket) = asker;
             match &mut busy.phase {
-                Phase::Loading { era, .. } if *era != self.era => {
+                BusyPhase::Loading { era, .. } if *era != self.era => {
                     let read = Request::Read {
                         key: key.clone(),
                         ticket,
@@ -50,7 +50,7 @@ where
                     };
                     self.outdate_load(key, (from, read), now_ms);
                 }
-                Phase::Loading { waiters, .. } => {
+                BusyPhase::Loading { waiters, .. } => {
                     self.counters.collapsed += 1;
                     waiters.push(asker);
                 }
@@ -82,7 +82,7 @@ where
                 });
             }
             self.counters.hits += 1;
-            return self.give(asker, &replica, Source::Home);
+            return self.give(asker, &replica, ValueSource::Home);
         }
         let prior = self.idle.remove(&key);
         self.start_load(key, asker, Vec::new(), prior, now_ms);
@@ -102,7 +102,7 @@ where
         let stale = stale.filter(|replica| self.is_usable_on_error(replica, now_ms));
         let stale = stale.cloned();
         self.loads.insert(lease, key.clone());
-        let phase = Phase::Loading {
+        let phase = BusyPhase::Loading {
             lease,
             by,
             era: self.era,
@@ -123,7 +123,7 @@ where
     fn peek(&mut self, key: &K, (from, ticket): Asker, now_ms: Millis) {
         if let Some(busy) = self.busy.get_mut(key)
             && !busy.phase.is_shared()
-            && !matches!(busy.phase, Phase::Loading { .. })
+            && !matches!(busy.phase, BusyPhase::Loading { .. })
         {
             // The writer may have been answered already, and its value is
             // under way.
@@ -139,17 +139,17 @@ where
         self.idle.update(key, |entry| {
             entry.holders.insert(from);
         });
-        self.give((from, ticket), &replica, Source::Home);
+        self.give((from, ticket), &replica, ValueSource::Home);
     }
 
-    /// A write, purge or touch.
+    /// A write, invalidation or touch.
     fn change(&mut self, from: usize, request: Request<K>, now_ms: Millis) {
         if let Some(flush) = &mut self.flush {
             return flush.queue.push_back((from, request));
         }
         let key = match &request {
             Request::Write { key, .. }
-            | Request::Purge { key, .. }
+            | Request::Invalidate { key, .. }
             | Request::Touch { key, .. } => key.clone(),
             _ => return,
         };
@@ -158,12 +158,12 @@ where
             return self.change_idle(key, entry, from, request, now_ms);
         };
         match &mut busy.phase {
-            Phase::Loading { .. } => {
+            BusyPhase::Loading { .. } => {
                 let holders = self.revoke_load(&key);
                 let then = then_of(from, request, None);
-                self.call_in(key, holders, then, VecDeque::new(), now_ms);
+                self.invalidate_copies(key, holders, then, VecDeque::new(), now_ms);
             }
-            Phase::Revoking {
+            BusyPhase::Revoking {
                 then: Then::Grant { mode, to },
                 ..
             } if *mode == WriteMode::Shared => match request {
@@ -174,8 +174,8 @@ where
                 } if busy.queue.is_empty() => to.push((from, ticket)),
                 request => busy.queue.push_back((from, request)),
             },
-            Phase::Revoking { .. } => busy.queue.push_back((from, request)),
-            Phase::Writing { .. } => self.change_while_writing(key, from, request),
+            BusyPhase::Revoking { .. } => busy.queue.push_back((from, request)),
+            BusyPhase::Writing { .. } => self.change_while_writing(key, from, request),
         }
     }
 
@@ -205,7 +205,7 @@ where
             }
             (request, replica) => then_of(from, request, replica),
         };
-        self.call_in(key, holders, then, VecDeque::new(), now_ms);
+        self.invalidate_copies(key, holders, then, VecDeque::new(), now_ms);
     }
 
     /// There are no copies now. A writer may have been answered already, with
@@ -214,7 +214,7 @@ where
         let Some(busy) = self.busy.get_mut(&key) else {
             return;
         };
-        let Phase::Writing { mode, tainted, .. } = &mut busy.phase else {
+        let BusyPhase::Writing { mode, tainted, .. } = &mut busy.phase else {
             return;
         };
         match request {
@@ -227,7 +227,7 @@ where
                 self.counters.writes += 1;
                 self.reply(from, FromHome::Granted { ticket, lease });
                 if let Some(busy) = self.busy.get_mut(&key)
-                    && let Phase::Writing { leases, .. } = &mut busy.phase
+                    && let BusyPhase::Writing { leases, .. } = &mut busy.phase
                 {
                     leases.push((lease, from));
                 }
@@ -235,10 +235,12 @@ where
             }
             // Of writers beside each other none leaves a value, and each may
             // itself be the one that asks.
-            Request::Purge { ticket, .. } if *mode == WriteMode::Shared || ticket.is_none() => {
+            Request::Invalidate { ticket, .. }
+                if *mode == WriteMode::Shared || ticket.is_none() =>
+            {
                 *tainted = true;
                 if let Some(ticket) = ticket {
-                    self.reply(from, FromHome::Purged { ticket, had: None });
+                    self.reply(from, FromHome::Invalidated { ticket, had: None });
                 }
             }
             request => busy.queue.push_back((from, request)),
@@ -250,7 +252,7 @@ where
     fn outdate_load(&mut self, key: K, reader: (usize, Request<K>), now_ms: Millis) {
         let phase = self.busy.get(&key).map(|busy| &busy.phase);
         let then = match phase {
-            Some(Phase::Loading {
+            Some(BusyPhase::Loading {
                 prior: Some(prior), ..
             }) => Then::Touched {
                 to: None,
@@ -259,7 +261,7 @@ where
             _ => Then::Evicted,
         };
         let holders = self.revoke_load(&key);
-        self.call_in(key, holders, then, VecDeque::from([reader]), now_ms);
+        self.invalidate_copies(key, holders, then, VecDeque::from([reader]), now_ms);
     }
 
     /// Ends the load of a busy key for those who ask from now on; who may have
@@ -268,7 +270,7 @@ where
         let Some(busy) = self.busy.remove(key) else {
             return ShardSet::new();
         };
-        let Phase::Loading {
+        let BusyPhase::Loading {
             lease,
             by,
             waiters,
@@ -293,18 +295,18 @@ where
     }
 }
 
-/// What follows a write, purge or touch of a key whose value was `had`.
+/// What follows a write, invalidation or touch of a key whose value was `had`.
 fn then_of<K, V>(from: usize, request: Request<K>, had: Option<super::Replica<V>>) -> Then<V> {
     match request {
         Request::Write { ticket, mode, .. } => Then::Grant {
             mode,
             to: vec![(from, ticket)],
         },
-        Request::Purge { ticket, .. } => Then::Purged {
+        Request::Invalidate { ticket, .. } => Then::Invalidated {
             to: ticket.map(|ticket| (from, ticket)),
             had,
         },
-        Request::Touch { ticket, .. } => Then::Purged {
+        Request::Touch { ticket, .. } => Then::Invalidated {
             to: Some((from, ticket)),
             had: None,
         },

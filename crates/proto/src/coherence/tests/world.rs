@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::super::{
-    Answer, EntryStore, Freshness, FromHome, Hit, Holder, HolderOutput, Home, Idle, Kept, Request,
-    ShardSet, ToHome, WaitId, WriteMode,
+    Answer, EntryStore, Freshness, FromHome, HeldCopy, Hit, Holder, HolderOutput, Home, Idle,
+    Request, ShardSet, ToHome, WaitId, WriteMode,
 };
 
 pub(super) const DOUBT_MS: u64 = 100;
@@ -42,7 +42,7 @@ impl<T> EntryStore<u32, T> for Roomy<T> {
 }
 
 pub(super) struct Shard {
-    pub(super) holder: Holder<u32, u32, Failure, Roomy<Kept<u32>>>,
+    pub(super) holder: Holder<u32, u32, Failure, Roomy<HeldCopy<u32>>>,
     pub(super) home: Home<u32, u32, Failure, Roomy<Idle<u32>>>,
     answers: BTreeMap<WaitId, Answer<u32, Failure>>,
 }

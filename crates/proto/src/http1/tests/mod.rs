@@ -7,6 +7,7 @@ mod properties;
 mod requests;
 
 use super::*;
+use crate::http::{HeadLimits, RequestHead};
 
 /// One connection: feeds `pieces`, answers with a line per request, the last
 /// one being the refusal, or `partial` when the input ends inside a request.
@@ -27,6 +28,7 @@ struct Peer {
     buffer: Vec<u8>,
     parser: HeadParser,
     head: RequestHead,
+    framing: RequestFraming,
     body: Option<(BodyDecoder, Vec<u8>)>,
     lines: Vec<String>,
     closed: bool,
@@ -62,9 +64,13 @@ impl Peer {
         let limits = HeadLimits::default();
         match self.parser.parse(&self.buffer, &limits, &mut self.head)? {
             HeadStatus::Partial => Ok(false),
-            HeadStatus::Complete { head_bytes } => {
+            HeadStatus::Complete {
+                head_bytes,
+                framing,
+            } => {
                 self.buffer.drain(..head_bytes);
-                let decoder = BodyDecoder::new(self.head.framing(), BODY_BYTES_MAX)?;
+                self.framing = framing;
+                let decoder = BodyDecoder::new(framing.body, BODY_BYTES_MAX)?;
                 self.body = Some((decoder, Vec::new()));
                 Ok(true)
             }
@@ -87,14 +93,14 @@ impl Peer {
             }
             BodyEvent::End { consumed } => {
                 assert!(decoder.is_done() && decoder.remaining_known() == Some(0));
-                let line = summary(&self.head, body);
+                let line = summary(&self.head, self.framing, body);
                 self.lines.push(line);
                 self.body = None;
                 (consumed, true)
             }
         };
         self.buffer.drain(..consumed);
-        if self.body.is_none() && !self.head.keep_alive() {
+        if self.body.is_none() && !self.framing.keep_alive {
             self.close();
         }
         Ok(went_on)
@@ -108,24 +114,24 @@ impl Peer {
     }
 }
 
-fn summary(head: &RequestHead, body: &[u8]) -> String {
-    let version = match head.version() {
+fn summary(head: &RequestHead, framing: RequestFraming, body: &[u8]) -> String {
+    let version = match framing.version {
         Version::Http10 => "1.0",
         Version::Http11 => "1.1",
     };
-    let connection = if head.keep_alive() { "keep" } else { "close" };
-    let expects = if head.expects_continue() {
+    let connection = if framing.keep_alive { "keep" } else { "close" };
+    let expects = if framing.expects_continue {
         " continue"
     } else {
         ""
     };
-    let framing = match head.framing() {
+    let body = match framing.body {
         BodyFraming::None => "none".to_owned(),
         BodyFraming::Length(_) => format!("length \"{}\"", body.escape_ascii()),
         BodyFraming::Chunked => format!("chunked \"{}\"", body.escape_ascii()),
     };
     let (method, target, host) = (head.method(), head.target(), head.host());
-    format!("{method} {target} {version} host={host} {connection}{expects} body={framing}")
+    format!("{method} {target} {version} host={host} {connection}{expects} body={body}")
 }
 
 /// Parses one whole head.
@@ -133,6 +139,17 @@ fn parse_whole(input: &[u8]) -> Result<(HeadStatus, RequestHead), ParseError> {
     let mut head = RequestHead::new();
     let status = HeadParser::new().parse(input, &HeadLimits::default(), &mut head)?;
     Ok((status, head))
+}
+
+/// The status of a head of this length that asks for nothing special.
+fn complete(head_bytes: usize) -> HeadStatus {
+    HeadStatus::Complete {
+        head_bytes,
+        framing: RequestFraming {
+            keep_alive: true,
+            ..RequestFraming::default()
+        },
+    }
 }
 
 const BODY_BYTES_MAX: u64 = 1024 * 1024;

@@ -3,6 +3,7 @@
 use http::Method;
 
 use super::*;
+use crate::http::{HeadLimits, RequestHead};
 
 const HEAD: &[u8] = b"GET http://Example.com:80/a/b?c=d?e HTTP/1.1\r\nHost: other\r\n\
     Accept: text/html\r\nX-Two:  1 \r\nx-two:\t2\r\nX-Bytes: \xff\r\nEmpty:\r\n\r\nrest";
@@ -10,12 +11,7 @@ const HEAD: &[u8] = b"GET http://Example.com:80/a/b?c=d?e HTTP/1.1\r\nHost: othe
 #[test]
 fn a_head_gives_its_parts() {
     let (status, head) = parse_whole(HEAD).unwrap();
-    assert_eq!(
-        status,
-        HeadStatus::Complete {
-            head_bytes: HEAD.len() - 4
-        }
-    );
+    assert_eq!(status, complete(HEAD.len() - 4));
     assert_eq!(head.method(), Method::GET);
     assert_eq!(head.target(), "/a/b?c=d?e");
     assert_eq!((head.path(), head.query()), ("/a/b", Some("c=d?e")));
@@ -53,11 +49,20 @@ fn storage_forgets_the_request_before() {
     let (mut parser, mut head, limits) =
         (HeadParser::new(), RequestHead::new(), HeadLimits::default());
     parser.parse(HEAD, &limits, &mut head).unwrap();
-    parser
+    let status = parser
         .parse(b"DELETE / HTTP/1.0\r\n\r\n", &limits, &mut head)
         .unwrap();
+    let framing = RequestFraming {
+        version: Version::Http10,
+        ..RequestFraming::default()
+    };
+    let expected = HeadStatus::Complete {
+        head_bytes: 21,
+        framing,
+    };
+    assert_eq!(status, expected);
     assert_eq!((head.target(), head.host(), head.query()), ("/", "", None));
-    assert_eq!((head.headers().count(), head.keep_alive()), (0, false));
+    assert_eq!((head.headers().count(), head.header_count()), (0, 0));
     head.clear();
     assert_eq!((head.target(), head.path(), head.host()), ("", "", ""));
 }
@@ -127,10 +132,7 @@ fn limits_are_those_given() {
             "h".repeat(bytes - frame)
         )
     };
-    assert_eq!(
-        answer(&head_of(64)),
-        Ok(HeadStatus::Complete { head_bytes: 64 })
-    );
+    assert_eq!(answer(&head_of(64)), Ok(complete(64)));
     assert_eq!(answer(&head_of(65)), Err(ParseError::HeadTooLong));
     assert_eq!(answer(&head_of(65)[..64]), Err(ParseError::HeadTooLong));
     assert_eq!(answer(&head_of(65)[..63]), Ok(HeadStatus::Partial));

@@ -7,7 +7,7 @@ use super::{Hop, Node};
 /// One line of `Forwarded` (RFC 7239 section 4). Spaces around `;` and colons
 /// and brackets outside of quotes, which some proxies send, are let pass.
 pub(super) fn parse_forwarded(line: &[u8], into: &mut Vec<Hop>) -> Option<()> {
-    let mut rest = Rest(line);
+    let mut rest = Unparsed(line);
     loop {
         let mut element = Element::default();
         let mut is_empty = true;
@@ -69,7 +69,7 @@ struct Element {
 
 impl Element {
     /// Takes `name=value`; a name that stands twice is malformed.
-    fn take_pair(&mut self, rest: &mut Rest<'_>) -> Option<()> {
+    fn take_pair(&mut self, rest: &mut Unparsed<'_>) -> Option<()> {
         let name = rest.take_while(is_token_byte);
         if name.is_empty() || !rest.skip(b'=') {
             return None;
@@ -95,9 +95,9 @@ impl Element {
 }
 
 /// What is left of a line.
-struct Rest<'a>(&'a [u8]);
+struct Unparsed<'a>(&'a [u8]);
 
-impl<'a> Rest<'a> {
+impl<'a> Unparsed<'a> {
     fn peek(&self) -> Option<u8> {
         self.0.first().copied()
     }

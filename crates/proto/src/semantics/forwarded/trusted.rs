@@ -10,12 +10,12 @@ use ipnet::IpNet;
 /// None by default.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
-    entries: Vec<Entry>,
+    entries: Vec<TrustedNetwork>,
 }
 
 /// As it was written, and what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+struct TrustedNetwork {
     text: String,
     networks: Vec<IpNet>,
 }
@@ -69,7 +69,7 @@ impl fmt::Debug for TrustedProxies {
     }
 }
 
-fn parse_entry(text: &str) -> Result<Entry, InvalidProxy> {
+fn parse_entry(text: &str) -> Result<TrustedNetwork, InvalidProxy> {
     let named = |texts: &[&str]| {
         let networks = texts.iter().map(|text| IpNet::from_str(text));
         networks.collect::<Result<Vec<_>, _>>().ok()
@@ -84,7 +84,7 @@ fn parse_entry(text: &str) -> Result<Entry, InvalidProxy> {
         },
     };
     match networks {
-        Some(networks) => Ok(Entry {
+        Some(networks) => Ok(TrustedNetwork {
             text: text.to_owned(),
             networks,
         }),

@@ -69,7 +69,7 @@ fn a_mistake_is_named_with_its_line_and_the_cure() {
         ),
         (
             "turbo_boost = 4",
-            "1: unknown key `turbo_boost`; valid are cores, housekeeping, engine, ring_entries, \
+            "1: unknown key `turbo_boost`; valid are cores, oversubscribe, housekeeping, engine, ring_entries, \
              spin_us, shards",
         ),
         (
@@ -199,7 +199,8 @@ fn a_map_changed_by_a_flag_is_named_without_a_line() {
     let mut map = ParsedCoreMap::default();
     map.options.cores = CoreSelection::Count(3);
     let error = map.place(&machine).unwrap_err();
-    assert_eq!((error.line, error.cure.as_str()), (None, "valid are 1-2"));
+    assert_eq!(error.line, None);
+    assert!(error.cure.starts_with("valid are 1-2; "), "{error}");
     assert!(
         error
             .to_string()

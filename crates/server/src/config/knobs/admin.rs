@@ -10,7 +10,7 @@ pub(super) const KNOBS: &[Knob] = &[
         valid: Valid::Says("an address and a port such as \"127.0.0.1:3001\", or \"off\""),
         what: "Address and port of the admin listener, which answers an operator and has routes of its\n\
                own; the public listener never answers them. \"off\": there is none.",
-        cost: "one socket, served by shard 0; at most 64 connections, apart from the public ones.",
+        cost: "one socket and a thread of its own; at most 64 connections, apart from the public ones.",
         change: "when the port is taken, or with a token to reach it from other machines.",
         ..turns!(admin.listen)
     },

@@ -28,6 +28,15 @@ pub(super) const KNOBS: &[Knob] = &[
         ..turns!(core_map.cores)
     },
     Knob {
+        name: "core_map.oversubscribe",
+        flag: Some("oversubscribe"),
+        valid: Valid::Says("true or false"),
+        what: "Allow a count of shards over that of the cores. None is pinned then, and they take turns.",
+        cost: "they wait for each other: slower than a shard for each core.",
+        change: "to try on a small machine what many shards do.",
+        ..turns!(core_map.oversubscribe)
+    },
+    Knob {
         name: "core_map.housekeeping",
         valid: Valid::Says("\"auto\" or a list of cores such as \"0-1\""),
         what: "Cores left for signals, the store's writer, the thread pool and logs. \"auto\": what the\n\

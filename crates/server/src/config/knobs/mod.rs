@@ -6,6 +6,7 @@ mod api;
 mod cache;
 mod compression;
 mod core_map;
+mod cors;
 mod database;
 mod http;
 mod rate_limit;
@@ -93,6 +94,11 @@ pub(super) const SECTIONS: &[Section] = &[
         name: "rate_limit",
         about: "How often each client may ask.",
         knobs: rate_limit::KNOBS,
+    },
+    Section {
+        name: "cors",
+        about: "Pages of other sites that may use the server (CORS).",
+        knobs: cors::KNOBS,
     },
     Section {
         name: "compression",

@@ -80,6 +80,17 @@ pub(super) const KNOBS: &[Knob] = &[
         ..turns!(server.drain_timeout_ms)
     },
     Knob {
+        name: "server.keep_alive_grace_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(0, 60_000),
+        what: "How long a stop leaves connections that wait for their next request: one that was on its way\n\
+               is answered with Connection: close. Half of drain_timeout_ms at most. They end over a quarter\n\
+               of it more, not all at once.",
+        cost: "a stop or restart takes this long when such a connection is open.",
+        change: "up behind a proxy that keeps its connections and is far away; 0 to stop at once.",
+        ..turns!(server.keep_alive_grace_ms)
+    },
+    Knob {
         name: "server.blocking_threads",
         unit: "threads",
         valid: Valid::Range(1, 256),

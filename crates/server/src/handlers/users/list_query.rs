@@ -4,9 +4,11 @@ use crate::handlers::cursor::{self, CursorOrder};
 use crate::handlers::limits::{
     BATCH_IDS_MAX, NEAR_RADIUS_KM_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX,
 };
+use crate::handlers::list_key::ListKey;
 use crate::handlers::page::PageRequest;
 use crate::handlers::query::{QueryPairs, push_pair};
-use crate::handlers::validate::{Faults, nearest};
+use crate::handlers::validate::Faults;
+use crate::nearest::nearest;
 use crate::store::limits::{USER_AGE_YEARS_MAX, USER_NAME_CHARS_MAX};
 use crate::store::{Cursor, Location, UserField, UserQuery, UserSort};
 use corelane::Error;
@@ -54,6 +56,23 @@ impl ListRequest {
         faults.unless_any(request)
     }
 
+    /// What it is kept under.
+    pub(super) fn key(&self) -> ListKey {
+        let query = &self.query;
+        let names = |fields: &[UserField]| {
+            let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+            names.join(",")
+        };
+        let fields = (query.fields != UserField::ALL).then(|| names(&query.fields));
+        let sort = (query.sort != UserSort::default()).then(|| sort_name(query.sort));
+        self.page
+            .key(super::USERS, CursorOrder::Users(query.sort))
+            .with_some("fields", fields)
+            .with_some("sort", sort)
+            .with_some("name", query.name.as_ref())
+            .with_some("min_age", query.min_age)
+    }
+
     /// The same list from `cursor` on, as a path and query.
     pub(super) fn next_link(&self, cursor: &Cursor) -> String {
         let query = &self.query;
@@ -96,7 +115,7 @@ fn parse_fields(text: Option<&str>, faults: &mut Faults) -> Vec<UserField> {
             Some(_) => {}
             None => {
                 let known_list = known.join(", ");
-                let message = match nearest(name, &known) {
+                let message = match nearest(name, known.iter().copied()) {
                     Some(meant) => format!("; did you mean `{meant}`? Known are: {known_list}"),
                     None => format!("; known are: {known_list}"),
                 };
@@ -171,6 +190,12 @@ pub(super) fn parse_batch(query: Option<&str>) -> Result<Vec<i64>, Error> {
     faults.unless_any(Some(ids))
 }
 
+/// What a batch is kept under.
+pub(super) fn batch_key(ids: &[i64]) -> ListKey {
+    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+    ListKey::new(super::USERS_BATCH).with("ids", &ids.join(","))
+}
+
 /// An id as it stands in a path: digits without sign or leading zero, so that
 /// a resource has one URL.
 pub fn parse_id(text: &str) -> Option<i64> {
@@ -211,11 +236,25 @@ impl NearRequest {
             .zip(lon)
             .zip(radius_km)
             .map(|((lat, lon), radius_km)| Self {
-                center: Location { lat, lon },
+                // The zeros are one place.
+                center: Location {
+                    lat: lat + 0.0,
+                    lon: lon + 0.0,
+                },
                 radius_km,
                 limit,
             });
         faults.unless_any(request)
+    }
+
+    /// What it is kept under.
+    pub(super) fn key(&self) -> ListKey {
+        let limit = (self.limit != PAGE_ROWS_DEFAULT).then_some(self.limit);
+        ListKey::new(super::USERS_NEAR)
+            .with_some("lat", Some(self.center.lat))
+            .with_some("lon", Some(self.center.lon))
+            .with_some("radius_km", Some(self.radius_km))
+            .with_some("limit", limit)
     }
 }
 

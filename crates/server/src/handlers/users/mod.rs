@@ -18,7 +18,7 @@ mod write;
 use std::borrow::Cow;
 
 pub use list_query::parse_id;
-pub(super) use read::find;
+pub(super) use read::{find, list_key};
 
 use corelane::{App, Ctx, Error};
 

@@ -4,21 +4,23 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::list_query::{ListRequest, NearRequest, parse_batch};
+use super::list_query::{ListRequest, NearRequest, batch_key, parse_batch};
 use super::representation::{push_partial_user, push_user, push_user_at_distance, user_etag};
 use super::{USER, USERS, USERS_BATCH, USERS_NEAR, id_of, no_such_user, row};
 use crate::handlers::cache_control::CacheControl;
 use crate::handlers::cached::{Document, USERS_CACHE, answer_list, list_tags};
+use crate::handlers::list_key::ListKey;
 use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
 use crate::store::{Store, User};
 use corelane::internals::app::SecondLevel;
-use corelane::internals::l2::{RowCache, Sought};
-use corelane::{CacheEntry, Ctx, Error, PreparedResponse, Response};
+use corelane::internals::l2::{RowCache, RowLookup};
+use corelane::{CacheEntry, CacheLookup, Ctx, Error, PreparedResponse, Response};
 
 /// `GET /api/users`: a page of the asked columns.
 pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
     let request = ListRequest::parse(ctx.query_string())?;
+    let key = request.key();
     let store = ctx.state::<Store>();
     let load = move || async move {
         let found = store.users(&request.query).await.map_err(store_fault)?;
@@ -28,57 +30,52 @@ pub(super) async fn list(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, next))
     };
-    answer_list(&ctx, USERS, list_tags::USERS, load).await
+    answer_list(&ctx, USERS, key, list_tags::USERS, load).await
 }
 
 /// `GET /api/users/{id}`. That there is none is kept too.
 pub(super) async fn one(ctx: Ctx) -> Result<Response, Error> {
     let id = id_of(&ctx)?;
-    let here = ctx
-        .cache(USERS_CACHE)
-        .find_here(itoa::Buffer::new().format(id))?;
-    let (found, level) = match here {
-        Some(found) => (found, None),
-        // Boxed, so that a request that needs none of it does not carry it.
-        None => Box::pin(find(&ctx, id)).await?,
-    };
+    let (found, level) = find(&ctx, id);
+    let found = found.await?;
     let lookup = found.lookup();
     let response = match found {
-        CacheEntry::Value(cached) => ctx.conclude(cached)?,
+        CacheEntry::Value(cached) => ctx.respond_conditionally(cached)?,
         CacheEntry::Nothing(lookup) => Response::from(no_such_user()).with_lookup(lookup),
     };
-    Ok(match level {
+    Ok(match level.and_then(|level| level.get()) {
         Some(level) => response.with_levels(lookup, level),
         None => response,
     })
 }
 
-/// A user's answer, out of the cache, Redis or the store; what came of asking
-/// Redis, if it was.
-pub(in crate::handlers) fn find(
-    ctx: &Ctx,
-    id: i64,
-) -> impl Future<Output = Result<(CacheEntry<PreparedResponse>, Option<SecondLevel>), Error>> + use<>
-{
-    let (store, policies) = (ctx.state::<Store>(), ctx.state::<CacheControl>());
-    let (rows, level) = (ctx.state::<RowCache>(), Rc::new(Cell::new(None)));
-    let (tell, feed) = (level.clone(), ctx.feed().cloned());
-    let load = move || async move {
-        // While nobody tells of changes Redis may have old rows too.
-        let user = match feed.is_some_and(|feed| !feed.is_running()) {
-            true => store.user(id).await.map_err(store_fault)?,
-            false => load_user(id, &store, &rows, &tell).await?,
-        };
-        let prepared = user.map(|user| document(&user).prepare(policies.of(USER)));
-        prepared.transpose()
+/// A user's answer, out of the cache, Redis or the store; and, if it was not
+/// there at once, where it stands afterwards what came of asking Redis.
+pub(in crate::handlers) fn find(ctx: &Ctx, id: i64) -> (UserLookup, Option<RedisLevel>) {
+    let mut level = None;
+    let load = || {
+        let (store, policies) = (ctx.state::<Store>(), ctx.state::<CacheControl>());
+        let (rows, feed) = (ctx.state::<RowCache>(), ctx.feed().cloned());
+        let level = level.insert(RedisLevel::default()).clone();
+        async move {
+            // While nobody tells of changes Redis may have old rows too.
+            let user = match feed.is_some_and(|feed| !feed.is_running()) {
+                true => store.user(id).await.map_err(store_fault)?,
+                false => load_user(id, &store, &rows, &level).await?,
+            };
+            let prepared = user.map(|user| document(&user).prepare(policies.of(USER)));
+            prepared.transpose()
+        }
     };
-    let users = ctx.cache(USERS_CACHE);
-    async move {
-        let key = itoa::Buffer::new().format(id).to_owned();
-        let found = users.find_or_load(key, load).await?;
-        Ok((found, level.get()))
-    }
+    let mut key = itoa::Buffer::new();
+    let found = ctx.cache(USERS_CACHE).find_or_load(key.format(id), load);
+    (found, level)
 }
+
+type UserLookup = CacheLookup<CacheEntry<PreparedResponse>>;
+
+/// What came of asking Redis, if it was asked.
+type RedisLevel = Rc<Cell<Option<SecondLevel>>>;
 
 /// A user from Redis, else from the store, and then into Redis. That there is
 /// none is not put there.
@@ -89,26 +86,26 @@ async fn load_user(
     level: &Cell<Option<SecondLevel>>,
 ) -> Result<Option<User>, Error> {
     let ticket = match rows.seek(id).await {
-        Sought::Found(bytes, ticket) => match row::decode(id, &bytes) {
+        RowLookup::Found(bytes, ticket) => match row::decode(id, &bytes) {
             Some(user) => {
                 level.set(Some(SecondLevel::Hit));
                 return Ok(Some(user));
             }
             None => {
-                rows.note_garbage();
+                rows.note_undecodable();
                 level.set(Some(SecondLevel::Miss));
                 Some(ticket)
             }
         },
-        Sought::Missing(ticket) => {
+        RowLookup::Missing(ticket) => {
             level.set(Some(SecondLevel::Miss));
             Some(ticket)
         }
-        Sought::Bypass => {
+        RowLookup::Bypass => {
             level.set(Some(SecondLevel::Bypass));
             None
         }
-        Sought::Off => None,
+        RowLookup::Off => None,
     };
     let user = store.user(id).await.map_err(store_fault)?;
     if let (Some(ticket), Some(user)) = (ticket, &user) {
@@ -130,6 +127,7 @@ fn document(user: &User) -> Document {
 /// is none.
 pub(super) async fn batch(ctx: Ctx) -> Result<Response, Error> {
     let ids = parse_batch(ctx.query_string())?;
+    let key = batch_key(&ids);
     let store = ctx.state::<Store>();
     let load = move || async move {
         let users = store.users_by_ids(&ids).await.map_err(store_fault)?;
@@ -139,16 +137,18 @@ pub(super) async fn batch(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, None))
     };
-    answer_list(&ctx, USERS_BATCH, list_tags::USERS, load).await
+    answer_list(&ctx, USERS_BATCH, key, list_tags::USERS, load).await
 }
 
 /// `GET /api/users/near`: users around a place, nearest first.
 pub(super) async fn near(ctx: Ctx) -> Result<Response, Error> {
+    let request = NearRequest::parse(ctx.query_string())?;
+    let key = request.key();
     let NearRequest {
         center,
         radius_km,
         limit,
-    } = NearRequest::parse(ctx.query_string())?;
+    } = request;
     let store = ctx.state::<Store>();
     let load = move || async move {
         let found = store.users_near(center, radius_km, limit).await;
@@ -158,7 +158,17 @@ pub(super) async fn near(ctx: Ctx) -> Result<Response, Error> {
         });
         Ok(Document::of_body(body, None))
     };
-    answer_list(&ctx, USERS_NEAR, list_tags::USERS, load).await
+    answer_list(&ctx, USERS_NEAR, key, list_tags::USERS, load).await
+}
+
+/// What a list of users is kept under that is asked for by this path and query.
+pub(in crate::handlers) fn list_key(path: &str, query: Option<&str>) -> Option<ListKey> {
+    match path {
+        USERS => ListRequest::parse(query).ok().map(|request| request.key()),
+        USERS_BATCH => parse_batch(query).ok().map(|ids| batch_key(&ids)),
+        USERS_NEAR => NearRequest::parse(query).ok().map(|request| request.key()),
+        _ => None,
+    }
 }
 
 /// The JSON of one user.

@@ -22,7 +22,7 @@ use crate::handlers::store_fault::store_fault;
 use crate::store::limits::STORE_RETRY_AFTER_S;
 use crate::store::{Store, StoreError, User, WriteCondition};
 use corelane::internals::app::{ConditionFields, precondition_failed};
-use corelane::internals::l2::{Change, RowCache};
+use corelane::internals::l2::{RowCache, RowChange};
 use corelane::internals::semantics::{Verdict, evaluate};
 use corelane::{Ctx, Error, Response};
 
@@ -119,7 +119,7 @@ pub(super) async fn delete(ctx: Ctx) -> Result<Response, Error> {
 }
 
 /// Has Redis told what became of a write, before anybody else is.
-async fn told(change: Change, outcome: Result<User, Error>) -> Result<User, Error> {
+async fn told(change: RowChange, outcome: Result<User, Error>) -> Result<User, Error> {
     match outcome {
         Ok(user) => {
             change.written(user.version, &row::encode(&user)).await;
@@ -129,7 +129,7 @@ async fn told(change: Change, outcome: Result<User, Error>) -> Result<User, Erro
     }
 }
 
-async fn not_told(change: Change, error: Error) -> Error {
+async fn not_told(change: RowChange, error: Error) -> Error {
     match error.is_nothing_done() {
         true => change.nothing_done(),
         false => change.in_doubt().await,

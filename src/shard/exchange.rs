@@ -1,21 +1,50 @@
-//! What is counted and logged of a request.
+//! A request and its answer, as far as both ends of it must know; and what is
+//! counted and logged of them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use corelane_proto::http::RequestHead;
 use http::StatusCode;
 
 use super::Shard;
-use super::respond::Sent;
-use super::serve::Exchange;
 use crate::Error;
 use crate::access_log::AccessEntry;
 use crate::app::RequestParts;
 use crate::clock::unix_ms;
-use crate::http1::{RequestHead, Version};
+use crate::http1::Version;
 use crate::metrics::RouteIndex;
 
-/// A request under way, as the numbers and the log will show it.
+/// A request under way.
+pub(super) struct Exchange {
+    pub(super) facts: RequestFacts,
+    /// The client did not ask for the end and may have sent more already.
+    pub(super) client_goes_on: bool,
+    pub(super) record: Record,
+    pub(super) request_id: String,
+    pub(super) started_ns: u64,
+}
+
+/// What the answer must know of its request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequestFacts {
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    pub(super) keep_alive: bool,
+}
+
+/// How an answer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Queued or written to its end. If not, the client is gone or the stream
+    /// failed, and nothing more can be sent.
+    pub(super) whole: bool,
+    pub(super) head_bytes: u64,
+    /// The part of the body that was sent.
+    pub(super) body_bytes: u64,
+}
+
+/// A request as the numbers and the log will show it.
 pub(super) struct Record {
     route: RouteIndex,
     request_bytes: u64,
@@ -29,14 +58,19 @@ struct LoggedRequest {
     client: Option<IpAddr>,
     method: Vec<u8>,
     target: Vec<u8>,
-    version: &'static str,
+    protocol: &'static str,
     referer: Option<Vec<u8>>,
     user_agent: Option<Vec<u8>>,
 }
 
 impl Shard {
     /// Notes a request whose head is complete.
-    pub(super) fn start_record(&self, parts: &RequestParts, request_bytes: usize) -> Record {
+    pub(super) fn start_record(
+        &self,
+        parts: &RequestParts,
+        protocol: &'static str,
+        request_bytes: usize,
+    ) -> Record {
         let logged = self.log.as_ref().zip(parts.peer);
         Record {
             route: parts
@@ -47,7 +81,7 @@ impl Shard {
                 let client = parts.client(&self.context.trusted_proxies);
                 let client = client.map(|client| client.ip);
                 let client = client.filter(|ip| *ip != peer.ip().to_canonical());
-                Box::new(LoggedRequest::of(&parts.head, peer, client))
+                Box::new(LoggedRequest::of(&parts.head, protocol, peer, client))
             }),
         }
     }
@@ -60,7 +94,7 @@ impl Shard {
                 client: None,
                 method: Vec::new(),
                 target: Vec::new(),
-                version: "",
+                protocol: "",
                 referer: None,
                 user_agent: None,
             })
@@ -75,7 +109,8 @@ impl Shard {
     /// Counts an error that is answered 5xx, by who has to act.
     pub(super) fn count_failure(&self, record: &Record, error: &Error) {
         let mut metrics = self.context.metrics.borrow_mut();
-        metrics.failed(record.route, error.blame());
+        let (status, now_ms) = (error.status().as_u16(), self.context.clock.now_ms());
+        metrics.failed(record.route, status, error.blame(), now_ms);
     }
 
     /// Counts and logs the answer.
@@ -110,7 +145,7 @@ impl Shard {
             client: client.as_deref(),
             method: &logged.method,
             target: &logged.target,
-            version: logged.version,
+            version: logged.protocol,
             status: status.as_u16(),
             response_bytes: sent.body_bytes,
             referer: logged.referer.as_deref(),
@@ -123,16 +158,18 @@ impl Shard {
 }
 
 impl LoggedRequest {
-    fn of(head: &RequestHead, peer: SocketAddr, client: Option<IpAddr>) -> Self {
+    fn of(
+        head: &RequestHead,
+        protocol: &'static str,
+        peer: SocketAddr,
+        client: Option<IpAddr>,
+    ) -> Self {
         Self {
             peer,
             client,
             method: head.method().as_str().into(),
             target: head.target().into(),
-            version: match head.version() {
-                Version::Http10 => "HTTP/1.0",
-                Version::Http11 => "HTTP/1.1",
-            },
+            protocol,
             referer: head.header("referer").map(<[u8]>::to_vec),
             user_agent: head.header("user-agent").map(<[u8]>::to_vec),
         }

@@ -10,25 +10,26 @@ use http::Method;
 
 use super::Shard;
 use super::body::refusal;
-use super::connection::ConnectionIo;
-use super::handle::Started;
-use super::respond::RequestFacts;
-use super::serve::{Connection, Exchange};
+use super::exchange::{Exchange, RequestFacts};
+use super::handle::FirstPoll;
+use super::listener::ShardListener;
+use super::read_half::ReadHalf;
+use super::write_half::WriteHalf;
 use crate::Error;
 use crate::app::{Ctx, HandlerFuture, RequestBody, RequestParts, Response, Unrouted};
-use crate::engine::Guarded;
-use crate::http1::{BodyDecoder, BodyFraming, ParseError};
+use crate::engine::CatchUnwind;
+use crate::http1::{BodyDecoder, BodyFraming, ParseError, RequestFraming};
 use crate::ids::is_acceptable_request_id;
 use crate::limits::WRITE_COPY_BYTES_MAX;
 
 /// A request whose answer takes some waiting.
-pub(super) struct Unfinished {
+pub(super) struct Deferred {
     pub(super) exchange: Exchange,
-    pub(super) rest: Rest,
+    pub(super) continuation: Continuation,
 }
 
 /// What is left to do.
-pub(super) enum Rest {
+pub(super) enum Continuation {
     /// Tell the client that it is not let in or sent too much, and close.
     Refused(Error),
     /// Start the handler; the body comes from the socket, as it asks.
@@ -39,7 +40,7 @@ pub(super) enum Rest {
         expects_continue: bool,
     },
     /// Wait for the handler.
-    Handler(Guarded<HandlerFuture>),
+    Handler(CatchUnwind<HandlerFuture>),
     /// Send what is long or streamed, or the last on its connection.
     Response(Response),
 }
@@ -55,56 +56,63 @@ enum BodyPlan {
     },
 }
 
-impl Connection<'_> {
-    /// One request with a complete head, in `parts`. Tells when it was answered.
+/// A request whose head has been read.
+pub(super) struct Arrived<'a> {
+    pub(super) listener: &'a ShardListener,
+    pub(super) parts: Box<RequestParts>,
+    pub(super) framing: RequestFraming,
+    pub(super) head_bytes: usize,
+    pub(super) started_ns: u64,
+}
+
+impl Shard {
+    /// One request. Tells when it was answered.
     ///
     /// # Errors
     /// Gives back what of it has to wait.
-    pub(super) fn serve_request(
-        &mut self,
+    pub(super) fn dispatch(
+        self: &Rc<Self>,
         cx: &mut Context<'_>,
-        io: &mut ConnectionIo,
-        head_bytes: usize,
-        started_ns: u64,
-    ) -> Result<u64, Box<Unfinished>> {
-        let shard: &Rc<Shard> = self.shard;
-        let mut parts = self.parts.take().unwrap_or_default();
-        parts.peer = Some(self.peer);
-        shard.choose_request_id(&mut parts);
-        let door = self.entrance.door;
+        (reading, writing): (&mut ReadHalf, &mut WriteHalf),
+        arrived: Arrived<'_>,
+    ) -> Result<u64, Box<Deferred>> {
+        let (listener, framing) = (arrived.listener, arrived.framing);
+        let mut parts = arrived.parts;
+        self.choose_request_id(&mut parts);
+        let kind = listener.kind;
         let RequestParts { head, params, .. } = &mut *parts;
-        let routed = self.entrance.check(head).map(|()| {
+        let routed = listener.check(head).map(|()| {
             // Only of what is let in, so that nothing else names a route.
-            shard.context.app.route(door, head, params)
+            self.context.app.route(kind, head, params)
         });
         parts.route = routed.as_ref().ok().and_then(|r| r.as_ref().ok().copied());
         let mut exchange = Exchange {
             facts: RequestFacts {
-                version: parts.head.version(),
+                version: framing.version,
                 is_head: *parts.head.method() == Method::HEAD,
-                keep_alive: parts.head.keep_alive() && !shard.context.draining.has_begun(),
+                keep_alive: framing.keep_alive && !self.context.draining.has_begun(),
             },
-            client_goes_on: parts.head.keep_alive(),
-            record: shard.start_record(&parts, head_bytes),
+            client_goes_on: framing.keep_alive,
+            record: self.start_record(&parts, framing.version.name(), arrived.head_bytes),
             request_id: parts.request_id.clone(),
-            started_ns,
+            started_ns: arrived.started_ns,
         };
         let admitted = routed.and_then(|routed| {
-            let body = shard.plan_body(io, &parts).map_err(refusal)?;
+            let body = self.plan_body(reading, &parts, framing).map_err(refusal)?;
             Ok((routed, body))
         });
-        let rest = match admitted {
+        let continuation = match admitted {
             Ok((routed, BodyPlan::Whole(body))) => {
-                let ctx = Ctx::new(parts, body, shard.context.clone());
-                match shard.start_handler(cx, door, routed, ctx) {
-                    Started::Done(outcome) => {
-                        let response = shard.settle(outcome, &mut exchange);
+                let ctx = Ctx::new(parts, body, self.context.clone());
+                match self.start_handler(cx, kind, routed, ctx) {
+                    FirstPoll::Ready(outcome) => {
+                        let response = self.into_response(outcome, &mut exchange);
                         if exchange.facts.keep_alive && is_short(&response) {
-                            return Ok(shard.answer_at_once(io, exchange, &response));
+                            return Ok(self.queue_answer(writing, exchange, &response));
                         }
-                        Rest::Response(response)
+                        Continuation::Response(response)
                     }
-                    Started::Waits(handler) => Rest::Handler(handler),
+                    FirstPoll::Pending(handler) => Continuation::Handler(handler),
                 }
             }
             Ok((
@@ -113,52 +121,47 @@ impl Connection<'_> {
                     decoder,
                     expects_continue,
                 },
-            )) => Rest::Body {
+            )) => Continuation::Body {
                 parts,
                 routed,
                 decoder,
                 expects_continue,
             },
             Err(error) => {
-                shard.context.recycle(parts);
-                Rest::Refused(error)
+                self.context.recycle(parts);
+                Continuation::Refused(error)
             }
         };
-        Err(Box::new(Unfinished { exchange, rest }))
+        Err(Box::new(Deferred {
+            exchange,
+            continuation,
+        }))
     }
-}
 
-/// Whether a body joins the answers that are queued.
-fn is_short(response: &Response) -> bool {
-    let bytes = response.body().as_bytes();
-    bytes.is_some_and(|bytes| bytes.len() <= WRITE_COPY_BYTES_MAX)
-}
-
-impl Shard {
     fn plan_body(
         &self,
-        io: &mut ConnectionIo,
+        reading: &mut ReadHalf,
         parts: &RequestParts,
+        framing: RequestFraming,
     ) -> Result<BodyPlan, ParseError> {
-        let framing = parts.head.framing();
-        if framing == BodyFraming::None {
+        if framing.body == BodyFraming::None {
             return Ok(BodyPlan::Whole(RequestBody::default()));
         }
         let own = parts
             .route
             .and_then(|route| self.context.app.routes[route].body_bytes_max);
-        let decoder = BodyDecoder::new(framing, own.unwrap_or(self.limits.body_bytes_max))?;
-        if let BodyFraming::Length(length) = framing
-            && length <= io.pending().len() as u64
+        let decoder = BodyDecoder::new(framing.body, own.unwrap_or(self.limits.body_bytes_max))?;
+        if let BodyFraming::Length(length) = framing.body
+            && length <= reading.pending().len() as u64
         {
             let length = length as usize;
-            let bytes = Bytes::copy_from_slice(&io.pending()[..length]);
-            io.consume(length);
+            let bytes = Bytes::copy_from_slice(&reading.pending()[..length]);
+            reading.consume(length);
             return Ok(BodyPlan::Whole(RequestBody::whole(bytes)));
         }
         Ok(BodyPlan::Read {
             decoder,
-            expects_continue: parts.head.expects_continue(),
+            expects_continue: framing.expects_continue,
         })
     }
 
@@ -174,4 +177,10 @@ impl Shard {
             self.context.request_ids.write_next(&mut parts.request_id);
         }
     }
+}
+
+/// Whether a body joins the answers that are queued.
+fn is_short(response: &Response) -> bool {
+    let bytes = response.body().as_bytes();
+    bytes.is_some_and(|bytes| bytes.len() <= WRITE_COPY_BYTES_MAX)
 }

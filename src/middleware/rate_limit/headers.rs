@@ -7,41 +7,45 @@ use std::rc::Rc;
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use crate::limiter::LimiterRule;
-use crate::rate_limit::{Quota, Verdict};
+use crate::limiter::{Judgement, LimiterRule};
+use crate::rate_limit::{Quota, QuotaVerdict};
 use crate::{Ctx, Error, Response};
 
 /// The limits a request has met so far, from the outermost on. Attached to its
 /// context, so that inner ones find it.
 #[derive(Clone, Default)]
-pub(super) struct Standings(Rc<RefCell<Met>>);
+pub(super) struct AppliedLimits(Rc<RefCell<Met>>);
 
 #[derive(Default)]
 struct Met {
     /// Of all limits, in order.
     policies: String,
-    /// Of the limit that leaves least.
-    tightest: Option<(Rc<str>, Verdict)>,
+    /// Of the limit that leaves least, among those whose own judge spoke.
+    tightest: Option<(Rc<str>, QuotaVerdict)>,
 }
 
-impl Standings {
+impl AppliedLimits {
     /// Those of a request, and whether they begin here.
     pub(super) fn of(ctx: &mut Ctx) -> (Self, bool) {
-        if let Some(standings) = ctx.attached::<Self>() {
-            return (standings.clone(), false);
+        if let Some(applied) = ctx.attached::<Self>() {
+            return (applied.clone(), false);
         }
-        let standings = Self::default();
-        ctx.attach(standings.clone());
-        (standings, true)
+        let applied = Self::default();
+        ctx.attach(applied.clone());
+        (applied, true)
     }
 
-    pub(super) fn add(&self, policy: &str, rule: &LimiterRule, verdict: Verdict) {
+    pub(super) fn add(&self, policy: &str, rule: &LimiterRule, judgement: Judgement) {
         let mut met = self.0.borrow_mut();
         if !met.policies.is_empty() {
             met.policies.push_str(", ");
         }
         met.policies.push_str(policy);
-        let leaves = |verdict: &Verdict| {
+        if !judgement.is_of_home {
+            return;
+        }
+        let verdict = judgement.verdict;
+        let leaves = |verdict: &QuotaVerdict| {
             let wait_ns = u64::MAX - verdict.retry_after_ns.max(verdict.reset_ns);
             (verdict.is_allowed, verdict.remaining, wait_ns)
         };
@@ -54,34 +58,34 @@ impl Standings {
         }
     }
 
-    /// Adds the fields to an answer, where the standings began.
-    pub(super) fn tell_if(
+    /// Adds the fields to an answer, where the applied began.
+    pub(super) fn add_headers_if(
         &self,
         is_outermost: bool,
         outcome: Result<Response, Error>,
     ) -> Result<Response, Error> {
         match is_outermost {
-            true => self.tell(outcome),
+            true => self.add_headers(outcome),
             false => outcome,
         }
     }
 
-    fn tell(&self, outcome: Result<Response, Error>) -> Result<Response, Error> {
+    fn add_headers(&self, outcome: Result<Response, Error>) -> Result<Response, Error> {
         let mut met = self.0.borrow_mut();
-        let Some((name, verdict)) = met.tightest.take() else {
-            return outcome;
-        };
         let policies = std::mem::take(&mut met.policies);
-        let (remaining, reset_s) = (verdict.remaining, seconds(verdict.reset_ns));
-        let standing = format!("{name};r={remaining};t={reset_s}");
-        let fields = [
-            (RATE_LIMIT_POLICY, HeaderValue::try_from(policies)),
-            (RATE_LIMIT, HeaderValue::try_from(standing)),
-        ];
+        if policies.is_empty() {
+            return outcome;
+        }
+        // What nobody knows is not told.
+        let remaining = met.tightest.take().map(|(name, verdict)| {
+            let (remaining, reset_s) = (verdict.remaining, seconds(verdict.reset_ns));
+            format!("{name};r={remaining};t={reset_s}")
+        });
+        let fields = [(RATE_LIMIT_POLICY, Some(policies)), (RATE_LIMIT, remaining)];
         // A name is visible ASCII, so every value is good.
         let fields = fields
             .into_iter()
-            .filter_map(|(name, value)| Some((name, value.ok()?)));
+            .filter_map(|(name, value)| Some((name, HeaderValue::try_from(value?).ok()?)));
         match outcome {
             Ok(mut response) => {
                 fields.for_each(|(name, value)| response.append_header(name, value));
@@ -111,7 +115,7 @@ pub(super) fn policy(name: &str, quota: &Quota) -> String {
 }
 
 /// What a request too many is told.
-pub(super) fn too_many(rule: &LimiterRule, verdict: &Verdict) -> Error {
+pub(super) fn too_many(rule: &LimiterRule, verdict: &QuotaVerdict) -> Error {
     let wait_s = seconds(verdict.retry_after_ns).max(1);
     let (limit, window) = (rule.quota.limit(), rule.quota.window());
     let detail = format!("more than {limit} requests in {window:?}; try again in {wait_s} s");
@@ -141,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_whole_seconds_never_too_few() {
+    fn times_are_in_whole_seconds_never_too_few() {
         for (ns, s) in [(0, 0), (1, 1), (1_000_000_000, 1), (1_000_000_001, 2)] {
             assert_eq!(seconds(ns), s);
         }
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn a_refusal_waits_a_second_at_least() {
         let quota = Quota::new(1_000, Duration::from_secs(1)).unwrap();
-        let verdict = Verdict {
+        let verdict = QuotaVerdict {
             is_allowed: false,
             remaining: 0,
             reset_ns: 5,
@@ -167,18 +171,22 @@ mod tests {
     #[test]
     fn the_tightest_is_the_one_that_refuses_then_the_one_that_leaves_least() {
         let quota = Quota::new(10, Duration::from_secs(10)).unwrap();
-        let verdict = |is_allowed, remaining, reset_ns| Verdict {
+        let verdict = |is_allowed, remaining, reset_ns| QuotaVerdict {
             is_allowed,
             remaining,
             reset_ns,
             retry_after_ns: 0,
         };
-        let tightest = |verdicts: &[(&str, Verdict)]| {
-            let standings = Standings::default();
+        let tightest = |verdicts: &[(&str, QuotaVerdict)]| {
+            let applied = AppliedLimits::default();
             for (name, verdict) in verdicts {
-                standings.add("", &LimiterRule::new(name, "", quota), *verdict);
+                let judgement = Judgement {
+                    verdict: *verdict,
+                    is_of_home: true,
+                };
+                applied.add("", &LimiterRule::new(name, "", quota), judgement);
             }
-            let met = standings.0.borrow();
+            let met = applied.0.borrow();
             met.tightest.as_ref().unwrap().0.to_string()
         };
         let roomy = ("roomy", verdict(true, 9, 9));

@@ -8,17 +8,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// A future whose panics are caught. After one it must not be polled again.
-pub struct Guarded<F>(Option<F>);
+pub struct CatchUnwind<F>(Option<F>);
 
 /// The text of a panic.
-pub struct Panicked(pub String);
+pub struct Panic(pub String);
 
-impl<T, F: Future<Output = T> + Unpin> Guarded<F> {
+impl<T, F: Future<Output = T> + Unpin> CatchUnwind<F> {
     /// Starts the future by `start`, catching a panic of that too.
-    pub fn start(start: impl FnOnce() -> F) -> Result<Self, Panicked> {
+    pub fn start(start: impl FnOnce() -> F) -> Result<Self, Panic> {
         match catch_unwind(AssertUnwindSafe(start)) {
             Ok(future) => Ok(Self(Some(future))),
-            Err(payload) => Err(Panicked(panic_text(&*payload))),
+            Err(payload) => Err(Panic(panic_text(&*payload))),
         }
     }
 
@@ -28,7 +28,7 @@ impl<T, F: Future<Output = T> + Unpin> Guarded<F> {
     }
 
     /// One poll: `None` when it is not done yet.
-    pub async fn poll_once(&mut self) -> Option<Result<T, Panicked>> {
+    pub async fn poll_once(&mut self) -> Option<Result<T, Panic>> {
         poll_fn(|cx| match Pin::new(&mut *self).poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
             Poll::Pending => Poll::Ready(None),
@@ -37,12 +37,12 @@ impl<T, F: Future<Output = T> + Unpin> Guarded<F> {
     }
 }
 
-impl<T, F: Future<Output = T> + Unpin> Future for Guarded<F> {
-    type Output = Result<T, Panicked>;
+impl<T, F: Future<Output = T> + Unpin> Future for CatchUnwind<F> {
+    type Output = Result<T, Panic>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(future) = self.0.as_mut() else {
-            return Poll::Ready(Err(Panicked("polled after its end".to_owned())));
+            return Poll::Ready(Err(Panic("polled after its end".to_owned())));
         };
         match catch_unwind(AssertUnwindSafe(|| Pin::new(future).poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
@@ -51,15 +51,15 @@ impl<T, F: Future<Output = T> + Unpin> Future for Guarded<F> {
                 let future = self.0.take();
                 // Its destructor may panic too; one report is enough.
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
-                Poll::Ready(Err(Panicked(panic_text(&*payload))))
+                Poll::Ready(Err(Panic(panic_text(&*payload))))
             }
         }
     }
 }
 
-impl<F> Unpin for Guarded<F> {}
+impl<F> Unpin for CatchUnwind<F> {}
 
-impl<F> Drop for Guarded<F> {
+impl<F> Drop for CatchUnwind<F> {
     fn drop(&mut self) {
         if let Some(future) = self.0.take() {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));

@@ -1,23 +1,22 @@
 //! Where a shard lets connections in, and those that came in there.
 //!
-//! Every shard has a public entrance; shard 0 alone has the admin entrance
-//! too. An operator's requests are few, so one shard is enough, and with one
-//! socket instead of one per shard no connection waits at a shard that is
-//! busy, or is lost with one, while others are free. Both entrances run the
-//! same code; each has its own limit, so that neither can fill the other.
+//! Every shard has a public listener, but for one that has the admin listener
+//! instead: a thread of its own, so that an operator gets in whatever blocks the
+//! others. Both listeners run the same code, each with a limit of its own.
 
 use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 
-use super::admission::Admission;
+use corelane_proto::http::RequestHead;
+
+use super::admin_auth::AdminAuthorization;
 use crate::Error;
-use crate::app::Door;
+use crate::app::ListenerKind;
 use crate::engine::{Listener, Stop};
-use crate::http1::RequestHead;
 use crate::limits::ADMIN_CONNECTIONS_MAX;
 
-/// What the admin entrance is built from.
+/// What the admin listener is built from.
 pub(crate) struct AdminStart {
     pub(crate) sockets: Sockets,
     /// Whoever knows it may come in; without one, whoever is on this machine.
@@ -42,11 +41,11 @@ impl Sockets {
     }
 }
 
-/// Listeners at work.
-pub(super) struct Entrance {
-    pub(super) door: Door,
+/// One of a shard's listeners at work.
+pub(super) struct ShardListener {
+    pub(super) kind: ListenerKind,
     /// One as a rule; more where a shard has a part of those handed in.
-    pub(super) listeners: Vec<Listener>,
+    pub(super) sockets: Vec<Listener>,
     /// What a drain does with them.
     pub(super) stop: Stop,
     /// Connections that came in here and have not ended.
@@ -55,16 +54,16 @@ pub(super) struct Entrance {
     /// Connections over the limit that are being told so.
     pub(super) overload_answers: Cell<usize>,
     /// Asked for every request; `None` lets everybody in.
-    admission: Option<Admission>,
+    authorization: Option<AdminAuthorization>,
 }
 
-impl Entrance {
+impl ShardListener {
     /// For everybody.
     ///
     /// # Errors
     /// When the reactor cannot register a listener.
     pub(super) fn public(sockets: Sockets, connections_max: usize) -> Result<Self, Error> {
-        Self::new(Door::Public, sockets, connections_max, None)
+        Self::new(ListenerKind::Public, sockets, connections_max, None)
     }
 
     /// For an operator.
@@ -72,30 +71,30 @@ impl Entrance {
     /// # Errors
     /// When the reactor cannot register a listener.
     pub(super) fn admin(start: AdminStart) -> Result<Self, Error> {
-        let admission = Admission::new(start.token);
+        let authorization = AdminAuthorization::new(start.token);
         Self::new(
-            Door::Admin,
+            ListenerKind::Admin,
             start.sockets,
             ADMIN_CONNECTIONS_MAX,
-            Some(admission),
+            Some(authorization),
         )
     }
 
     fn new(
-        door: Door,
+        kind: ListenerKind,
         sockets: Sockets,
         connections_max: usize,
-        admission: Option<Admission>,
+        authorization: Option<AdminAuthorization>,
     ) -> Result<Self, Error> {
         let listeners = sockets.listeners.into_iter().map(Listener::from_std);
         Ok(Self {
-            door,
-            listeners: listeners.collect::<io::Result<_>>()?,
+            kind,
+            sockets: listeners.collect::<io::Result<_>>()?,
             stop: sockets.stop,
             connections: Cell::new(0),
             connections_max,
             overload_answers: Cell::new(0),
-            admission,
+            authorization,
         })
     }
 
@@ -104,22 +103,22 @@ impl Entrance {
     /// # Errors
     /// 401 or 403, whatever is asked for.
     pub(super) fn check(&self, head: &RequestHead) -> Result<(), Error> {
-        match &self.admission {
-            Some(admission) => admission.check(head),
+        match &self.authorization {
+            Some(authorization) => authorization.check(head),
             None => Ok(()),
         }
     }
 
     /// Lets nobody in any more. Who came before it returns is in.
     pub(super) async fn stop_accepting(&self, how: Stop) {
-        for listener in &self.listeners {
-            listener.stop(how).await;
+        for socket in &self.sockets {
+            socket.stop(how).await;
         }
     }
 
     /// Whether no operation on its listeners or on a connection that is being
     /// refused is in flight.
     pub(super) fn is_quiet(&self) -> bool {
-        self.listeners.iter().all(Listener::is_quiet) && self.overload_answers.get() == 0
+        self.sockets.iter().all(Listener::is_quiet) && self.overload_answers.get() == 0
     }
 }

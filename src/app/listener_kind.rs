@@ -1,9 +1,9 @@
 //! The two listeners of a server. What came in through one is never routed by
-//! the other's routes: a connection keeps its door from accept to close.
+//! the other's routes: a connection keeps its listener from accept to close.
 
 /// Where a connection came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum ListenerKind {
     /// The listeners of all shards, for everybody.
     Public,
     /// The one listener for an operator; its routes are those of

@@ -12,20 +12,20 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use corelane_proto::http::RequestHead;
 use http::{HeaderValue, StatusCode, header};
 
 use crate::Error;
-use crate::http1::RequestHead;
 
 /// The rule of one admin listener.
-pub(super) enum Admission {
+pub(super) enum AdminAuthorization {
     /// `Authorization: Bearer` and this.
     Token(String),
     /// Loopback names and addresses only.
     SameMachine,
 }
 
-impl Admission {
+impl AdminAuthorization {
     pub(super) fn new(token: Option<String>) -> Self {
         token.map_or(Self::SameMachine, Self::Token)
     }
