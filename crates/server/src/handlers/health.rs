@@ -48,8 +48,9 @@ pub fn install(app: App, options: &HealthOptions) -> App {
 
 /// The chapter's document: 200 when the database answers, and a shard beside that
 /// of the admin listener, else 503. `WARN` is 200 too: Redis does not answer this
-/// shard, the change feed is cut, a shard is stuck, requests were refused lately for
-/// no fault of theirs, or lines of the access log were lost.
+/// shard, the change feed is cut, a table is locked, no writes are taken, a shard is
+/// stuck, requests were refused lately for no fault of theirs, or lines of the access
+/// log were lost.
 async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     // Asked now, answered while the others are.
     let shards = ctx.shards_health();
@@ -61,9 +62,12 @@ async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     let is_told = ctx.feed().is_none_or(Feed::is_running);
     let ShardsHealth { stuck, troubles } = shards.await;
     let mut warnings = Vec::new();
+    warnings.extend(ctx.find_state::<Store>().and_then(|store| store.warning()));
     if !is_told {
         warnings.push(UNTOLD.to_owned());
     }
+    let outage = ctx.redis().and_then(|redis| redis.outage());
+    warnings.extend(outage.map(|why| format!("Redis is not there: {why}")));
     if !stuck.is_empty() {
         warnings.push(stuck_warning(&stuck));
     }
