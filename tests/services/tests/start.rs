@@ -22,7 +22,11 @@ fn postgres_starts_dies_and_comes_again() {
     // A backend ends a moment after its psql.
     let deadline = Instant::now() + Duration::from_secs(10);
     while postgres.connections() > 0 {
-        assert!(Instant::now() < deadline, "{} are left", postgres.connections());
+        assert!(
+            Instant::now() < deadline,
+            "{} are left",
+            postgres.connections()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     postgres.freeze();
