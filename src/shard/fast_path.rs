@@ -150,9 +150,15 @@ impl Shard {
         let own = parts
             .route
             .and_then(|route| self.context.app.routes[route].body_bytes_max);
-        let decoder = BodyDecoder::new(framing.body, own.unwrap_or(self.limits.body_bytes_max))?;
+        let bytes_max = own.unwrap_or(self.limits.body_bytes_max);
+        let decoder = match parts.route {
+            Some(_) => BodyDecoder::new(framing.body, bytes_max)?,
+            // That nothing is there is said first; a fallback that reads it all
+            // the same is told that it is too large.
+            None => BodyDecoder::of_refused(framing.body, bytes_max),
+        };
         if let BodyFraming::Length(length) = framing.body
-            && length <= reading.pending().len() as u64
+            && length <= bytes_max.min(reading.pending().len() as u64)
         {
             let length = length as usize;
             let bytes = Bytes::copy_from_slice(&reading.pending()[..length]);

@@ -7,6 +7,7 @@ use crate::source::{Source, words};
 /// Where a shard's connections speak HTTP/1.
 const SPEAKING: &[&str] = &[
     "src/shard/body.rs",
+    "src/shard/exchange.rs",
     "src/shard/fast_path.rs",
     "src/shard/respond.rs",
     "src/shard/serve.rs",

@@ -12,6 +12,7 @@ mod console;
 mod explain;
 mod failure;
 mod first_start;
+mod memory;
 mod output;
 mod password;
 mod seed;

@@ -6,7 +6,7 @@ use super::args::ServeArgs;
 use super::banner::{Banner, fallback_warning};
 use super::console::Console;
 use super::failure::Failure;
-use super::{app, first_start, output, settings, topology};
+use super::{app, first_start, memory, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
 use crate::store::Database;
 use corelane::internals::topology::{Pinning, Placement, confine_current_thread, cpu_quota};
@@ -32,6 +32,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     let console = Console::start()?;
     console.tell_panics();
+    memory::give_back();
     // Before the store is made and filled for nothing.
     check_listen(config.server.listen).map_err(start_failure)?;
     if let Some(admin) = &config.server.admin {

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use super::cache_control::CacheControl;
 use corelane::internals::app::{ConditionFields, precondition_failed};
 use corelane::internals::semantics::{
-    Conditions, ETag, Validators, Verdict, evaluate, format_http_date,
+    Conditions, ETag, LastModified, Validators, Verdict, evaluate,
 };
 use corelane::{Ctx, Error, Response};
 
@@ -25,7 +25,7 @@ pub fn respond_json(ctx: &Ctx, body: Vec<u8>, next: Option<&str>) -> Result<Resp
     let etag = ETag::of_bytes(&body);
     let validators = Validators {
         etag: Some(&etag),
-        last_modified_s: None,
+        last_modified: None,
     };
     let link = next.map(next_link_header).transpose()?;
     let cache = ctx.state::<CacheControl>();
@@ -53,7 +53,10 @@ pub fn add_validators(response: &mut Response, validators: Validators<'_>) {
     if let Some(etag) = validators.etag {
         response.insert_header(header::ETAG, etag.into());
     }
-    if let Some(date) = validators.last_modified_s.and_then(format_http_date) {
+    if let Some(date) = validators
+        .last_modified
+        .and_then(LastModified::header_value)
+    {
         response.insert_header(header::LAST_MODIFIED, date);
     }
 }
@@ -100,7 +103,7 @@ mod tests {
         let etag = ETag::strong("u1-v1").unwrap();
         let validators = Validators {
             etag: Some(&etag),
-            last_modified_s: Some(SECOND),
+            last_modified: Some(LastModified::of(SECOND * 1_000, SECOND * 1_000 + 5_000)),
         };
         let policy = HeaderValue::from_static("no-cache");
         let link = next_link_header("/x?after=1").unwrap();

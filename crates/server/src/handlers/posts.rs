@@ -11,6 +11,8 @@ use super::store_fault::store_fault;
 use super::users::parse_id;
 use super::validate::Faults;
 use crate::store::{Cursor, PageStart, Post, PostQuery, Store};
+use corelane::internals::clock;
+use corelane::internals::semantics::LastModified;
 use corelane::{App, Ctx, Error, Response};
 
 /// Pattern of the collection.
@@ -49,6 +51,7 @@ async fn one(ctx: Ctx) -> Result<Response, Error> {
     let id = id.ok_or_else(no_such_post)?;
     let store = ctx.state::<Store>();
     let load = move || async move {
+        let looked_ms = clock::unix_ms();
         let post = if populate {
             let page = store.posts(&exactly(id)).await.map_err(store_fault)?;
             page.rows.into_iter().find(|post| post.id == id)
@@ -60,7 +63,8 @@ async fn one(ctx: Ctx) -> Result<Response, Error> {
         push_post(&mut body, &post, populate);
         Ok(Document {
             // A post never changes; its author does.
-            last_modified_s: (!populate).then_some(post.created_at_ms.div_euclid(1_000)),
+            last_modified: (!populate)
+                .then(|| LastModified::of_first(post.created_at_ms, looked_ms)),
             ..Document::of_body(body, None)
         })
     };
