@@ -44,7 +44,7 @@ impl ErrorLog {
     }
 
     /// Queues one line, without its newline. Never waits.
-    pub fn tell(&self, text: String) {
+    pub fn log(&self, text: String) {
         if self.queue.try_send(Line::Text(text)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -96,15 +96,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_stay_lines_and_losses_are_told() {
+    fn lines_stay_lines_and_losses_are_logged() {
         let (queue, lines) = sync_channel(2);
         let log = ErrorLog {
             queue,
             dropped: Arc::default(),
         };
-        log.tell("first\nforged".to_owned());
-        log.tell("second".to_owned());
-        log.tell("lost".to_owned());
+        log.log("first\nforged".to_owned());
+        log.log("second".to_owned());
+        log.log("lost".to_owned());
         let dropped = log.dropped.clone();
         drop(log);
         let mut out = Vec::new();

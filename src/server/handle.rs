@@ -91,7 +91,7 @@ impl ServerHandle {
     /// Has a line written on stderr, by a thread of its own: whoever acts does
     /// not wait for whoever reads.
     pub(super) fn log(&self, text: String) {
-        self.plan.errors.tell(text);
+        self.plan.errors.log(text);
     }
 
     /// Waits until what was logged is written, at most `timeout`.

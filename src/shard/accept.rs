@@ -58,7 +58,7 @@ impl Shard {
     /// Descriptors or memory have run out, and accepting pauses.
     fn log_accept_error(&self, error: &io::Error) {
         if self.accept_errors.allows() {
-            self.errors.tell(format!(
+            self.errors.log(format!(
                 "shard {} cannot accept: {error}; pausing {ACCEPT_PAUSE_MS} ms (if \
                  descriptors ran out, raise LimitNOFILE or `ulimit -n`)",
                 self.context.info.index

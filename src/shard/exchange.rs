@@ -157,7 +157,7 @@ impl Shard {
     pub(super) fn log_error(&self, what: &str, error: &Error) {
         let (shard, blame) = (self.context.info.index, error.blame().name());
         let time = rfc3339_utc(unix_ms());
-        self.errors.tell(format!(
+        self.errors.log(format!(
             "{time} shard {shard}: {what} (blame: {blame}): {error}"
         ));
     }

@@ -34,6 +34,12 @@ impl WriteHalf {
         if self.output.is_empty() || self.flush_now()? {
             return Ok(());
         }
+        // Boxed, so that a connection that waits for a request is not as large
+        // as one that waits for its client to read.
+        Box::pin(self.flush_rest()).await
+    }
+
+    async fn flush_rest(&mut self) -> io::Result<()> {
         self.state.write_starts();
         let output = std::mem::take(&mut self.output);
         let on_progress = |_| self.state.write_goes_on();

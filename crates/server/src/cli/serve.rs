@@ -16,8 +16,7 @@ use corelane::server::{
 };
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let console = Console::start()?;
-    let loaded = settings::load_telling(&args.settings.sources(), |text| console.say(text))?;
+    let loaded = load(args)?;
     let placement = place(&loaded)?;
     app::check(&loaded)?;
     let mut config = loaded.config;
@@ -27,12 +26,13 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if args.check {
         return report_check(&config, &placement);
     }
-    console.tell_panics();
     // From here on this thread keeps house: what it starts inherits where it
     // may run. Only a wish, as on a machine where nothing may be pinned.
     if placement.pinning != Pinning::Off {
         let _ = confine_current_thread(&placement.housekeeping);
     }
+    let console = Console::start()?;
+    console.tell_panics();
     memory::give_back();
     // Before the store is made and filled for nothing.
     check_listen(config.server.listen).map_err(start_failure)?;
@@ -55,6 +55,13 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     database.close();
     tell_of_cut_connections(&report, &console);
     Ok(())
+}
+
+/// What it says by a writer that ends with it: it was started where the shards
+/// will run.
+fn load(args: &ServeArgs) -> Result<Loaded, Failure> {
+    let console = Console::start()?;
+    settings::load_telling(&args.settings.sources(), |text| console.say(text))
 }
 
 fn place(loaded: &Loaded) -> Result<Placement, Failure> {
