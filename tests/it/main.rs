@@ -34,6 +34,7 @@ mod own_sql;
 mod panics;
 mod pipelining;
 mod postgres_api;
+mod postgres_between;
 mod postgres_faults;
 mod postgres_starts;
 mod posts;

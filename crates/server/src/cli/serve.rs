@@ -1,6 +1,7 @@
 //! `corelane serve`: from settings to a running server, and to its end.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::args::ServeArgs;
 use super::banner::{Banner, fallback_warning};
@@ -39,14 +40,17 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         check_admin_listen(admin.listen).map_err(start_failure)?;
     }
     first_start::make_folders(&config)?;
-    let database = open(&config)?;
+    if args.no_wait {
+        config.store.wait_ms = 0;
+    }
+    let database = open(&config, &console)?;
     first_start::fill(&config, &database, &console)?;
     let notes = placement.notes.clone();
     let signals = ShutdownSignals::install()
         .map_err(StartError::Thread)
         .map_err(start_failure)?;
     let server = start(&config, placement, &database)?;
-    announce(&server, &config, &notes, &console);
+    announce(&server, &config, &notes, database.warning(), &console);
     let report = signals.run(server);
     database.close();
     tell_of_cut_connections(&report, &console);
@@ -102,10 +106,37 @@ fn report_check(config: &Config, placement: &Placement) -> Result<(), Failure> {
     ))
 }
 
-fn open(config: &Config) -> Result<Arc<Database>, Failure> {
-    Database::open(&config.store)
-        .map_err(|error| Failure::with_cure_inside("the store cannot be opened", error))
+/// Waits, within `store.wait_ms`, for a store that may come by itself: what is
+/// started beside it, such as its database server, need not be up before it.
+fn open(config: &Config, console: &Console) -> Result<Arc<Database>, Failure> {
+    let wait = Duration::from_millis(config.store.wait_ms);
+    let begun = Instant::now();
+    let mut pause = WAIT_FIRST;
+    loop {
+        match Database::open(&config.store) {
+            Err(error) if error.is_transient() && begun.elapsed() + pause < wait => {
+                if pause == WAIT_FIRST {
+                    console.say(format!(
+                        "corelane: note: waiting for the store, at most {} s (store.wait_ms, \
+                         --no-wait): {error}",
+                        config.store.wait_ms.div_ceil(1_000)
+                    ));
+                }
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(WAIT_LONGEST);
+            }
+            opened => {
+                return opened.map_err(|error| {
+                    Failure::with_cure_inside("the store cannot be opened", error)
+                });
+            }
+        }
+    }
 }
+
+/// Pauses between two tries to open the store; they double.
+const WAIT_FIRST: Duration = Duration::from_millis(100);
+const WAIT_LONGEST: Duration = Duration::from_secs(1);
 
 fn start(
     config: &Config,
@@ -126,9 +157,18 @@ fn start_failure(error: StartError) -> Failure {
     Failure::with_cure_inside("the server cannot start", error)
 }
 
-fn announce(server: &ServerHandle, config: &Config, notes: &[String], console: &Console) {
+fn announce(
+    server: &ServerHandle,
+    config: &Config,
+    notes: &[String],
+    warning: Option<&str>,
+    console: &Console,
+) {
     for note in notes {
         console.say(format!("corelane: note: {note}"));
+    }
+    if let Some(warning) = warning {
+        console.say(format!("corelane: warning: {warning}"));
     }
     if let Some(why) = server.fallback() {
         console.say(fallback_warning(why));
