@@ -21,6 +21,7 @@ use super::cache_line::{CacheLine, X_CACHE};
 use crate::cache::CacheValue;
 use crate::caches::Cached;
 use crate::clock;
+use crate::engine::SealedBytes;
 use crate::semantics::{ETag, LastModified, Validators, parse_http_date};
 
 /// A prepared response as a shard holds it: its own, or a cache's. Counted
@@ -82,10 +83,12 @@ impl CacheValue for PreparedResponse {
 /// ```
 pub struct PreparedResponse {
     status: StatusCode,
-    /// The header block, then the body. Values of `headers` and the tag are
-    /// slices of it.
+    /// The header block, then the body if it is not sealed. Values of `headers`
+    /// and the tag are slices of it.
     bytes: Bytes,
     block_bytes: usize,
+    /// A long body, in pages that are sent from where they are.
+    sealed: Option<SealedBytes>,
     headers: Box<[(HeaderName, HeaderValue)]>,
     /// What of the block, and of the headers, a 304 has.
     fresh_block_bytes: usize,
@@ -123,13 +126,18 @@ impl PreparedResponse {
         body: &[u8],
         headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     ) -> Self {
-        let mut response = Response::new(StatusCode::OK);
-        response.insert_header(header::CONTENT_TYPE, content_type);
-        let kept = |(name, _): &(HeaderName, HeaderValue)| *name != header::SET_COOKIE;
-        for (name, value) in headers.into_iter().filter(kept) {
-            response.append_header(name, value);
-        }
-        Self::encode(&response, body)
+        Self::encode(&head_of_content(content_type, headers), body)
+    }
+
+    /// [`of_content`](Self::of_content) in sealed pages, which it shares.
+    pub(crate) fn of_sealed(
+        content_type: HeaderValue,
+        body: SealedBytes,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Self {
+        let mut prepared = Self::encode(&head_of_content(content_type, headers), b"");
+        prepared.sealed = Some(body);
+        prepared
     }
 
     /// The head of one response before another's body.
@@ -179,6 +187,7 @@ impl PreparedResponse {
             },
             headers,
             bytes,
+            sealed: None,
         }
     }
 
@@ -216,7 +225,10 @@ impl PreparedResponse {
 
     /// The body.
     pub fn body(&self) -> &[u8] {
-        &self.bytes[self.block_bytes..]
+        match &self.sealed {
+            Some(sealed) => sealed.as_ref(),
+            None => &self.bytes[self.block_bytes..],
+        }
     }
 
     /// The validators that its headers name, as far as they can be read.
@@ -232,8 +244,13 @@ impl PreparedResponse {
     /// less than what is there: a name counts whether or not it is a constant.
     pub fn weight_bytes(&self) -> usize {
         let names = self.headers.iter().map(|(name, _)| name.as_str().len());
+        let sealed = self
+            .sealed
+            .as_ref()
+            .map_or(0, |sealed| sealed.as_ref().len());
         size_of::<Self>()
             + self.bytes.len()
+            + sealed
             + BYTES_SHARED_BYTES
             + size_of_val(&*self.headers)
             + names.sum::<usize>()
@@ -241,8 +258,29 @@ impl PreparedResponse {
 
     /// The body without a copy.
     pub(crate) fn body_bytes(&self) -> Bytes {
-        self.bytes.slice(self.block_bytes..)
+        match &self.sealed {
+            Some(sealed) => Bytes::from_owner(sealed.clone()),
+            None => self.bytes.slice(self.block_bytes..),
+        }
     }
+
+    /// The body where it is in sealed pages.
+    pub(super) fn sealed_body(&self) -> Option<&SealedBytes> {
+        self.sealed.as_ref()
+    }
+}
+
+fn head_of_content(
+    content_type: HeaderValue,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+) -> Response {
+    let mut response = Response::new(StatusCode::OK);
+    response.insert_header(header::CONTENT_TYPE, content_type);
+    let kept = |(name, _): &(HeaderName, HeaderValue)| *name != header::SET_COOKIE;
+    for (name, value) in headers.into_iter().filter(kept) {
+        response.append_header(name, value);
+    }
+    response
 }
 
 /// What `Bytes` allocates beside its content once it is shared.

@@ -13,6 +13,8 @@ pub enum ConnectError {
     Tls(String),
     /// It cannot be reached, or says nothing that makes sense.
     Unreachable { place: String, why: String },
+    /// None of its servers is one that the address asks for.
+    Unfit { place: String, why: String },
     /// It does not let us in.
     Login { place: String, why: String },
     /// It has no connection left (53300).
@@ -39,6 +41,11 @@ impl fmt::Display for ConnectError {
                 f,
                 "PostgreSQL at {place} cannot be reached: {why}: start it, or name another \
                  address; `pg_isready` tells whether it takes connections"
+            ),
+            Self::Unfit { place, why } => write!(
+                f,
+                "none of the servers at {place} will do: {why}: let the address lead to the one \
+                 that does, or change target_session_attrs in it"
             ),
             Self::Login { place, why } => write!(
                 f,

@@ -62,6 +62,12 @@ impl Refusal {
     pub fn is_duplicate(&self) -> bool {
         self.code == "23505"
     }
+
+    /// Whether a text among the parameters is none the database can hold, such as
+    /// one with a NUL (22021, 22P05): the mistake of whoever sent it.
+    pub fn is_unstorable(&self) -> bool {
+        ["22021", "22P05"].contains(&self.code.as_str())
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -96,6 +102,12 @@ impl From<PostgresError> for Error {
     fn from(error: PostgresError) -> Self {
         let log = error.to_string();
         match error {
+            PostgresError::Refused(refusal) if refusal.is_unstorable() => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "a text in the request holds a character that cannot be stored, such as NUL",
+            )
+            .nothing_done()
+            .with_log(log),
             PostgresError::Refused(_) => Self::internal(log).nothing_done(),
             PostgresError::Busy => Self::unavailable(
                 "too many writes are waiting; nothing was written, try again",
@@ -144,7 +156,18 @@ mod tests {
             constraint: None,
             table: None,
         };
+        let unstorable = Refusal {
+            code: "22021".to_owned(),
+            ..refusal.clone()
+        };
         for (error, status, blame, retry, nothing_done) in [
+            (
+                PostgresError::Refused(unstorable),
+                422,
+                Blame::Client,
+                false,
+                true,
+            ),
             (
                 PostgresError::Refused(refusal),
                 500,

@@ -16,11 +16,11 @@ mod pool;
 mod sql;
 
 pub use client::{
-    Connection, DialError, Dialer, DirectConnection, Intent, PostgresUrl, Secret, StatementCache,
-    TlsMode, describe,
+    ChannelBinding, Connection, DialError, Dialer, DirectConnection, Intent, PostgresUrl, Secret,
+    SessionAttrs, StatementCache, TlsMode, describe,
 };
 pub use connect_error::ConnectError;
 pub use error::{PostgresError, Refusal};
 pub use options::PostgresOptions;
-pub use pool::{Budget, Exclusive, Pool, PostgresServer, ServerLimits};
+pub use pool::{Budget, Exclusive, Group, Pool, PostgresServer, ServerLimits};
 pub use sql::{Params, Row, Sql, SqlDatabase, ToSql, types};

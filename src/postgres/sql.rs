@@ -12,10 +12,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Statement};
 
-use super::{Budget, ConnectError, Connection, Dialer, Intent, Pool, PostgresError};
+use super::{Budget, ConnectError, Dialer, Intent, Pool, PostgresError};
 use super::{PostgresOptions, PostgresServer, PostgresUrl, StatementCache};
 use crate::limits::{SQL_CONNECTIONS_DEFAULT, SQL_STATEMENTS_MAX};
 use crate::metrics::DatabaseSnapshot;
@@ -84,7 +83,7 @@ impl SqlDatabase {
         let (members, most) = self.server.members_of();
         if members > most {
             return Err(ConnectError::Unusable {
-                place: self.server.dialer().target().to_string(),
+                place: self.server.dialer().place().to_owned(),
                 why: format!(
                     "{most} connections are too few for {members} shards, each of which needs one: \
                      raise connections_max, or start fewer shards"
@@ -102,7 +101,7 @@ impl SqlDatabase {
 
 impl std::fmt::Debug for SqlDatabase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SqlDatabase({})", self.server.dialer().target())
+        write!(f, "SqlDatabase({})", self.server.dialer().place())
     }
 }
 
@@ -187,7 +186,9 @@ impl Sql {
     ) -> Result<T, PostgresError> {
         self.pool
             .shared(intent, async |connection| {
-                ask_prepared(connection, sql, &ask).await
+                let prepared = connection.kept::<Prepared>();
+                let statement = prepared.statement(connection.client(), sql).await?;
+                ask(connection.client(), &statement).await
             })
             .await
     }
@@ -201,27 +202,6 @@ impl std::fmt::Debug for Sql {
 
 /// Values of a statement's parameters, in order.
 pub type Params<'a> = [&'a (dyn ToSql + Sync)];
-
-/// A statement whose table was changed since it was prepared is refused before
-/// it does anything, by its connection for ever: it is prepared anew, once.
-async fn ask_prepared<T>(
-    connection: &Connection,
-    sql: &str,
-    ask: &impl AsyncFn(&Client, &Statement) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let prepared = connection.kept::<Prepared>();
-    let client = connection.client();
-    let statement = prepared.statement(client, sql).await?;
-    let answer = ask(client, &statement).await;
-    match &answer {
-        Err(error) if is_outdated(error) => {
-            prepared.0.borrow_mut().forget(sql);
-            let statement = prepared.statement(client, sql).await?;
-            ask(client, &statement).await
-        }
-        _ => answer,
-    }
-}
 
 /// The statements of a connection, by their text.
 struct Prepared(RefCell<StatementCache<Rc<str>>>);
@@ -243,19 +223,5 @@ impl Prepared {
         let statement = client.prepare(sql).await?;
         self.0.borrow_mut().keep(sql.into(), statement.clone());
         Ok(statement)
-    }
-}
-
-/// Whether a prepared statement was refused because it no longer fits: "cached
-/// plan must not change result type", or the session has forgotten it.
-fn is_outdated(error: &Error) -> bool {
-    let Some(refusal) = error.as_db_error() else {
-        return false;
-    };
-    match *refusal.code() {
-        SqlState::INVALID_SQL_STATEMENT_NAME => true,
-        // A procedure may have committed something before it raises the same.
-        SqlState::FEATURE_NOT_SUPPORTED => refusal.routine() == Some("RevalidateCachedQuery"),
-        _ => false,
     }
 }

@@ -10,6 +10,7 @@ use std::task::Poll;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Script};
 
+use super::fault::{is_lost, is_misplaced, wants_primary};
 use super::link::Link;
 use super::{ExclusiveConnection, RedisFault, RedisPlan};
 use crate::metrics::{RedisCounters, ShardSnapshot};
@@ -97,6 +98,11 @@ impl Redis {
     pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisFault> {
         self.ask(async |connection| pipeline.query_async(connection).await)
             .await
+    }
+
+    /// Why there is no connection, while there is none.
+    pub fn outage(&self) -> Option<String> {
+        self.link.connection().err()
     }
 
     /// Whether the circuit is closed: there is a connection, and commands are
@@ -197,12 +203,15 @@ impl Redis {
 
     fn failed(&self, error: &RedisError) -> RedisFault {
         let fault = RedisFault::of(error);
-        let mut counters = self.link.counters.borrow_mut();
-        if matches!(fault, RedisFault::Down(_)) {
-            counters.failed_down += 1;
+        if is_lost(error) {
+            self.link.counters.borrow_mut().failed_down += 1;
             return fault;
         }
         self.link.note_answer();
+        if is_misplaced(error) {
+            self.link.leave(error.to_string(), wants_primary(error));
+        }
+        let mut counters = self.link.counters.borrow_mut();
         let counter = match error.code() {
             Some("LOADING") => &mut counters.refused_loading,
             Some("READONLY") => &mut counters.refused_readonly,

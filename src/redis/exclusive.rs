@@ -11,7 +11,7 @@ use ::redis::{ErrorKind, RedisError, RedisResult};
 use bb8::{ManageConnection, Pool, RunError};
 use bb8_redis::RedisConnectionManager;
 
-use super::fault::is_lost;
+use super::fault::{is_lost, is_misplaced};
 use super::options::Address;
 use super::{RedisFault, RedisOptions, RedisUrlError};
 use crate::limits::REDIS_EXCLUSIVE_WAITING_MAX;
@@ -74,7 +74,8 @@ impl ExclusivePool {
         let Ok(outcome) = tokio::time::timeout(self.timeout, work).await else {
             return Err(RedisFault::TooSlow);
         };
-        connection.is_spent = outcome.as_ref().is_err_and(is_lost);
+        let is_spent = |error: &RedisError| is_lost(error) || is_misplaced(error);
+        connection.is_spent = outcome.as_ref().is_err_and(is_spent);
         outcome.map_err(|error| RedisFault::of(&error))
     }
 

@@ -2,8 +2,9 @@
 //! one task, for as long as the shard lives.
 //!
 //! The circuit is closed while there is a connection. It opens when the
-//! connection ends, or when too many commands in a row missed their deadline;
-//! a new connection that answers a `PING` in time closes it.
+//! connection ends, when too many commands in a row missed their deadline, or
+//! when the server says that it is the wrong one; a new connection that answers
+//! a `PING` in time closes it.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -13,8 +14,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use ::redis::AsyncConnectionConfig;
 use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, RedisResult, Value};
 
 use super::RedisPlan;
 use super::pending::Pending;
@@ -32,6 +33,9 @@ pub(super) struct Link {
     outages: Cell<u64>,
     /// Deadlines missed since the last answer.
     late_in_a_row: Cell<u32>,
+    /// A write was refused because the server was a replica: a new connection
+    /// must lead to one that is none.
+    wants_primary: Cell<bool>,
     /// Counted with the plan as a shard without.
     is_told: Cell<bool>,
     order: Cell<Order>,
@@ -69,6 +73,7 @@ impl Link {
             state: RefCell::new(State::Down("no connection yet".to_owned())),
             outages: Cell::new(0),
             late_in_a_row: Cell::new(0),
+            wants_primary: Cell::new(false),
             is_told: Cell::new(false),
             order: Cell::new(Order::Keep),
             ordered: LocalEvent::default(),
@@ -119,6 +124,17 @@ impl Link {
             self.go_down(format!(
                 "{late} commands in a row were not answered in time"
             ));
+            self.give(Order::Renew);
+        }
+    }
+
+    /// The server has said that it is the wrong one: another connection is made,
+    /// to whom the name of the address stands for by then.
+    pub(super) fn leave(&self, why: String, wants_primary: bool) {
+        self.wants_primary
+            .set(self.wants_primary.get() || wants_primary);
+        if self.is_up() {
+            self.go_down(why);
             self.give(Order::Renew);
         }
     }
@@ -194,26 +210,47 @@ impl Link {
             Ok(connected) => connected?,
             Err(_) => return Err(format!("not connected within {timeout_ms} ms")),
         };
-        let mut asked = connection.clone();
-        let ping = ::redis::cmd("PING");
-        let mut answer = pin!(ping.query_async::<()>(&mut asked));
-        let answered = poll_fn(|cx| {
-            // After its end the driver must not be polled again.
-            let ended = driver.as_mut().poll(cx).is_ready();
-            match answer.as_mut().poll(cx) {
-                Poll::Ready(Err(error)) if !says_it_lives(error.code()) => {
-                    Poll::Ready(Err(error.to_string()))
-                }
-                _ if ended => Poll::Ready(Err("the connection was closed".to_owned())),
-                Poll::Ready(_) => Poll::Ready(Ok(())),
-                Poll::Pending => Poll::Pending,
+        let asking = async {
+            let ping = self.ask_new(&connection, &mut driver, "PING").await?;
+            if let Some(error) = ping.err().filter(|error| !says_it_lives(error.code())) {
+                return Err(error.to_string());
             }
-        });
+            if self.wants_primary.get() {
+                let role = self.ask_new(&connection, &mut driver, "ROLE").await?;
+                refuse_replica(&role)?;
+            }
+            Ok(())
+        };
         let deadline_ms = self.plan.options.deadline_ms;
-        match engine::timeout(Duration::from_millis(deadline_ms), answered).await {
+        match engine::timeout(Duration::from_millis(deadline_ms), asking).await {
             Ok(answered) => answered.map(|()| (connection, driver)),
             Err(_) => Err(format!("no answer within {deadline_ms} ms")),
         }
+    }
+
+    /// The answer of a connection that nobody else has yet, or that it was
+    /// closed before.
+    async fn ask_new(
+        &self,
+        connection: &MultiplexedConnection,
+        driver: &mut Driver,
+        name: &str,
+    ) -> Result<RedisResult<Value>, String> {
+        let (mut asked, command) = (connection.clone(), ::redis::cmd(name));
+        let mut answer = pin!(command.query_async::<Value>(&mut asked));
+        poll_fn(|cx| {
+            // After its end the driver must not be polled again.
+            let ended = driver.as_mut().poll(cx).is_ready();
+            match answer.as_mut().poll(cx) {
+                Poll::Ready(Err(error)) if error.is_io_error() => {
+                    Poll::Ready(Err(error.to_string()))
+                }
+                _ if ended => Poll::Ready(Err("the connection was closed".to_owned())),
+                Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
     }
 
     async fn log_in(&self) -> Result<(MultiplexedConnection, Driver), String> {
@@ -315,12 +352,27 @@ impl Drop for Link {
     }
 }
 
+/// What `ROLE` answers begins with the role. Who may not ask is believed.
+fn refuse_replica(role: &RedisResult<Value>) -> Result<(), String> {
+    let Ok(Value::Array(role)) = role else {
+        return Ok(());
+    };
+    let is_replica = match role.first() {
+        Some(Value::BulkString(role)) => matches!(&role[..], b"slave" | b"replica"),
+        _ => false,
+    };
+    match is_replica {
+        true => Err("READONLY: it is a replica, and writes were asked for".to_owned()),
+        false => Ok(()),
+    }
+}
+
 /// A server that refuses `PING` with anything else can still serve: to a user
 /// who may not ping, say, or one whose disk is full.
 fn says_it_lives(code: Option<&str>) -> bool {
     !matches!(
         code,
-        None | Some("LOADING" | "NOAUTH" | "WRONGPASS" | "MASTERDOWN")
+        None | Some("LOADING" | "NOAUTH" | "WRONGPASS" | "MASTERDOWN" | "CLUSTERDOWN")
     )
 }
 

@@ -18,7 +18,7 @@ use super::write_half::WriteHalf;
 use crate::Error;
 use crate::app::{Ctx, HandlerFuture, RequestBody, RequestParts, Response, Unrouted};
 use crate::engine::CatchUnwind;
-use crate::http1::{BodyDecoder, BodyFraming, ParseError, RequestFraming};
+use crate::http1::{BodyDecoder, BodyFraming, ParseError, RequestFraming, Version};
 use crate::ids::is_acceptable_request_id;
 use crate::limits::WRITE_COPY_BYTES_MAX;
 
@@ -88,7 +88,7 @@ impl Shard {
         parts.route = routed.as_ref().ok().and_then(|r| r.as_ref().ok().copied());
         let mut exchange = Exchange {
             facts: RequestFacts {
-                version: framing.version,
+                is_http10: framing.version == Version::Http10,
                 is_head: *parts.head.method() == Method::HEAD,
                 keep_alive: framing.keep_alive && !self.context.draining.has_begun(),
             },
@@ -106,7 +106,7 @@ impl Shard {
                 let ctx = Ctx::new(parts, body, self.context.clone());
                 match self.start_handler(cx, kind, routed, ctx) {
                     FirstPoll::Ready(outcome) => {
-                        let response = self.into_response(outcome, &mut exchange);
+                        let response = self.response_of(outcome, &mut exchange);
                         if exchange.facts.keep_alive && is_short(&response) {
                             return Ok(self.queue_answer(writing, exchange, &response));
                         }

@@ -38,7 +38,7 @@ pub(super) struct Entries {
 /// One remembered lookup.
 pub(super) struct Entry {
     pub(super) found: Found,
-    /// Answers to requests for the whole of a short file, by `Coding as usize`.
+    /// Answers to requests for the whole of a file that is kept, by `Coding as usize`.
     pub(super) prepared: [Option<Rc<PreparedResponse>>; 4],
     /// When the last lookup began.
     looked_up_ms: Cell<Millis>,

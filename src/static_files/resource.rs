@@ -35,8 +35,8 @@ pub(super) struct Resource {
     pub(super) cache_control: Option<HeaderValue>,
     /// By `Coding as usize`; identity is always there.
     pub(super) representations: [Option<Representation>; 4],
-    /// The 200 with the whole of a representation whose bytes are kept and
-    /// few, encoded; until the shard takes it.
+    /// The 200 with the whole of a representation whose bytes are kept,
+    /// encoded; until the shard takes it.
     pub(super) prepared: [Option<PreparedResponse>; 4],
     seen: Seen,
     settling: Settling,

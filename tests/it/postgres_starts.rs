@@ -23,7 +23,10 @@ fn database_url_is_the_store(engine: Engine) {
 /// What a start on `url` said when it ended.
 #[track_caller]
 fn refusal(engine: Engine, url: &str, config: &str) -> String {
-    let serve = Serve::on(engine).argument("--store").argument(url);
+    let serve = Serve::on(engine)
+        .argument("--store")
+        .argument(url)
+        .argument("--no-wait");
     let refusal = serve.config(config).try_start().err().expect("no start");
     let code = refusal.status.code();
     assert!(matches!(code, Some(1 | 2)), "{code:?}: {}", refusal.output);

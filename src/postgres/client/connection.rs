@@ -9,6 +9,8 @@ use std::rc::Rc;
 use tokio_postgres::Client;
 
 use super::line::Line;
+use super::session::SessionRole;
+use crate::engine::Target;
 
 /// A connection of a shard. Its methods take `&self`: statements of several
 /// tasks are pipelined.
@@ -48,6 +50,11 @@ impl Connection {
         })
     }
 
+    /// Drops all of that: the session no longer fits it.
+    pub(in crate::postgres) fn forget_kept(&self) {
+        self.kept.take();
+    }
+
     /// Whether somebody left it in a state that nobody should meet: half a
     /// result under way, a transaction open. It must be closed.
     pub(in crate::postgres) fn is_spoiled(&self) -> bool {
@@ -70,9 +77,18 @@ impl Connection {
 pub struct DirectConnection {
     pub(in crate::postgres) connection: Connection,
     pub(in crate::postgres) line: Rc<Line>,
+    /// The server it leads to.
+    pub(in crate::postgres) target: Target,
+    pub(in crate::postgres) role: SessionRole,
 }
 
 impl DirectConnection {
+    /// Whether its sessions take no writes: the server is a replica, or was told
+    /// to take none.
+    pub fn is_read_only(&self) -> bool {
+        self.role.is_read_only
+    }
+
     /// Gives it up as one that does not answer: whoever waits on it is told
     /// that it is closed.
     pub fn cut(&self) {

@@ -29,6 +29,22 @@ pub(in crate::postgres) struct Verdict {
     pub(in crate::postgres) is_broken: bool,
     /// The server gave the statement up because somebody asked it to.
     pub(in crate::postgres) is_cancelled: bool,
+    pub(in crate::postgres) remedy: Remedy,
+}
+
+/// What may help where the server has said that nothing was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::postgres) enum Remedy {
+    /// Nothing, or it is not known whether something was done.
+    None,
+    /// To prepare the statement anew: it no longer fits its tables.
+    PrepareAnew,
+    /// Another session: this one has lost what it was given.
+    AnotherSession,
+    /// Another server: this one takes no writes.
+    AnotherServer,
+    /// Another try: another transaction was in the way.
+    AnotherTry,
 }
 
 /// Judges an error that a call gave.
@@ -40,11 +56,13 @@ pub(in crate::postgres) fn judge(error: &tokio_postgres::Error, intent: Intent) 
             error: PostgresError::Failed(describe(error)),
             is_broken: false,
             is_cancelled: false,
+            remedy: Remedy::None,
         },
         None => Verdict {
             error: lost(intent, describe(error)),
             is_broken: true,
             is_cancelled: false,
+            remedy: Remedy::None,
         },
     }
 }
@@ -54,6 +72,22 @@ impl PostgresError {
     /// this intent.
     pub fn of(error: &tokio_postgres::Error, intent: Intent) -> Self {
         judge(error, intent).error
+    }
+
+    /// Whether a prepared statement was refused because it no longer fits: its
+    /// tables have changed, or its session has forgotten it. Nothing was done,
+    /// and prepared anew it may be. A pool does so by itself, but for those who
+    /// have a connection alone.
+    pub fn is_outdated(&self) -> bool {
+        let codes = [
+            SqlState::FEATURE_NOT_SUPPORTED,
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+        ];
+        let code = match self {
+            Self::Refused(refusal) => refusal.code.as_str(),
+            _ => return false,
+        };
+        codes.iter().any(|outdated| outdated.code() == code)
     }
 }
 
@@ -89,6 +123,19 @@ fn judge_answer(db: &DbError, intent: Intent, why: String) -> Verdict {
         error,
         is_broken,
         is_cancelled: *code == SqlState::QUERY_CANCELED,
+        remedy: remedy(db),
+    }
+}
+
+fn remedy(db: &DbError) -> Remedy {
+    match db.code().code() {
+        // A procedure may have committed something before it raises the same.
+        "0A000" if db.routine() == Some("RevalidateCachedQuery") => Remedy::PrepareAnew,
+        // Of another session's the same name is taken.
+        "26000" | "42P05" => Remedy::AnotherSession,
+        "25006" => Remedy::AnotherServer,
+        "40001" | "40P01" => Remedy::AnotherTry,
+        _ => Remedy::None,
     }
 }
 

@@ -3,16 +3,19 @@
 
 mod connection;
 mod dial;
+mod dial_error;
 mod fault;
 mod line;
+mod session;
 mod statements;
 mod tls;
 mod url;
 
 pub use connection::{Connection, DirectConnection};
-pub use dial::{DialError, Dialer};
+pub use dial::Dialer;
+pub use dial_error::DialError;
 pub use fault::{Intent, describe};
-pub(super) use fault::{judge, lost};
+pub(super) use fault::{Remedy, Verdict, judge, lost};
 pub(super) use line::Line;
 pub use statements::StatementCache;
-pub use url::{PostgresUrl, Secret, TlsMode};
+pub use url::{ChannelBinding, PostgresUrl, Secret, SessionAttrs, TlsMode};

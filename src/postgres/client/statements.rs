@@ -56,14 +56,4 @@ impl<K: Clone + Eq + Hash> StatementCache<K> {
             self.by_key.remove(oldest.borrow());
         }
     }
-
-    /// Drops a statement, so that it is prepared anew.
-    pub fn forget<Q>(&mut self, key: &Q)
-    where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        self.by_key.remove(key);
-        self.oldest_first.retain(|kept| kept.borrow() != key);
-    }
 }

@@ -19,8 +19,10 @@ use crate::postgres::PostgresOptions;
 /// Where PostgreSQL is and how to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresUrl {
-    /// The server.
-    pub target: Target,
+    /// The servers, in the order they are tried; one at least.
+    pub targets: Vec<Target>,
+    /// Which of them will do.
+    pub session_attrs: SessionAttrs,
     /// Who logs in; without it the user that runs corelane.
     pub user: Option<String>,
     /// What they say.
@@ -31,6 +33,8 @@ pub struct PostgresUrl {
     pub tls: TlsMode,
     /// Whose certificates are trusted; without it the system's.
     pub root_certificate: Option<PathBuf>,
+    /// Whether the login is bound to the TLS connection it is made over.
+    pub channel_binding: ChannelBinding,
     /// Shown in `pg_stat_activity`.
     pub application_name: Option<String>,
     /// Overrides [`PostgresOptions::connect_timeout_ms`].
@@ -55,6 +59,37 @@ pub enum TlsMode {
     VerifyFull,
 }
 
+/// `target_session_attrs`, with libpq's meanings: the first server that fits is
+/// taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SessionAttrs {
+    /// Whoever answers. libpq's default.
+    #[default]
+    Any,
+    /// Its sessions write.
+    ReadWrite,
+    /// Its sessions do not write.
+    ReadOnly,
+    /// It is no replica.
+    Primary,
+    /// It is a replica.
+    Standby,
+    /// A replica, if one of them is; else whoever answers.
+    PreferStandby,
+}
+
+/// `channel_binding`, with libpq's meanings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// Where both sides can. libpq's default.
+    #[default]
+    Prefer,
+    /// Or no login at all.
+    Require,
+}
+
 /// A password; it shows itself to nobody.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -73,14 +108,17 @@ impl fmt::Debug for Secret {
 }
 
 const PORT: u16 = 5_432;
-const PARAMETERS: &str =
-    "host, port, user, password, dbname, sslmode, sslrootcert, application_name, connect_timeout";
+const PARAMETERS: &str = "host, port, user, password, dbname, sslmode, sslrootcert, \
+    channel_binding, target_session_attrs, application_name, connect_timeout";
 
 /// What stands in an address, decoded and not yet judged.
 #[derive(Default)]
 struct Parts {
-    host: Option<String>,
-    port: Option<String>,
+    hosts: Vec<String>,
+    /// One for all hosts, or one for each; empty where none was said.
+    ports: Vec<String>,
+    session_attrs: SessionAttrs,
+    channel_binding: ChannelBinding,
     user: Option<String>,
     password: Option<String>,
     database: Option<String>,
@@ -104,7 +142,7 @@ impl PostgresUrl {
         let mut parts = Parts::default();
         // A password may hold an @ that somebody forgot to encode; a host
         // cannot.
-        let host = match authority.rsplit_once('@') {
+        let hosts = match authority.rsplit_once('@') {
             Some((login, host)) => {
                 let (user, password) = login.split_once(':').unwrap_or((login, ""));
                 parts.user = decoded_some(user, "the user")?;
@@ -113,7 +151,9 @@ impl PostgresUrl {
             }
             None => authority,
         };
-        parts.place(host)?;
+        for host in hosts.split(',').filter(|_| !hosts.is_empty()) {
+            parts.place(host)?;
+        }
         parts.database = decoded_some(database, "the database")?;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -122,24 +162,26 @@ impl PostgresUrl {
         parts.finish()
     }
 
-    /// Whether TLS is used at all: a Unix socket needs none.
+    /// Whether TLS is used at all: Unix sockets alone need none.
     pub(super) fn effective_tls(&self) -> TlsMode {
-        match (&self.target, self.tls) {
-            (Target::Unix(_), _) => TlsMode::Disable,
-            (Target::Tcp { .. }, TlsMode::Require) if self.root_certificate.is_some() => {
-                TlsMode::VerifyCa
-            }
-            (Target::Tcp { .. }, mode) => mode,
+        let is_local = |target: &Target| matches!(target, Target::Unix(_));
+        match self.tls {
+            _ if self.targets.iter().all(is_local) => TlsMode::Disable,
+            TlsMode::Require if self.root_certificate.is_some() => TlsMode::VerifyCa,
+            mode => mode,
         }
+    }
+
+    /// All its servers, as they are told of; no secret in it.
+    pub fn place(&self) -> String {
+        let places: Vec<String> = self.targets.iter().map(Target::to_string).collect();
+        places.join(",")
     }
 }
 
 impl Parts {
     /// `host`, `host:port`, `[v6]:port` or `%2Frun%2Fpostgresql`.
     fn place(&mut self, text: &str) -> Result<(), String> {
-        if text.contains(',') {
-            return Err(ONE_HOST.to_owned());
-        }
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let end = rest.split_once(']');
@@ -148,22 +190,25 @@ impl Parts {
             }
             None => text.split_once(':').unwrap_or((text, "")),
         };
-        self.host = decoded_some(host, "the host")?;
-        self.port = (!port.is_empty()).then(|| port.to_owned());
+        self.hosts.push(decoded(host, "the host")?);
+        self.ports.push(port.to_owned());
         Ok(())
     }
 
     fn parameter(&mut self, key: &str, value: &str) -> Result<(), String> {
         let text = || (!value.is_empty()).then(|| value.to_owned());
+        let list = || value.split(',').map(str::to_owned).collect();
         match key {
-            "host" => self.host = text(),
-            "port" => self.port = text(),
+            "host" => self.hosts = list(),
+            "port" => self.ports = list(),
             "user" => self.user = text(),
             "password" => self.password = text(),
             "dbname" => self.database = text(),
             "sslrootcert" => self.root_certificate = text(),
             "application_name" => self.application_name = text(),
             "sslmode" => self.tls = tls_mode(value)?,
+            "channel_binding" => self.channel_binding = channel_binding(value)?,
+            "target_session_attrs" => self.session_attrs = session_attrs(value)?,
             "connect_timeout" => {
                 let seconds: u64 = value
                     .parse()
@@ -177,33 +222,23 @@ impl Parts {
     }
 
     fn finish(self) -> Result<PostgresUrl, String> {
-        let host = self.host.ok_or(
-            "name the host, as in postgres://user@host/database, \
-             or the folder of the socket: ?host=/run/postgresql",
-        )?;
-        if host.contains(',') {
-            return Err(ONE_HOST.to_owned());
-        }
-        let port: u16 = match self.port {
-            Some(port) => port.parse().map_err(|_| "the port is a number to 65535")?,
-            None => PORT,
-        };
         let texts = [
             &self.user,
             &self.password,
             &self.database,
             &self.application_name,
         ];
-        if host.contains('\0') || texts.into_iter().flatten().any(|text| text.contains('\0')) {
+        let targets = targets(&self.hosts, &self.ports)?;
+        let has_zero = |host: &String| host.contains('\0');
+        if self.hosts.iter().any(has_zero)
+            || texts.into_iter().flatten().any(|text| text.contains('\0'))
+        {
             return Err("it must not hold a zero byte".to_owned());
         }
-        let target = if host.starts_with('/') {
-            Target::Unix(PathBuf::from(host).join(format!(".s.PGSQL.{port}")))
-        } else {
-            Target::Tcp { host, port }
-        };
-        Ok(PostgresUrl {
-            target,
+        let url = PostgresUrl {
+            targets,
+            session_attrs: self.session_attrs,
+            channel_binding: self.channel_binding,
             user: self.user,
             password: self.password.map(Secret),
             database: self.database,
@@ -211,12 +246,80 @@ impl Parts {
             root_certificate: self.root_certificate.map(PathBuf::from),
             application_name: self.application_name,
             connect_timeout_ms: self.connect_timeout_ms,
-        })
+        };
+        let is_plain = url.effective_tls() == TlsMode::Disable;
+        if is_plain && url.channel_binding == ChannelBinding::Require {
+            return Err(
+                "channel_binding=require needs TLS: give sslmode=require and a host over TCP"
+                    .to_owned(),
+            );
+        }
+        Ok(url)
     }
 }
 
-const ONE_HOST: &str = "one host only: put a proxy or a virtual address before several servers, \
-                        so that all nodes agree on which of them takes writes";
+/// The servers of these hosts.
+fn targets(hosts: &[String], ports: &[String]) -> Result<Vec<Target>, String> {
+    if hosts.is_empty() || hosts.iter().any(String::is_empty) {
+        return Err("name the host, as in postgres://user@host/database, \
+             or the folder of the socket: ?host=/run/postgresql"
+            .to_owned());
+    }
+    if ports.len() > 1 && ports.len() != hosts.len() {
+        return Err("give one port, or one for each host".to_owned());
+    }
+    let port_of = |index: usize| match ports.get(index).or(ports.first()) {
+        Some(port) if !port.is_empty() => port.parse(),
+        _ => Ok(PORT),
+    };
+    let hosts = hosts
+        .iter()
+        .enumerate()
+        .map(|(index, host)| -> Result<_, String> {
+            let port = port_of(index).map_err(|_| "the port is a number to 65535")?;
+            Ok(match host.strip_prefix('/') {
+                Some(_) => Target::Unix(PathBuf::from(host).join(format!(".s.PGSQL.{port}"))),
+                None => Target::Tcp {
+                    host: host.clone(),
+                    port,
+                },
+            })
+        });
+    hosts.collect()
+}
+
+fn session_attrs(word: &str) -> Result<SessionAttrs, String> {
+    let known = SESSION_ATTRS.iter().find(|(_, name)| *name == word);
+    known.map(|(attrs, _)| *attrs).ok_or_else(|| {
+        "target_session_attrs is any, read-write, read-only, primary, standby or prefer-standby"
+            .to_owned()
+    })
+}
+
+const SESSION_ATTRS: [(SessionAttrs, &str); 6] = [
+    (SessionAttrs::Any, "any"),
+    (SessionAttrs::ReadWrite, "read-write"),
+    (SessionAttrs::ReadOnly, "read-only"),
+    (SessionAttrs::Primary, "primary"),
+    (SessionAttrs::Standby, "standby"),
+    (SessionAttrs::PreferStandby, "prefer-standby"),
+];
+
+impl fmt::Display for SessionAttrs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = SESSION_ATTRS.iter().find(|(attrs, _)| attrs == self);
+        f.write_str(known.map_or("any", |(_, name)| name))
+    }
+}
+
+fn channel_binding(word: &str) -> Result<ChannelBinding, String> {
+    Ok(match word {
+        "disable" => ChannelBinding::Disable,
+        "prefer" => ChannelBinding::Prefer,
+        "require" => ChannelBinding::Require,
+        _ => return Err("channel_binding is disable, prefer or require".to_owned()),
+    })
+}
 
 fn tls_mode(word: &str) -> Result<TlsMode, String> {
     Ok(match word {
@@ -274,24 +377,44 @@ impl fmt::Display for PostgresUrl {
             let hidden = if self.password.is_some() { ":***" } else { "" };
             write!(f, "{}{hidden}@", encoded(user))?;
         }
-        match &self.target {
-            Target::Unix(socket) => {
-                write!(f, "{}", encoded(&folder_of(socket)))?;
-                if let Some(port) = port_of(socket).filter(|port| *port != PORT) {
-                    write!(f, ":{port}")?;
+        for (index, target) in self.targets.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "," })?;
+            match target {
+                Target::Unix(socket) => {
+                    write!(f, "{}", encoded(&folder_of(socket)))?;
+                    if let Some(port) = port_of(socket).filter(|port| *port != PORT) {
+                        write!(f, ":{port}")?;
+                    }
                 }
+                tcp => write!(f, "{tcp}")?,
             }
-            tcp => write!(f, "{tcp}")?,
         }
         if let Some(database) = &self.database {
             write!(f, "/{}", encoded(database))?;
         }
+        let mut separator = '?';
+        let mut parameter = |name: &str, value: &str| {
+            write!(
+                f,
+                "{}{name}={value}",
+                std::mem::replace(&mut separator, '&')
+            )
+        };
         match self.tls {
-            TlsMode::Prefer => Ok(()),
-            TlsMode::Disable => f.write_str("?sslmode=disable"),
-            TlsMode::Require => f.write_str("?sslmode=require"),
-            TlsMode::VerifyCa => f.write_str("?sslmode=verify-ca"),
-            TlsMode::VerifyFull => f.write_str("?sslmode=verify-full"),
+            TlsMode::Prefer => {}
+            TlsMode::Disable => parameter("sslmode", "disable")?,
+            TlsMode::Require => parameter("sslmode", "require")?,
+            TlsMode::VerifyCa => parameter("sslmode", "verify-ca")?,
+            TlsMode::VerifyFull => parameter("sslmode", "verify-full")?,
+        }
+        match self.channel_binding {
+            ChannelBinding::Prefer => {}
+            ChannelBinding::Disable => parameter("channel_binding", "disable")?,
+            ChannelBinding::Require => parameter("channel_binding", "require")?,
+        }
+        match self.session_attrs {
+            SessionAttrs::Any => Ok(()),
+            attrs => parameter("target_session_attrs", &attrs.to_string()),
         }
     }
 }
@@ -311,117 +434,4 @@ fn port_of(socket: &std::path::Path) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> PostgresUrl {
-        PostgresUrl::parse(text).unwrap_or_else(|why| panic!("{text}: {why}"))
-    }
-
-    fn tcp(host: &str, port: u16) -> Target {
-        let host = host.to_owned();
-        Target::Tcp { host, port }
-    }
-
-    #[test]
-    fn hosts_are_names_addresses_or_folders() {
-        for (text, target) in [
-            ("//db/x", tcp("db", 5_432)),
-            ("//joe@db.example:5433/x", tcp("db.example", 5_433)),
-            ("//joe:p%40ss@[::1]:5433/x", tcp("::1", 5_433)),
-            ("//joe:p@ss@10.0.0.1", tcp("10.0.0.1", 5_432)),
-            ("///x?host=db&port=1", tcp("db", 1)),
-            (
-                "//joe@%2Frun%2Fpostgresql/x",
-                Target::Unix("/run/postgresql/.s.PGSQL.5432".into()),
-            ),
-            (
-                "///x?host=/run/postgresql&port=5433",
-                Target::Unix("/run/postgresql/.s.PGSQL.5433".into()),
-            ),
-        ] {
-            assert_eq!(parse(text).target, target, "{text}");
-        }
-    }
-
-    #[test]
-    fn who_logs_in_and_where_is_decoded() {
-        let url = parse("//j%6Fe:p%40s%3As@db/my%20base?application_name=a%20b&connect_timeout=3");
-        assert_eq!(url.user.as_deref(), Some("joe"));
-        assert_eq!(url.password.as_ref().unwrap().reveal(), "p@s:s");
-        assert_eq!(url.database.as_deref(), Some("my base"));
-        assert_eq!(url.application_name.as_deref(), Some("a b"));
-        assert_eq!(url.connect_timeout_ms, Some(3_000));
-        let bare = parse("//db");
-        assert_eq!(
-            (bare.user, bare.password, bare.database),
-            (None, None, None)
-        );
-    }
-
-    #[test]
-    fn tls_means_what_libpq_says() {
-        for (query, mode) in [
-            ("", TlsMode::Prefer),
-            ("?sslmode=disable", TlsMode::Disable),
-            ("?sslmode=require", TlsMode::Require),
-            ("?sslmode=require&sslrootcert=/ca.pem", TlsMode::VerifyCa),
-            ("?sslmode=verify-ca", TlsMode::VerifyCa),
-            ("?sslmode=verify-full", TlsMode::VerifyFull),
-        ] {
-            assert_eq!(parse(&format!("//db/x{query}")).effective_tls(), mode);
-        }
-        let socket = parse("///x?host=/run&sslmode=verify-full");
-        assert_eq!(socket.effective_tls(), TlsMode::Disable);
-    }
-
-    #[test]
-    fn the_password_is_never_shown() {
-        for text in ["//joe:hunter2@db/x", "//db/x?user=joe&password=hunter2"] {
-            let url = parse(text);
-            assert_eq!(url.password.as_ref().unwrap().reveal(), "hunter2");
-            let shown = format!("{url} {url:?} {url:#?}");
-            assert!(!shown.contains("hunter2"), "{shown}");
-            assert!(
-                shown.starts_with("postgres://joe:***@db:5432/x "),
-                "{shown}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_shown_leads_to_the_same_place() {
-        for text in [
-            "//a%20b@[::1]:5/x%2Fy?sslmode=require",
-            "//%2Frun%2Fp:99/x",
-            "//db",
-        ] {
-            let url = parse(text);
-            let shown = url.to_string();
-            let again = parse(shown.strip_prefix("postgres:").unwrap());
-            assert_eq!(url, again, "{shown}");
-        }
-    }
-
-    #[test]
-    fn mistakes_are_told_without_the_address() {
-        for (text, word) in [
-            ("joe:hunter2@db", "postgres://"),
-            ("//joe:hunter2@/x", "host"),
-            ("//joe:hunter2@a,b/x", "one host"),
-            ("//joe:hunter2@db/x?host=a,b", "one host"),
-            ("//joe:hunter2@db:port/x", "port"),
-            ("//joe:hunter2@db:65536/x", "port"),
-            ("//joe:hunter2@[::1/x", "]"),
-            ("//joe:hunter2@db/x?sslmode=allow", "verify-full"),
-            ("//joe:hunter2@db/x?ssl=on", "sslmode"),
-            ("//joe:hunter2@db/x?connect_timeout=soon", "seconds"),
-            ("//joe:hunter2%00@db/x", "zero"),
-            ("//joe:hunter2%ff@db/x", "UTF-8"),
-        ] {
-            let why = PostgresUrl::parse(text).unwrap_err();
-            assert!(why.contains(word), "{text}: {why}");
-            assert!(!why.contains("hunter2"), "{why}");
-        }
-    }
-}
+mod tests;

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Inner;
-use super::link::{Expired, Link, State, Ticket};
-use super::queue::Want;
-use super::stats::count;
+use super::group::Group;
+use super::link::{Interrupted, Link, State, Ticket};
+use super::queue::{Request, Want};
 use crate::engine;
 use crate::limits::POSTGRES_SETTLE_MS;
 use crate::postgres::client::{self, Intent};
@@ -40,7 +40,12 @@ impl Exclusive {
         work: impl AsyncFnOnce(&Connection) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, PostgresError> {
         let deadline = Instant::now() + self.pool.deadline();
-        let ticket = self.pool.ticket(&self.link, Want::Alone, deadline);
+        let request = Request {
+            want: Want::Alone,
+            group: Group::default(),
+            deadline,
+        };
+        let ticket = self.pool.ticket(&self.link, request);
         let outcome = ticket.run(work(&self.link.connection)).await;
         drop(ticket);
         match outcome {
@@ -48,9 +53,10 @@ impl Exclusive {
             Ok(Err(error)) => {
                 let verdict = client::judge(&error, intent);
                 self.is_suspect |= verdict.is_broken;
+                self.pool.heed(&self.link, verdict.remedy);
                 Err(verdict.error)
             }
-            Err(Expired) => {
+            Err(Interrupted::Moved | Interrupted::Expired) => {
                 self.is_suspect = true;
                 Err(self.pool.expired(&self.link, intent))
             }
@@ -100,8 +106,7 @@ pub(super) async fn put_back(pool: &Rc<Inner>, link: &Rc<Link>, is_suspect: bool
         return;
     }
     if !link.line.is_over() {
-        count(&pool.stats.cancels);
-        pool.server.dialer.cancel(link.cancel.clone()).await;
+        pool.cancel(link).await;
         link.line.close();
     }
 }

@@ -10,7 +10,9 @@ use slab::Slab;
 use tokio_postgres::CancelToken;
 
 use super::Inner;
-use super::queue::Want;
+use super::group::Group;
+use super::queue::{Request, Want};
+use crate::engine::Target;
 use crate::postgres::client::Line;
 use crate::postgres::{Connection, DirectConnection};
 
@@ -34,6 +36,8 @@ pub(super) enum State {
 pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) line: Rc<Line>,
+    /// The server it leads to.
+    pub(super) target: Target,
     pub(super) cancel: CancelToken,
     pub(super) state: Cell<State>,
     pub(super) retire_at: Instant,
@@ -46,19 +50,38 @@ pub(super) struct Link {
     /// A statement on it was cancelled; what runs next may have been hit.
     pub(super) was_cancelled: Cell<bool>,
     calls: RefCell<Slab<Call>>,
+    /// How many calls on it were answered.
+    pub(super) answered: Cell<u64>,
+    /// That number when it was looked at last, and since when it is the same
+    /// with calls on it.
+    silent: Cell<(u64, Instant)>,
+    /// Whose read is first on it and has not been answered for long.
+    pub(super) stuck: Cell<Option<Group>>,
+    /// No new calls of this group: it is stuck elsewhere.
+    pub(super) kept_from: Cell<Option<Group>>,
     /// Calls on it that write. What was sent after one is answered after its
     /// commit is on disk.
     writes: Cell<usize>,
 }
 
 struct Call {
-    deadline: Instant,
+    request: Request,
+    /// Counts up in the order of being sent.
+    number: u64,
     is_expired: bool,
+    /// It is to be asked elsewhere.
+    is_moved: bool,
     waker: Option<Waker>,
 }
 
-/// The deadline of a call has passed.
-pub(super) struct Expired;
+/// Why a call has no outcome.
+pub(super) enum Interrupted {
+    /// Its deadline has passed.
+    Expired,
+    /// It was behind one of another group that is stuck: it is a read, and goes
+    /// elsewhere.
+    Moved,
+}
 
 impl Link {
     pub(super) fn new(direct: DirectConnection, max_lifetime: Duration) -> Self {
@@ -69,6 +92,7 @@ impl Link {
             cancel: direct.client().cancel_token(),
             connection: direct.connection,
             line: direct.line,
+            target: direct.target,
             state: Cell::new(State::Shared),
             retire_at: now + lifetime,
             idle_since: Cell::new(now),
@@ -76,6 +100,10 @@ impl Link {
             was_answered: Cell::new(false),
             was_cancelled: Cell::new(false),
             calls: RefCell::new(Slab::new()),
+            answered: Cell::new(0),
+            silent: Cell::new((0, now)),
+            stuck: Cell::new(None),
+            kept_from: Cell::new(None),
             writes: Cell::new(0),
         }
     }
@@ -107,7 +135,7 @@ impl Link {
     pub(super) fn expire(&self, now: Instant) -> usize {
         let mut expired = 0;
         for (_, call) in self.calls.borrow_mut().iter_mut() {
-            if call.deadline <= now && !call.is_expired {
+            if call.request.deadline <= now && !call.is_expired {
                 call.is_expired = true;
                 expired += 1;
                 if let Some(waker) = call.waker.take() {
@@ -116,6 +144,53 @@ impl Link {
             }
         }
         expired
+    }
+
+    /// Whether it is there and no answer has come for so long.
+    pub(super) fn is_silent(&self, now: Instant, for_long: Duration) -> bool {
+        now.saturating_duration_since(self.silent.get().1) >= for_long
+    }
+
+    /// The group that is stuck on it, if one is. Others who are behind it and
+    /// read are told to go.
+    pub(super) fn look_for_stuck(&self, now: Instant, for_long: Duration) -> Option<Group> {
+        let (answered, _) = self.silent.get();
+        if self.is_idle() || answered != self.answered.get() {
+            self.silent.set((self.answered.get(), now));
+            self.stuck.set(None);
+            return None;
+        }
+        if !self.is_silent(now, for_long) {
+            return None;
+        }
+        let mut calls = self.calls.borrow_mut();
+        let first = calls
+            .iter()
+            .map(|(_, call)| call)
+            .min_by_key(|call| call.number);
+        let first = first.map(|call| call.request);
+        let group = first.filter(|request| request.want == Want::Read)?.group;
+        self.stuck.set(Some(group));
+        for (_, call) in calls.iter_mut() {
+            if call.request.group != group && call.request.want == Want::Read {
+                call.is_moved = true;
+                call.waker.take().into_iter().for_each(Waker::wake);
+            }
+        }
+        Some(group)
+    }
+
+    /// Whether a call of this group may be put on it.
+    pub(super) fn is_open_to(&self, group: Group) -> bool {
+        let is_behind_others = self.stuck.get().is_some_and(|stuck| stuck != group);
+        self.is_shared() && !is_behind_others && self.kept_from.get() != Some(group)
+    }
+
+    /// How much a call of this group wants it: where the group is not stuck, then
+    /// where another is kept away.
+    pub(super) fn rank(&self, group: Group) -> (bool, bool, usize) {
+        let is_kept = self.kept_from.get().is_some_and(|kept| kept != group);
+        (self.stuck.get().is_some(), !is_kept, self.in_flight())
     }
 }
 
@@ -128,13 +203,16 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(pool: &Rc<Inner>, link: &Rc<Link>, want: Want, deadline: Instant) -> Self {
+    pub(super) fn new(pool: &Rc<Inner>, link: &Rc<Link>, request: Request) -> Self {
+        let want = request.want;
         if want == Want::Write {
             link.writes.set(link.writes.get() + 1);
         }
         let key = link.calls.borrow_mut().insert(Call {
-            deadline,
+            request,
+            number: pool.calls.get(),
             is_expired: false,
+            is_moved: false,
             waker: None,
         });
         Self {
@@ -145,19 +223,22 @@ impl Ticket {
         }
     }
 
-    /// Runs the call until it is done or the sweep says that its deadline has
-    /// passed.
-    pub(super) async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, Expired> {
+    /// Runs the call until it is done or the sweep interrupts it.
+    pub(super) async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, Interrupted> {
         let mut work = std::pin::pin!(work);
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
                 self.link.was_answered.set(true);
+                self.link.answered.set(self.link.answered.get() + 1);
                 return Poll::Ready(Ok(outcome));
             }
             let mut calls = self.link.calls.borrow_mut();
             let call = &mut calls[self.key];
             if call.is_expired {
-                return Poll::Ready(Err(Expired));
+                return Poll::Ready(Err(Interrupted::Expired));
+            }
+            if call.is_moved {
+                return Poll::Ready(Err(Interrupted::Moved));
             }
             if !call
                 .waker

@@ -8,11 +8,14 @@
 //! idle times and health are the sweep's.
 //!
 //! Every call ends by its deadline. A read whose connection broke before is
-//! tried once more; a write never is. While the server is known to be down
-//! calls fail at once and one task looks for it.
+//! tried once more, a write never is; what the server says it has not done is
+//! done again (`again`). While the server is known to be down calls fail at once
+//! and one task looks for it.
 
+mod again;
 mod budget;
 mod exclusive;
+mod group;
 mod link;
 mod placing;
 mod queue;
@@ -29,11 +32,13 @@ use std::time::{Duration, Instant};
 
 pub use budget::{Budget, ServerLimits};
 pub use exclusive::Exclusive;
+pub use group::Group;
 pub use server::PostgresServer;
 
 use budget::{Permit, Seat};
-use link::{Expired, Link, State, Ticket};
-use queue::{Queue, Want};
+use group::Stuck;
+use link::{Link, State, Ticket};
+use queue::{Queue, Request, Want};
 use stats::{PoolStats, count, level};
 
 use super::client::{self, DialError, DirectConnection};
@@ -62,6 +67,14 @@ struct Inner {
     outage: RefCell<Option<String>>,
     /// No connection is tried before it is due.
     retry: RefCell<RetrySchedule>,
+    /// Groups that are stuck on connections.
+    stuck: RefCell<Vec<Stuck>>,
+    has_many_groups: Cell<bool>,
+    last_group: Cell<Option<Group>>,
+    /// A connection is being freed of those who are stuck on it.
+    is_freeing: Cell<bool>,
+    /// When all connections were left because they take no writes.
+    left_at: Cell<Option<Instant>>,
     /// Ends the sweep's long sleep when there is something to look after.
     stirred: LocalEvent,
     is_asleep: Cell<bool>,
@@ -86,6 +99,11 @@ impl Pool {
             dialing: Cell::new(0),
             outage: RefCell::default(),
             retry: RefCell::new(server.retry_schedule()),
+            stuck: RefCell::default(),
+            has_many_groups: Cell::new(false),
+            last_group: Cell::new(None),
+            is_freeing: Cell::new(false),
+            left_at: Cell::new(None),
             stirred: LocalEvent::default(),
             is_asleep: Cell::new(false),
             calls: Cell::new(0),
@@ -98,6 +116,8 @@ impl Pool {
     /// Statements of others are in flight on it at the same time: no
     /// transactions, nothing that is streamed slowly. The intent chooses the
     /// connection too: nothing is sent behind a write that can go elsewhere.
+    /// Work that writes is one statement: it is done again when the server says
+    /// that it did nothing.
     ///
     /// # Errors
     /// [`PostgresError::Busy`] when too many wait or none became free in time,
@@ -108,42 +128,25 @@ impl Pool {
         intent: Intent,
         work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, PostgresError> {
-        let outcome = self.run(intent, work).await;
+        self.shared_in(Group::default(), intent, work).await
+    }
+
+    /// [`shared`](Self::shared) as one of a group: where something holds up the
+    /// statements of a group, those of others find their way around them.
+    ///
+    /// # Errors
+    /// As [`shared`](Self::shared).
+    pub async fn shared_in<T>(
+        &self,
+        group: Group,
+        intent: Intent,
+        work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, PostgresError> {
+        let outcome = self.inner.run(group, intent, work).await;
         if let Err(PostgresError::OutcomeUnknown(_)) = &outcome {
             self.inner.server.note_unknown();
         }
         outcome
-    }
-
-    async fn run<T>(
-        &self,
-        intent: Intent,
-        work: impl AsyncFn(&Connection) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, PostgresError> {
-        let deadline = Instant::now() + self.inner.deadline();
-        let want = Want::from(intent);
-        let mut may_retry = intent == Intent::Read;
-        loop {
-            let ticket = self.inner.checkout(want, deadline).await?;
-            let link = ticket.link.clone();
-            let outcome = ticket.run(work(&link.connection)).await;
-            drop(ticket);
-            let error = match outcome {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(error)) => error,
-                Err(Expired) => return Err(self.inner.expired(&link, intent)),
-            };
-            let verdict = client::judge(&error, intent);
-            if verdict.is_broken {
-                link.line.cut();
-            }
-            let is_bystander = verdict.is_cancelled && link.was_cancelled.get();
-            if !may_retry || !(verdict.is_broken || is_bystander) {
-                return Err(verdict.error);
-            }
-            may_retry = false;
-            count(&self.inner.stats.retries);
-        }
     }
 
     /// A connection of one's own, for transactions and row streams. It goes
@@ -155,7 +158,12 @@ impl Pool {
     /// As [`shared`](Self::shared), with nothing done.
     pub async fn exclusive(&self) -> Result<Exclusive, PostgresError> {
         let deadline = Instant::now() + self.inner.deadline();
-        let ticket = self.inner.checkout(Want::Alone, deadline).await?;
+        let request = Request {
+            want: Want::Alone,
+            group: Group::default(),
+            deadline,
+        };
+        let ticket = self.inner.checkout(request).await?;
         Ok(Exclusive::new(&self.inner, ticket))
     }
 
@@ -191,21 +199,28 @@ impl Inner {
     }
 
     /// A place on a connection, at once if there is one.
-    async fn checkout(
-        self: &Rc<Self>,
-        want: Want,
-        deadline: Instant,
-    ) -> Result<Ticket, PostgresError> {
-        let is_open = want != Want::Alone && self.queue.borrow().len(want) == 0;
-        if is_open && let Some(link) = self.place(want) {
-            return Ok(self.ticket(&link, want, deadline));
+    async fn checkout(self: &Rc<Self>, request: Request) -> Result<Ticket, PostgresError> {
+        let Request {
+            want,
+            group,
+            deadline,
+        } = request;
+        if want != Want::Alone {
+            let last_group = self.last_group.replace(Some(group));
+            let is_same = last_group.is_none_or(|last| last == group);
+            self.has_many_groups
+                .set(self.has_many_groups.get() || !is_same);
+        }
+        let is_open = want != Want::Alone && !self.queue.borrow().has(want, group);
+        if is_open && let Some(link) = self.place(want, group) {
+            return Ok(self.ticket(&link, request));
         }
         if let Some(why) = &*self.outage.borrow() {
             return Err(PostgresError::Unavailable(why.clone()));
         }
         let patience = Duration::from_millis(self.server.options.checkout_timeout_ms);
         let give_up_at = deadline.min(Instant::now() + patience);
-        let joined = self.queue.borrow_mut().join(want, give_up_at, deadline);
+        let joined = self.queue.borrow_mut().join(request, give_up_at);
         let Some(waiting) = joined else {
             count(&self.stats.refused);
             return Err(PostgresError::Busy);
@@ -215,10 +230,10 @@ impl Inner {
         waiting.outcome().await
     }
 
-    fn ticket(self: &Rc<Self>, link: &Rc<Link>, want: Want, deadline: Instant) -> Ticket {
+    fn ticket(self: &Rc<Self>, link: &Rc<Link>, request: Request) -> Ticket {
         self.calls.set(self.calls.get() + 1);
         self.stir();
-        Ticket::new(self, link, want, deadline)
+        Ticket::new(self, link, request)
     }
 
     fn stir(&self) {
@@ -271,6 +286,7 @@ impl Inner {
 
     fn admit(self: &Rc<Self>, connection: DirectConnection) {
         count(&self.stats.connects);
+        self.server.note_role(connection.is_read_only());
         self.retry.borrow_mut().worked();
         self.come_up();
         let lifetime = Duration::from_millis(self.server.options.max_lifetime_ms);
@@ -280,6 +296,7 @@ impl Inner {
         if link.line.is_over() {
             return;
         }
+        self.keep_new(&link);
         self.links.borrow_mut().push(link);
         self.dispatch();
     }
@@ -352,8 +369,15 @@ impl Inner {
         }
         let why = format!("no answer within {} ms", self.server.options.deadline_ms);
         // The server itself ends a statement before: it is the server, or the
-        // way to it, that does not answer.
-        if !self.has_usable() {
+        // way to it, that does not answer. Unless it has answered others that
+        // this one was behind.
+        let (now, long) = (Instant::now(), self.deadline() / 2);
+        let is_silent = self
+            .links
+            .borrow()
+            .iter()
+            .all(|link| link.is_silent(now, long));
+        if is_silent && !self.has_usable() {
             self.go_down(why.clone());
         }
         client::lost(intent, why)
@@ -362,8 +386,7 @@ impl Inner {
     /// Has the server cancel what it does, and takes the connection back if it
     /// is free soon; else whoever still waits on it is told that it is gone.
     async fn settle(self: &Rc<Self>, link: &Rc<Link>, state: State) {
-        count(&self.stats.cancels);
-        self.server.dialer.cancel(link.cancel.clone()).await;
+        self.cancel(link).await;
         let answer = link.connection.client().simple_query("");
         let patience = Duration::from_millis(POSTGRES_SETTLE_MS);
         if !matches!(engine::timeout(patience, answer).await, Ok(Ok(_))) {
@@ -377,6 +400,13 @@ impl Inner {
             _ => State::Shared,
         });
         self.call_ended(link, link.is_idle());
+    }
+
+    /// Has the server give up what it does on a connection.
+    async fn cancel(&self, link: &Link) {
+        count(&self.stats.cancels);
+        let dialer = &self.server.dialer;
+        dialer.cancel(&link.target, link.cancel.clone()).await;
     }
 
     /// Takes a connection out; it says goodbye when nobody holds it any more.

@@ -11,11 +11,13 @@
 //! full they and the writes that wait take turns on the others, by age. A read
 //! goes behind a write only when all connections write and no more can be had;
 //! a write never goes behind another. It waits here, where the first connection
-//! that is free takes it and where it is known not to be done.
+//! that is free takes it and where it is known not to be done. What is stuck
+//! together holds up nobody else: see `group`.
 
 use std::rc::Rc;
 
 use super::Inner;
+use super::group::Group;
 use super::link::{Link, State};
 use super::queue::{Waiter, Want};
 use crate::limits::{POSTGRES_POOL_MAX, POSTGRES_POOL_MAX_LEAST};
@@ -33,32 +35,35 @@ impl From<Intent> for Want {
 impl Inner {
     /// The connection for a short call that holds nothing up and is not held
     /// up, if there is one: the one with the fewest calls.
-    pub(super) fn place(&self, want: Want) -> Option<Rc<Link>> {
+    pub(super) fn place(&self, want: Want, group: Group) -> Option<Rc<Link>> {
         let links = self.links.borrow();
         let (mut shared, mut writing) = (0_usize, 0);
-        let mut best: Option<(usize, &Rc<Link>)> = None;
-        for link in links.iter().filter(|link| link.is_shared()) {
+        let mut best: Option<(_, &Rc<Link>)> = None;
+        for link in links.iter().filter(|link| link.is_open_to(group)) {
             shared += 1;
             if link.is_writing() {
                 writing += 1;
                 continue;
             }
-            let in_flight = link.in_flight();
-            if best.is_none_or(|(fewest, _)| in_flight < fewest) {
-                best = Some((in_flight, link));
+            let rank = link.rank(group);
+            if link.in_flight() >= self.in_flight_max() {
+                continue;
+            }
+            if best.is_none_or(|(least, _)| rank < least) {
+                best = Some((rank, link));
             }
         }
-        let (in_flight, link) = best?;
+        let (_, link) = best?;
         let may = want == Want::Read || writing + kept_for_reads(shared) < shared;
-        (may && in_flight < self.in_flight_max()).then(|| link.clone())
+        may.then(|| link.clone())
     }
 
     /// For a read where all connections write. One that does not and is full
     /// has room soon, one that writes perhaps not.
-    fn place_behind_write(&self) -> Option<Rc<Link>> {
+    fn place_behind_write(&self, group: Group) -> Option<Rc<Link>> {
         let links = self.links.borrow();
-        let shared = links.iter().filter(|link| link.is_shared());
-        let link = shared.min_by_key(|link| (link.is_writing(), link.in_flight()))?;
+        let open = links.iter().filter(|link| link.is_open_to(group));
+        let link = open.min_by_key(|link| (link.is_writing(), link.in_flight()))?;
         (link.is_writing() && link.in_flight() < self.in_flight_max()).then(|| link.clone())
     }
 
@@ -66,10 +71,10 @@ impl Inner {
     pub(super) fn dispatch(self: &Rc<Self>) {
         self.serve_waiting(false);
         let queue = self.queue.borrow();
-        let (reads, writes) = (queue.len(Want::Read), queue.len(Want::Write));
-        let alone = queue.len(Want::Alone);
+        let reads = queue.connections_for_reads(self.in_flight_max());
+        let (writes, alone) = (queue.len(Want::Write), queue.len(Want::Alone));
         drop(queue);
-        self.grow(reads.div_ceil(self.in_flight_max()) + writes + alone);
+        self.grow(reads + writes + alone);
         if self.dialing.get() == 0 && reads > 0 {
             self.serve_waiting(true);
         }
@@ -81,32 +86,37 @@ impl Inner {
 
     /// Starts no task: it runs in destructors too.
     pub(super) fn serve_waiting(self: &Rc<Self>, behind_writes: bool) {
-        while let Some((want, waiter, link)) = self.next_match(behind_writes) {
-            self.queue.borrow_mut().pop(want);
-            if want == Want::Alone {
+        while let Some((waiter, link)) = self.next_match(behind_writes) {
+            self.queue.borrow_mut().pop(&waiter);
+            if waiter.request.want == Want::Alone {
                 link.state.set(State::Exclusive);
             }
-            waiter.serve(Ok(self.ticket(&link, want, waiter.deadline)));
+            waiter.serve(Ok(self.ticket(&link, waiter.request)));
         }
     }
 
-    fn next_match(&self, behind_writes: bool) -> Option<(Want, Rc<Waiter>, Rc<Link>)> {
-        let mut queue = self.queue.borrow_mut();
-        if let Some(waiter) = queue.first(Want::Alone)
+    fn next_match(&self, behind_writes: bool) -> Option<(Rc<Waiter>, Rc<Link>)> {
+        let heads = self.queue.borrow_mut().first_of_each();
+        let (alone, others): (Vec<_>, Vec<_>) =
+            (heads.into_iter()).partition(|waiter| waiter.request.want == Want::Alone);
+        if let Some(waiter) = alone.into_iter().next()
             && let Some(link) = self.idle_for_one()
         {
-            return Some((Want::Alone, waiter, link));
+            return Some((waiter, link));
         }
-        for want in queue.by_age() {
-            let Some(waiter) = queue.first(want) else {
-                continue;
-            };
-            if let Some(link) = self.place(want) {
-                return Some((want, waiter, link));
-            }
+        let place = |waiter: &Rc<Waiter>| self.place(waiter.request.want, waiter.request.group);
+        if let Some((link, waiter)) = others
+            .iter()
+            .find_map(|waiter| Some((place(waiter)?, waiter)))
+        {
+            return Some((waiter.clone(), link));
         }
-        let waiter = queue.first(Want::Read).filter(|_| behind_writes)?;
-        Some((Want::Read, waiter, self.place_behind_write()?))
+        let behind = |waiter: &Rc<Waiter>| self.place_behind_write(waiter.request.group);
+        let reads = others
+            .iter()
+            .filter(|waiter| behind_writes && waiter.request.want == Want::Read);
+        let mut matches = reads.filter_map(|waiter| Some((waiter.clone(), behind(waiter)?)));
+        matches.next()
     }
 
     /// A connection for one caller alone, if so many may be.

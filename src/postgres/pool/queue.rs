@@ -1,7 +1,7 @@
 //! Calls that wait for a connection: reads, writes, and those that want one
-//! alone, each in a line of their own, first come, first served. A write that
-//! waits does not hold reads up, an export neither of them; where a read and a
-//! write could both go on, who came first does.
+//! alone, of each group, each in a line of their own, first come, first served.
+//! A write that waits does not hold reads up, an export neither of them, one
+//! group none of the others; where several could go on, who came first does.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
+use super::group::Group;
 use super::link::{State, Ticket};
 use crate::engine;
 use crate::limits::POSTGRES_WAITERS_MAX;
@@ -26,18 +27,31 @@ pub(super) enum Want {
     Alone,
 }
 
+/// What a caller wants, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request {
+    pub(super) want: Want,
+    pub(super) group: Group,
+    pub(super) deadline: Instant,
+}
+
 #[derive(Default)]
 pub(super) struct Queue {
-    reads: VecDeque<Rc<Waiter>>,
-    writes: VecDeque<Rc<Waiter>>,
-    alone: VecDeque<Rc<Waiter>>,
+    /// One for each want of each group; a handful.
+    lines: Vec<Line>,
     /// How many have ever joined.
     joined: u64,
 }
 
+struct Line {
+    want: Want,
+    group: Group,
+    waiters: VecDeque<Rc<Waiter>>,
+}
+
 /// One caller who waits.
 pub(super) struct Waiter {
-    pub(super) deadline: Instant,
+    pub(super) request: Request,
     /// Counts up in the order of coming.
     number: u64,
     give_up_at: Instant,
@@ -47,78 +61,88 @@ pub(super) struct Waiter {
 }
 
 impl Queue {
-    /// Joins the line; `None` when it is too long.
-    pub(super) fn join(
-        &mut self,
-        want: Want,
-        give_up_at: Instant,
-        deadline: Instant,
-    ) -> Option<Waiting> {
-        if self.total() >= POSTGRES_WAITERS_MAX {
+    /// Joins the line; `None` when those of its group are too many.
+    pub(super) fn join(&mut self, request: Request, give_up_at: Instant) -> Option<Waiting> {
+        if self.of_group(request.group) >= POSTGRES_WAITERS_MAX {
             self.forget_the_gone();
-            if self.total() >= POSTGRES_WAITERS_MAX {
+            if self.of_group(request.group) >= POSTGRES_WAITERS_MAX {
                 return None;
             }
         }
         self.joined += 1;
         let waiter = Rc::new(Waiter {
-            deadline,
+            request,
             number: self.joined,
             give_up_at,
             outcome: RefCell::default(),
             waker: RefCell::default(),
             is_gone: Cell::new(false),
         });
-        self.line(want).push_back(waiter.clone());
+        self.line(request).push_back(waiter.clone());
         Some(Waiting(waiter))
     }
 
-    /// Who is next, still in the line.
-    pub(super) fn first(&mut self, want: Want) -> Option<Rc<Waiter>> {
-        let line = self.line(want);
-        while line.front().is_some_and(|waiter| waiter.is_gone.get()) {
-            line.pop_front();
+    /// The first of each line, who has waited longest first.
+    pub(super) fn first_of_each(&mut self) -> Vec<Rc<Waiter>> {
+        for line in &mut self.lines {
+            while line
+                .waiters
+                .front()
+                .is_some_and(|waiter| waiter.is_gone.get())
+            {
+                line.waiters.pop_front();
+            }
         }
-        line.front().cloned()
+        let heads = self.lines.iter().filter_map(|line| line.waiters.front());
+        let mut heads: Vec<_> = heads.cloned().collect();
+        heads.sort_by_key(|waiter| waiter.number);
+        heads
     }
 
-    /// Who was first has been served.
-    pub(super) fn pop(&mut self, want: Want) {
-        self.line(want).pop_front();
+    /// Who was first in its line has been served.
+    pub(super) fn pop(&mut self, served: &Waiter) {
+        self.line(served.request).pop_front();
+    }
+
+    /// Whether anybody waits for the same.
+    pub(super) fn has(&self, want: Want, group: Group) -> bool {
+        let same = |line: &&Line| line.want == want && line.group == group;
+        let line = self.lines.iter().find(same);
+        line.is_some_and(|line| !line.waiters.is_empty())
+    }
+
+    /// Whether anybody waits who is not of this group.
+    pub(super) fn has_others(&mut self, group: Group) -> bool {
+        let heads = self.first_of_each();
+        heads.iter().any(|waiter| waiter.request.group != group)
     }
 
     pub(super) fn len(&self, want: Want) -> usize {
-        match want {
-            Want::Read => self.reads.len(),
-            Want::Write => self.writes.len(),
-            Want::Alone => self.alone.len(),
-        }
+        let same = self.lines.iter().filter(|line| line.want == want);
+        same.map(|line| line.waiters.len()).sum()
+    }
+
+    /// How many connections reads need that wait, so many on each; those of
+    /// different groups each their own.
+    pub(super) fn connections_for_reads(&self, on_each: usize) -> usize {
+        let reads = self.lines.iter().filter(|line| line.want == Want::Read);
+        reads.map(|line| line.waiters.len().div_ceil(on_each)).sum()
     }
 
     pub(super) fn total(&self) -> usize {
-        self.reads.len() + self.writes.len() + self.alone.len()
+        self.lines.iter().map(|line| line.waiters.len()).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.total() == 0
-    }
-
-    /// Which of reads and writes has waited longest, and the other.
-    pub(super) fn by_age(&mut self) -> [Want; 2] {
-        let read = self.first(Want::Read).map(|waiter| waiter.number);
-        let write = self.first(Want::Write).map(|waiter| waiter.number);
-        match (read, write) {
-            (Some(read), Some(write)) if write < read => [Want::Write, Want::Read],
-            _ => [Want::Read, Want::Write],
-        }
+        self.lines.iter().all(|line| line.waiters.is_empty())
     }
 
     /// Those who have waited long enough.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Rc<Waiter>> {
         self.forget_the_gone();
         let mut expired = Vec::new();
-        for line in [&mut self.reads, &mut self.writes, &mut self.alone] {
-            line.retain(|waiter| {
+        for line in &mut self.lines {
+            line.waiters.retain(|waiter| {
                 let waits = waiter.give_up_at > now;
                 if !waits {
                     expired.push(waiter.clone());
@@ -131,28 +155,33 @@ impl Queue {
 
     pub(super) fn take_all(&mut self) -> Vec<Rc<Waiter>> {
         self.forget_the_gone();
-        let Self {
-            reads,
-            writes,
-            alone,
-            ..
-        } = self;
-        let lines = [reads, writes, alone];
-        lines.into_iter().flat_map(|line| line.drain(..)).collect()
+        let lines = self.lines.iter_mut();
+        lines.flat_map(|line| line.waiters.drain(..)).collect()
     }
 
     fn forget_the_gone(&mut self) {
-        for line in [&mut self.reads, &mut self.writes, &mut self.alone] {
-            line.retain(|waiter| !waiter.is_gone.get());
+        for line in &mut self.lines {
+            line.waiters.retain(|waiter| !waiter.is_gone.get());
         }
     }
 
-    fn line(&mut self, want: Want) -> &mut VecDeque<Rc<Waiter>> {
-        match want {
-            Want::Read => &mut self.reads,
-            Want::Write => &mut self.writes,
-            Want::Alone => &mut self.alone,
-        }
+    fn of_group(&self, group: Group) -> usize {
+        let same = self.lines.iter().filter(|line| line.group == group);
+        same.map(|line| line.waiters.len()).sum()
+    }
+
+    fn line(&mut self, request: Request) -> &mut VecDeque<Rc<Waiter>> {
+        let Request { want, group, .. } = request;
+        let known = |line: &Line| line.want == want && line.group == group;
+        let index = self.lines.iter().position(known).unwrap_or_else(|| {
+            self.lines.push(Line {
+                want,
+                group,
+                waiters: VecDeque::new(),
+            });
+            self.lines.len() - 1
+        });
+        &mut self.lines[index].waiters
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::exclusive::put_back;
-use super::link::{Link, State};
-use super::queue::Want;
+use super::group::Group;
+use super::link::{Interrupted, Link, State};
+use super::queue::{Request, Want};
 use super::stats::{count, level};
 use crate::engine;
 use crate::limits::{POSTGRES_SWEEP_HUNGRY_MS, POSTGRES_SWEEP_IDLE_MS, POSTGRES_SWEEP_MS};
@@ -35,6 +36,7 @@ impl Inner {
         self.retire(now);
         self.give_back();
         self.look_after(now);
+        self.look_for_stuck(now);
         if self.queue.borrow().is_empty() {
             self.seat.is_fed();
             self.release_promises();
@@ -136,8 +138,12 @@ impl Inner {
         };
         let due: Vec<_> = self.links.borrow().iter().filter(is_due).cloned().collect();
         for link in due {
-            let deadline = now + self.deadline().min(every);
-            let (ticket, pool) = (self.ticket(&link, Want::Read, deadline), self.clone());
+            let request = Request {
+                want: Want::Read,
+                group: Group::default(),
+                deadline: now + self.deadline().min(every),
+            };
+            let (ticket, pool) = (self.ticket(&link, request), self.clone());
             let idle_since = link.idle_since.get();
             engine::spawn_local(async move {
                 let answer = link.connection.client().simple_query("");
@@ -148,7 +154,8 @@ impl Inner {
                 match outcome {
                     Ok(Ok(_)) => {}
                     Ok(Err(_)) => link.line.cut(),
-                    Err(_) => drop(pool.expired(&link, Intent::Read)),
+                    Err(Interrupted::Moved) => {}
+                    Err(Interrupted::Expired) => drop(pool.expired(&link, Intent::Read)),
                 }
             });
         }

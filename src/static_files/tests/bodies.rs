@@ -47,6 +47,9 @@ fn files_around_the_limit_of_the_memory_and_of_a_chunk_are_whole() {
             site.write(&name, &content);
             let answer = site.get(&name).await;
             assert_eq!(answer.is_streamed(), length > limit, "{length}");
+            // Few bytes or many, what is kept is prepared once.
+            let is_prepared = answer.response.prepared_head().is_some();
+            assert_eq!(is_prepared, length <= limit, "{length}");
             assert!(answer.body().await == content, "{length}");
         }
     });

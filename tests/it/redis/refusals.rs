@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use corelane::redis::RedisOptions;
 use corelane::{Ctx, Error, Response};
 use redis::{cmd, pipe};
-use services::Redis;
+use services::{Proxy, Redis};
 
 use super::{app, kind, redis as redis_of};
 use crate::harness::{Client, Engine, InProcess};
@@ -14,6 +14,8 @@ use crate::harness::{Client, Engine, InProcess};
 either_engine!(
     a_full_memory_a_replica_and_a_forbidden_command_are_counted_apart,
     a_redis_that_loads_its_data_says_so_and_works_afterwards,
+    a_replica_is_left_for_the_server_the_address_leads_to_now,
+    a_connection_that_is_nobodys_any_more_logs_in_anew,
     more_commands_than_may_be_in_flight_are_refused_at_once,
     a_pipeline_answers_all_and_a_wrong_type_is_no_outage,
 );
@@ -57,21 +59,92 @@ fn a_full_memory_a_replica_and_a_forbidden_command_are_counted_apart(engine: Eng
     client.get("/set/key/value").expect(500);
     redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
     redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
-    client.get("/set/key/value").expect(500);
+    client.get("/set/key/value").expect(503);
     redis.cli(&["REPLICAOF", "NO", "ONE"]);
+    becomes_up(&mut client);
     redis.cli(&["ACL", "SETUSER", "default", "-get"]);
     assert_eq!(client.get("/get/key").expect(200).text(), "refused");
     redis.cli(&["ACL", "SETUSER", "default", "+get"]);
     assert_eq!(client.get("/get/key").expect(200).text(), "nil");
-    for name in [
-        "refused_oom",
-        "refused_readonly",
-        "refused_auth",
-        "connects",
-    ] {
+    for name in ["refused_oom", "refused_readonly", "refused_auth"] {
         assert_eq!(counter(&mut client, name), 1, "{name}");
     }
-    assert_eq!(client.get("/state").expect(200).text(), "0 true 0");
+    // The replica was left, and nothing else.
+    assert_eq!(counter(&mut client, "connects"), 2);
+    assert_eq!(client.get("/state").expect(200).text(), "0 true 1");
+}
+
+/// Waits until the shard has its connection.
+fn becomes_up(client: &mut Client) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !client.get("/state").expect(200).text().contains("true") {
+        assert!(Instant::now() < deadline, "it is never up");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn a_replica_is_left_for_the_server_the_address_leads_to_now(engine: Engine) {
+    let (old, new) = (Redis::start(), Redis::start());
+    let proxy = Proxy::to(old.port());
+    let options = RedisOptions {
+        deadline_ms: 5_000,
+        reconnect_delay_ms: 10,
+        reconnect_delay_max_ms: 50,
+        ..RedisOptions::new(old.url_through(proxy.port()))
+    };
+    let app = app(options)
+        .get("/counted", counted)
+        .get("/pipeline", pipeline);
+    let server = InProcess::start_shards(engine, 1, app, |_| {});
+    let mut client = server.connect();
+    client.get("/set/key/value").expect(200);
+    old.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    // Inside a transaction it is said in other words.
+    client.get("/pipeline").expect(503);
+    // As long as the address leads to a replica there is no connection, and it
+    // says why.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while counter(&mut client, "connect_failures") < 3 {
+        assert!(Instant::now() < deadline, "it is asked no more");
+        let said = client.get("/fault").expect(200).text().to_owned();
+        assert!(said.contains("READONLY"), "{said}");
+    }
+    proxy.lead_to(new.port());
+    becomes_up(&mut client);
+    client.get("/set/key/new").expect(200);
+    assert_eq!(new.cli(&["GET", "key"]), "new");
+}
+
+fn reset_app(options: RedisOptions) -> corelane::App {
+    app(options).get("/counted", counted).get("/reset", reset)
+}
+
+/// Has the server forget who the connection belongs to.
+async fn reset(ctx: Ctx) -> Result<Response, Error> {
+    redis_of(&ctx).run::<()>(&cmd("RESET")).await?;
+    Ok(Response::text("reset"))
+}
+
+fn a_connection_that_is_nobodys_any_more_logs_in_anew(engine: Engine) {
+    let redis = Redis::start();
+    let options = RedisOptions {
+        reconnect_delay_ms: 10,
+        reconnect_delay_max_ms: 50,
+        ..RedisOptions::new(redis.url().replace("//", "//:s3cret@"))
+    };
+    redis.cli(&["CONFIG", "SET", "requirepass", "s3cret"]);
+    let server = InProcess::start_shards(engine, 1, reset_app(options), |_| {});
+    let mut client = server.connect();
+    becomes_up(&mut client);
+    client.get("/reset").expect(200);
+    // The connection is nobody's any more: another one logs in.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while counter(&mut client, "connects") < 2 {
+        assert!(Instant::now() < deadline, "it is never left");
+        client.get("/get/key").expect(200);
+    }
+    becomes_up(&mut client);
+    client.get("/set/key/value").expect(200);
 }
 
 fn a_redis_that_loads_its_data_says_so_and_works_afterwards(engine: Engine) {
@@ -99,7 +172,9 @@ fn a_redis_that_loads_its_data_says_so_and_works_afterwards(engine: Engine) {
         assert!(Instant::now() < deadline, "it never ends to load");
         thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(client.get("/state").expect(200).text(), "0 true 0");
+    // It was left while it loaded, once.
+    becomes_up(&mut client);
+    assert_eq!(client.get("/state").expect(200).text(), "0 true 1");
 }
 
 /// How many of so many commands at once were refused as too many.

@@ -66,6 +66,16 @@ impl Proxy {
         }
     }
 
+    /// Leads new connections to another port; those there are stay.
+    pub fn lead_to(&self, port: u16) {
+        let upstream = SocketAddr::from(([127, 0, 0, 1], port));
+        *self
+            .state
+            .upstream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = upstream;
+    }
+
     /// Holds all bytes back, or lets them go.
     pub fn stall(&self, on: bool) {
         self.state.is_stalled.store(on, Ordering::SeqCst);

@@ -21,6 +21,29 @@ pub const POSTGRES_POOL_MAX: u32 = 16;
 pub const POSTGRES_POOL_MAX_LEAST: u32 = 8;
 /// How long asking PostgreSQL to cancel a statement may take.
 pub const POSTGRES_CANCEL_TIMEOUT_MS: u64 = 1_000;
+/// How long a session may take, at the start, to show that it has a process of
+/// the server for itself; one that waits longer waits for another's.
+pub const POSTGRES_SESSION_CHECK_MS: u64 = 2_000;
+/// How often a call is done again, at most, for which the server has said that
+/// nothing was done: its statement had to be prepared anew, its connection led
+/// to the wrong server.
+pub const POSTGRES_RETRIES_MAX: u32 = 3;
+/// The same where another transaction was in the way (40001, 40P01), within the
+/// call's deadline.
+pub const POSTGRES_CONFLICT_RETRIES_MAX: u32 = 12;
+/// Longest pause before that; the first is a sixteenth of it.
+pub const POSTGRES_CONFLICT_PAUSE_MAX_MS: u64 = 64;
+/// How often, at most, a pool leaves all connections to a server that takes no
+/// writes, to look for another.
+pub const POSTGRES_LEAVE_SERVER_MS: u64 = 1_000;
+/// A read that is first on its connection and was not answered for so long holds
+/// up those behind it: others go around it.
+pub const POSTGRES_STUCK_MS: u64 = 150;
+/// How long a connection is kept from statements that were stuck on another one.
+pub const POSTGRES_STUCK_KEPT_MS: u64 = 5_000;
+/// How long it is told after that statements were stuck: a little more than from
+/// one statement that the server gives up to the next.
+pub const POSTGRES_STUCK_TOLD_MS: u64 = 2_000;
 /// How long a connection has to become free after its statement was cancelled,
 /// or after its user left it; then it is cut.
 pub const POSTGRES_SETTLE_MS: u64 = 500;

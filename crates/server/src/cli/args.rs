@@ -42,6 +42,9 @@ pub(super) struct ServeArgs {
     /// summary, and exit without serving
     #[arg(long)]
     pub(super) check: bool,
+    /// Fail at once when the store is not there yet, instead of waiting store.wait_ms for it
+    #[arg(long)]
+    pub(super) no_wait: bool,
 }
 
 #[derive(Args)]

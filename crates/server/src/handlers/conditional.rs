@@ -61,6 +61,25 @@ pub fn add_validators(response: &mut Response, validators: Validators<'_>) {
     }
 }
 
+/// The date of a row that was read from `looked_ms` of Unix time on. One that
+/// was never changed has that of its second alone; what was changed within the
+/// second it was made in is dated into the next.
+pub(super) fn row_date(
+    is_first: bool,
+    created_ms: i64,
+    updated_ms: i64,
+    looked_ms: i64,
+) -> LastModified {
+    let created_s = created_ms.div_euclid(1_000);
+    if is_first {
+        LastModified::of_first(updated_ms, looked_ms)
+    } else if updated_ms.div_euclid(1_000) == created_s {
+        LastModified::of((created_s + 1) * 1_000, looked_ms)
+    } else {
+        LastModified::of(updated_ms, looked_ms)
+    }
+}
+
 fn conclude(
     method: &Method,
     conditions: &Conditions<'_>,

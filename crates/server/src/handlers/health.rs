@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::store::{Store, StoreError};
 use corelane::internals::clock;
 use corelane::internals::metrics::RECENT_MS;
-use corelane::metrics::{RecentFailures, RecentTroubles};
+use corelane::metrics::{RecentFailures, RecentFaults};
 use corelane::redis::{Redis, RedisFault};
 use corelane::{App, Ctx, Error, Feed, Response, ShardsHealth, engine};
 
@@ -48,8 +48,9 @@ pub fn install(app: App, options: &HealthOptions) -> App {
 
 /// The chapter's document: 200 when the database answers, and a shard beside that
 /// of the admin listener, else 503. `WARN` is 200 too: Redis does not answer this
-/// shard, the change feed is cut, a shard is stuck, requests were refused lately for
-/// no fault of theirs, or lines of the access log were lost.
+/// shard, the change feed is cut, a table is locked, no writes are taken, a shard is
+/// stuck, requests were refused lately for no fault of theirs, or lines of the access
+/// log were lost.
 async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     // Asked now, answered while the others are.
     let shards = ctx.shards_health();
@@ -59,15 +60,18 @@ async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
         None => None,
     };
     let is_told = ctx.feed().is_none_or(Feed::is_running);
-    let ShardsHealth { stuck, troubles } = shards.await;
+    let ShardsHealth { stuck, faults } = shards.await;
     let mut warnings = Vec::new();
+    warnings.extend(ctx.find_state::<Store>().and_then(|store| store.warning()));
     if !is_told {
         warnings.push(UNTOLD.to_owned());
     }
+    let outage = ctx.redis().and_then(|redis| redis.outage());
+    warnings.extend(outage.map(|why| format!("Redis is not there: {why}")));
     if !stuck.is_empty() {
         warnings.push(stuck_warning(&stuck));
     }
-    warnings.extend(trouble_warnings(&troubles));
+    warnings.extend(fault_warnings(&faults));
     // What answers here is no shard of theirs, if it is the admin listener's.
     let well = connected != Some(false) && stuck.len() < ctx.shard().count;
     let document = Health {
@@ -113,14 +117,14 @@ pub(super) fn stuck_warning(stuck: &[usize]) -> String {
 }
 
 /// One for each route and kind of refusal, and for what the log has lost.
-fn trouble_warnings(troubles: &RecentTroubles) -> Vec<String> {
-    let failures = troubles.failures.iter();
+fn fault_warnings(faults: &RecentFaults) -> Vec<String> {
+    let failures = faults.failures.iter();
     let mut warnings: Vec<String> = failures.filter_map(failure_warning).collect();
-    if troubles.log_lines_lost > 0 {
+    if faults.log_lines_lost > 0 {
         warnings.push(format!(
             "{} lines of the access log were lost lately: its disk is full, its reader is gone, or \
              it cannot keep up",
-            troubles.log_lines_lost
+            faults.log_lines_lost
         ));
     }
     warnings

@@ -2,6 +2,7 @@
 //! asked, and single posts.
 
 use super::cached::{Document, answer_list, list_tags};
+use super::conditional::row_date;
 use super::cursor::{self, CursorOrder};
 use super::json::ObjectWriter;
 use super::list_key::ListKey;
@@ -45,6 +46,13 @@ async fn list(ctx: Ctx) -> Result<Response, Error> {
     answer_list(&ctx, POSTS, key, list_tags::POSTS_AND_AUTHORS, load).await
 }
 
+/// The date of a post that was read from `looked_ms` of Unix time on. Only a
+/// statement by hand changes one.
+fn post_date(post: &Post, looked_ms: i64) -> LastModified {
+    let is_first = post.updated_at_ms == post.created_at_ms;
+    row_date(is_first, post.created_at_ms, post.updated_at_ms, looked_ms)
+}
+
 async fn one(ctx: Ctx) -> Result<Response, Error> {
     let populate = parse_of_one(ctx.query_string())?;
     let id = ctx.param_str("id").as_deref().and_then(parse_id);
@@ -62,9 +70,8 @@ async fn one(ctx: Ctx) -> Result<Response, Error> {
         let mut body = Vec::with_capacity(POST_JSON_BYTES);
         push_post(&mut body, &post, populate);
         Ok(Document {
-            // A post never changes; its author does.
-            last_modified: (!populate)
-                .then(|| LastModified::of_first(post.created_at_ms, looked_ms)),
+            // Its author may have changed later.
+            last_modified: (!populate).then(|| post_date(&post, looked_ms)),
             ..Document::of_body(body, None)
         })
     };
@@ -248,6 +255,7 @@ mod tests {
             title: "On \"engines\"".into(),
             body: "a\nb".into(),
             created_at_ms: 0,
+            updated_at_ms: 0,
             author: None,
         };
         let text = |post: &Post, populate| {

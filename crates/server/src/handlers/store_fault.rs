@@ -20,6 +20,12 @@ pub fn store_fault(error: StoreError) -> Error {
         StoreError::DuplicateEmail => Error::conflict("another user has this email")
             .with_problem_type("urn:corelane:problem:duplicate-email"),
         StoreError::ConditionFailed => precondition_failed(None),
+        StoreError::Unstorable(_) => Error::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "a text in the request holds a character that cannot be stored, such as NUL",
+        )
+        .nothing_done()
+        .with_log(log),
         StoreError::Busy => Error::unavailable(
             "too many writes are waiting; nothing was written, try again",
             STORE_RETRY_AFTER_S,
@@ -58,6 +64,7 @@ mod tests {
             (StoreError::NotFound, 404, Blame::Client, false),
             (StoreError::DuplicateEmail, 409, Blame::Client, false),
             (StoreError::ConditionFailed, 412, Blame::Client, false),
+            (StoreError::Unstorable(secret()), 422, Blame::Client, false),
             (StoreError::Busy, 503, Blame::Host, true),
             (StoreError::DiskFull(secret()), 507, Blame::Host, false),
             (

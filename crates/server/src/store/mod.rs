@@ -209,6 +209,15 @@ impl Database {
         }
     }
 
+    /// What whoever starts the server should know of it: that it takes no
+    /// writes, for one.
+    pub fn warning(&self) -> Option<&str> {
+        match &self.backend {
+            DatabaseBackend::Sqlite(_) => None,
+            DatabaseBackend::Postgres(database) => database.warning(),
+        }
+    }
+
     /// Whether it tells of changes that others make; see [`Store::changes`].
     pub fn tells_changes(&self) -> bool {
         match &self.backend {
@@ -421,6 +430,15 @@ impl Store {
         match &self.backend {
             StoreBackend::Sqlite(_) => {}
             StoreBackend::Postgres(session) => session.leave().await,
+        }
+    }
+
+    /// What an operator should know although the database answers: that a table
+    /// is locked, or that no writes are taken.
+    pub fn warning(&self) -> Option<String> {
+        match &self.backend {
+            StoreBackend::Sqlite(_) => None,
+            StoreBackend::Postgres(session) => session.warning(),
         }
     }
 

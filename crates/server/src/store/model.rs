@@ -189,6 +189,8 @@ pub struct Post {
     pub title: String,
     pub body: String,
     pub created_at_ms: i64,
+    /// Later than that only where somebody changed it in the database.
+    pub updated_at_ms: i64,
     /// With `populate=author`, the author from the same join.
     pub author: Option<PostAuthor>,
 }
@@ -231,6 +233,9 @@ pub enum StoreError {
     DuplicateEmail,
     /// The write condition did not hold.
     ConditionFailed,
+    /// A text that the database cannot hold, such as one with a NUL; nothing was
+    /// written.
+    Unstorable(String),
     /// Too many writes are waiting; nothing was written.
     Busy,
     /// The disk is full; nothing was written.
@@ -249,6 +254,7 @@ impl std::fmt::Display for StoreError {
             Self::NotFound => f.write_str("no such row"),
             Self::DuplicateEmail => f.write_str("another user has this email"),
             Self::ConditionFailed => f.write_str("the row has changed"),
+            Self::Unstorable(why) => write!(f, "a text cannot be stored: {why}"),
             Self::Busy => f.write_str("too many writes are waiting"),
             Self::DiskFull(why) => write!(f, "the disk is full: {why}"),
             Self::Unavailable(why) => write!(f, "the database is unavailable: {why}"),

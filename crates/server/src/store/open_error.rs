@@ -58,6 +58,8 @@ pub enum OpenError {
     Tls(String),
     /// PostgreSQL cannot be reached, or says nothing that makes sense.
     Unreachable { place: String, why: String },
+    /// None of the PostgreSQL servers of the address is one that it asks for.
+    Unfit { place: String, why: String },
     /// PostgreSQL does not let us in.
     Login { place: String, why: String },
     /// PostgreSQL has no connection left (53300).
@@ -133,6 +135,7 @@ impl fmt::Display for OpenError {
             | Self::Server { .. }
             | Self::Tls(_)
             | Self::Unreachable { .. }
+            | Self::Unfit { .. }
             | Self::Login { .. }
             | Self::ServerFull { .. }
             | Self::ConnectionsMax { .. } => self.fmt_server(f),
@@ -148,6 +151,15 @@ impl fmt::Display for OpenError {
 }
 
 impl OpenError {
+    /// Whether it may go by itself: a server that is not up yet, or that others
+    /// fill, or of which none takes writes at the moment.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Unfit { .. } | Self::ServerFull { .. }
+        )
+    }
+
     /// What is wrong with a PostgreSQL database.
     fn fmt_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -185,6 +197,11 @@ impl OpenError {
                 "PostgreSQL at {place} cannot be reached: {why}: start it, or name another with \
                  --store postgres://USER@HOST/DATABASE; `pg_isready` tells whether it takes \
                  connections"
+            ),
+            Self::Unfit { place, why } => write!(
+                f,
+                "none of the PostgreSQL servers at {place} will do: {why}: let the store's address \
+                 lead to the primary, or change target_session_attrs in it"
             ),
             Self::Login { place, why } => write!(
                 f,
@@ -280,6 +297,7 @@ impl From<ConnectError> for OpenError {
             ConnectError::Url(why) => Self::Url(why),
             ConnectError::Tls(why) => Self::Tls(why),
             ConnectError::Unreachable { place, why } => Self::Unreachable { place, why },
+            ConnectError::Unfit { place, why } => Self::Unfit { place, why },
             ConnectError::Login { place, why } => Self::Login { place, why },
             ConnectError::ServerFull { place, why } => Self::ServerFull { place, why },
             ConnectError::Unusable { place, why } => Self::Server { place, why },

@@ -33,6 +33,9 @@ pub struct StoreOptions {
     /// PostgreSQL false is `synchronous_commit=off`, where a crash of the
     /// server can lose them too.
     pub durable: bool,
+    /// How long a start waits for a store that may come by itself, such as a
+    /// server that is not up yet, milliseconds; 0 does not. Default 30,000.
+    pub wait_ms: u64,
     /// Connections to PostgreSQL; the embedded database has no use for them.
     /// In its `connections_max` the one that listens for changes and those that
     /// tell of own ones are included; 0 is what the server allows
@@ -52,6 +55,7 @@ impl Default for StoreOptions {
             mmap_mib: 1_024,
             shards: 1,
             durable: true,
+            wait_ms: 30_000,
             database: PostgresOptions::default(),
         }
     }

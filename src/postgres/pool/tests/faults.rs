@@ -318,7 +318,7 @@ fn a_start_on_a_full_server_says_so() {
         let Err(error) = server.dialer.dial().await else {
             panic!("there was room")
         };
-        let text = error.into_connect_error(server.dialer.target()).to_string();
+        let text = error.into_connect_error(server.dialer.place()).to_string();
         for part in ["no connection left", "53300", "max_connections"] {
             assert!(text.contains(part), "{part}: {text}");
         }
@@ -339,7 +339,7 @@ fn who_may_not_log_in_is_told_without_the_password() {
             let Err(error) = server.dialer.dial().await else {
                 panic!("it was let in")
             };
-            let text = error.into_connect_error(server.dialer.target()).to_string();
+            let text = error.into_connect_error(server.dialer.place()).to_string();
             assert!(text.contains("does not let corelane in"), "{text}");
             assert!(!text.contains("hunter2"), "{text}");
         }

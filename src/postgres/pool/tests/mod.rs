@@ -1,10 +1,14 @@
 //! Pools against real PostgreSQL servers, on both engines.
 
+mod again;
 mod basics;
 mod faults;
+mod groups;
 mod lending;
 mod links;
 mod placing;
+mod poolers;
+mod servers;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use std::time::{Duration, Instant};
 use services::Database;
 
 use super::queue::Want;
-use super::{Budget, Exclusive, Pool, PostgresServer};
+use super::{Budget, Exclusive, Group, Pool, PostgresServer};
 use crate::engine::{self, BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::postgres::{ConnectError, Connection, Dialer, Intent, PostgresError, PostgresOptions};
 

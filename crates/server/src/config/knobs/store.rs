@@ -16,7 +16,9 @@ pub(super) const KNOBS: &[Knob] = &[
         ),
         what: "Where the data is. \"sqlite:PATH\" is a database file in this process, made if it is not\n\
                there; {data} stands for server.data. \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\" is a\n\
-               PostgreSQL server, ?host=/run/postgresql its Unix socket. For TLS add ?sslmode=verify-full\n\
+               PostgreSQL server, ?host=/run/postgresql its Unix socket; of several HOST:PORT, by commas,\n\
+               the first that answers is taken, or with ?target_session_attrs=read-write the first\n\
+               that takes writes. For TLS add ?sslmode=verify-full\n\
                and, if it is not one of the system's, &sslrootcert=FILE. DATABASE_URL in the environment\n\
                is used where nothing else names a store; it keeps a password out of files.",
         cost: "-wal and -shm files stand beside a database file. Over PostgreSQL every read that no cache\n\
@@ -35,6 +37,17 @@ pub(super) const KNOBS: &[Knob] = &[
         cost: "writes queue meanwhile; reads go on.",
         change: "up when such processes hold it for long.",
         ..turns!(store.busy_timeout_ms)
+    },
+    Knob {
+        name: "store.wait_ms",
+        unit: "milliseconds",
+        valid: Valid::Range(0, 86_400_000),
+        what: "How long a start waits for a PostgreSQL that is not up yet, takes no more connections, or\n\
+               of whose servers none takes writes. It is said once; then the start fails with the\n\
+               cause. 0, or --no-wait, does not wait.",
+        cost: "how late a wrong address is noticed.",
+        change: "down where something else starts corelane again and again.",
+        ..turns!(store.wait_ms)
     },
     Knob {
         name: "store.cache_kib",

@@ -9,12 +9,13 @@ use crate::handlers::validate::{Faults, fault, is_visible};
 use crate::store::limits::{USER_AGE_YEARS_MAX, USER_EMAIL_BYTES_MAX, USER_NAME_CHARS_MAX};
 use crate::store::{Location, NewUser, UserPatch};
 use corelane::Error;
+use corelane::internals::app::parse_json;
 
 /// The user in the body of a POST or PUT.
 ///
 /// # Errors
 /// 400 when the body is not JSON, 422 naming every field that is missing,
-/// wrong, read-only or unknown.
+/// wrong, read-only or unknown, or the first that is there twice.
 pub(super) fn parse_new_user(body: &[u8]) -> Result<NewUser, Error> {
     let object = parse_object(body)?;
     let mut faults = Faults::new();
@@ -132,12 +133,9 @@ const READ_ONLY: &[&str] = &["id", "created_at", "updated_at", "version"];
 const COORDINATES: &[&str] = &["lat", "lon"];
 
 fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Error> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(fault("body", "must be a JSON object")),
-        Err(error) => Err(Error::bad_request(format!(
-            "the body is not well-formed JSON: {error}"
-        ))),
+    match parse_json(body)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(fault("body", "must be a JSON object")),
     }
 }
 

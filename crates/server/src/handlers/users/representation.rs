@@ -3,6 +3,7 @@
 //! The entity tag is `"u<id>-v<version>"`. It is strong because a version is
 //! one set of column values and the JSON of a row is always written the same.
 
+use crate::handlers::conditional::row_date;
 use crate::handlers::json::ObjectWriter;
 use crate::store::{Location, PartialUser, User, UserField};
 use corelane::internals::semantics::{ETag, LastModified, TagRef, Validators};
@@ -94,17 +95,10 @@ pub(super) fn version_in_tag(id: i64, tag: TagRef<'_>) -> Option<i64> {
     (version.to_string() == digits).then_some(version)
 }
 
-/// The date of a user who was read from `looked_ms` of Unix time on. The first
-/// version has that of its second alone; what was changed within that second
-/// is dated into the next.
+/// The date of a user who was read from `looked_ms` of Unix time on.
 pub(super) fn user_date(user: &User, looked_ms: i64) -> LastModified {
-    let second_of = |ms: i64| ms.div_euclid(1_000);
-    let made_s = second_of(user.created_at_ms);
-    match (user.version, second_of(user.updated_at_ms)) {
-        (1, _) => LastModified::of_first(user.updated_at_ms, looked_ms),
-        (_, changed_s) if changed_s == made_s => LastModified::of((made_s + 1) * 1_000, looked_ms),
-        _ => LastModified::of(user.updated_at_ms, looked_ms),
-    }
+    let is_first = user.version == 1;
+    row_date(is_first, user.created_at_ms, user.updated_at_ms, looked_ms)
 }
 
 /// The validators of a user whose tag is `etag`, read from `looked_ms` on.

@@ -19,7 +19,7 @@ use super::statements::RunsQueries;
 use crate::store::limits::STORE_EXPORT_BATCH_ROWS;
 use crate::store::{StoreError, User};
 use corelane::engine;
-use corelane::postgres::{Connection, Exclusive, Intent, Pool};
+use corelane::postgres::{Connection, Exclusive, Intent, Pool, PostgresError};
 
 /// See [`crate::store::UserExport`].
 pub(in crate::store) struct PostgresExport {
@@ -60,7 +60,13 @@ impl PostgresExport {
         }
         let mut streaming = match self.stream.take() {
             Some(streaming) => streaming,
-            None => begin(&self.session.pool, self.after_id).await?,
+            None => match begin(&self.session.pool, self.after_id).await {
+                // The table has changed since the statement was prepared.
+                Err(error) if error.is_outdated() => {
+                    begin(&self.session.pool, self.after_id).await?
+                }
+                begun => begun?,
+            },
         };
         // A failure drops the stream; asking again begins another after the
         // last id given.
@@ -89,7 +95,7 @@ impl PostgresExport {
 
 /// Starts the statement, in a transaction because it may run for as long as
 /// its reader likes.
-async fn begin(pool: &Pool, after_id: i64) -> Result<Streaming, StoreError> {
+async fn begin(pool: &Pool, after_id: i64) -> Result<Streaming, PostgresError> {
     let mut connection = pool.exclusive().await?;
     // From here on somebody else would find a transaction, or rows.
     connection.spoil();

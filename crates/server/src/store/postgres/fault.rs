@@ -7,6 +7,9 @@ impl From<PostgresError> for StoreError {
     fn from(error: PostgresError) -> Self {
         match error {
             PostgresError::Refused(refusal) if is_email(&refusal) => Self::DuplicateEmail,
+            PostgresError::Refused(refusal) if refusal.is_unstorable() => {
+                Self::Unstorable(refusal.to_string())
+            }
             PostgresError::Refused(refusal) => Self::Failed(refusal.to_string()),
             PostgresError::Busy => Self::Busy,
             PostgresError::Unavailable(why) => Self::Unavailable(why),

@@ -17,6 +17,7 @@ use std::cmp::Reverse;
 
 use tokio_postgres::types::ToSql;
 
+use super::groups::USERS;
 use super::queries::{Columns, Query};
 use super::rows::partial_user_from;
 use super::statements::RunsQueries;
@@ -178,7 +179,7 @@ impl<'a> Page<'a> {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<PartialUser>, StoreError> {
         self.pool
-            .shared(Intent::Read, async |connection| {
+            .shared_in(USERS, Intent::Read, async |connection| {
                 let (statement, columns) = connection.statement(query, self.columns).await?;
                 let rows = connection.client().query(&statement, params).await?;
                 rows.iter()

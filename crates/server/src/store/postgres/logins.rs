@@ -4,6 +4,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::fault::write_error;
+use super::groups::{LOGGED_IN, LOGINS, SESSIONS};
 use super::queries::Query;
 use super::session::Session;
 use super::statements::RunsQueries;
@@ -11,7 +12,7 @@ use super::{PostgresDatabase, blocking};
 use crate::store::limits::SESSION_EXPIRED_ROWS_PER_LOGIN;
 use crate::store::{Login, StoreError};
 use corelane::internals::clock::unix_ms;
-use corelane::postgres::{Connection, Intent};
+use corelane::postgres::{Connection, Group, Intent};
 use corelane::session::{SessionHash, SessionRecord};
 
 impl PostgresDatabase {
@@ -21,6 +22,9 @@ impl PostgresDatabase {
         email: &str,
         password_hash: &str,
     ) -> Result<(), StoreError> {
+        if email.contains('\0') {
+            return Err(StoreError::NotFound);
+        }
         blocking::run(async || {
             let connection = self.chore().await?;
             let params: [&(dyn ToSql + Sync); 3] = [&email, &password_hash, &unix_ms()];
@@ -33,16 +37,22 @@ impl PostgresDatabase {
 
 impl Session {
     pub(in crate::store) async fn login(&self, email: &str) -> Result<Option<Login>, StoreError> {
-        let find = self.pool.shared(Intent::Read, async |connection| {
-            let row = connection.query_opt(Query::LoginByEmail, &[&email]).await?;
-            let login = row.map(|row| {
-                Ok(Login {
-                    user_id: row.try_get(0)?,
-                    password_hash: row.try_get(1)?,
-                })
+        // PostgreSQL cannot store NUL, so nobody has such an email.
+        if email.contains('\0') {
+            return Ok(None);
+        }
+        let find = self
+            .pool
+            .shared_in(LOGINS, Intent::Read, async |connection| {
+                let row = connection.query_opt(Query::LoginByEmail, &[&email]).await?;
+                let login = row.map(|row| {
+                    Ok(Login {
+                        user_id: row.try_get(0)?,
+                        password_hash: row.try_get(1)?,
+                    })
+                });
+                login.transpose()
             });
-            login.transpose()
-        });
         find.await.map_err(StoreError::from)
     }
 
@@ -51,10 +61,12 @@ impl Session {
         hash: &SessionHash,
     ) -> Result<Option<SessionRecord>, StoreError> {
         let hash: &[u8] = hash.as_bytes();
-        let find = self.pool.shared(Intent::Read, async |connection| {
-            let row = connection.query_opt(Query::SessionByHash, &[&hash]).await?;
-            row.as_ref().map(record_from).transpose()
-        });
+        let find = self
+            .pool
+            .shared_in(SESSIONS, Intent::Read, async |connection| {
+                let row = connection.query_opt(Query::SessionByHash, &[&hash]).await?;
+                row.as_ref().map(record_from).transpose()
+            });
         find.await.map_err(StoreError::from)
     }
 
@@ -78,7 +90,7 @@ impl Session {
             &unix_ms(),
             &most,
         ];
-        let begun = self.write(Query::SessionBegin, &params).await?;
+        let begun = self.write(LOGGED_IN, Query::SessionBegin, &params).await?;
         begun.map_or(Err(StoreError::NotFound), |_| Ok(()))
     }
 
@@ -89,22 +101,27 @@ impl Session {
     ) -> Result<(), StoreError> {
         let hash: &[u8] = hash.as_bytes();
         let params: [&(dyn ToSql + Sync); 3] = [&hash, &record.seen_at_ms, &record.expires_at_ms];
-        self.write(Query::SessionRefresh, &params).await.map(drop)
+        self.write(SESSIONS, Query::SessionRefresh, &params)
+            .await
+            .map(drop)
     }
 
     pub(in crate::store) async fn end_session(&self, hash: SessionHash) -> Result<(), StoreError> {
         let hash: &[u8] = hash.as_bytes();
-        self.write(Query::SessionDelete, &[&hash]).await.map(drop)
+        self.write(SESSIONS, Query::SessionDelete, &[&hash])
+            .await
+            .map(drop)
     }
 
     async fn write(
         &self,
+        group: Group,
         query: Query,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, StoreError> {
         let write = async |connection: &Connection| connection.query_opt(query, params).await;
         self.pool
-            .shared(Intent::Write, write)
+            .shared_in(group, Intent::Write, write)
             .await
             .map_err(StoreError::from)
     }

@@ -46,6 +46,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "announced",
         sql: include_str!("migrations/0006_announced.sql"),
     },
+    Migration {
+        version: 7,
+        name: "updated",
+        sql: include_str!("migrations/0007_updated.sql"),
+    },
 ];
 
 /// Applies the steps the database lacks; waits for another node's at most
@@ -286,6 +291,10 @@ impl Work<'_> {
             SqlState::INSUFFICIENT_PRIVILEGE => {
                 ": let its owner run corelane once, or GRANT USAGE, CREATE ON SCHEMA and the \
                  tables to this role"
+            }
+            SqlState::READ_ONLY_SQL_TRANSACTION => {
+                ": it lacks steps of the schema and takes no writes, as a replica does: let the \
+                 store's address lead to the primary"
             }
             _ => "",
         };

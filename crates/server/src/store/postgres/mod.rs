@@ -13,6 +13,7 @@ mod explain;
 mod export;
 mod fault;
 mod feed;
+mod groups;
 mod list;
 mod logins;
 mod migrations;
@@ -59,6 +60,7 @@ pub(super) struct PostgresDatabase {
     /// What the triggers are told writes of this process are.
     origin: String,
     identity: String,
+    warning: Option<String>,
 }
 
 impl std::fmt::Debug for PostgresDatabase {
@@ -82,9 +84,17 @@ impl PostgresDatabase {
         }
         let dialer = Dialer::new(url, &options.database, &settings)?;
         let prepared = blocking::run(async || prepare(&dialer, &place, options).await);
-        let (connections, identity) = match prepared {
+        let Prepared {
+            connections,
+            identity,
+            warning,
+        } = match prepared {
             Ok(prepared) => prepared,
             Err(Failure::Open(error)) => return Err(error),
+            // The server went away while it was asked.
+            Err(Failure::Store(StoreError::Unavailable(why))) => {
+                return Err(OpenError::Unreachable { place, why });
+            }
             Err(Failure::Store(error)) => {
                 let why = error.to_string();
                 return Err(OpenError::Server { place, why });
@@ -100,6 +110,7 @@ impl PostgresDatabase {
             place,
             origin,
             identity,
+            warning,
         })
     }
 
@@ -161,6 +172,18 @@ impl PostgresDatabase {
         self.identity.clone()
     }
 
+    /// See [`super::Database::warning`].
+    pub(super) fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// See [`super::Store::warning`].
+    pub(super) fn warning_now(&self) -> Option<String> {
+        let stuck = groups::warning(&self.server.stuck());
+        let read_only = || self.server.is_read_only().then(|| READ_ONLY.to_owned());
+        stuck.or_else(read_only)
+    }
+
     /// Connections for the shard that calls this.
     fn pool(&self) -> Pool {
         Pool::new(&self.server)
@@ -189,16 +212,29 @@ impl PostgresDatabase {
     }
 }
 
+/// What is known of a database before a shard connects.
+struct Prepared {
+    connections: Connections,
+    identity: String,
+    warning: Option<String>,
+}
+
 /// Applies migrations; how many connections this process may have, and the
 /// database's identity.
 async fn prepare(
     dialer: &Dialer,
     place: &str,
     options: &StoreOptions,
-) -> Result<(Connections, String), Failure> {
-    let refused = |error: DialError| error.into_connect_error(dialer.target());
-    let dialed = dialer.dial().await.map_err(refused);
-    let connection = dialed.map_err(|error| Failure::Open(error.into()))?;
+) -> Result<Prepared, Failure> {
+    let refused = |error: DialError| Failure::Open(error.into_connect_error(dialer.place()).into());
+    let connection = dialer.dial().await.map_err(refused)?;
+    if !dialer.keeps_sessions(&connection).await.map_err(refused)? {
+        return Err(Failure::Open(OpenError::Server {
+            place: place.to_owned(),
+            why: POOLED.to_owned(),
+        }));
+    }
+    let is_read_only = connection.is_read_only();
     let connection = unhurried(connection).await.map_err(fault::read_error)?;
     let lock_wait_ms = STORE_MIGRATION_LOCK_WAIT_MS;
     migrate(&connection, place, MIGRATIONS, lock_wait_ms).await?;
@@ -209,8 +245,26 @@ async fn prepare(
     let connections = Connections::plan(limits, &options.database, options.shards);
     let identity = ask_identity(&connection).await;
     let identity = identity.map_err(fault::read_error)?;
-    Ok((connections?, identity))
+    Ok(Prepared {
+        connections: connections?,
+        identity,
+        warning: is_read_only.then(|| {
+            format!(
+                "PostgreSQL at {} takes no writes, as a replica does: it is only read from, and \
+                 writes are answered 503\n  cure: let the store's address lead to the primary, or \
+                 name all servers in it, with target_session_attrs=read-write",
+                dialer.place()
+            )
+        }),
+    })
 }
+
+const READ_ONLY: &str =
+    "PostgreSQL takes no writes now, as a replica does: writes are answered 503";
+
+const POOLED: &str = "a pooler stands before it that takes a session's process away between \
+    transactions, and with it settings, prepared statements and LISTEN: set pool_mode = session \
+    for this database or user in pgbouncer.ini (its default), or name the server itself";
 
 /// Every role may read the cluster's identity, unless somebody has revoked
 /// that; then the time of the first migration stands for it.

@@ -5,6 +5,7 @@
 //! than wanted, and when the last of them is not clearly farther than what is
 //! answered, many more: ties go by id, whatever the order of the index.
 
+use super::groups::USERS;
 use super::queries::Query;
 use super::rows::user_from;
 use super::statements::RunsQueries;
@@ -59,7 +60,7 @@ async fn nearest(
     rows_max: usize,
 ) -> Result<Vec<(User, f64)>, StoreError> {
     let rows_max = rows_max as i64;
-    pool.shared(Intent::Read, async |connection| {
+    pool.shared_in(USERS, Intent::Read, async |connection| {
         let rows = connection
             .query(Query::Nearest, &[&center.lat, &center.lon, &rows_max])
             .await?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::groups::{NONE, POSTS, POSTS_AND_AUTHORS, USERS};
 use super::queries::Query;
 use super::rows::{post_from, user_from};
 use super::statements::RunsQueries;
@@ -9,7 +10,7 @@ use crate::store::{Post, PostPage, PostQuery, StoreError, User};
 use corelane::postgres::{Intent, Pool};
 
 pub(super) async fn user(pool: &Pool, id: i64) -> Result<Option<User>, StoreError> {
-    pool.shared(Intent::Read, async |connection| {
+    pool.shared_in(USERS, Intent::Read, async |connection| {
         let row = connection.query_opt(Query::UserById, &[&id]).await?;
         row.as_ref().map(user_from).transpose()
     })
@@ -25,7 +26,7 @@ pub(super) async fn users_by_ids(
         return Ok(Vec::new());
     }
     let found = pool
-        .shared(Intent::Read, async |connection| {
+        .shared_in(USERS, Intent::Read, async |connection| {
             let rows = connection.query(Query::UsersByIds, &[&ids]).await?;
             let users = rows.iter().map(user_from);
             let found = users.map(|user| user.map(|user| (user.id, user)));
@@ -36,7 +37,7 @@ pub(super) async fn users_by_ids(
 }
 
 pub(super) async fn post(pool: &Pool, id: i64) -> Result<Option<Post>, StoreError> {
-    pool.shared(Intent::Read, async |connection| {
+    pool.shared_in(POSTS, Intent::Read, async |connection| {
         let row = connection.query_opt(Query::PostById, &[&id]).await?;
         row.as_ref().map(|row| post_from(row, false)).transpose()
     })
@@ -50,8 +51,9 @@ pub(super) async fn posts(pool: &Pool, query: &PostQuery) -> Result<PostPage, St
     let wanted = i64::from(query.limit) + 1;
     let offset = i64::try_from(query.offset).unwrap_or(i64::MAX);
     let populate = query.populate_author;
+    let group = if populate { POSTS_AND_AUTHORS } else { POSTS };
     let mut rows = pool
-        .shared(Intent::Read, async |connection| {
+        .shared_in(group, Intent::Read, async |connection| {
             let rows = match (query.author_id, populate) {
                 (None, populate) => {
                     let statement = if populate {
@@ -91,7 +93,7 @@ pub(super) async fn posts(pool: &Pool, query: &PostQuery) -> Result<PostPage, St
 
 /// Reads something that is always there.
 pub(super) async fn ping(pool: &Pool) -> Result<(), StoreError> {
-    pool.shared(Intent::Read, async |connection| {
+    pool.shared_in(NONE, Intent::Read, async |connection| {
         connection.query_opt(Query::Ping, &[]).await.map(drop)
     })
     .await

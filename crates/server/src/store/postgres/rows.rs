@@ -54,8 +54,8 @@ pub(super) fn post_from(row: &Row, populate: bool) -> Result<Post, Error> {
     let author = if populate {
         Some(PostAuthor {
             id: author_id,
-            name: row.try_get(5)?,
-            email: row.try_get(6)?,
+            name: row.try_get(6)?,
+            email: row.try_get(7)?,
         })
     } else {
         None
@@ -66,6 +66,7 @@ pub(super) fn post_from(row: &Row, populate: bool) -> Result<Post, Error> {
         title: row.try_get(2)?,
         body: row.try_get(3)?,
         created_at_ms: row.try_get(4)?,
+        updated_at_ms: row.try_get(5)?,
         author,
     })
 }

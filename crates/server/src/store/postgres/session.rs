@@ -107,6 +107,10 @@ impl Session {
         self.announcer.leave().await;
     }
 
+    pub(in crate::store) fn warning(&self) -> Option<String> {
+        self.database.warning_now()
+    }
+
     pub(in crate::store) fn connections(&self) -> DatabaseSnapshot {
         self.database.connections()
     }

@@ -4,6 +4,7 @@
 use tokio_postgres::types::ToSql;
 
 use super::announce::{Announcer, Write};
+use super::groups::USERS;
 use super::queries::Query;
 use super::rows::user_from;
 use super::statements::RunsQueries;
@@ -22,7 +23,7 @@ pub(super) async fn create_user(
     let (lat, lon) = user.location.map(|place| (place.lat, place.lon)).unzip();
     let now_ms = unix_ms();
     let write = announcer.write(None);
-    let insert = pool.shared(Intent::Write, async |connection| {
+    let insert = pool.shared_in(USERS, Intent::Write, async |connection| {
         let mark = write.mark();
         let params: [&(dyn ToSql + Sync); 7] = [name, email, age, &lat, &lon, &now_ms, &mark];
         let row = connection.query_opt(Query::UserInsert, &params).await?;
@@ -90,7 +91,7 @@ pub(super) async fn delete_user(
 ) -> Result<(), StoreError> {
     let (versions, before_ms) = parameters(condition);
     let (found, gone) = pool
-        .shared(Intent::Write, async |connection| {
+        .shared_in(USERS, Intent::Write, async |connection| {
             let params: [&(dyn ToSql + Sync); 3] = [&id, &versions, &before_ms];
             let rows = connection.query(Query::UserDelete, &params).await?;
             match rows.first() {
@@ -119,7 +120,7 @@ async fn replace(
     let (lat, lon) = user.location.map(|place| (place.lat, place.lon)).unzip();
     let now_ms = unix_ms();
     let write = announcer.write(Some(id));
-    let update = pool.shared(Intent::Write, async |connection| {
+    let update = pool.shared_in(USERS, Intent::Write, async |connection| {
         let mark = write.mark();
         let params: [&(dyn ToSql + Sync); 8] = [&id, name, email, age, &lat, &lon, &now_ms, &mark];
         let row = connection.query_opt(Query::UserReplace, &params).await?;
@@ -146,7 +147,7 @@ async fn change(
     let now_ms = unix_ms();
     let (versions, before_ms) = parameters(condition);
     let write = announcer.write(Some(id));
-    let update = pool.shared(Intent::Write, async |connection| {
+    let update = pool.shared_in(USERS, Intent::Write, async |connection| {
         let mark = write.mark();
         let params: [&(dyn ToSql + Sync); 11] = [
             &id, name, email, age, &lat, &lon, &moves, &now_ms, &versions, &before_ms, &mark,

@@ -116,7 +116,7 @@ mod tests {
             .execute_batch(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
                  INSERT INTO users SELECT i, 'same', i || '@example.com', 30, 1, 1, 0, 0, 1 FROM n;
-                 INSERT INTO posts SELECT id, 1, '', '', 0 FROM users;
+                 INSERT INTO posts SELECT id, 1, '', '', 0, NULL FROM users;
                  ANALYZE;",
             )
             .unwrap();

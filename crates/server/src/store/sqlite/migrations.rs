@@ -28,6 +28,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "sessions",
         sql: include_str!("migrations/0003_sessions.sql"),
     },
+    Migration {
+        version: 4,
+        name: "updated",
+        sql: include_str!("migrations/0004_updated.sql"),
+    },
 ];
 
 /// Applies the steps the database lacks. Two processes may do so at once: one
@@ -176,7 +181,12 @@ mod tests {
     #[test]
     fn a_released_migration_cannot_be_edited() {
         // These numbers never change; a new migration adds a line.
-        let released = ["82dd9455bef1e249", "bb2c4cbf31c75303", "559185a343d464bd"];
+        let released = [
+            "82dd9455bef1e249",
+            "bb2c4cbf31c75303",
+            "559185a343d464bd",
+            "377f4f9b35b5effe",
+        ];
         let found: Vec<_> = MIGRATIONS
             .iter()
             .map(|migration| migration.checksum())
@@ -203,7 +213,7 @@ mod tests {
             matches!(
                 error,
                 OpenError::NewerSchema {
-                    found: 3,
+                    found: 4,
                     known: 2,
                     ..
                 }

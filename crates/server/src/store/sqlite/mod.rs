@@ -7,6 +7,7 @@
 
 mod connection;
 mod explain;
+mod files;
 mod list;
 mod logins;
 mod migrations;

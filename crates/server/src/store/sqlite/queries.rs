@@ -118,22 +118,25 @@ catalogue! {
 
     /// A post.
     PostById ["posts USING INTEGER PRIMARY KEY (rowid=?)"]
-        "SELECT id, author_id, title, body, created_at_ms FROM posts WHERE id = ?1"
+        "SELECT id, author_id, title, body, created_at_ms, coalesce(updated_at_ms, created_at_ms)
+         FROM posts WHERE id = ?1"
     /// Posts.
     Posts ["posts USING INTEGER PRIMARY KEY (rowid>?)"]
-        "SELECT id, author_id, title, body, created_at_ms FROM posts
+        "SELECT id, author_id, title, body, created_at_ms, coalesce(updated_at_ms, created_at_ms)
+         FROM posts
          WHERE id > ?1 ORDER BY id LIMIT ?2 OFFSET ?3"
     /// Posts with their authors.
     PostsAuthors [
         "p USING INTEGER PRIMARY KEY (rowid>?)",
         "u USING INTEGER PRIMARY KEY (rowid=?)"
     ]
-        "SELECT p.id, p.author_id, p.title, p.body, p.created_at_ms, u.name, u.email
+        "SELECT p.id, p.author_id, p.title, p.body, p.created_at_ms,
+             coalesce(p.updated_at_ms, p.created_at_ms), u.name, u.email
          FROM posts p CROSS JOIN users u ON u.id = p.author_id
          WHERE p.id > ?1 ORDER BY p.id LIMIT ?2 OFFSET ?3"
     /// Posts of one author.
     PostsOfAuthor ["posts_by_author (author_id=? AND id>?)"]
-        "SELECT id, author_id, title, body, created_at_ms
+        "SELECT id, author_id, title, body, created_at_ms, coalesce(updated_at_ms, created_at_ms)
          FROM posts INDEXED BY posts_by_author
          WHERE author_id = ?4 AND id > ?1 ORDER BY id LIMIT ?2 OFFSET ?3"
     /// Posts of one author with the author.
@@ -141,7 +144,8 @@ catalogue! {
         "posts_by_author (author_id=? AND id>?)",
         "u USING INTEGER PRIMARY KEY (rowid=?)"
     ]
-        "SELECT p.id, p.author_id, p.title, p.body, p.created_at_ms, u.name, u.email
+        "SELECT p.id, p.author_id, p.title, p.body, p.created_at_ms,
+             coalesce(p.updated_at_ms, p.created_at_ms), u.name, u.email
          FROM posts p INDEXED BY posts_by_author CROSS JOIN users u ON u.id = p.author_id
          WHERE p.author_id = ?4 AND p.id > ?1 ORDER BY p.id LIMIT ?2 OFFSET ?3"
 

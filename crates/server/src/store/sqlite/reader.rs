@@ -190,8 +190,8 @@ fn post_from(row: &Row<'_>, populate: bool) -> rusqlite::Result<Post> {
     let author = if populate {
         Some(PostAuthor {
             id: author_id,
-            name: row.get(5)?,
-            email: row.get(6)?,
+            name: row.get(6)?,
+            email: row.get(7)?,
         })
     } else {
         None
@@ -202,6 +202,7 @@ fn post_from(row: &Row<'_>, populate: bool) -> rusqlite::Result<Post> {
         title: row.get(2)?,
         body: row.get(3)?,
         created_at_ms: row.get(4)?,
+        updated_at_ms: row.get(5)?,
         author,
     })
 }

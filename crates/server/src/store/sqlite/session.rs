@@ -22,6 +22,8 @@ pub(in crate::store) struct Session {
 
 impl Session {
     pub(in crate::store) fn open(database: &Arc<SqliteDatabase>) -> Result<Self, StoreError> {
+        // A shard that begins later must not read from another file.
+        database.writer.files().check()?;
         let connection = database.target.connect(Role::Reader).map_err(store_error)?;
         Ok(Self {
             database: Arc::clone(database),
@@ -103,6 +105,7 @@ impl Session {
 
     pub(in crate::store) async fn ping(&self) -> Result<(), StoreError> {
         self.reader.ping().map_err(store_error)?;
+        self.database.writer.files().check_writable()?;
         let answer = self.database.writer.ping()?;
         answer
             .await

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, ErrorCode};
 
 use super::connection::{Role, Target, store_error};
+use super::files::Files;
 use super::writes::{Write, Written};
 use crate::store::limits;
 use crate::store::{StoreError, WriterStats};
@@ -29,6 +30,8 @@ type Outcome = Result<Written, StoreError>;
 pub(super) struct Writer {
     queue: SyncSender<Job>,
     counters: Arc<Counters>,
+    /// Those of the first connection; as long as a shard reads they stay.
+    files: Files,
     /// Taken by the first `close`.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -56,8 +59,10 @@ impl Writer {
     pub(super) fn start(target: Target, connection: Connection) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(limits::STORE_WRITE_QUEUE_MAX);
         let counters = Arc::new(Counters::default());
+        let files = Files::of(&target.path);
         let mut work = Work {
             target,
+            files: files.clone(),
             connection: Some(connection),
             jobs,
             counters: Arc::clone(&counters),
@@ -68,6 +73,7 @@ impl Writer {
         Ok(Self {
             queue,
             counters,
+            files,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -91,6 +97,11 @@ impl Writer {
         let (answer, answered) = remote();
         self.send(Job::Ping(answer))?;
         Ok(answered)
+    }
+
+    /// What is open, and what should be found at the database's path.
+    pub(super) fn files(&self) -> &Files {
+        &self.files
     }
 
     fn send(&self, job: Job) -> Result<(), StoreError> {
@@ -139,6 +150,7 @@ impl Drop for Writer {
 /// The thread's side.
 struct Work {
     target: Target,
+    files: Files,
     /// None after it broke, until it could be opened again.
     connection: Option<Connection>,
     jobs: Receiver<Job>,
@@ -214,6 +226,9 @@ impl Work {
 
     /// One transaction for all writes; an outcome for each.
     fn commit(&mut self, writes: &[Write]) -> Vec<Outcome> {
+        if let Err(gone) = self.files.check() {
+            return vec![Err(gone); writes.len()];
+        }
         if self.connection.is_none() {
             self.connection = self.target.connect(Role::Writer).ok();
         }
@@ -236,10 +251,15 @@ impl Work {
         if committed == 0 {
             return outcomes;
         }
-        match run(connection, "COMMIT") {
+        // Nothing is acknowledged that is in files nobody will find.
+        let found = || {
+            let found = self.files.check();
+            found.map_err(|gone| StoreError::OutcomeUnknown(gone.to_string()))
+        };
+        let commit = run(connection, "COMMIT").map_err(commit_error);
+        match commit.and_then(|()| found()) {
             Ok(()) => self.counters.count(committed),
             Err(error) => {
-                let error = commit_error(error);
                 outcomes
                     .iter_mut()
                     .filter(|outcome| outcome.is_ok())

@@ -161,6 +161,14 @@ impl Fixture {
         }
     }
 
+    /// The database on the tests' server alone, to be opened anew.
+    pub(super) fn into_server(self) -> TestDatabase {
+        match self.place {
+            Place::Server(database) => database,
+            Place::Folder(_) => panic!("not PostgreSQL"),
+        }
+    }
+
     /// The database on the tests' server.
     pub(super) fn server(&self) -> &TestDatabase {
         match &self.place {

@@ -70,7 +70,8 @@ fn a_released_migration_cannot_be_edited() {
 }
 
 const RELEASED: &str = "e5fb291bc10b02b4\nb1bd2db94eb191f0\n8d7735f543ec8cd6\n\
-    a02d338b1fa9b52c\nc5c127383fc0f65f\n75ffe0c0fa0bf424";
+    a02d338b1fa9b52c\nc5c127383fc0f65f\n75ffe0c0fa0bf424\n\
+    1f860c3bb91cf956";
 
 #[test]
 fn numbers_rise_by_one_and_a_newer_database_is_refused() {

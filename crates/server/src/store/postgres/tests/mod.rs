@@ -5,6 +5,7 @@ mod changes;
 mod concurrency;
 mod export;
 mod migrations;
+mod outdated;
 mod plans;
 
 use super::PostgresDatabase;

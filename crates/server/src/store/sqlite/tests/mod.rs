@@ -2,6 +2,7 @@
 //! tested in `store/tests`.
 
 mod faults;
+mod taken_away;
 mod writer;
 
 use std::future::{Future, poll_fn};
