@@ -240,7 +240,7 @@ impl StaticFiles {
                     return Ok(None);
                 }
                 self.entries.announce(path.as_str(), &opened.fingerprint);
-                as_opened(&asked, resource, opened, place).map(Some)
+                as_opened(&asked, resource, *opened, place).map(Some)
             }
             Sought::Gone => {
                 self.entries.forget(path.as_str());
@@ -281,7 +281,7 @@ impl StaticFiles {
             return Ok(Sought::Gone);
         };
         if opened.fingerprint != representation.fingerprint {
-            return Ok(Sought::Another(opened, place));
+            return Ok(Sought::Another(Box::new(opened), place));
         }
         let pieces = outline.pieces(representation.length);
         let stream = FileStream::new(opened, pieces, place)?;
@@ -320,7 +320,7 @@ fn negotiate<'a>(
     let on_disk = resource.codings();
     let is_made = request.gzip_offer.is_some_and(|offer| {
         let plain = resource.representation(Coding::Identity);
-        plain.is_some_and(|plain| (offer.0)(&resource.content_type, plain.length))
+        plain.is_some_and(|plain| offer.is_for(&resource.content_type, plain.length))
     });
     let available = match is_made {
         true => on_disk.with(Coding::Gzip),
@@ -343,7 +343,7 @@ fn negotiate<'a>(
 enum Sought {
     Body(Body),
     /// The file on disk is another one now, and this is it.
-    Another(OpenedTwice, Place),
+    Another(Box<OpenedTwice>, Place),
     Gone,
 }
 

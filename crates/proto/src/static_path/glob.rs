@@ -6,7 +6,7 @@
 //! | `*` | any bytes without `/`, also none |
 //! | `**` | any bytes |
 //! | `**/` | any directories, also none |
-//! | `{hash}` | eight or more hexadecimal digits with a letter among them, as build tools put in names; a date has none |
+//! | `{hash}` | eight or more hexadecimal digits, not decimals alone, as build tools put in names |
 //!
 //! Everything else is itself. A pattern without `/` is matched against the
 //! file name, one with `/` against the whole path. Own code because the usual
