@@ -189,3 +189,108 @@ struct Health {
     redis: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
+    /// Shards that gave no sign of life.
+    #[serde(rename = "stuckShards", skip_serializing_if = "Vec::is_empty")]
+    stuck_shards: Vec<usize>,
+}
+
+/// While the change feed is cut.
+const UNTOLD: &str =
+    "changes made elsewhere are not told now: nothing is served from the caches until they are";
+
+#[derive(Debug, Serialize)]
+struct Probe {
+    status: &'static str,
+}
+
+/// `None` without a database.
+async fn database_answers(ctx: &Ctx, timeout: Duration) -> Option<bool> {
+    let store = ctx.find_state::<Store>()?;
+    Some(answers_within(timeout, store.ping()).await)
+}
+
+async fn answers_within(
+    timeout: Duration,
+    ping: impl Future<Output = Result<(), StoreError>>,
+) -> bool {
+    matches!(engine::timeout(timeout, ping).await, Ok(Ok(())))
+}
+
+fn answer(well: bool, document: &impl Serialize) -> Result<Response, Error> {
+    let mut response = Response::json(document)?;
+    response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !well {
+        response = response.with_status(StatusCode::SERVICE_UNAVAILABLE);
+        response.insert_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    }
+    Ok(response)
+}
+
+/// When to ask again; a database that restarts is back in about that time.
+const RETRY_AFTER_S: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corelane::internals::engine::{BlockingPool, EngineKind, EngineOptions, Runtime};
+
+    /// Runs on epoll, which is there wherever the tests run.
+    fn on_shard<T>(future: impl Future<Output = T>) -> T {
+        let options = EngineOptions {
+            kind: EngineKind::Epoll,
+            ring_entries: 256,
+        };
+        let pool = BlockingPool::start(1).unwrap();
+        Runtime::build(&options, pool).unwrap().block_on(future)
+    }
+
+    #[test]
+    fn a_store_that_answers_late_or_badly_is_disconnected() {
+        let short = Duration::from_millis(20);
+        let (well, failing, hanging) = on_shard(async move {
+            (
+                answers_within(short, async { Ok(()) }).await,
+                answers_within(short, async { Err(StoreError::Busy) }).await,
+                answers_within(short, std::future::pending()).await,
+            )
+        });
+        assert_eq!((well, failing, hanging), (true, false, false));
+    }
+
+    #[test]
+    fn sickness_is_503_with_retry_after_and_nothing_is_stored() {
+        let sick = answer(false, &Probe { status: "draining" }).unwrap();
+        assert_eq!(sick.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(sick.header_value(&header::RETRY_AFTER).unwrap(), "5");
+        let well = answer(true, &Probe { status: "ready" }).unwrap();
+        assert_eq!(well.status(), StatusCode::OK);
+        assert!(well.header_value(&header::RETRY_AFTER).is_none());
+        for response in [sick, well] {
+            assert_eq!(
+                response.header_value(&header::CACHE_CONTROL).unwrap(),
+                "no-store"
+            );
+        }
+    }
+
+    #[test]
+    fn the_document_has_the_chapters_keys() {
+        let health = Health {
+            uptime: 1.5,
+            timestamp: 1_700_000_000_000,
+            status: "OK",
+            database: Some("OK"),
+            redis: None,
+            warning: None,
+            stuck_shards: Vec::new(),
+        };
+        let response = answer(true, &health).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_slice(response.body().as_bytes().unwrap()).unwrap();
+        let expected = serde_json::json!({
+            "uptime": 1.5, "timestamp": 1_700_000_000_000_i64,
+            "status": "OK", "database": "OK",
+        });
+        assert_eq!(json, expected);
+    }
+}
