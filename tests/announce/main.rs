@@ -6,6 +6,7 @@
 //! more. `CORELANE_SIM_SEED` replays one run, `CORELANE_SIM_RUNS` says how many.
 
 mod broken;
+mod ended;
 mod world;
 
 use corelane_proto::announce::{Rules, Sound};
@@ -13,7 +14,8 @@ use corelane_proto::announce::{Rules, Sound};
 use broken::{
     DoubtOnce, ForgetPeers, ForgetUntold, IgnoreLease, LeaveWritesBehind, TellDoubtsOnce,
 };
-use world::{Ended, run};
+use ended::Ended;
+use world::run;
 
 /// Without optimisation this takes some seconds.
 const RUNS_DEFAULT: u64 = 3_000;

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use corelane_proto::announce::WrittenRow;
+
+use crate::ended::Ended;
 use corelane_proto::announce::{Announcer, Message, Output, Patience, Peers, Rows, Rules, Word};
 
 /// How long a statement may take at the server, and a call in all.
@@ -22,56 +24,6 @@ const BUSY_MS: u64 = 25_000;
 const QUIET_MS: u64 = BUSY_MS + 30_000;
 const ROWS: i64 = 3;
 const MEMBER: &str = "writer.1";
-
-/// How a run ended: what happened in it, and what is wrong, if anything is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Ended {
-    /// A row, what is cached of it, and what the database has.
-    pub(crate) stale: Option<(i64, u64, u64)>,
-    told_here: u64,
-    told_by_trigger: u64,
-    unknown: u64,
-    deaths: u64,
-    goodbyes: u64,
-    breaks: u64,
-    losses: u64,
-    freezes: u64,
-    stalls: u64,
-    doubts: u64,
-    reads: u64,
-}
-
-impl Ended {
-    pub(crate) fn counts(&self) -> [(&'static str, u64); 11] {
-        [
-            ("told_here", self.told_here),
-            ("told_by_trigger", self.told_by_trigger),
-            ("unknown", self.unknown),
-            ("deaths", self.deaths),
-            ("goodbyes", self.goodbyes),
-            ("breaks", self.breaks),
-            ("losses", self.losses),
-            ("freezes", self.freezes),
-            ("stalls", self.stalls),
-            ("doubts", self.doubts),
-            ("reads", self.reads),
-        ]
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.told_here += other.told_here;
-        self.told_by_trigger += other.told_by_trigger;
-        self.unknown += other.unknown;
-        self.deaths += other.deaths;
-        self.goodbyes += other.goodbyes;
-        self.breaks += other.breaks;
-        self.losses += other.losses;
-        self.freezes += other.freezes;
-        self.stalls += other.stalls;
-        self.doubts += other.doubts;
-        self.reads += other.reads;
-    }
-}
 
 /// What is to happen.
 #[derive(Debug)]

@@ -15,15 +15,11 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::link::Link;
+use super::request::Group;
 use crate::engine;
 use crate::limits::{
     POSTGRES_SETTLE_MS, POSTGRES_STUCK_KEPT_MS, POSTGRES_STUCK_MS, POSTGRES_STUCK_TOLD_AFTER_MS,
 };
-
-/// Which of the statements that may be held up together a call is. The number
-/// is the caller's; most have one group for all, 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Group(pub u8);
 
 /// A group that is stuck on a connection, or was lately.
 #[derive(Debug, Clone, Copy)]

@@ -163,7 +163,9 @@ mod tests {
         assert_eq!(queue.told(), second);
         assert!(queue.is_empty() && queue.take().is_none());
         let most = DATABASE_ANNOUNCED_ROWS_MAX as i64;
-        (0..most).for_each(|id| drop(queue.join(row(id))));
+        for id in 0..most {
+            queue.join(row(id));
+        }
         let batch = queue.take().unwrap();
         let Rows::These(rows) = batch.rows() else {
             panic!("they are few enough")

@@ -192,8 +192,9 @@ impl Drop for Listener {
     }
 }
 
-/// A connection that does not answer is cut. So is one to a server that has stopped to take writes: nothing is told there any more, and the address may
-/// lead to another by now.
+/// A connection that does not answer is cut. So is one to a server that has
+/// stopped to take writes: nothing is told there any more, and the address may lead
+/// to another by now.
 async fn ask_for_life(connection: &DirectConnection) {
     let patience = Duration::from_millis(DATABASE_FEED_TIMEOUT_MS);
     let asked = connection
