@@ -29,7 +29,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use corelane::internals::http1::{BodyDecoder, BodyFraming};
-use corelane::internals::semantics::{Conditions, ETag, Validators, evaluate, parse_ranges};
+use corelane::internals::semantics::{
+    Conditions, ETag, LastModified, Validators, evaluate, parse_ranges,
+};
 use corelane::internals::static_path::{PathRules, resolve};
 use criterion::Criterion;
 
@@ -85,7 +87,7 @@ fn semantics(bench: &mut Criterion) {
     let tag = ETag::strong("0123456789abcdef").expect("a tag");
     let current = Validators {
         etag: Some(&tag),
-        last_modified_s: Some(783_459_811),
+        last_modified: Some(LastModified::of(783_459_811_000, 783_460_000_000)),
     };
     let conditions = Conditions {
         if_none_match: Some(b"W/\"other\", \"0123456789abcdef\""),

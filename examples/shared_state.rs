@@ -1,8 +1,8 @@
 //! State of each shard, and state that all shards share.
 //!
-//! A counter of the shard needs neither lock nor atomic; the board is behind an
-//! `Arc`, which the closure clones for every shard, so that a message put through
-//! one connection is found through every other. It is lost with the process.
+//! A counter of the shard needs neither lock nor atomic; the board is one for the
+//! process, so that a message put through one connection is found through every
+//! other. It is lost with the process.
 //!
 //! ```text
 //! cargo run --example shared_state
@@ -14,7 +14,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use corelane::{App, Ctx, Error, Response, Server};
 
@@ -23,8 +23,8 @@ use corelane::{App, Ctx, Error, Response, Server};
 struct Requests(Cell<u64>);
 
 /// Texts by their place. Locked for a moment, never across an await.
-#[derive(Clone, Default)]
-struct Board(Arc<Mutex<BTreeMap<String, String>>>);
+#[derive(Default)]
+struct Board(Mutex<BTreeMap<String, String>>);
 
 impl Board {
     fn put(&self, place: String, text: String) {
@@ -40,13 +40,13 @@ async fn put(mut ctx: Ctx) -> Result<Response, Error> {
     let place: String = ctx.param("place")?;
     let text = String::from_utf8(ctx.bytes().await?.to_vec());
     let text = text.map_err(|_| Error::bad_request("the text is not UTF-8"))?;
-    ctx.state::<Board>().put(place, text);
+    ctx.shared::<Board>().put(place, text);
     Ok(Response::no_content())
 }
 
 async fn read(ctx: Ctx) -> Result<Response, Error> {
     let place: String = ctx.param("place")?;
-    let text = ctx.state::<Board>().find(&place);
+    let text = ctx.shared::<Board>().find(&place);
     let text = text.ok_or_else(|| Error::not_found("nothing is there"))?;
     Ok(Response::text(format!("{text}\n")))
 }
@@ -61,13 +61,9 @@ async fn count(ctx: Ctx) -> Result<Response, Error> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let board = Board::default();
     let app = App::new()
         .state(|_shard| async { Ok(Requests::default()) })
-        .state(move |_shard| {
-            let board = board.clone();
-            async move { Ok(board) }
-        })
+        .shared(Board::default())
         .get("/", count)
         .get("/board/{place}", read)
         .put("/board/{place}", put);

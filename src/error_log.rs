@@ -22,6 +22,8 @@ pub struct ErrorLog {
 #[derive(Debug)]
 enum Line {
     Text(String),
+    /// Written as it is, of several lines perhaps.
+    Plain(String),
     /// Everything before it is written: answer.
     Flush(SyncSender<()>),
 }
@@ -42,8 +44,15 @@ impl ErrorLog {
     }
 
     /// Queues one line, without its newline. Never waits.
-    pub fn tell(&self, text: String) {
+    pub fn log(&self, text: String) {
         if self.queue.try_send(Line::Text(text)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Queues a text of our own as it is, without its last newline. Never waits.
+    pub fn say(&self, text: String) {
+        if self.queue.try_send(Line::Plain(text)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -69,6 +78,7 @@ fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64, out: &mut impl Write
         }
         match line {
             Line::Text(text) => drop(writeln!(out, "corelane: {}", one_line(&text))),
+            Line::Plain(text) => drop(writeln!(out, "{text}")),
             Line::Flush(done) => drop(done.try_send(())),
         }
     }
@@ -86,15 +96,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_stay_lines_and_losses_are_told() {
+    fn lines_stay_lines_and_losses_are_logged() {
         let (queue, lines) = sync_channel(2);
         let log = ErrorLog {
             queue,
             dropped: Arc::default(),
         };
-        log.tell("first\nforged".to_owned());
-        log.tell("second".to_owned());
-        log.tell("lost".to_owned());
+        log.log("first\nforged".to_owned());
+        log.log("second".to_owned());
+        log.log("lost".to_owned());
         let dropped = log.dropped.clone();
         drop(log);
         let mut out = Vec::new();

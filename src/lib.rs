@@ -285,7 +285,7 @@ pub mod metrics {
     pub(crate) use corelane_proto::metrics::*;
     pub use corelane_proto::metrics::{
         Family, FamilyKind, Label, MetricsSource, MetricsView, PROMETHEUS_CONTENT_TYPE,
-        ProcessSnapshot, RecentFailures, RecentTroubles, Sample, SampleValue, SecondLevelCounters,
+        ProcessSnapshot, RecentFailures, RecentFaults, Sample, SampleValue, SecondLevelCounters,
         SecondLevelSnapshot, Unit, families, prometheus_text,
     };
 }

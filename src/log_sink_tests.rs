@@ -18,6 +18,8 @@ fn log(shard: &mut ShardLog, target: &str) {
         version: "HTTP/1.1",
         status: 200,
         response_bytes: 1,
+        is_complete: true,
+        cause: None,
         referer: None,
         user_agent: None,
         duration_us: 1,

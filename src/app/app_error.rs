@@ -9,7 +9,7 @@ use crate::redis::RedisUrlError;
 use crate::router::RouteError;
 
 /// What [`App::check`](super::App::check) found; each message names the cure.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AppError {
     /// A pattern is wrong, or two routes are in each other's way.
@@ -97,6 +97,13 @@ impl fmt::Display for AppError {
                 "there is no state of the type {type_name}: add it with `App::state`"
             ),
         }
+    }
+}
+
+/// The message, as a `main` that returns it prints it.
+impl fmt::Debug for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -88,6 +88,6 @@ impl Background {
     /// Writes a line to the error log. Never waits; a full log drops it and
     /// counts.
     pub fn log(&self, line: impl Into<String>) {
-        self.errors.tell(line.into());
+        self.errors.log(line.into());
     }
 }

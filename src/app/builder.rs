@@ -46,6 +46,8 @@ pub struct App {
     pub(crate) checks: Vec<AppCheck>,
     pub(crate) redis: Option<RedisOptions>,
     pub(super) middleware: Vec<Arc<dyn Middleware>>,
+    /// Innermost around handlers.
+    pub(super) error_maps: Vec<Arc<dyn Middleware>>,
     pub(super) fallback: Option<Arc<dyn Handler>>,
     /// Outermost around whatever may change something, and what has no route.
     pub(crate) guard: Option<Arc<dyn Middleware>>,
@@ -135,9 +137,11 @@ impl App {
         self.route(Route::new(Method::DELETE, pattern, handler))
     }
 
-    /// Adds state: `build` runs on every shard, on its own thread and reactor,
-    /// before the shard accepts; handlers reach it with [`super::Ctx::state`].
-    /// It runs again when a shard is restarted.
+    /// Adds state of each shard: `build` runs on every shard, on its own thread
+    /// and reactor, before the shard accepts; handlers reach it with
+    /// [`super::Ctx::state`]. What is put into it through one connection is not
+    /// found through another, which may be on another shard; for that there is
+    /// [`shared`](Self::shared). It runs again when a shard is restarted.
     #[must_use]
     pub fn state<S, F, Fut>(mut self, build: F) -> Self
     where
@@ -406,6 +410,7 @@ impl App {
                 route
                     .middleware
                     .splice(0..0, inner.middleware.iter().cloned());
+                route.middleware.extend(inner.error_maps.iter().cloned());
                 route
             }));
         self.states.extend(inner.states);

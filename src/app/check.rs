@@ -45,6 +45,7 @@ impl App {
                 .chain(self.middleware_of(route.listener).iter().cloned())
                 .chain(self.rules_before(route))
                 .chain(route.middleware.iter().cloned())
+                .chain(self.error_maps_of(route.listener).iter().cloned())
                 .collect(),
             body_bytes_max: route.body_bytes_max,
         });
@@ -56,6 +57,7 @@ impl App {
                     .into_iter()
                     .chain(self.middleware.iter().cloned())
                     .chain(self.rules_for(None, None))
+                    .chain(self.error_maps.iter().cloned())
                     .collect(),
                 fallback: self.fallback.clone(),
             },
@@ -99,6 +101,14 @@ impl App {
     fn middleware_of(&self, listener: ListenerKind) -> &[Arc<dyn Middleware>] {
         match listener {
             ListenerKind::Public => &self.middleware,
+            ListenerKind::Admin => &[],
+        }
+    }
+
+    /// As [`middleware_of`](Self::middleware_of), inside all other middleware.
+    fn error_maps_of(&self, listener: ListenerKind) -> &[Arc<dyn Middleware>] {
+        match listener {
+            ListenerKind::Public => &self.error_maps,
             ListenerKind::Admin => &[],
         }
     }

@@ -184,7 +184,7 @@ mod tests {
         assert!(matches!(twice.check(), Err(AppError::Route(_))));
         let state = |app: App| app.state(|_| async { Ok(7_u32) });
         refused(state(ok()).admin(state(ok())), "u32");
-        // The same pattern at both doors is two routes, with a name each.
+        // The same pattern at both listeners is two routes, with a name each.
         let app = with_fallback().admin(ok());
         assert_eq!(app.check(), Ok(()));
         let names = app.route_names();

@@ -14,6 +14,7 @@ use corelane_proto::http::RequestHead;
 use http::{HeaderName, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
+use super::json::parse_json;
 use super::{RequestBody, ShardContext, ShardInfo, ShardPart, ShardsHealth};
 use crate::caches::{Cache, Feed};
 use crate::error::FieldError;
@@ -193,7 +194,8 @@ impl Ctx {
     ///
     /// # Errors
     /// 415 when `Content-Type` is not JSON, 400 when it is not well-formed,
-    /// 422 when it does not fit `T`, 413 when it is too long.
+    /// 422 when it does not fit `T` or an object in it has a member twice, 413
+    /// when it is too long.
     pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         if !is_json(self.header(&header::CONTENT_TYPE)) {
             return Err(Error::new(
@@ -202,7 +204,7 @@ impl Ctx {
             ));
         }
         let body = self.bytes().await?;
-        serde_json::from_slice(&body).map_err(json_error)
+        parse_json(&body)
     }
 
     /// The whole body as the fields of an HTML form.
@@ -251,7 +253,8 @@ impl Ctx {
         std::mem::take(&mut self.body)
     }
 
-    /// The shard's state of type `S`, as the app's `state` built it.
+    /// The shard's state of type `S`, as the app's `state` built it: of this shard
+    /// alone. What all shards share is [`shared`](Self::shared).
     ///
     /// # Panics
     /// When the app has no state of that type: a mistake of the program, told
@@ -422,11 +425,3 @@ fn essence_of(content_type: &str) -> &str {
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
-
-fn json_error(error: serde_json::Error) -> Error {
-    use serde_json::error::Category;
-    match error.classify() {
-        Category::Data => Error::validation(vec![FieldError::new("body", error.to_string())]),
-        _ => Error::bad_request(format!("the body is not well-formed JSON: {error}")),
-    }
-}

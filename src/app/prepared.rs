@@ -20,7 +20,9 @@ use super::Response;
 use super::cache_line::{CacheLine, X_CACHE};
 use crate::cache::CacheValue;
 use crate::caches::Cached;
-use crate::semantics::{ETag, Validators, parse_http_date};
+use crate::clock;
+use crate::engine::SealedBytes;
+use crate::semantics::{ETag, LastModified, Validators, parse_http_date};
 
 /// A prepared response as a shard holds it: its own, or a cache's. Counted
 /// without atomics.
@@ -81,16 +83,18 @@ impl CacheValue for PreparedResponse {
 /// ```
 pub struct PreparedResponse {
     status: StatusCode,
-    /// The header block, then the body. Values of `headers` and the tag are
-    /// slices of it.
+    /// The header block, then the body if it is not sealed. Values of `headers`
+    /// and the tag are slices of it.
     bytes: Bytes,
     block_bytes: usize,
+    /// A long body, in pages that are sent from where they are.
+    sealed: Option<SealedBytes>,
     headers: Box<[(HeaderName, HeaderValue)]>,
     /// What of the block, and of the headers, a 304 has.
     fresh_block_bytes: usize,
     fresh_headers: usize,
     etag: Option<ETag>,
-    last_modified_s: Option<i64>,
+    last_modified: Option<LastModified>,
 }
 
 impl PreparedResponse {
@@ -122,13 +126,18 @@ impl PreparedResponse {
         body: &[u8],
         headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     ) -> Self {
-        let mut response = Response::new(StatusCode::OK);
-        response.insert_header(header::CONTENT_TYPE, content_type);
-        let kept = |(name, _): &(HeaderName, HeaderValue)| *name != header::SET_COOKIE;
-        for (name, value) in headers.into_iter().filter(kept) {
-            response.append_header(name, value);
-        }
-        Self::encode(&response, body)
+        Self::encode(&head_of_content(content_type, headers), body)
+    }
+
+    /// [`of_content`](Self::of_content) in sealed pages, which it shares.
+    pub(crate) fn of_sealed(
+        content_type: HeaderValue,
+        body: SealedBytes,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Self {
+        let mut prepared = Self::encode(&head_of_content(content_type, headers), b"");
+        prepared.sealed = Some(body);
+        prepared
     }
 
     /// The head of one response before another's body.
@@ -172,11 +181,31 @@ impl PreparedResponse {
             fresh_block_bytes,
             fresh_headers,
             etag: first(header::ETAG).and_then(|value| ETag::try_from(value.clone()).ok()),
-            last_modified_s: first(header::LAST_MODIFIED)
-                .and_then(|value| parse_http_date(value.as_bytes())),
+            last_modified: match response.prepared_head() {
+                Some(head) => head.of.last_modified,
+                None => date_of(&headers, clock::unix_ms()),
+            },
             headers,
             bytes,
+            sealed: None,
         }
+    }
+
+    /// The same, whose `Last-Modified` is this. Without it the date stands for
+    /// the response from two seconds after it on: two changes of one second
+    /// have one date, and who asks with it must not be taken to have the later
+    /// ([`LastModified`]).
+    #[must_use]
+    pub fn dated(mut self, last_modified: Option<LastModified>) -> Self {
+        self.last_modified = last_modified;
+        self
+    }
+
+    /// The same as it was kept from `kept_ms` of Unix time on.
+    #[cfg(feature = "redis")]
+    pub(crate) fn kept_since(mut self, kept_ms: i64) -> Self {
+        self.last_modified = date_of(&self.headers, kept_ms);
+        self
     }
 
     /// The status.
@@ -196,14 +225,17 @@ impl PreparedResponse {
 
     /// The body.
     pub fn body(&self) -> &[u8] {
-        &self.bytes[self.block_bytes..]
+        match &self.sealed {
+            Some(sealed) => sealed.as_ref(),
+            None => &self.bytes[self.block_bytes..],
+        }
     }
 
     /// The validators that its headers name, as far as they can be read.
     pub fn validators(&self) -> Validators<'_> {
         Validators {
             etag: self.etag.as_ref(),
-            last_modified_s: self.last_modified_s,
+            last_modified: self.last_modified,
         }
     }
 
@@ -212,8 +244,13 @@ impl PreparedResponse {
     /// less than what is there: a name counts whether or not it is a constant.
     pub fn weight_bytes(&self) -> usize {
         let names = self.headers.iter().map(|(name, _)| name.as_str().len());
+        let sealed = self
+            .sealed
+            .as_ref()
+            .map_or(0, |sealed| sealed.as_ref().len());
         size_of::<Self>()
             + self.bytes.len()
+            + sealed
             + BYTES_SHARED_BYTES
             + size_of_val(&*self.headers)
             + names.sum::<usize>()
@@ -221,8 +258,29 @@ impl PreparedResponse {
 
     /// The body without a copy.
     pub(crate) fn body_bytes(&self) -> Bytes {
-        self.bytes.slice(self.block_bytes..)
+        match &self.sealed {
+            Some(sealed) => Bytes::from_owner(sealed.clone()),
+            None => self.bytes.slice(self.block_bytes..),
+        }
     }
+
+    /// The body where it is in sealed pages.
+    pub(super) fn sealed_body(&self) -> Option<&SealedBytes> {
+        self.sealed.as_ref()
+    }
+}
+
+fn head_of_content(
+    content_type: HeaderValue,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+) -> Response {
+    let mut response = Response::new(StatusCode::OK);
+    response.insert_header(header::CONTENT_TYPE, content_type);
+    let kept = |(name, _): &(HeaderName, HeaderValue)| *name != header::SET_COOKIE;
+    for (name, value) in headers.into_iter().filter(kept) {
+        response.append_header(name, value);
+    }
+    response
 }
 
 /// What `Bytes` allocates beside its content once it is shared.
@@ -277,6 +335,12 @@ fn find<'a>(
 ) -> Option<&'a HeaderValue> {
     let mut named = headers.iter().filter(|(n, _)| n == name);
     named.next().map(|(_, value)| value)
+}
+
+fn date_of(headers: &[(HeaderName, HeaderValue)], looked_ms: i64) -> Option<LastModified> {
+    let value = find(headers, &header::LAST_MODIFIED)?;
+    let second = parse_http_date(value.as_bytes())?;
+    Some(LastModified::of_header(second, looked_ms))
 }
 
 fn may_be_kept(response: &Response) -> bool {

@@ -98,7 +98,10 @@ impl Response {
     /// `Cache-Status` (RFC 9211).
     pub fn prepared(prepared: impl Into<SharedResponse>) -> Self {
         let prepared = prepared.into();
-        let body = Body::of_kind(BodyKind::Prepared(prepared.clone()));
+        let body = match prepared.sealed_body() {
+            Some(sealed) => Body::sealed(sealed.clone()),
+            None => Body::of_kind(BodyKind::Prepared(prepared.clone())),
+        };
         let head = PreparedHead {
             of: prepared,
             without_content: false,

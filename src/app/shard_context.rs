@@ -17,7 +17,7 @@ use crate::engine;
 use crate::ids::RequestIds;
 use crate::limiter::Limiter;
 use crate::limits::{METRICS_GATHER_TIMEOUT_MS, SHARD_PING_TIMEOUT_MS};
-use crate::metrics::{MetricsSource, ProcessSnapshot, RecentTroubles, ShardMetrics, ShardSnapshot};
+use crate::metrics::{MetricsSource, ProcessSnapshot, RecentFaults, ShardMetrics, ShardSnapshot};
 use crate::peers::{ControlInboxes, ControlMessage, Peers};
 use crate::redis::Redis;
 use crate::semantics::TrustedProxies;
@@ -112,9 +112,9 @@ impl ShardContext {
     }
 
     /// What went wrong on this shard lately.
-    pub(crate) fn recent_troubles(&self) -> RecentTroubles {
+    pub(crate) fn recent_faults(&self) -> RecentFaults {
         let metrics = self.metrics.borrow();
-        metrics.recent_troubles(self.clock.now_ms())
+        metrics.recent_faults(self.clock.now_ms())
     }
 
     /// Asks every other shard for a sign of life, at once, and what went wrong
@@ -124,7 +124,7 @@ impl ShardContext {
         let mut waiting = Vec::new();
         let mut health = ShardsHealth {
             stuck: Vec::new(),
-            troubles: self.recent_troubles(),
+            faults: self.recent_faults(),
         };
         for shard in (0..self.control.members()).filter(|index| *index != self.info.index) {
             let (sender, receiver) = engine::remote();
@@ -139,7 +139,7 @@ impl ShardContext {
             for (shard, receiver) in waiting {
                 let left = deadline.saturating_duration_since(Instant::now());
                 match engine::timeout(left, receiver).await {
-                    Ok(Ok(troubles)) => health.troubles.add(troubles),
+                    Ok(Ok(faults)) => health.faults.add(faults),
                     _ => health.stuck.push(shard),
                 }
             }
@@ -157,5 +157,5 @@ pub struct ShardsHealth {
     /// Those that gave no sign of life in time.
     pub stuck: Vec<usize>,
     /// What went wrong lately on all that did.
-    pub troubles: RecentTroubles,
+    pub faults: RecentFaults,
 }

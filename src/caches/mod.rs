@@ -8,6 +8,7 @@
 //! the copy.
 
 mod cached;
+mod dead;
 mod feed;
 mod handle;
 mod key_ops;
@@ -40,6 +41,7 @@ use crate::limits::CACHE_TAGS_BYTES;
 use crate::metrics::{CacheCounters, CacheSnapshot};
 use crate::peers::{CacheMessage, Peers};
 
+use dead::TagTokens;
 use part::Part;
 use waits::CacheWaits;
 
@@ -68,6 +70,8 @@ pub(crate) struct Caches {
     peers: Rc<Peers>,
     /// Keys being loaded anew while their stale value is served.
     refreshing: RefCell<HashSet<(u16, CacheKey)>>,
+    /// Of tags, as far as this shard has had them.
+    tag_tokens: RefCell<TagTokens>,
     /// The last tag token's number. It starts anywhere, so that a successor's
     /// are others.
     tokens: Cell<u64>,
@@ -119,6 +123,7 @@ impl Caches {
             waits: RefCell::default(),
             peers,
             refreshing: RefCell::default(),
+            tag_tokens: RefCell::default(),
             tokens: Cell::new(random_seed()),
             counters,
             inherited,

@@ -171,8 +171,10 @@ impl Caches {
         inner.parts.iter().all(|part| part.home.is_ready())
     }
 
-    /// Ends waits that have taken too long. Once a second or so.
-    pub(crate) fn sweep(&self) {
+    /// Ends waits that have taken too long, and has dead values forgotten. Once a
+    /// second or so.
+    pub(crate) fn sweep(self: &Rc<Self>) {
+        self.sweep_dead();
         let mut service = self.service();
         let now_ms = service.now_ms;
         for part in &mut service.inner.parts {

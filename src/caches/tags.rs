@@ -56,7 +56,12 @@ impl Cache {
             let token = match self.caches.token_here(tag) {
                 Some(token) => token,
                 None => match self.token(tag).await? {
-                    Some(token) => token,
+                    Some(token) => {
+                        let tag = self.caches.tag_key(tag);
+                        let mut known = self.caches.tag_tokens.borrow_mut();
+                        known.note(self.number, &tag, token);
+                        token
+                    }
                     None => return Ok(None),
                 },
             };

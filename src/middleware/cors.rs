@@ -89,13 +89,11 @@ impl Cors {
     /// The methods of [`of`](Self::of) and [`any`](Self::any).
     pub const METHODS_DEFAULT: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
     /// What a page may send, by default: bodies, credentials, conditions, ids.
-    pub const HEADERS_DEFAULT: [&str; 7] = [
+    pub const HEADERS_DEFAULT: [&str; 5] = [
         "authorization",
         "content-type",
         "if-match",
-        "if-modified-since",
         "if-none-match",
-        "if-unmodified-since",
         "x-request-id",
     ];
     /// What a page may read, by default, beside what every page may.

@@ -11,13 +11,13 @@ use std::sync::{Mutex, PoisonError};
 use crate::cache::CacheKey;
 use crate::engine::{RemoteSender, ShardWaker};
 use crate::limits::SHARD_INBOX_MESSAGES_MAX;
-use crate::metrics::{RecentTroubles, ShardSnapshot};
+use crate::metrics::{RecentFaults, ShardSnapshot};
 
 /// What a shard can be told.
 #[derive(Debug)]
 pub(crate) enum ControlMessage {
     /// Say that you turn, and what went wrong lately.
-    Ping(RemoteSender<RecentTroubles>),
+    Ping(RemoteSender<RecentFaults>),
     /// Send your numbers back.
     Snapshot(RemoteSender<ShardSnapshot>),
     /// Stop accepting, finish what is in flight, end.

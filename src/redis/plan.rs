@@ -50,7 +50,7 @@ impl RedisPlan {
     pub(super) fn lost(&self, why: &str) {
         if self.shards_without.fetch_add(1, Ordering::Relaxed) == 0 {
             let address = &self.address;
-            self.errors.tell(format!(
+            self.errors.log(format!(
                 "warning: Redis at {address} is not there ({why}); going on without it"
             ));
         }
@@ -60,7 +60,7 @@ impl RedisPlan {
     pub(super) fn found(&self) {
         if self.shards_without.fetch_sub(1, Ordering::Relaxed) == 1 {
             let address = &self.address;
-            self.errors.tell(format!("Redis at {address} is there"));
+            self.errors.log(format!("Redis at {address} is there"));
         }
     }
 

@@ -10,8 +10,8 @@ use crate::app::AppError;
 use crate::engine::{BuildError, NotListening};
 use crate::topology::TopologyError;
 
-/// Why [`super::Server::start`] failed.
-#[derive(Debug)]
+/// Why [`super::Server::start`] failed. A `main` that returns it prints it by
+/// `Debug`, so that is the message too.
 pub enum StartError {
     /// The app is not valid: routes, nesting or state.
     App(AppError),
@@ -115,6 +115,12 @@ impl std::fmt::Display for StartError {
     }
 }
 
+impl std::fmt::Debug for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::error::Error for StartError {}
 
 const ADOPT_CURE: &str = "Hand in TCP sockets on which bind(2) and listen(2) have been called; \
@@ -143,5 +149,30 @@ fn bind_cure(address: SocketAddr, error: &io::Error, other: &str) -> String {
             address.ip()
         ),
         _ => format!("Choose {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `fn main() -> Result<(), StartError>` prints.
+    #[test]
+    fn what_a_main_prints_is_the_message_with_its_cure() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = StartError::Bind { address, source };
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot listen on 127.0.0.1:80")
+        );
+        assert_eq!(format!("{error:?}"), error.to_string());
+        let error = StartError::App(AppError::RedisTwice);
+        assert_eq!(format!("{error:?}"), error.to_string());
+        assert_eq!(
+            format!("{:?}", AppError::RedisTwice),
+            AppError::RedisTwice.to_string()
+        );
     }
 }

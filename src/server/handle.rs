@@ -88,6 +88,17 @@ impl ServerHandle {
         let _ = self.commands.send(Command::Drain);
     }
 
+    /// Has a line written on stderr, by a thread of its own: whoever acts does
+    /// not wait for whoever reads.
+    pub(super) fn log(&self, text: String) {
+        self.plan.errors.log(text);
+    }
+
+    /// Waits until what was logged is written, at most `timeout`.
+    pub(super) fn flush_log(&self, timeout: Duration) {
+        self.plan.errors.flush(timeout);
+    }
+
     /// Waits until all shards have ended after a [`drain`](Self::drain), which
     /// takes little more than the drain timeout.
     pub fn wait(self) -> ExitReport {

@@ -1,7 +1,6 @@
 //! Signals, on the housekeeping thread: SIGTERM and SIGINT drain, a second one
 //! ends the process at once, SIGHUP and SIGUSR1 reopen the logs.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::{ExitReport, ServerHandle};
+use crate::limits::LAST_WORDS_MS;
 
 /// Signals that are being caught. From [`install`](Self::install) on they no
 /// longer end the process; [`run`](Self::run) acts on them.
@@ -42,18 +42,12 @@ pub fn run_until_signal(server: ServerHandle) -> ExitReport {
     match ShutdownSignals::install() {
         Ok(signals) => signals.run(server),
         Err(error) => {
-            say(&format!(
+            server.log(format!(
                 "signals cannot be watched ({error}); only kill -9 will stop this"
             ));
             server.wait()
         }
     }
-}
-
-/// On stderr, if anybody reads it: a signal must do its work also when the
-/// reader of a pipe is gone, where `eprintln!` would panic.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "corelane: {text}");
 }
 
 fn watch(mut signals: Signals, server: ServerHandle) -> ExitReport {
@@ -66,13 +60,14 @@ fn watch(mut signals: Signals, server: ServerHandle) -> ExitReport {
             match signal {
                 SIGHUP | SIGUSR1 => watched.reopen_logs(),
                 _ if draining => {
-                    say("second signal, exiting at once");
+                    watched.log("second signal, exiting at once".to_owned());
+                    watched.flush_log(Duration::from_millis(LAST_WORDS_MS));
                     std::process::exit(1);
                 }
                 _ => {
                     draining = true;
-                    say("draining; a second signal exits at once");
                     watched.drain();
+                    watched.log("draining; a second signal exits at once".to_owned());
                 }
             }
         }

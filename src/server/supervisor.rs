@@ -281,7 +281,7 @@ impl Supervisor {
                 self.report.drained = false;
                 let errors = &self.plan.errors;
                 let name = self.plan.name(index);
-                errors.tell(format!("{name} did not end: {why}; leaving it behind"));
+                errors.log(format!("{name} did not end: {why}; leaving it behind"));
             }
         }
     }
@@ -339,7 +339,7 @@ impl Supervisor {
         let delay_ms = shard.backoff.next_delay_ms(now_ms);
         shard.state = State::Waiting(Instant::now() + Duration::from_millis(delay_ms));
         let name = self.plan.name(index);
-        self.plan.errors.tell(format!(
+        self.plan.errors.log(format!(
             "{name} died ({reason}); restarting in {delay_ms} ms"
         ));
     }

@@ -27,20 +27,20 @@ impl Shard {
 
     fn admit(self: &Rc<Self>, listener: &Rc<ShardListener>, stream: TcpStream, peer: SocketAddr) {
         if listener.connections.get() >= listener.connections_max {
-            return self.refuse(listener, stream);
+            return self.refuse(listener, stream, peer);
         }
         listener.connections.set(listener.connections.get() + 1);
-        let (reading, writing) = halves(stream);
-        let state = writing.state.clone();
+        let halves = halves(stream);
+        let state = halves.1.state.clone();
         let key = self.connections.borrow_mut().insert(state);
         self.context.metrics.borrow_mut().connection_opened();
         let (shard, listener) = (self.clone(), listener.clone());
-        engine::spawn_local(shard.serve_connection(listener, reading, writing, peer, key));
+        engine::spawn_local(shard.serve_connection(listener, halves, peer, key));
     }
 
     /// Answers 503 and closes. Past [`OVERLOAD_ANSWERS_MAX`] answers under way
     /// it only closes, so that being over the limit has a limit too.
-    fn refuse(self: &Rc<Self>, listener: &Rc<ShardListener>, stream: TcpStream) {
+    fn refuse(self: &Rc<Self>, listener: &Rc<ShardListener>, stream: TcpStream, peer: SocketAddr) {
         self.context.metrics.borrow_mut().connection_refused();
         let under_way = listener.overload_answers.get();
         if under_way >= OVERLOAD_ANSWERS_MAX {
@@ -49,8 +49,7 @@ impl Shard {
         listener.overload_answers.set(under_way + 1);
         let (shard, listener) = (self.clone(), listener.clone());
         engine::spawn_local(async move {
-            let (reading, writing) = halves(stream);
-            shard.answer_overload(reading, writing).await;
+            shard.answer_overload(halves(stream), peer).await;
             let under_way = &listener.overload_answers;
             under_way.set(under_way.get() - 1);
         });
@@ -59,7 +58,7 @@ impl Shard {
     /// Descriptors or memory have run out, and accepting pauses.
     fn log_accept_error(&self, error: &io::Error) {
         if self.accept_errors.allows() {
-            self.errors.tell(format!(
+            self.errors.log(format!(
                 "shard {} cannot accept: {error}; pausing {ACCEPT_PAUSE_MS} ms (if \
                  descriptors ran out, raise LimitNOFILE or `ulimit -n`)",
                 self.context.info.index
@@ -68,9 +67,10 @@ impl Shard {
     }
 }
 
-fn halves(stream: TcpStream) -> (ReadHalf, WriteHalf) {
+/// Boxed once, so that the tasks they go through stay small.
+fn halves(stream: TcpStream) -> Box<(ReadHalf, WriteHalf)> {
     let state = Rc::new(ConnectionState::new(stream.closer()));
     let (receiver, sender) = stream.into_halves();
     let reading = ReadHalf::new(receiver, state.clone());
-    (reading, WriteHalf::new(sender, state))
+    Box::new((reading, WriteHalf::new(sender, state)))
 }

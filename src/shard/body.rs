@@ -111,6 +111,11 @@ impl BodyReader {
         .await
     }
 
+    /// Whether it was refused or did not come to its end.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.get()
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.finished.get()
     }

@@ -18,7 +18,7 @@ use super::write_half::WriteHalf;
 use crate::Error;
 use crate::app::{Ctx, HandlerFuture, RequestBody, RequestParts, Response, Unrouted};
 use crate::engine::CatchUnwind;
-use crate::http1::{BodyDecoder, BodyFraming, ParseError, RequestFraming};
+use crate::http1::{BodyDecoder, BodyFraming, ParseError, RequestFraming, Version};
 use crate::ids::is_acceptable_request_id;
 use crate::limits::WRITE_COPY_BYTES_MAX;
 
@@ -88,7 +88,7 @@ impl Shard {
         parts.route = routed.as_ref().ok().and_then(|r| r.as_ref().ok().copied());
         let mut exchange = Exchange {
             facts: RequestFacts {
-                version: framing.version,
+                is_http10: framing.version == Version::Http10,
                 is_head: *parts.head.method() == Method::HEAD,
                 keep_alive: framing.keep_alive && !self.context.draining.has_begun(),
             },
@@ -106,7 +106,7 @@ impl Shard {
                 let ctx = Ctx::new(parts, body, self.context.clone());
                 match self.start_handler(cx, kind, routed, ctx) {
                     FirstPoll::Ready(outcome) => {
-                        let response = self.into_response(outcome, &mut exchange);
+                        let response = self.response_of(outcome, &mut exchange);
                         if exchange.facts.keep_alive && is_short(&response) {
                             return Ok(self.queue_answer(writing, exchange, &response));
                         }
@@ -150,9 +150,15 @@ impl Shard {
         let own = parts
             .route
             .and_then(|route| self.context.app.routes[route].body_bytes_max);
-        let decoder = BodyDecoder::new(framing.body, own.unwrap_or(self.limits.body_bytes_max))?;
+        let bytes_max = own.unwrap_or(self.limits.body_bytes_max);
+        let decoder = match parts.route {
+            Some(_) => BodyDecoder::new(framing.body, bytes_max)?,
+            // That nothing is there is said first; a fallback that reads it all
+            // the same is told that it is too large.
+            None => BodyDecoder::of_refused(framing.body, bytes_max),
+        };
         if let BodyFraming::Length(length) = framing.body
-            && length <= reading.pending().len() as u64
+            && length <= bytes_max.min(reading.pending().len() as u64)
         {
             let length = length as usize;
             let bytes = Bytes::copy_from_slice(&reading.pending()[..length]);

@@ -77,7 +77,7 @@ impl Shard {
     }
 
     /// The response to send, whatever the handler came to.
-    pub(super) fn into_response(
+    pub(super) fn response_of(
         &self,
         outcome: Result<Response, HandlerFailure>,
         exchange: &mut Exchange,
@@ -93,7 +93,7 @@ impl Shard {
         };
         if error.status().is_server_error() {
             self.count_failure(&exchange.record, &error);
-            self.log_error("a request failed", &error);
+            self.log_failure(exchange, "a request failed", &error);
         }
         error.into()
     }

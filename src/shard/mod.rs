@@ -17,6 +17,7 @@ mod handle;
 mod listener;
 mod log_throttle;
 mod read_half;
+mod request_line;
 mod resources;
 mod respond;
 mod serve;
@@ -235,7 +236,7 @@ impl Shard {
             while let Some(message) = self.inbox.poll() {
                 let order = match message {
                     ControlMessage::Ping(reply) => {
-                        reply.send(self.context.recent_troubles());
+                        reply.send(self.context.recent_faults());
                         continue;
                     }
                     ControlMessage::Snapshot(reply) => {

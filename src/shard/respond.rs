@@ -1,6 +1,7 @@
 //! From what a handler returned to bytes on the wire.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -40,7 +41,7 @@ impl Shard {
         body: &Body,
         request_id: &str,
     ) -> QueuedHead {
-        let framing = framing_of(head.status, body, facts.version);
+        let framing = framing_of(head.status, body, version_of(*facts));
         if framing == ResponseFraming::UntilClose {
             facts.keep_alive = false;
         }
@@ -60,15 +61,16 @@ impl Shard {
     pub(super) async fn send_response(
         &self,
         writing: &mut WriteHalf,
-        facts: &mut RequestFacts,
+        exchange: &mut Exchange,
         response: Response,
-        request_id: &str,
     ) -> Sent {
+        let facts = &mut exchange.facts;
         if self.context.draining.has_begun() {
             facts.keep_alive = false;
         }
         let (head, body) = response.into_parts();
-        let queued = self.queue_head(&mut writing.output, facts, &head, &body, request_id);
+        let id = &exchange.request_id;
+        let queued = self.queue_head(&mut writing.output, facts, &head, &body, id);
         let head_bytes = queued.bytes;
         if !queued.has_body {
             drop_unsent(body);
@@ -92,11 +94,14 @@ impl Shard {
             BodyKind::Prepared(shared) => {
                 send_bytes(writing, head_bytes, shared.body_bytes()).await
             }
-            BodyKind::Sealed(bytes) => Sent {
-                head_bytes,
-                body_bytes: bytes.as_ref().len() as u64,
-                whole: writing.write_sealed(&bytes).await.is_ok(),
-            },
+            BodyKind::Sealed(bytes) => {
+                let written = writing.write_sealed(&bytes).await;
+                Sent {
+                    whole: written.outcome.is_ok(),
+                    head_bytes,
+                    body_bytes: written.bytes,
+                }
+            }
             BodyKind::Stream { stream, length } => {
                 let mut sending = Streaming {
                     framing: queued.framing,
@@ -107,7 +112,7 @@ impl Shard {
                 if let Err(error) = &outcome
                     && error.status().is_server_error()
                 {
-                    self.log_error("a response stream ended early", error);
+                    self.log_failure(exchange, "a response stream ended early", error);
                 }
                 Sent {
                     whole: outcome.is_ok(),
@@ -159,33 +164,29 @@ impl Shard {
         if status.is_server_error() {
             self.count_failure(&exchange.record, &error);
         }
-        let (facts, id) = (&mut exchange.facts, &exchange.request_id);
-        let sent = self.send_response(writing, facts, error.into(), id).await;
+        self.note_refusal(&mut exchange.record, &error);
+        let sent = self
+            .send_response(writing, &mut exchange, error.into())
+            .await;
         let ended_ns = self.context.clock.now_ns();
         self.finish_record(exchange, status, sent, ended_ns);
         close(&mut reading, writing).await;
     }
 
     /// 503 with Retry-After to a connection over the limit, then close.
-    pub(super) async fn answer_overload(&self, mut reading: ReadHalf, mut writing: WriteHalf) {
+    pub(super) async fn answer_overload(
+        &self,
+        halves: Box<(ReadHalf, WriteHalf)>,
+        peer: SocketAddr,
+    ) {
+        let (mut reading, mut writing) = *halves;
         let error = Error::unavailable("this server has too many connections; try again", 1);
-        let mut facts = RequestFacts {
-            version: Version::Http11,
-            is_head: false,
-            keep_alive: false,
-        };
-        self.send_response(&mut writing, &mut facts, error.into(), "")
+        let mut exchange = self.unread_exchange(peer, b"");
+        self.send_response(&mut writing, &mut exchange, error.into())
             .await;
         // No sweep sees this connection: its time is kept here.
         let time = Duration::from_millis(LINGER_MS);
         let _ = engine::timeout(time, close(&mut reading, &mut writing)).await;
-    }
-
-    /// What only the log is told, and who has to act.
-    pub(super) fn log_error(&self, what: &str, error: &Error) {
-        let (shard, blame) = (self.context.info.index, error.blame().name());
-        self.errors
-            .tell(format!("shard {shard}: {what} (blame: {blame}): {error}"));
     }
 }
 
@@ -208,7 +209,8 @@ fn encode(
     date: &[u8; DATE_BYTES],
     request_id: &str,
 ) {
-    let connection = match (facts.keep_alive, facts.version) {
+    let version = version_of(facts);
+    let connection = match (facts.keep_alive, version) {
         (false, _) => ConnectionHeader::Close,
         (true, Version::Http10) => ConnectionHeader::KeepAlive,
         (true, Version::Http11) => ConnectionHeader::Omit,
@@ -221,7 +223,14 @@ fn encode(
         date,
         extra: if request_id.is_empty() { &[] } else { &id },
     };
-    encode_head(out, &head, facts.version, framing, connection);
+    encode_head(out, &head, version, framing, connection);
+}
+
+fn version_of(facts: RequestFacts) -> Version {
+    match facts.is_http10 {
+        true => Version::Http10,
+        false => Version::Http11,
+    }
 }
 
 /// Short bodies join the batch; long ones are written from where they are.
@@ -229,11 +238,11 @@ async fn send_bytes(writing: &mut WriteHalf, head_bytes: u64, body: Bytes) -> Se
     if body.len() <= WRITE_COPY_BYTES_MAX {
         return send_copy(writing, head_bytes, &body).await;
     }
-    let body_bytes = body.len() as u64;
+    let written = writing.write_bytes(body).await;
     Sent {
-        whole: writing.write_bytes(body).await.is_ok(),
+        whole: written.outcome.is_ok(),
         head_bytes,
-        body_bytes,
+        body_bytes: written.bytes,
     }
 }
 
@@ -295,28 +304,36 @@ impl Streaming {
     }
 
     async fn send_chunk(&mut self, writing: &mut WriteHalf, chunk: Bytes) -> Result<(), Error> {
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        self.sent += chunk.len() as u64;
-        if self.length.is_some_and(|length| self.sent > length) {
+        let whole = self.sent + chunk.len() as u64;
+        if self.length.is_some_and(|length| whole > length) {
             return Err(Error::internal("a body is longer than its declared length"));
         }
-        let chunked = self.framing == ResponseFraming::Chunked;
-        if !chunked {
-            return writing.write_bytes(chunk).await.map_err(|_| client_gone());
-        }
-        if chunk.len() <= WRITE_COPY_BYTES_MAX {
-            encode_chunk(&mut writing.output, &chunk);
-            return writing.flush().await.map_err(|_| client_gone());
-        }
-        encode_chunk_start(&mut writing.output, chunk.len());
-        writing
-            .write_bytes(chunk)
-            .await
-            .map_err(|_| client_gone())?;
-        encode_chunk_end(&mut writing.output);
-        Ok(())
+        let outcome = match self.framing {
+            _ if chunk.is_empty() => Ok(()),
+            ResponseFraming::Chunked if chunk.len() <= WRITE_COPY_BYTES_MAX => {
+                encode_chunk(&mut writing.output, &chunk);
+                let outcome = writing.flush().await;
+                self.sent += if outcome.is_ok() {
+                    chunk.len() as u64
+                } else {
+                    0
+                };
+                outcome
+            }
+            ResponseFraming::Chunked => {
+                encode_chunk_start(&mut writing.output, chunk.len());
+                let written = writing.write_bytes(chunk).await;
+                self.sent += written.bytes;
+                encode_chunk_end(&mut writing.output);
+                written.outcome
+            }
+            _ => {
+                let written = writing.write_bytes(chunk).await;
+                self.sent += written.bytes;
+                written.outcome
+            }
+        };
+        outcome.map_err(|_| client_gone())
     }
 
     fn finish(&self, writing: &mut WriteHalf) -> Result<(), Error> {

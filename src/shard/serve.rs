@@ -7,20 +7,21 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::Shard;
 use super::body::{BodyReader, refusal};
 use super::connection::Phase;
-use super::exchange::{Exchange, RequestFacts};
+use super::exchange::Exchange;
 use super::fast_path::{Arrived, Continuation, Deferred};
+use super::handle::HandlerFailure;
 use super::listener::ShardListener;
 use super::read_half::ReadHalf;
 use super::respond::close;
 use super::write_half::WriteHalf;
 use crate::app::{Ctx, RequestBody, RequestParts, Response};
 use crate::engine::CatchUnwind;
-use crate::http1::{HeadParser, HeadStatus, ParseError, Version};
+use crate::http1::{HeadParser, HeadStatus, ParseError};
 use crate::limits::{BODY_DRAIN_BYTES_MAX, REQUESTS_PER_TURN_MAX, WRITE_BATCH_BYTES};
 use crate::{Error, engine};
 
@@ -29,8 +30,7 @@ impl Shard {
     pub(super) async fn serve_connection(
         self: Rc<Self>,
         listener: Rc<ShardListener>,
-        reading: ReadHalf,
-        writing: WriteHalf,
+        halves: Box<(ReadHalf, WriteHalf)>,
         peer: SocketAddr,
         key: usize,
     ) {
@@ -49,7 +49,7 @@ impl Shard {
         };
         // Handlers and streams are guarded where they are polled. This keeps
         // everything else, such as a destructor that panics, from the shard.
-        let serving = || Box::pin(connection.serve_requests(reading, writing));
+        let serving = || Box::pin(connection.serve_requests(halves));
         let outcome = match CatchUnwind::start(serving) {
             Ok(serving) => serving.await,
             Err(panicked) => Err(panicked),
@@ -57,7 +57,7 @@ impl Shard {
         if let Err(panicked) = outcome {
             self.context.metrics.borrow_mut().panicked();
             let error = Error::internal(format!("a connection panicked: {}", panicked.0));
-            self.log_error("a connection was dropped", &error);
+            self.log_error(&format!("a connection of {peer} was dropped"), &error);
         }
     }
 }
@@ -110,22 +110,22 @@ impl Connection<'_> {
     /// Only what waits is a future here, and what is rare is boxed: the task
     /// of a connection stays small, and a request that is answered at once
     /// moves nothing from one future to the next.
-    async fn serve_requests(&mut self, mut reading: ReadHalf, mut writing: WriteHalf) {
+    async fn serve_requests(&mut self, mut halves: Box<(ReadHalf, WriteHalf)>) {
         loop {
             let process = |cx: &mut Context<'_>| {
-                Poll::Ready(self.process_buffered(cx, (&mut reading, &mut writing)))
+                Poll::Ready(self.process_buffered(cx, (&mut halves.0, &mut halves.1)))
             };
             match poll_fn(process).await {
-                Step::Receive => match receive_head(&mut reading, &mut writing).await {
+                Step::Receive => match receive_head(&mut halves.0, &mut halves.1).await {
                     Received::More => {}
                     Received::End => break,
                     Received::TooLate => {
-                        Box::pin(self.refuse(reading, &mut writing, head_timeout())).await;
+                        Box::pin(self.refuse(halves.0, &mut halves.1, head_timeout())).await;
                         break;
                     }
                 },
                 Step::Flush => {
-                    if writing.flush().await.is_err() {
+                    if halves.1.flush().await.is_err() {
                         break;
                     }
                 }
@@ -136,13 +136,13 @@ impl Connection<'_> {
                 Step::Refuse(error) => {
                     let status = error.status().as_u16();
                     self.shard.context.metrics.borrow_mut().parse_error(status);
-                    Box::pin(self.refuse(reading, &mut writing, refusal(error))).await;
+                    Box::pin(self.refuse(halves.0, &mut halves.1, refusal(error))).await;
                     break;
                 }
                 Step::GoOn(deferred) => {
-                    let finish = self.complete(reading, &mut writing, deferred);
+                    let finish = self.complete(halves.0, &mut halves.1, deferred);
                     match Box::pin(finish).await {
-                        Some(returned) => reading = returned,
+                        Some(returned) => halves.0 = returned,
                         None => return,
                     }
                     self.end_request();
@@ -234,7 +234,7 @@ impl Connection<'_> {
             Continuation::Response(response) => response,
             Continuation::Handler(handler) => {
                 let outcome = shard.wait_for_handler(handler, writing).await;
-                shard.into_response(outcome, &mut exchange)
+                shard.response_of(outcome, &mut exchange)
             }
             Continuation::Body {
                 parts,
@@ -247,7 +247,13 @@ impl Connection<'_> {
                 let ctx = Ctx::new(parts, body, shard.context.clone());
                 let kind = self.listener.kind;
                 let running = shard.run_reading_handler(kind, routed, ctx, &reader, writing);
-                let response = shard.into_response(running.await, &mut exchange);
+                let outcome = running.await;
+                if reader.has_failed()
+                    && let Err(HandlerFailure::Error(error)) = &outcome
+                {
+                    shard.note_refusal(&mut exchange.record, error);
+                }
+                let response = shard.response_of(outcome, &mut exchange);
                 return shard
                     .answer_reading(reader, writing, exchange, response)
                     .await;
@@ -258,21 +264,9 @@ impl Connection<'_> {
     }
 
     /// Answers a request whose head cannot be read and ends the connection.
-    /// The method counts if it could be read: HEAD is never sent a body.
     async fn refuse(&self, reading: ReadHalf, writing: &mut WriteHalf, error: Error) {
-        let method = self.parts.as_ref().map(|parts| parts.head.method());
-        let exchange = Exchange {
-            facts: RequestFacts {
-                version: Version::Http11,
-                is_head: method == Some(&Method::HEAD),
-                keep_alive: false,
-            },
-            client_goes_on: true,
-            record: self.shard.start_refused_record(self.peer),
-            request_id: String::new(),
-            started_ns: self.shard.context.clock.now_ns(),
-        };
         let shard = self.shard;
+        let exchange = shard.unread_exchange(self.peer, reading.pending());
         shard.close_with(reading, writing, exchange, error).await;
     }
 }
@@ -349,8 +343,7 @@ impl Shard {
         let status = response.status();
         // Also brings the Date up to this moment.
         let answered_ns = self.context.clock.now_ns();
-        let (facts, id) = (&mut exchange.facts, &exchange.request_id);
-        let sent = self.send_response(writing, facts, response, id).await;
+        let sent = self.send_response(writing, &mut exchange, response).await;
         let ended_ns = match is_stream {
             true => self.context.clock.now_ns(),
             false => answered_ns,

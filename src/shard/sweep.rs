@@ -49,7 +49,7 @@ impl Shard {
         metrics.lost_log_lines(dropped + failed, now_ms);
         // Those that could not be written are told by who tried.
         if dropped > 0 && self.log_losses.allows() {
-            self.errors.tell(format!(
+            self.errors.log(format!(
                 "shard {} lost {dropped} lines of the access log: its writer cannot keep up with \
                  the requests, or waits for the disk or whoever reads it",
                 self.context.info.index

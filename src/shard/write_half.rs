@@ -1,6 +1,7 @@
 //! The half of a connection that writes: answers are queued, and written together
 //! when nothing more can be queued without waiting.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
@@ -33,6 +34,12 @@ impl WriteHalf {
         if self.output.is_empty() || self.flush_now()? {
             return Ok(());
         }
+        // Boxed, so that a connection that waits for a request is not as large
+        // as one that waits for its client to read.
+        Box::pin(self.flush_rest()).await
+    }
+
+    async fn flush_rest(&mut self) -> io::Result<()> {
         self.state.write_starts();
         let output = std::mem::take(&mut self.output);
         let on_progress = |_| self.state.write_goes_on();
@@ -68,28 +75,54 @@ impl WriteHalf {
     }
 
     /// Writes `bytes` after what is queued, without copying them.
-    pub(super) async fn write_bytes(&mut self, bytes: Bytes) -> io::Result<()> {
-        self.flush().await?;
+    pub(super) async fn write_bytes(&mut self, bytes: Bytes) -> Written {
+        if let Err(error) = self.flush().await {
+            return Written {
+                bytes: 0,
+                outcome: Err(error),
+            };
+        }
         self.state.write_starts();
-        let on_progress = |_| self.state.write_goes_on();
-        let result = self.sender.write_all_bytes(bytes, on_progress).await;
+        let taken = Cell::new(0);
+        let on_progress = |bytes| note_taken(&self.state, &taken, bytes);
+        let outcome = self.sender.write_all_bytes(bytes, on_progress).await;
         self.state.write_ends();
-        result
+        Written {
+            bytes: taken.get(),
+            outcome,
+        }
     }
 
     /// Writes what is queued and then `bytes`, without copying them.
-    pub(super) async fn write_sealed(&mut self, bytes: &SealedBytes) -> io::Result<()> {
+    pub(super) async fn write_sealed(&mut self, bytes: &SealedBytes) -> Written {
         self.state.write_starts();
         let output = std::mem::take(&mut self.output);
-        let on_progress = |_| self.state.write_goes_on();
+        let queued = output.len() as u64;
+        let taken = Cell::new(0);
+        let on_progress = |bytes| note_taken(&self.state, &taken, bytes);
         let written = self.sender.write_all_sealed(output, bytes, on_progress);
-        let (result, output) = written.await;
+        let (outcome, output) = written.await;
         self.put_back(output);
-        result
+        Written {
+            bytes: taken.get().saturating_sub(queued),
+            outcome,
+        }
     }
 
     /// Says that nothing more will be written (FIN).
     pub(super) fn finish(&mut self) {
         self.sender.finish_writing();
     }
+}
+
+/// How a long write went.
+pub(super) struct Written {
+    /// Of what was given, without what was queued before it.
+    pub(super) bytes: u64,
+    pub(super) outcome: io::Result<()>,
+}
+
+fn note_taken(state: &ConnectionState, taken: &Cell<u64>, bytes: usize) {
+    state.write_goes_on();
+    taken.set(taken.get() + bytes as u64);
 }

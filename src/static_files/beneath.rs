@@ -7,6 +7,7 @@
 //! regular file is never opened, only looked at, so no FIFO or device blocks a
 //! thread or notices.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
+
+use crate::limits::DATE_SETTLES_MS;
 
 /// A directory that files are served from. Opened anew for each lookup, so a
 /// root that is a symbolic link may be switched, or the directory rebuilt.
@@ -40,7 +43,7 @@ pub(super) struct Fingerprint {
     device: u64,
     inode: u64,
     pub(super) length: u64,
-    pub(super) modified_s: i64,
+    modified_s: i64,
     modified_ns: i64,
     changed_s: i64,
     changed_ns: i64,
@@ -66,6 +69,8 @@ pub(super) struct Whole {
 /// changed less than two slow ticks ago is not trusted to show its next change.
 pub(super) const RACY_NS: i128 = 20_000_000;
 
+const NS_PER_SECOND: i128 = 1_000_000_000;
+
 impl Root {
     pub(super) fn new(path: PathBuf) -> Self {
         Self(path)
@@ -73,6 +78,12 @@ impl Root {
 
     pub(super) fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Tells it from other roots, the same for every shard.
+    pub(super) fn hash(&self) -> u64 {
+        let path = self.0.components().as_path();
+        xxhash_rust::xxh3::xxh3_64(path.as_os_str().as_encoded_bytes())
     }
 
     fn open(&self) -> Result<OwnedFd, Errno> {
@@ -198,7 +209,51 @@ impl Fingerprint {
     /// How long ago it last changed in any way, at `now_ns` of Unix time;
     /// negative when the clock has been set back since.
     pub(super) fn age_ns(&self, now_ns: i128) -> i128 {
-        now_ns - i128::from(self.changed_s) * 1_000_000_000 - i128::from(self.changed_ns)
+        now_ns - self.changed_ns()
+    }
+
+    /// When it was last written, milliseconds of Unix time, if that is not after
+    /// `now_ns`; else when it was last touched in any way: a time of writing in
+    /// the future was set by hand, and is the same for whoever looks. `None`
+    /// when the clock has been set back behind both.
+    pub(super) fn written_ms(&self, now_ns: i128) -> Option<i64> {
+        let times = [self.modified_ns(), self.changed_ns()];
+        let past = times.into_iter().find(|time| *time <= now_ns)?;
+        i64::try_from(past.div_euclid(1_000_000)).ok()
+    }
+
+    /// When another date than now is to be given out for the same state: a time
+    /// in the future comes, or the second of one is over.
+    pub(super) fn date_due_ns(&self, now_ns: i128) -> Option<i128> {
+        let settled_ns = |time: i128| {
+            let settles_ns = i128::from(DATE_SETTLES_MS) * 1_000_000;
+            (time.div_euclid(NS_PER_SECOND) + 1) * NS_PER_SECOND + settles_ns
+        };
+        let times = [self.modified_ns(), self.changed_ns()];
+        let dues = times.into_iter().flat_map(|time| [time, settled_ns(time)]);
+        dues.filter(|due| *due > now_ns).min()
+    }
+
+    fn modified_ns(&self) -> i128 {
+        i128::from(self.modified_s) * NS_PER_SECOND + i128::from(self.modified_ns)
+    }
+
+    fn changed_ns(&self) -> i128 {
+        i128::from(self.changed_s) * NS_PER_SECOND + i128::from(self.changed_ns)
+    }
+
+    /// Whether this can be `original` compressed: as old to the nanosecond, as
+    /// `gzip -k` leaves it, or written later. But an original that was put in
+    /// its place after this, however old it says it is, is not what this was
+    /// made of.
+    pub(super) fn is_sibling_of(&self, original: &Self) -> bool {
+        let is_current = match self.modified_ns().cmp(&original.modified_ns()) {
+            Ordering::Less => false,
+            Ordering::Equal => true,
+            Ordering::Greater => self.changed_ns() >= original.changed_ns(),
+        };
+        // No coding makes nothing of anything, or even of nothing.
+        is_current && self.length > 0
     }
 
     /// Whether both are the same content of the same file. The change time is
@@ -264,10 +319,51 @@ impl OpenFile {
     }
 }
 
-/// Whether the open file still is what `fingerprint` says.
-pub(super) fn is_unchanged(file: &File, fingerprint: &Fingerprint) -> bool {
-    rustix::fs::fstat(file).is_ok_and(|stat| Fingerprint::of(&stat).is_same_content(fingerprint))
+/// What became of an open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    Unchanged,
+    /// Longer now. Whether what was there before still is, it does not say.
+    Grown,
+    Changed,
 }
+
+/// What became of the open file since it was what `fingerprint` says.
+pub(super) fn look_since(file: &File, fingerprint: &Fingerprint) -> Since {
+    match rustix::fs::fstat(file).map(|stat| Fingerprint::of(&stat)) {
+        Ok(now) if now.is_same_content(fingerprint) => Since::Unchanged,
+        Ok(now) if now.length > fingerprint.length => Since::Grown,
+        _ => Since::Changed,
+    }
+}
+
+/// Hands `length` bytes from `offset` on to `take`, piece by piece; whether all
+/// were there.
+pub(super) fn read_pieces(
+    file: &File,
+    offset: u64,
+    length: u64,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<bool> {
+    let mut buffer = vec![0; length.min(PIECE_BYTES) as usize];
+    let mut done = 0;
+    while done < length {
+        let wanted = (length - done).min(PIECE_BYTES) as usize;
+        match file.read_at(&mut buffer[..wanted], offset + done) {
+            Ok(0) => return Ok(false),
+            Ok(count) => {
+                take(&buffer[..count]);
+                done += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// Of one call of the kernel.
+const PIECE_BYTES: u64 = 256 * 1024;
 
 fn read_up_to(file: &File, length: u64) -> io::Result<Vec<u8>> {
     let mut content = vec![0; length as usize];

@@ -4,7 +4,8 @@
 //! A hit that is still trusted takes no lock, no allocation and no `await`.
 //! After that, the first request for a path looks again on the blocking pool
 //! and the others wait for it. If that first request is cancelled, the next in
-//! line takes over.
+//! line takes over. What another shard has found changed is trusted no longer,
+//! so that no client is taken back in time.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -16,11 +17,12 @@ use std::task::{Poll, Waker};
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use super::beneath::RACY_NS;
+use super::beneath::{Fingerprint, RACY_NS};
 use super::resource::{Finder, Found, Lookup, Settling};
 use super::respond;
 use crate::engine::{self, PoolError};
 use crate::error::Blame;
+use crate::peers::{Generation, generation_of, note_state};
 use crate::{Error, PreparedResponse, clock::Millis};
 
 /// Lookups of one shard.
@@ -36,14 +38,18 @@ pub(super) struct Entries {
 /// One remembered lookup.
 pub(super) struct Entry {
     pub(super) found: Found,
-    /// Answers to requests for the whole of a short file, by `Coding as usize`.
+    /// Answers to requests for the whole of a file that is kept, by `Coding as usize`.
     pub(super) prepared: [Option<Rc<PreparedResponse>>; 4],
     /// When the last lookup began.
     looked_up_ms: Cell<Millis>,
+    /// The path's among those of all roots, and the generation that the last
+    /// lookup is of: another shard that finds a change begins the next.
+    hash: u64,
+    generation: Cell<Generation>,
 }
 
 impl Entry {
-    fn new(mut found: Found, now_ms: Millis) -> Self {
+    fn new(mut found: Found, now_ms: Millis, hash: u64, generation: Generation) -> Self {
         let prepared = match &mut found {
             Found::File(resource) => resource.take_prepared(),
             _ => [const { None }; 4],
@@ -52,6 +58,8 @@ impl Entry {
             found,
             prepared: prepared.map(|prepared| prepared.map(Rc::new)),
             looked_up_ms: Cell::new(now_ms),
+            hash,
+            generation: Cell::new(generation),
         }
     }
 
@@ -96,7 +104,9 @@ impl Entries {
         let cache = self.cache.borrow();
         let entry = cache.get(path)?;
         let age_ms = now_ms.saturating_sub(entry.looked_up_ms.get());
-        (age_ms < entry.trusted_ms(self.revalidate_ms)).then(|| entry.clone())
+        let is_trusted = age_ms < entry.trusted_ms(self.revalidate_ms)
+            && entry.generation.get() == generation_of(entry.hash);
+        is_trusted.then(|| entry.clone())
     }
 
     /// Looks on disk, or waits for the request that already does. `now_ms` is
@@ -106,20 +116,23 @@ impl Entries {
         path: &str,
         now_ms: Millis,
     ) -> Result<Rc<Entry>, LookupError> {
+        let hash = self.hash_of(path);
         loop {
             let running = self.flights.borrow().get(path).cloned();
             let Some(flight) = running else {
-                return self.lead(path, now_ms).await;
+                return self.lead(path, hash, now_ms).await;
             };
             match flight.landed().await {
                 Landing::Cancelled => {}
                 Landing::Failed(error) => return Err(error),
                 Landing::Found(entry) => {
                     let age_ms = now_ms.saturating_sub(entry.looked_up_ms.get());
-                    if age_ms == 0 || age_ms < entry.trusted_ms(self.revalidate_ms) {
+                    let is_young = age_ms == 0 || age_ms < entry.trusted_ms(self.revalidate_ms);
+                    if is_young && entry.generation.get() == generation_of(hash) {
                         return Ok(entry);
                     }
-                    // It began too long before this request came.
+                    // It began too long before this request came, or before
+                    // another shard found a change.
                 }
             }
         }
@@ -130,7 +143,20 @@ impl Entries {
         self.cache.borrow_mut().remove(path);
     }
 
-    async fn lead(&self, path: &str, now_ms: Millis) -> Result<Rc<Entry>, LookupError> {
+    /// Has the other shards look again at a path whose file has been seen to
+    /// differ and is sent as it is now.
+    pub(super) fn announce(&self, path: &str, fingerprint: &Fingerprint) {
+        let hash = self.hash_of(path);
+        let state = xxhash_rust::xxh3::xxh3_64(&fingerprint.to_bytes());
+        note_state(hash, generation_of(hash), state, true);
+    }
+
+    fn hash_of(&self, path: &str) -> u64 {
+        let seed = self.finder.root.hash();
+        xxhash_rust::xxh3::xxh3_64_with_seed(path.as_bytes(), seed)
+    }
+
+    async fn lead(&self, path: &str, hash: u64, now_ms: Millis) -> Result<Rc<Entry>, LookupError> {
         let flight = Rc::new(Flight::default());
         self.flights
             .borrow_mut()
@@ -140,7 +166,7 @@ impl Entries {
             path,
             flight: &flight,
         };
-        let result = self.look_now(path, now_ms).await;
+        let result = self.look_now(path, hash, now_ms).await;
         guard.land(match &result {
             Ok(entry) => Landing::Found(entry.clone()),
             Err(error) => Landing::Failed(error.clone()),
@@ -148,16 +174,22 @@ impl Entries {
         result
     }
 
-    async fn look_now(&self, path: &str, now_ms: Millis) -> Result<Rc<Entry>, LookupError> {
+    async fn look_now(
+        &self,
+        path: &str,
+        hash: u64,
+        now_ms: Millis,
+    ) -> Result<Rc<Entry>, LookupError> {
         self.lookups.set(self.lookups.get() + 1);
+        let before = generation_of(hash);
         let known = self.cache.borrow().peek(path).cloned();
-        let seen = known.as_ref().and_then(|entry| match &entry.found {
-            Found::File(resource) => resource.seen(),
+        let still = known.as_ref().and_then(|entry| match &entry.found {
+            Found::File(resource) => resource.known(),
             _ => None,
         });
         let (finder, owned_path) = (self.finder.clone(), path.to_owned());
         let looked = engine::unblock(move || {
-            let mut lookup = finder.look_up(&owned_path, seen)?;
+            let mut lookup = finder.look_up(&owned_path, still)?;
             if let Lookup::Found(Found::File(resource)) = &mut lookup {
                 respond::prepare(resource);
             }
@@ -172,10 +204,15 @@ impl Entries {
         ) {
             (Lookup::Unchanged, Some(entry)) => {
                 entry.looked_up_ms.set(now_ms);
+                entry.generation.set(before);
                 Ok(entry)
             }
-            (Lookup::Found(found), _) => {
-                let entry = Rc::new(Entry::new(found, now_ms));
+            (Lookup::Found(found), known) => {
+                // What was not known here may be known otherwise elsewhere.
+                let state = found.state();
+                let is_news = known.is_none_or(|known| known.found.state() != state);
+                let generation = note_state(hash, before, state, is_news);
+                let entry = Rc::new(Entry::new(found, now_ms, hash, generation));
                 self.cache.borrow_mut().insert(path.into(), entry.clone());
                 Ok(entry)
             }

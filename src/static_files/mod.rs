@@ -26,12 +26,13 @@ use http::{Method, StatusCode};
 pub use options::{StaticError, StaticOptions};
 
 use self::entries::{Entries, LookupError};
-use self::file_stream::{FileStream, OpenedTwice, Place};
+use self::file_stream::{FileStream, OpenedTwice, Place, Sent};
 use self::plan::{Asked, Plan};
-use self::resource::{Finder, Found, path_in};
+use self::resource::{Finder, Found, Representation, Resource, path_in};
 use self::respond::{Outline, Selected};
-use crate::clock::{self, Millis};
-use crate::semantics::{Conditions, join_lines, preferred_coding};
+use crate::app::GzipOffer;
+use crate::clock::Millis;
+use crate::semantics::{Coding, CodingSet, Conditions, join_lines, preferred_coding};
 use crate::static_path::{PathRules, Refusal, StaticPath, resolve};
 use crate::{Body, Ctx, Error, Response, engine};
 
@@ -86,6 +87,7 @@ pub async fn serve(ctx: Ctx) -> Result<Response, Error> {
         query: ctx.query_string(),
         tail: catch_all_tail(ctx.route_pattern(), ctx.path()),
         accept_encoding: accept_encoding.as_deref(),
+        gzip_offer: ctx.attached(),
         asked: Asked {
             is_head,
             conditions: Conditions {
@@ -123,6 +125,8 @@ struct StaticRequest<'a> {
     tail: &'a str,
     query: Option<&'a str>,
     accept_encoding: Option<&'a [u8]>,
+    /// What is made of an answer on its way out.
+    gzip_offer: Option<&'a GzipOffer>,
     asked: Asked<'a>,
 }
 
@@ -159,8 +163,8 @@ impl StaticFiles {
         if path.as_str().is_empty() && !request.path.ends_with('/') {
             return respond::redirect_to_slash(request.path, request.query);
         }
-        for _ in 0..ANSWER_ATTEMPTS_MAX {
-            if let Some(response) = self.try_answer(request, &path, now_ms).await? {
+        for attempt in 0..ANSWER_ATTEMPTS_MAX {
+            if let Some(response) = self.try_answer(request, &path, now_ms, attempt).await? {
                 return Ok(response);
             }
         }
@@ -171,12 +175,14 @@ impl StaticFiles {
     }
 
     /// `None` when the file on disk is no longer the one that was looked up;
-    /// that lookup is then forgotten.
+    /// that lookup is then forgotten. A file that is another each time, as one
+    /// that grows all the while, is sent as it is when it is opened.
     async fn try_answer(
         &self,
         request: &StaticRequest<'_>,
         path: &StaticPath<'_>,
         now_ms: Millis,
+        attempt: usize,
     ) -> Result<Option<Response>, Error> {
         let entry = match self.entries.trusted(path.as_str(), now_ms) {
             Some(entry) => entry,
@@ -195,8 +201,7 @@ impl StaticFiles {
                 return respond::redirect_to_slash(request.path, request.query).map(Some);
             }
         };
-        let coding = preferred_coding(request.accept_encoding, resource.codings())
-            .ok_or_else(respond::not_acceptable)?;
+        let (coding, asked) = negotiate(request, resource)?;
         let Some(representation) = resource.representation(coding) else {
             return Err(respond::not_acceptable());
         };
@@ -205,39 +210,50 @@ impl StaticFiles {
             representation,
             coding,
         };
-        let Some(outline) = outline(&request.asked, selected)? else {
+        let Some(outline) = outline(&asked, selected)? else {
             return Ok(Some(selected.not_modified()));
         };
         if let (Outline::Whole, Some(whole)) = (&outline, &entry.prepared[coding as usize]) {
             return Ok(Some(Response::prepared(whole.clone())));
         }
-        let Some(body) = self.body(&outline, selected, request.asked.is_head).await? else {
-            self.entries.forget(path.as_str());
-            return Ok(None);
-        };
-        Ok(Some(selected.head_of(&outline).replace_body(body)))
+        match self.body(&outline, selected, asked.is_head).await? {
+            Sought::Body(body) => Ok(Some(selected.head_of(&outline).replace_body(body))),
+            Sought::Another(opened, place) => {
+                self.entries.forget(path.as_str());
+                if attempt == 0 || coding != Coding::Identity {
+                    return Ok(None);
+                }
+                self.entries.announce(path.as_str(), &opened.fingerprint);
+                as_opened(&asked, resource, opened, place).map(Some)
+            }
+            Sought::Gone => {
+                self.entries.forget(path.as_str());
+                Ok(None)
+            }
+        }
     }
 
-    /// The body, from memory or from disk; `None` when the file on disk is
-    /// another one now.
+    /// The body, from memory or from disk.
     async fn body(
         &self,
         outline: &Outline,
         selected: Selected<'_>,
         is_head: bool,
-    ) -> Result<Option<Body>, Error> {
+    ) -> Result<Sought, Error> {
         let representation = selected.representation;
         let body_bytes = outline.body_bytes(representation.length);
         let sealed = representation.sealed.as_ref();
         if let Some(sealed) = sealed.and_then(|sealed| outline.of_sealed(sealed)) {
-            return Ok(Some(Body::sealed(sealed)));
+            return Ok(Sought::Body(Body::sealed(sealed)));
         }
         if let Some(content) = &representation.content {
-            return Ok(outline.of_content(content).map(Body::from));
+            let body = outline.of_content(content).map(Body::from);
+            return Ok(body.map_or(Sought::Gone, Sought::Body));
         }
         if is_head {
             // Only its length is asked for; it is never polled.
-            return Ok(Some(Body::stream_of_length(body_bytes, NeverRead)));
+            let body = Body::stream_of_length(body_bytes, NeverRead);
+            return Ok(Sought::Body(body));
         }
         let Some(place) = Place::take(&self.open_files, self.open_files_max) else {
             return Err(Error::unavailable(
@@ -246,43 +262,104 @@ impl StaticFiles {
             ));
         };
         let Some(opened) = self.open(selected).await? else {
-            return Ok(None);
+            return Ok(Sought::Gone);
         };
+        if opened.fingerprint != representation.fingerprint {
+            return Ok(Sought::Another(opened, place));
+        }
         let pieces = outline.pieces(representation.length);
         let stream = FileStream::new(opened, pieces, place)?;
-        Ok(Some(Body::stream_of_length(body_bytes, stream)))
+        Ok(Sought::Body(Body::stream_of_length(body_bytes, stream)))
     }
 
-    /// Opens the file of a representation, if it still is that file.
+    /// Opens the file of a representation, if one is there.
     async fn open(&self, selected: Selected<'_>) -> Result<Option<OpenedTwice>, Error> {
-        let expected = selected.representation.fingerprint;
         let relative = path_in(&selected.resource.relative, selected.coding);
         let finder = self.entries.finder().clone();
         let opened = engine::unblock(move || {
             let Ok(open) = finder.root.open_file(&relative)? else {
                 return Ok(None);
             };
-            if open.fingerprint != expected {
-                return Ok(None);
-            }
             let watched = open.file.try_clone()?;
+            let sent = Sent::sampled(&watched, open.fingerprint.length)?;
             Ok(Some(OpenedTwice {
                 read: open.file,
                 watched,
-                fingerprint: expected,
+                fingerprint: open.fingerprint,
+                sent,
             }))
         });
         Ok(opened.await?.map_err(LookupError::from_io)?)
     }
 }
 
+/// The coding to answer in, and what is asked of it. There are those on disk
+/// and the one that is made of the plain file on its way out; when that one is
+/// wanted it is left to those who make it. A client that does not take the
+/// plain bytes is then sent no part of them.
+fn negotiate<'a>(
+    request: &StaticRequest<'a>,
+    resource: &Resource,
+) -> Result<(Coding, Asked<'a>), Error> {
+    let on_disk = resource.codings();
+    let is_made = request.gzip_offer.is_some_and(|offer| {
+        let plain = resource.representation(Coding::Identity);
+        plain.is_some_and(|plain| (offer.0)(&resource.content_type, plain.length))
+    });
+    let available = match is_made {
+        true => on_disk.with(Coding::Gzip),
+        false => on_disk,
+    };
+    let coding = preferred_coding(request.accept_encoding, available);
+    let coding = coding.ok_or_else(respond::not_acceptable)?;
+    let mut asked = request.asked;
+    if on_disk.contains(coding) {
+        return Ok((coding, asked));
+    }
+    let plain = CodingSet::EMPTY.with(Coding::Identity);
+    if preferred_coding(request.accept_encoding, plain).is_none() {
+        asked.range = None;
+    }
+    Ok((Coding::Identity, asked))
+}
+
+/// Where a body comes from.
+enum Sought {
+    Body(Body),
+    /// The file on disk is another one now, and this is it.
+    Another(OpenedTwice, Place),
+    Gone,
+}
+
+/// The answer from a file as it was opened, whatever was known of it.
+fn as_opened(
+    asked: &Asked<'_>,
+    resource: &Resource,
+    opened: OpenedTwice,
+    place: Place,
+) -> Result<Response, Error> {
+    let representation = Representation::of_open(opened.fingerprint);
+    let selected = Selected {
+        resource,
+        representation: &representation,
+        coding: Coding::Identity,
+    };
+    let Some(outline) = outline(asked, selected)? else {
+        return Ok(selected.not_modified());
+    };
+    let body_bytes = outline.body_bytes(representation.length);
+    let pieces = outline.pieces(representation.length);
+    let stream = FileStream::new(opened, pieces, place)?;
+    let body = Body::stream_of_length(body_bytes, stream);
+    Ok(selected.head_of(&outline).replace_body(body))
+}
+
 /// The outline of a 200 or 206; `None` for a 304.
 fn outline(asked: &Asked<'_>, selected: Selected<'_>) -> Result<Option<Outline>, Error> {
     let representation = selected.representation;
-    let is_encoded = selected.coding != crate::semantics::Coding::Identity;
-    let now_s = || clock::unix_ms() / 1_000;
+    let is_encoded = selected.coding != Coding::Identity;
     let validators = representation.validators();
-    match plan::plan(asked, validators, representation.length, is_encoded, now_s) {
+    match plan::plan(asked, validators, representation.length, is_encoded) {
         Plan::Whole => Ok(Some(Outline::Whole)),
         Plan::Part(range) => Ok(Some(Outline::Part(range))),
         Plan::Parts(ranges) => Ok(Some(Outline::parts(&ranges, selected))),

@@ -18,7 +18,8 @@ pub struct StaticOptions {
     /// Serve names that begin with a dot; without it only `.well-known` is.
     pub hidden: bool,
     /// Answer with `file.br`, `file.zst` or `file.gz` to clients that accept
-    /// it. One that is older than its original, in whole seconds, is left out.
+    /// it. Left out is what is older than its original, what is empty, and, unless
+    /// it is just as old, what was there before its original was.
     pub precompressed: bool,
     /// Memory for cached files and lookups, bytes per shard.
     pub cache_bytes: u64,
@@ -35,6 +36,9 @@ pub struct StaticOptions {
     pub open_files_max: usize,
     /// Pattern ([`crate::static_path::Glob`]) and `Cache-Control`; the first
     /// that matches counts. A path that none matches gets no `Cache-Control`.
+    /// Default: a year for names with a fingerprint, which another content has
+    /// another of; of all others caches ask whether they are still current, so
+    /// that no page runs with the script of the release before.
     pub cache_control: Vec<(String, String)>,
 }
 
@@ -54,7 +58,7 @@ impl Default for StaticOptions {
                 rule("*.{hash}.*", "public, max-age=31536000, immutable"),
                 rule("*-{hash}.*", "public, max-age=31536000, immutable"),
                 rule("*.html", "no-cache"),
-                rule("*", "public, max-age=3600"),
+                rule("*", "public, no-cache"),
             ],
         }
     }

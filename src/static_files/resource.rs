@@ -11,7 +11,7 @@ use super::beneath::{Fingerprint, Kind, OpenFile, RACY_NS, Root};
 use crate::PreparedResponse;
 use crate::engine::SealedBytes;
 use crate::limits::WRITE_COPY_BYTES_MAX;
-use crate::semantics::{Coding, CodingSet, ETag, Validators, format_http_date};
+use crate::semantics::{Coding, CodingSet, ETag, LastModified, Validators};
 use crate::static_path::{CacheRules, content_type};
 
 /// The answer to a lookup.
@@ -33,11 +33,13 @@ pub(super) struct Resource {
     pub(super) cache_control: Option<HeaderValue>,
     /// By `Coding as usize`; identity is always there.
     pub(super) representations: [Option<Representation>; 4],
-    /// The 200 with the whole of a representation whose bytes are kept and
-    /// few, encoded; until the shard takes it.
+    /// The 200 with the whole of a representation whose bytes are kept,
+    /// encoded; until the shard takes it.
     pub(super) prepared: [Option<PreparedResponse>; 4],
     seen: Seen,
     settling: Settling,
+    /// When one of its dates is to be looked at again.
+    date_due_ns: Option<i128>,
 }
 
 /// Whether the next change of a resource is sure to show in its fingerprints.
@@ -52,7 +54,15 @@ pub(super) enum Settling {
 }
 
 /// What stood at the paths of a resource, by `Coding as usize`, used or not.
-pub(super) type Seen = [Option<Fingerprint>; 4];
+type Seen = [Option<Fingerprint>; 4];
+
+/// What must be seen again for a resource to be as it is known, and until when
+/// that is enough.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    seen: Seen,
+    date_due_ns: Option<i128>,
+}
 
 /// The bytes of a file in one coding.
 #[derive(Debug)]
@@ -61,7 +71,7 @@ pub(super) struct Representation {
     /// by inode, length and times, which together change with every write; weak
     /// only while a long file has changed too recently for its times to tell.
     pub(super) etag: ETag,
-    pub(super) last_modified: Option<(i64, HeaderValue)>,
+    pub(super) last_modified: Option<(LastModified, HeaderValue)>,
     pub(super) length: u64,
     pub(super) fingerprint: Fingerprint,
     /// The bytes, if they are kept.
@@ -90,7 +100,7 @@ pub(super) enum Lookup {
 
 impl Finder {
     /// Looks up a path. When it still is what was `known`, nothing is read.
-    pub(super) fn look_up(&self, path: &str, known: Option<Seen>) -> io::Result<Lookup> {
+    pub(super) fn look_up(&self, path: &str, known: Option<Known>) -> io::Result<Lookup> {
         let (directory, is_directory) = match path.strip_suffix('/') {
             Some(directory) => (directory, true),
             None => (path, path.is_empty()),
@@ -103,25 +113,29 @@ impl Finder {
         let found = match self.root.look(&relative)? {
             Kind::File(original) => {
                 let seen = self.look_at_siblings(&relative, original);
-                if known == Some(seen) {
+                if known.is_some_and(|known| known.still_holds(&seen)) {
                     return Ok(Lookup::Unchanged);
                 }
                 self.load(relative, seen)?
             }
-            Kind::Directory if !is_directory && self.has_index(&relative)? => {
-                Found::DirectoryWithoutSlash
-            }
+            Kind::Directory if !is_directory => match self.look_at_index(&relative)? {
+                Kind::File(_) => Found::DirectoryWithoutSlash,
+                Kind::Forbidden => Found::Forbidden,
+                Kind::Directory | Kind::Missing => Found::Missing,
+            },
             Kind::Forbidden => Found::Forbidden,
             Kind::Directory | Kind::Missing => Found::Missing,
         };
         Ok(Lookup::Found(found))
     }
 
-    fn has_index(&self, directory: &str) -> io::Result<bool> {
-        let Some(index) = &self.index else {
-            return Ok(false);
-        };
-        Ok(self.root.look(&join(directory, index))?.file().is_some())
+    /// A directory that may not be searched is told alike with its slash and
+    /// without.
+    fn look_at_index(&self, directory: &str) -> io::Result<Kind> {
+        match &self.index {
+            Some(index) => self.root.look(&join(directory, index)),
+            None => Ok(Kind::Missing),
+        }
     }
 
     /// A sibling that cannot be looked at is as good as none.
@@ -150,18 +164,20 @@ impl Finder {
             Some(0..RACY_NS) => Settling::Soon,
             Some(RACY_NS..) | None => Settling::Settled,
         };
-        let original_modified_s = original.fingerprint.modified_s;
         let mut representations = [const { None }; 4];
-        representations[Coding::Identity as usize] =
-            Some(self.represent(original, now_ns, &mut settling)?);
+        let original = self.represent(original, now_ns, &mut settling)?;
+        let original_seen = original.fingerprint;
+        representations[Coding::Identity as usize] = Some(original);
         for (coding, suffix) in SIBLINGS {
-            let is_current = |f: &Fingerprint| f.modified_s >= original_modified_s;
+            let is_current = |sibling: &Fingerprint| sibling.is_sibling_of(&original_seen);
             if !seen[coding as usize].as_ref().is_some_and(is_current) {
                 continue;
             }
             let sibling = self.root.open_file(&format!("{relative}{suffix}"));
             representations[coding as usize] = match sibling {
-                Ok(Ok(file)) => self.represent(file, now_ns, &mut settling).ok(),
+                Ok(Ok(file)) if is_current(&file.fingerprint) => {
+                    self.represent(file, now_ns, &mut settling).ok()
+                }
                 _ => None,
             };
         }
@@ -169,8 +185,9 @@ impl Finder {
             content_type: content_type(&relative),
             cache_control: self.rules.for_path(&relative).cloned(),
             relative,
-            representations,
             prepared: [const { None }; 4],
+            date_due_ns: date_due_ns(&representations, now_ns),
+            representations,
             seen,
             settling,
         })))
@@ -189,9 +206,6 @@ impl Finder {
             whole.bytes
         });
         let fingerprint = file.fingerprint;
-        let now_s = (now_ns / 1_000_000_000) as i64;
-        // A Last-Modified after the Date is forbidden (RFC 9110 section 8.8.2.1).
-        let modified_s = fingerprint.modified_s.min(now_s);
         let length = content
             .as_ref()
             .map_or(fingerprint.length, |c| c.len() as u64);
@@ -210,7 +224,7 @@ impl Finder {
         };
         Ok(Representation {
             etag,
-            last_modified: format_http_date(modified_s).map(|value| (modified_s, value)),
+            last_modified: date_of(&fingerprint, now_ns),
             length,
             fingerprint,
             content,
@@ -219,7 +233,30 @@ impl Finder {
     }
 }
 
+impl Found {
+    /// A hash that is the same on every shard, of what makes it another for
+    /// whoever asks.
+    pub(super) fn state(&self) -> u64 {
+        match self {
+            Self::Missing => 1,
+            Self::Forbidden => 2,
+            Self::DirectoryWithoutSlash => 3,
+            Self::File(resource) => resource.state(),
+        }
+    }
+}
+
 impl Resource {
+    fn state(&self) -> u64 {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        for (seen, representation) in self.seen.iter().zip(&self.representations) {
+            hash.update(&seen.map(Fingerprint::to_bytes).unwrap_or_default());
+            let etag = representation.as_ref().map(|r| r.etag.opaque());
+            hash.update(etag.unwrap_or_default());
+        }
+        hash.digest()
+    }
+
     /// The encoded answers, by `Coding as usize`. Leaves none.
     pub(super) fn take_prepared(&mut self) -> [Option<PreparedResponse>; 4] {
         std::mem::take(&mut self.prepared)
@@ -243,8 +280,11 @@ impl Resource {
 
     /// What must still be seen for it to be unchanged; `None` when that would
     /// not be enough and it must be read again.
-    pub(super) fn seen(&self) -> Option<Seen> {
-        (self.settling == Settling::Settled).then_some(self.seen)
+    pub(super) fn known(&self) -> Option<Known> {
+        (self.settling == Settling::Settled).then_some(Known {
+            seen: self.seen,
+            date_due_ns: self.date_due_ns,
+        })
     }
 
     pub(super) fn settling(&self) -> Settling {
@@ -262,11 +302,30 @@ impl Resource {
     }
 }
 
+impl Known {
+    fn still_holds(&self, seen: &Seen) -> bool {
+        self.seen == *seen && self.date_due_ns.is_none_or(|due_ns| unix_ns() < due_ns)
+    }
+}
+
 impl Representation {
+    /// Of a file that is sent as it was opened right now.
+    pub(super) fn of_open(fingerprint: Fingerprint) -> Self {
+        let now_ns = unix_ns();
+        Self {
+            etag: etag_of_file(&fingerprint, now_ns),
+            last_modified: date_of(&fingerprint, now_ns),
+            length: fingerprint.length,
+            fingerprint,
+            content: None,
+            sealed: None,
+        }
+    }
+
     pub(super) fn validators(&self) -> Validators<'_> {
         Validators {
             etag: Some(&self.etag),
-            last_modified_s: self.last_modified.as_ref().map(|(second, _)| *second),
+            last_modified: self.last_modified.as_ref().map(|(date, _)| *date),
         }
     }
 }
@@ -278,6 +337,19 @@ pub(super) fn path_in(relative: &str, coding: Coding) -> String {
         .find(|(c, _)| *c == coding)
         .map_or("", |(_, suffix)| suffix);
     format!("{relative}{suffix}")
+}
+
+fn date_due_ns(representations: &[Option<Representation>; 4], now_ns: i128) -> Option<i128> {
+    let used = representations.iter().flatten();
+    used.filter_map(|r| r.fingerprint.date_due_ns(now_ns)).min()
+}
+
+/// Files come back with the time that they had.
+fn date_of(fingerprint: &Fingerprint, now_ns: i128) -> Option<(LastModified, HeaderValue)> {
+    let written_ms = fingerprint.written_ms(now_ns)?;
+    let now_ms = i64::try_from(now_ns / NS_PER_MS).ok()?;
+    let date = LastModified::of(written_ms, now_ms).may_go_back();
+    Some((date, date.header_value()?))
 }
 
 fn etag_of_file(fingerprint: &Fingerprint, now_ns: i128) -> ETag {
@@ -309,6 +381,8 @@ fn unix_ns() -> i128 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_nanos() as i128)
 }
+
+const NS_PER_MS: i128 = 1_000_000;
 
 const SIBLINGS: [(Coding, &str); 3] = [
     (Coding::Brotli, ".br"),

@@ -133,16 +133,16 @@ impl Selected<'_> {
 
     fn encode(self) -> Option<PreparedResponse> {
         let content = self.representation.content.as_ref()?;
-        if self.representation.sealed.is_some() || content.len() > WRITE_COPY_BYTES_MAX {
-            return None;
-        }
         let head = self.head_of(&Outline::Whole);
         let headers = head
             .headers()
             .map(|(name, value)| (name.clone(), value.clone()));
         let headers = headers.filter(|(name, _)| *name != header::CONTENT_TYPE);
         let content_type = self.resource.content_type.clone();
-        Some(PreparedResponse::of_content(content_type, content, headers))
+        Some(match &self.representation.sealed {
+            Some(sealed) => PreparedResponse::of_sealed(content_type, sealed.clone(), headers),
+            None => PreparedResponse::of_content(content_type, content, headers),
+        })
     }
 
     /// 304: only what a cache needs to refresh what it has (RFC 9110 section
@@ -175,8 +175,8 @@ impl Selected<'_> {
     }
 }
 
-/// Encodes the answers to requests for the whole. What is kept as content is
-/// from then on a part of them.
+/// Encodes the answers to requests for the whole of what is kept as content,
+/// which is from then on a part of them.
 pub(super) fn prepare(resource: &mut Resource) {
     for coding in Coding::BY_PREFERENCE {
         let representation = resource.representation(coding);

@@ -102,6 +102,7 @@ impl Site {
             tail: ask.tail,
             query: ask.query,
             accept_encoding: encoding.as_deref(),
+            gzip_offer: None,
             asked: Asked {
                 is_head: ask.is_head,
                 conditions: Conditions {

@@ -17,6 +17,10 @@ either_engine!(
     nothing_a_client_sends_can_forge_a_line,
     a_renamed_log_is_opened_anew_on_hangup,
     a_drain_writes_the_last_lines,
+    a_refused_request_is_logged_as_far_as_it_was_read_with_the_cause,
+    a_refused_request_stands_in_the_text_log_too,
+    a_download_that_was_cut_is_logged_so_and_counted,
+    the_line_of_a_5xx_names_its_request,
 );
 
 fn with_log(engine: Engine, format: &str) -> ServerProcess {
@@ -174,4 +178,168 @@ fn a_drain_writes_the_last_lines(engine: Engine) {
     let data = server.stop();
     let text = fs::read_to_string(data.path().join("access.log")).expect("the log");
     assert_eq!(text.lines().count(), 500);
+}
+
+/// Each on a connection of its own. Of one shard the lines keep their order.
+fn refuse(server: &ServerProcess, requests: &[(&str, u16)]) {
+    for (request, status) in requests {
+        let mut client = server.connect();
+        client.send_if_taken(request);
+        client.read().expect(*status);
+    }
+}
+
+fn a_refused_request_is_logged_as_far_as_it_was_read_with_the_cause(engine: Engine) {
+    let server = Serve::on(engine)
+        .argument("--access-log")
+        .argument("json")
+        .environment("CORELANE_ACCESS_LOG_TARGET", "access.log")
+        .environment("CORELANE_HTTP_HEAD_TIMEOUT_MS", "1000")
+        .shards(1)
+        .start();
+    let long = format!("GET /{} HTTP/1.1\r\n", "l".repeat(100_000));
+    let many = format!("GET /many HTTP/1.1\r\n{}", "a: b\r\n".repeat(2_000));
+    let requests = [
+        (
+            "GET /bad HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+            400,
+            "GET",
+            "/bad",
+        ),
+        (
+            "POST /two HTTP/1.1\r\nContent-Length: 1\r\n\r\n",
+            400,
+            "POST",
+            "/two",
+        ),
+        (&long, 414, "GET", "/llllllll"),
+        (&many, 431, "GET", "/many"),
+        ("GET /new HTTP/2.5\r\n\r\n", 505, "GET", "/new"),
+        ("\u{16}\u{3}\u{1}\r\n\r\n", 400, "", "\u{16}\u{3}\u{1}"),
+        (
+            "POST /api/users HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n",
+            413,
+            "POST",
+            "/api/users",
+        ),
+        ("GET /slow?er HTTP/1.1\r\nHos", 408, "GET", "/slow?er"),
+    ];
+    refuse(
+        &server,
+        &requests.map(|(request, status, ..)| (request, status)),
+    );
+    let lines = lines(&server, "access.log", requests.len());
+    for ((_, status, method, target), line) in requests.iter().zip(&lines) {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(line["status"], *status, "{line}");
+        assert_eq!(line["method"], *method, "{line}");
+        let logged = line["target"].as_str().expect("a target");
+        assert!(logged.starts_with(target), "{line}");
+        assert!(logged.len() < 2_000, "{line}");
+        let cause = line["cause"].as_str().unwrap_or_default();
+        assert!(!cause.is_empty(), "{line}");
+        assert_eq!(line["peer"], "127.0.0.1", "{line}");
+    }
+}
+
+fn a_refused_request_stands_in_the_text_log_too(engine: Engine) {
+    let server = Serve::on(engine)
+        .argument("--access-log")
+        .argument("text")
+        .environment("CORELANE_ACCESS_LOG_TARGET", "access.log")
+        .shards(1)
+        .start();
+    let requests = [
+        ("GET /bad HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", 400),
+        ("\u{16}\u{3}\"\r\n\r\n", 400),
+    ];
+    refuse(&server, &requests);
+    let lines = lines(&server, "access.log", 2);
+    assert!(
+        lines[0].contains("\"GET /bad HTTP/1.1\" 400 "),
+        "{}",
+        lines[0]
+    );
+    assert!(lines[1].contains("\"\\x16\\x03\\\"\" 400 "), "{}", lines[1]);
+    assert!(
+        lines.iter().all(|line| line.contains(" cause=\"")),
+        "{lines:?}"
+    );
+}
+
+fn a_download_that_was_cut_is_logged_so_and_counted(engine: Engine) {
+    const BYTES: u64 = 64 << 20;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = fs::File::create(folder.path().join("big.bin")).expect("a file");
+    file.set_len(BYTES).expect("room");
+    let server = Serve::on(engine)
+        .static_folder(folder.path())
+        .argument("--access-log")
+        .argument("json")
+        .environment("CORELANE_ACCESS_LOG_TARGET", "access.log")
+        .start();
+    let mut client = server.connect();
+    client.send("GET /static/big.bin HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.read_head().status, 200);
+    client.read_exactly(100_000);
+    client.reset();
+    let line: Value = serde_json::from_str(&lines(&server, "access.log", 1)[0]).expect("JSON");
+    assert_eq!(line["complete"], false, "{line}");
+    assert_eq!(line["status"], 200, "{line}");
+    let sent = line["response_bytes"].as_u64().expect("a number");
+    assert!((100_000..BYTES).contains(&sent), "{line}");
+    let metrics = server
+        .connect()
+        .get("/metrics?format=prometheus")
+        .expect(200);
+    let cut = metrics
+        .text()
+        .lines()
+        .filter(|line| line.starts_with("corelane_responses_cut_total{") && line.ends_with(" 1"));
+    assert_eq!(cut.count(), 1, "{}", metrics.text());
+}
+
+/// Another program holds the database: no write comes about.
+fn the_line_of_a_5xx_names_its_request(engine: Engine) {
+    let server = Serve::on(engine)
+        .environment("CORELANE_STORE_BUSY_TIMEOUT_MS", "100")
+        .start();
+    let path = server.data().path().join("data/corelane.db");
+    let other = rusqlite::Connection::open(path).expect("a database");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("nobody writes");
+    let user = br#"{"name":"A","email":"a@example.com","age":3}"#;
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("X-Request-Id", "id-of-the-test"),
+    ];
+    let response = server
+        .connect()
+        .request("POST", "/api/users?a=b", &headers, user);
+    assert!(response.status >= 500, "{response:?}");
+    server.wait_for_output("a request failed");
+    let output = server.output();
+    let line = output
+        .lines()
+        .find(|line| line.contains("a request failed"));
+    let line = line.expect("a line");
+    for part in [
+        "POST /api/users?a=b",
+        "route /api/users",
+        "id-of-the-test",
+        "client 127.0.0.1",
+        "blame: ",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    let time = line.strip_prefix("corelane: ").expect("whose line it is");
+    let time: jiff::Timestamp = time
+        .split(' ')
+        .next()
+        .expect("a word")
+        .parse()
+        .expect("RFC 3339");
+    let age = jiff::Timestamp::now().duration_since(time);
+    assert!(age.as_secs().abs() < 60, "{line}");
 }

@@ -1,6 +1,8 @@
 //! Conditional requests (RFC 9110 section 13) on the API: validators, their
 //! precedence, and what a 304 or 412 carries.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use serde_json::json;
 
 use crate::harness::{Client, Engine, Serve, ServerProcess};
@@ -14,6 +16,9 @@ either_engine!(
     if_match_protects_a_write,
     if_match_counts_more_than_if_unmodified_since,
     if_unmodified_since_protects_a_write,
+    a_date_does_not_hide_the_second_change_of_a_second,
+    a_date_does_not_overwrite_the_second_change_of_a_second,
+    the_first_version_has_its_date_alone,
     if_match_star_wants_something_there,
     a_list_has_an_entity_tag_of_its_own,
     the_chapters_resources_are_cacheable_as_it_says,
@@ -189,6 +194,84 @@ fn if_unmodified_since_protects_a_write(engine: Engine) {
     let current = [("If-Unmodified-Since", FUTURE)];
     assert_eq!(status(&mut client, "PATCH", "/api/users/1", &current), 200);
     assert_eq!(status(&mut client, "GET", "/api/users/1", &stale), 412);
+}
+
+/// A user who was changed in the first half of a second, as seen then.
+fn changed_early_in_a_second(client: &mut Client) -> String {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
+    let into = since - Duration::from_secs(since.as_secs());
+    std::thread::sleep(Duration::from_millis(1_100) - into);
+    assert_eq!(status(client, "PATCH", "/api/users/1", &[]), 200);
+    let seen = client.get("/api/users/1").expect(200);
+    assert_eq!(seen.json()["age"], 50);
+    seen.must_have("last-modified").to_owned()
+}
+
+fn change_again(client: &mut Client) {
+    std::thread::sleep(Duration::from_millis(300));
+    client
+        .send_json("PATCH", "/api/users/1", &[], &json!({"age": 51}))
+        .expect(200);
+}
+
+fn a_date_does_not_hide_the_second_change_of_a_second(engine: Engine) {
+    let (server, mut client) = with_demo(engine);
+    let seen = changed_early_in_a_second(&mut client);
+    change_again(&mut client);
+    // Within the second, after it, from the cache and from the store.
+    for wait_ms in [0, 1_200] {
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        for mut client in (0..4).map(|_| server.connect()) {
+            let since = [("If-Modified-Since", seen.as_str())];
+            let now = client.get_with("/api/users/1", &since).expect(200);
+            assert_eq!(now.json()["age"], 51);
+        }
+    }
+}
+
+fn a_date_does_not_overwrite_the_second_change_of_a_second(engine: Engine) {
+    let (server, mut client) = with_demo(engine);
+    let seen = changed_early_in_a_second(&mut client);
+    change_again(&mut client);
+    let unmodified = [("If-Unmodified-Since", seen.as_str())];
+    for wait_ms in [0, 1_200] {
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        for mut client in (0..4).map(|_| server.connect()) {
+            for method in ["PATCH", "DELETE"] {
+                assert_eq!(
+                    status(&mut client, method, "/api/users/1", &unmodified),
+                    412
+                );
+            }
+        }
+    }
+    // Whoever reads it when its second is over may write by date.
+    std::thread::sleep(Duration::from_millis(10_000));
+    let now = client.get("/api/users/1").expect(200);
+    assert_eq!(now.json()["age"], 51);
+    let unmodified = [("If-Unmodified-Since", now.must_have("last-modified"))];
+    assert_eq!(
+        status(&mut client, "PATCH", "/api/users/1", &unmodified),
+        200
+    );
+}
+
+fn the_first_version_has_its_date_alone(engine: Engine) {
+    let (_server, mut client) = with_demo(engine);
+    let body = json!({"name": "Ada", "email": "ada@first.example", "age": 36});
+    let made = client
+        .send_json("POST", "/api/users", &[], &body)
+        .expect(201);
+    let target = made.must_have("location").to_owned();
+    let made_at = made.must_have("last-modified").to_owned();
+    let since = [("If-Modified-Since", made_at.as_str())];
+    client.get_with(&target, &since).expect(304);
+    std::thread::sleep(Duration::from_millis(1_200));
+    let unmodified = [("If-Unmodified-Since", made_at.as_str())];
+    assert_eq!(status(&mut client, "PATCH", &target, &unmodified), 200);
+    assert_eq!(status(&mut client, "PATCH", &target, &unmodified), 412);
 }
 
 fn if_match_star_wants_something_there(engine: Engine) {

@@ -6,6 +6,7 @@ use crate::harness::{Engine, InProcess, Response, sample_app};
 
 either_engine!(
     an_unknown_path_is_404_and_keeps_the_connection,
+    what_is_not_there_is_said_whatever_is_sent_to_it,
     a_known_path_with_another_method_is_405_and_says_which,
     options_says_which_methods_a_path_has,
     options_of_the_server_is_answered,
@@ -38,6 +39,24 @@ fn an_unknown_path_is_404_and_keeps_the_connection(engine: Engine) {
         client.get(path).expect_problem(404);
     }
     client.expect_usable();
+}
+
+fn what_is_not_there_is_said_whatever_is_sent_to_it(engine: Engine) {
+    let server = InProcess::start(engine, sample_app());
+    let large = 100 * 1024 * 1024;
+    for (target, status) in [("/nowhere", 404), ("/hello/a", 405)] {
+        let mut client = server.connect();
+        client.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {large}\r\n\r\nsome of it"
+        ));
+        let refused = client.read().expect(status);
+        assert!(refused.says_close(), "{target}");
+    }
+    // Where it is read it is too large.
+    let mut client = server.connect();
+    let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {large}\r\n\r\n");
+    client.send(head);
+    assert!(client.read().expect(413).says_close());
 }
 
 fn a_known_path_with_another_method_is_405_and_says_which(engine: Engine) {

@@ -2,6 +2,7 @@
 //! embedded store; `redis` and `postgres` the same with those, `origins` who may
 //! use one.
 
+mod cookies;
 mod library;
 mod origins;
 mod postgres;
@@ -22,9 +23,6 @@ either_engine!(
     a_login_that_is_none_is_refused,
     over_tls_the_cookie_is_for_this_host_alone,
     a_cookie_counts_only_under_the_name_of_its_scheme,
-    a_logout_ends_every_session_that_is_named,
-    a_duplicate_that_is_no_session_locks_nobody_out,
-    a_login_ends_every_session_it_came_with,
     a_login_replaces_the_session_it_came_with,
     a_made_up_id_is_never_taken_over,
     a_logout_ends_the_session_everywhere,
@@ -258,59 +256,6 @@ fn a_login_replaces_the_session_it_came_with(engine: Engine) {
     let wrong = [("Cookie", second.as_str())];
     log_in_as(&mut server.connect(), &wrong, EMAIL, "wrong").expect(401);
     expect_everywhere(&server, &second, 200);
-}
-
-fn a_logout_ends_every_session_that_is_named(engine: Engine) {
-    let server = with_ada(Serve::on(engine));
-    let planted = format!("corelane={}", "B".repeat(43));
-    let log_out = |cookies: &str| {
-        let header = [("Cookie", cookies)];
-        let response = server
-            .connect()
-            .request("DELETE", "/api/session", &header, b"");
-        let line = response.expect(204).must_have("set-cookie").to_owned();
-        assert!(line.starts_with("corelane=; Path=/; Max-Age=0;"), "{line}");
-    };
-    let [one, two, three] = [(); 3].map(|()| cookie_in(&server));
-    log_out(&format!("{planted}; {one}"));
-    expect_everywhere(&server, &one, 401);
-    log_out(&format!("{two}; corelane=; {planted}; {three}; corelane=x"));
-    expect_everywhere(&server, &two, 401);
-    expect_everywhere(&server, &three, 401);
-    // More than anybody has: refused as a whole, and nothing is half done.
-    let kept = cookie_in(&server);
-    let letters = ('a'..='t').map(|letter| format!("corelane={letter}{}; ", "A".repeat(42)));
-    let many = letters.collect::<String>();
-    let header = [("Cookie", &*format!("{kept}; {many}"))];
-    let response = server
-        .connect()
-        .request("DELETE", "/api/session", &header, b"");
-    response.expect_problem(400);
-    expect_everywhere(&server, &kept, 200);
-}
-
-fn a_duplicate_that_is_no_session_locks_nobody_out(engine: Engine) {
-    let server = with_ada(Serve::on(engine));
-    let cookie = cookie_in(&server);
-    for junk in ["corelane=", "corelane=x", "corelane=\"\"", "corelane=%41"] {
-        for cookies in [format!("{junk}; {cookie}"), format!("{cookie}; {junk}")] {
-            expect_everywhere(&server, &cookies, 200);
-        }
-    }
-    let cookies = format!("corelane=; {cookie}");
-    let again = log_in(&mut server.connect(), &[("Cookie", &cookies)]).expect(201);
-    expect_everywhere(&server, &cookie, 401);
-    expect_everywhere(&server, &cookie_of(&again), 200);
-}
-
-fn a_login_ends_every_session_it_came_with(engine: Engine) {
-    let server = with_ada(Serve::on(engine));
-    let (one, two) = (cookie_in(&server), cookie_in(&server));
-    let cookies = format!("{one}; {two}");
-    let again = log_in(&mut server.connect(), &[("Cookie", &cookies)]).expect(201);
-    expect_everywhere(&server, &one, 401);
-    expect_everywhere(&server, &two, 401);
-    expect_everywhere(&server, &cookie_of(&again), 200);
 }
 
 fn a_made_up_id_is_never_taken_over(engine: Engine) {

@@ -23,6 +23,8 @@ both_engines!(
     a_second_signal_exits_at_once,
     a_stopped_server_leaves_its_database_closed,
     a_server_whose_output_nobody_reads_still_drains,
+    a_server_whose_stderr_is_full_starts_serves_and_drains,
+    a_second_signal_exits_though_stderr_is_full,
 );
 
 fn an_idle_server_stops_at_once_with_exit_code_0(engine: Engine) {
@@ -221,4 +223,37 @@ fn a_server_whose_output_nobody_reads_still_drains(engine: Engine) {
     let mut server = Serve::on(engine).stderr_unread().start();
     server.signal(Signal::TERM);
     assert_eq!(server.wait_for_exit(Duration::from_secs(5)).code(), Some(0));
+}
+
+/// Nothing that acts waits for whoever should read: a reader that hangs does not
+/// keep a server from its start, its work and its end.
+fn a_server_whose_stderr_is_full_starts_serves_and_drains(engine: Engine) {
+    let mut server = Serve::on(engine).demo().stderr_full().start();
+    server.connect().get("/api/users/1").expect(200);
+    let mut idle = server.connect();
+    idle.get("/health/live").expect(200);
+    let since = Instant::now();
+    server.signal(Signal::TERM);
+    idle.expect_closed();
+    assert!(TcpStream::connect_timeout(&server.address(), Duration::from_secs(1)).is_err());
+    assert_eq!(server.wait_for_exit(Duration::from_secs(8)).code(), Some(0));
+    assert!(
+        since.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        since.elapsed()
+    );
+}
+
+fn a_second_signal_exits_though_stderr_is_full(engine: Engine) {
+    let mut server = Serve::on(engine).stderr_full().start();
+    let mut client = server.connect();
+    client.send("POST /api/users HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{");
+    std::thread::sleep(Duration::from_millis(100));
+    server.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(500));
+    let since = Instant::now();
+    server.signal(Signal::TERM);
+    let status = server.wait_for_exit(Duration::from_secs(5));
+    assert!(since.elapsed() < Duration::from_secs(2));
+    assert_ne!(status.code(), Some(0), "a cut drain is no success");
 }

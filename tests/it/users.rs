@@ -115,6 +115,14 @@ fn every_wrong_field_is_named(engine: Engine) {
             json!({"name": "a", "email": "a@b.cd", "age": 1, "id": 7, "nmae": "b"}),
             &["id", "nmae"],
         ),
+        (
+            json!({"name": "\u{200B}\u{FEFF} \u{202E}", "email": "a@b.cd", "age": 1}),
+            &["name"],
+        ),
+        (
+            json!({"name": "\u{3164}\u{FE0F}\u{E0041}", "email": "a@b.cd", "age": 1}),
+            &["name"],
+        ),
         (json!([ada()]), &["body"]),
     ] {
         let response = client.send_json("POST", "/api/users", &[], &user);

@@ -6,8 +6,9 @@ use crate::source::{Source, words};
 
 /// Where a shard's connections speak HTTP/1.
 const SPEAKING: &[&str] = &[
-    "src/shard/at_once.rs",
     "src/shard/body.rs",
+    "src/shard/exchange.rs",
+    "src/shard/fast_path.rs",
     "src/shard/respond.rs",
     "src/shard/serve.rs",
 ];

@@ -16,7 +16,8 @@ use corelane_proto::limits::{
 pub struct Input {
     /// Those before `start` have been consumed.
     bytes: Vec<u8>,
-    start: usize,
+    /// 32 bits wide, because every connection has one of these.
+    start: u32,
     /// The last receive left no room: more waits than the buffer holds.
     is_short: bool,
 }
@@ -33,19 +34,21 @@ impl Input {
 
     /// Bytes received and not consumed.
     pub fn pending(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        &self.bytes[self.start as usize..]
     }
 
     /// Whether nothing is [`pending`](Self::pending).
     pub fn is_empty(&self) -> bool {
-        self.start == self.bytes.len()
+        self.start as usize == self.bytes.len()
     }
 
     /// Consumes `bytes` of [`pending`](Self::pending), which must hold so many.
     pub fn consume(&mut self, bytes: usize) {
-        self.start += bytes;
-        debug_assert!(self.start <= self.bytes.len());
-        if self.start == self.bytes.len() {
+        let start = self.start as usize + bytes;
+        debug_assert!(start <= self.bytes.len());
+        // No buffer is as large as 4 GiB.
+        self.start = start as u32;
+        if start == self.bytes.len() {
             self.bytes.clear();
             self.start = 0;
         }
@@ -54,7 +57,7 @@ impl Input {
     /// Lends the buffer to a receive, with room at its end.
     pub(crate) fn lend(&mut self) -> Vec<u8> {
         if self.start > 0 {
-            self.bytes.drain(..self.start);
+            self.bytes.drain(..self.start as usize);
             self.start = 0;
         }
         let (length, capacity) = (self.bytes.len(), self.bytes.capacity());

@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! floor 2  machine    seam topology bridge catch_unwind clock input kind
-//!                     local_event monoio options pool probe remote
+//!                     local_event memory monoio options pool probe remote
 //!                     sealed_bytes wake
 //! ```
 
@@ -23,6 +23,7 @@ pub mod clock;
 mod input;
 mod kind;
 mod local_event;
+pub mod memory;
 mod monoio;
 mod options;
 mod pool;

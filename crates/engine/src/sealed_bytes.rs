@@ -35,32 +35,32 @@ struct Pages {
     /// Where all of `file` is mapped to be read.
     start: NonNull<u8>,
     length: usize,
-    _place: Place,
+    _permit: SealedPermit,
 }
 
 /// One of the descriptors and mappings that a process may use for this; the
 /// others are for connections.
-struct Place;
+struct SealedPermit;
 
-static PLACES_TAKEN: AtomicUsize = AtomicUsize::new(0);
+static PERMITS_TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-impl Place {
+impl SealedPermit {
     fn take() -> Option<Self> {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let share = limit.current.map_or(SEALED_FILES_MAX, |files| {
             usize::try_from(files / SEALED_FILES_SHARE).unwrap_or(SEALED_FILES_MAX)
         });
         let most = share.min(SEALED_FILES_MAX);
-        let taken = PLACES_TAKEN.fetch_add(1, Ordering::Relaxed);
+        let taken = PERMITS_TAKEN.fetch_add(1, Ordering::Relaxed);
         // Given back when this is dropped.
-        let place = Self;
-        (taken < most).then_some(place)
+        let permit = Self;
+        (taken < most).then_some(permit)
     }
 }
 
-impl Drop for Place {
+impl Drop for SealedPermit {
     fn drop(&mut self) {
-        PLACES_TAKEN.fetch_sub(1, Ordering::Relaxed);
+        PERMITS_TAKEN.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -78,7 +78,7 @@ impl SealedBytes {
     /// When descriptors or memory have run out, or the kernel knows no sealed
     /// memory files; the caller then keeps its bytes as they are.
     pub fn copy_of(bytes: &[u8]) -> io::Result<Self> {
-        let place = Place::take().ok_or(Errno::MFILE)?;
+        let permit = SealedPermit::take().ok_or(Errno::MFILE)?;
         let mut file = File::from(memory_file()?);
         file.write_all(bytes)?;
         let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
@@ -101,7 +101,7 @@ impl SealedBytes {
             file: file.into(),
             start,
             length,
-            _place: place,
+            _permit: permit,
         };
         Ok(Self {
             pages: Arc::new(pages),

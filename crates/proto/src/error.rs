@@ -3,9 +3,12 @@
 //!
 //! A handler returns `Result<Response, Error>`; the shard turns an `Error`
 //! into `application/problem+json` (RFC 9457). Any `std::error::Error` becomes
-//! a 500 through `?`, its text kept for the log and never sent.
+//! a 500 through `?`, its text kept for the log and never sent; it is kept too,
+//! so that whoever knows its type can make a better answer of it.
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -67,6 +70,8 @@ struct ErrorParts {
     headers: Vec<(HeaderName, HeaderValue)>,
     problem_type: Option<&'static str>,
     nothing_done: bool,
+    /// What `?` made it of; counted, because an error may be given to many.
+    cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
@@ -87,6 +92,7 @@ impl Error {
             headers: Vec::new(),
             problem_type: None,
             nothing_done: blame == Blame::Client,
+            cause: None,
         }))
     }
 
@@ -212,6 +218,18 @@ impl Error {
         self.0.log.as_deref()
     }
 
+    /// The error that `?` made this one of, or one behind that, if it is an `E`.
+    pub fn cause<E: StdError + 'static>(&self) -> Option<&E> {
+        let mut next: Option<&(dyn StdError + 'static)> = Some(&**self.0.cause.as_ref()?);
+        while let Some(cause) = next {
+            if let Some(found) = cause.downcast_ref() {
+                return Some(found);
+            }
+            next = cause.source();
+        }
+        None
+    }
+
     /// The fields that failed validation.
     pub fn fields(&self) -> &[FieldError] {
         &self.0.fields
@@ -262,10 +280,24 @@ impl fmt::Debug for Error {
     }
 }
 
-/// `?` on any error: 500, its text for the log only.
-impl<E: std::error::Error> From<E> for Error {
+/// `?` on any error, and on what becomes one, such as `anyhow::Error` or a text:
+/// 500, its text and that of what is behind it for the log only.
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for Error {
     fn from(error: E) -> Self {
-        Self::internal(error)
+        let cause = error.into();
+        let mut log = cause.to_string();
+        let mut behind = cause.source();
+        while let Some(error) = behind {
+            let text = error.to_string();
+            // Some say what is behind them themselves.
+            if !log.ends_with(&text) {
+                log = format!("{log}: {text}");
+            }
+            behind = error.source();
+        }
+        let mut error = Self::internal(log);
+        error.0.cause = Some(cause.into());
+        error
     }
 }
 
@@ -292,5 +324,34 @@ mod tests {
         assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!error.detail().contains("sda"));
         assert!(error.log().unwrap().contains("sda"));
+    }
+
+    /// Of two layers, the outer one's text without the inner one's.
+    #[derive(Debug)]
+    struct Outer(std::num::ParseIntError);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the page is no number")
+        }
+    }
+
+    impl StdError for Outer {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn what_an_error_was_made_of_is_logged_and_found_again() {
+        let parsed = "x".parse::<u8>().map_err(Outer);
+        let error = Error::from(parsed.unwrap_err());
+        let log = "the page is no number: invalid digit found in string";
+        assert_eq!(error.log(), Some(log));
+        assert!(error.cause::<Outer>().is_some());
+        assert!(error.clone().cause::<std::num::ParseIntError>().is_some());
+        assert!(error.cause::<fmt::Error>().is_none());
+        assert!(Error::internal("x").cause::<Outer>().is_none());
+        assert_eq!(Error::from("a text").log(), Some("a text"));
     }
 }

@@ -4,6 +4,7 @@
 use futures_util::stream;
 
 use super::*;
+use crate::app::BodyKind;
 use crate::app::cache_line::CacheLine;
 
 static HIT: CacheLine = CacheLine::new("x-cache: HIT\r\ncache-status: corelane; hit\r\n");
@@ -93,10 +94,13 @@ fn it_tells_what_it_is_made_of() {
     );
     let validators = prepared.validators();
     assert_eq!(validators.etag, Some(&ETag::weak("v1").unwrap()));
-    assert_eq!(validators.last_modified_s, Some(DATE_S));
+    assert_eq!(
+        validators.last_modified.map(|date| date.second()),
+        Some(DATE_S)
+    );
     let unreadable = shared(full().header("ETag", "v1").header("Last-Modified", "now"));
     assert_eq!(unreadable.validators().etag, None);
-    assert_eq!(unreadable.validators().last_modified_s, None);
+    assert_eq!(unreadable.validators().last_modified, None);
 }
 
 #[test]
@@ -249,4 +253,27 @@ fn content_is_kept_without_anybodys_cookie() {
     let prepared = PreparedResponse::of_content(json, b"{}", headers);
     assert_eq!(prepared.header_value(&header::SET_COOKIE), None);
     assert!(prepared.header_value(&header::CACHE_CONTROL).is_some());
+}
+
+#[test]
+fn a_long_body_stays_in_its_sealed_pages() {
+    let text = HeaderValue::from_static("text/plain");
+    let content = vec![b'x'; 64 << 10];
+    let pages = SealedBytes::copy_of(&content).unwrap();
+    let headers = || [(header::ETAG, HeaderValue::from_static("\"v1\""))];
+    let sealed = PreparedResponse::of_sealed(text.clone(), pages.clone(), headers());
+    let copied = PreparedResponse::of_content(text, &content, headers());
+    assert_eq!(sealed.headers(), copied.headers());
+    assert_eq!(
+        (sealed.body(), sealed.body_bytes()),
+        (copied.body(), copied.body_bytes())
+    );
+    assert_eq!(sealed.weight_bytes(), copied.weight_bytes());
+    assert_eq!(sealed.body().as_ptr(), pages.as_ref().as_ptr());
+    let response = Response::prepared(Rc::new(sealed));
+    assert_eq!(response.body().length(), Some(64 << 10));
+    let BodyKind::Sealed(sent) = response.into_parts().1.into_kind() else {
+        panic!("it would be copied");
+    };
+    assert_eq!(sent.as_ref().as_ptr(), pages.as_ref().as_ptr());
 }

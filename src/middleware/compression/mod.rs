@@ -25,7 +25,8 @@ pub(crate) use shard::ShardCompression;
 
 use crate::Error;
 use crate::app::{
-    Body, BodyKind, ByteStream, Ctx, Middleware, Next, PreparedResponse, Response, SharedResponse,
+    Body, BodyKind, ByteStream, Ctx, GzipOffer, Middleware, Next, PreparedResponse, Response,
+    SharedResponse,
 };
 use crate::caches::HitKind;
 use crate::compression::{InvalidMediaType, MediaTypes};
@@ -166,8 +167,11 @@ impl Middleware for Compression {
 }
 
 impl CompressionPlan {
-    async fn answer(&self, mut ctx: Ctx, next: Next) -> Result<Response, Error> {
+    async fn answer(self: Arc<Self>, mut ctx: Ctx, next: Next) -> Result<Response, Error> {
         let asked = AskedCodings::of(&mut ctx);
+        if asked.wants_gzip {
+            ctx.attach(self.offer());
+        }
         let shard = ctx.part::<ShardCompression>();
         let shard = shard.expect("a part of every shard");
         shard.note_use();
@@ -194,6 +198,14 @@ impl CompressionPlan {
             Some(kept) => Ok(self.code_kept(response, kept, &shard).await),
             None => Ok(self.code(response, &asked, &shard).await),
         }
+    }
+
+    /// For handlers that negotiate by themselves.
+    fn offer(self: &Arc<Self>) -> GzipOffer {
+        let plan = self.clone();
+        GzipOffer(Rc::new(move |content_type, bytes| {
+            bytes >= plan.min_bytes as u64 && plan.types.contains(content_type.as_bytes())
+        }))
     }
 
     /// Whether such an answer may be sent compressed.

@@ -173,10 +173,8 @@ impl AnswerPlan {
     /// `None` when it is no answer that could have been kept.
     fn hit(&self, ctx: &Ctx, answer: StoredAnswer) -> Result<Option<Response>, Error> {
         let now_unix_ms = unix_ms();
-        let (age_s, ttl_s) = (
-            answer.age_ms(now_unix_ms) / 1_000,
-            answer.left_ms(now_unix_ms) / 1_000,
-        );
+        let answer_age_ms = answer.age_ms(now_unix_ms);
+        let (age_s, ttl_s) = (answer_age_ms / 1_000, answer.left_ms(now_unix_ms) / 1_000);
         let mut response = Response::new(answer.status).replace_body(answer.body);
         for (name, value) in answer.headers {
             response.append_header(name, value);
@@ -184,6 +182,8 @@ impl AnswerPlan {
         let Ok(prepared) = PreparedResponse::new(response) else {
             return Ok(None);
         };
+        let kept_ms = now_unix_ms.saturating_sub(answer_age_ms) as i64;
+        let prepared = prepared.kept_since(kept_ms);
         let mut response = ctx.respond_conditionally(Rc::new(prepared))?;
         response.insert_header(header::AGE, HeaderValue::from(age_s));
         let status = format!("{CACHE}; hit; ttl={ttl_s}");

@@ -171,7 +171,7 @@ impl PostgresServer {
 
     fn tell(&self, text: String) {
         if let Some(log) = &self.error_log {
-            log.tell(text);
+            log.log(text);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::PreparedResponse;
 const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
 const FACTS: RequestFacts = RequestFacts {
-    version: Version::Http11,
+    is_http10: false,
     is_head: false,
     keep_alive: true,
 };
@@ -20,7 +20,7 @@ const FACTS: RequestFacts = RequestFacts {
 fn on_the_wire(response: Response, facts: RequestFacts, request_id: &str) -> Vec<u8> {
     let mut out = b"before".to_vec();
     let (head, body) = response.into_parts();
-    let framing = framing_of(head.status, &body, facts.version);
+    let framing = framing_of(head.status, &body, version_of(facts));
     encode(&mut out, facts, &head, framing, DATE, request_id);
     if !facts.is_head && framing != ResponseFraming::NoBody {
         out.extend_from_slice(body.as_bytes().expect("not streamed"));
@@ -70,7 +70,7 @@ fn a_prepared_response_is_written_to_the_byte() {
     );
     let empty = prepared(Response::no_content().header("ETag", "\"v1\""));
     let old = RequestFacts {
-        version: Version::Http10,
+        is_http10: true,
         ..FACTS
     };
     assert_eq!(
@@ -117,8 +117,7 @@ proptest! {
             response.replace_body(body.clone())
         };
         prop_assume!(PreparedResponse::new(full()).is_ok());
-        let version = if is_old { Version::Http10 } else { Version::Http11 };
-        let facts = RequestFacts { version, is_head, keep_alive };
+        let facts = RequestFacts { is_http10: is_old, is_head, keep_alive };
         let (plain_status, mut plain, plain_body) = split(&on_the_wire(full(), facts, &request_id));
         let wire = on_the_wire(prepared(full()), facts, &request_id);
         let (status, mut lines, sent) = split(&wire);

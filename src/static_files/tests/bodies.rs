@@ -47,6 +47,9 @@ fn files_around_the_limit_of_the_memory_and_of_a_chunk_are_whole() {
             site.write(&name, &content);
             let answer = site.get(&name).await;
             assert_eq!(answer.is_streamed(), length > limit, "{length}");
+            // Few bytes or many, what is kept is prepared once.
+            let is_prepared = answer.response.prepared_head().is_some();
+            assert_eq!(is_prepared, length <= limit, "{length}");
             assert!(answer.body().await == content, "{length}");
         }
     });
@@ -336,6 +339,64 @@ fn a_file_truncated_or_overwritten_under_way_ends_in_an_error() {
                 assert_eq!(site.files.open_files.get(), 0);
             }
         }
+    });
+}
+
+#[test]
+fn a_file_that_grows_under_way_is_sent_as_far_as_it_was() {
+    on_both_engines(async |site| {
+        let content = bytes(LONG, 1);
+        for range in [None, Some("bytes=10-"), Some("bytes=0-99999,200000-")] {
+            site.write("long.log", &content);
+            settle();
+            site.files.entries.forget("long.log");
+            let mut ask = Ask::get("long.log");
+            ask.fields
+                .extend(range.map(|value| (header::RANGE, value.to_owned())));
+            let answer = site.ask(ask).await;
+            let announced = answer.response.body().length().unwrap();
+            let mut stream = answer.into_stream();
+            let mut received = stream.next().await.unwrap().unwrap().to_vec();
+            let path = site.path("long.log");
+            let mut file = fs::File::options().append(true).open(path).unwrap();
+            while let Some(chunk) = stream.next().await {
+                file.write_all(b"one more line").unwrap();
+                received.extend_from_slice(&chunk.unwrap());
+            }
+            assert_eq!(received.len() as u64, announced, "{range:?}");
+            match range {
+                None => assert!(received == content),
+                Some("bytes=10-") => assert!(received == content[10..]),
+                _ => {}
+            }
+        }
+    });
+}
+
+#[test]
+fn a_file_that_grows_all_the_while_is_answered() {
+    on_both_engines(async |site| {
+        let content = bytes(LONG, 1);
+        site.write("long.log", &content);
+        let path = site.path("long.log");
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let is_over = std::sync::Arc::new(is_over);
+        let seen = is_over.clone();
+        let writer = std::thread::spawn(move || {
+            let mut file = fs::File::options().append(true).open(path).unwrap();
+            while !seen.load(std::sync::atomic::Ordering::Relaxed) {
+                file.write_all(b"one more line\n").unwrap();
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        });
+        for now_ms in 0..50 {
+            let answer = site.ask(Ask::get("long.log").at(now_ms * 10)).await;
+            assert_eq!(answer.status(), 200);
+            let body = answer.body().await;
+            assert!(body.len() >= LONG && body[..LONG] == content);
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        writer.join().unwrap();
     });
 }
 

@@ -105,6 +105,43 @@ fn a_sibling_that_appears_or_goes_is_seen() {
 }
 
 #[test]
+fn what_one_shard_has_seen_no_other_takes_back() {
+    on_both_engines(async |site| {
+        let options = StaticOptions {
+            root: site.path(""),
+            ..Default::default()
+        };
+        let other = Site {
+            files: StaticFiles::new(options).unwrap(),
+            directory: tempfile::tempdir().unwrap(),
+        };
+        site.write("a.txt", "old");
+        for shard in [&site, &other] {
+            assert_eq!(shard.get("a.txt").await.body().await, "old");
+            assert_eq!(shard.get("new.txt").await.status(), 404);
+        }
+        settle();
+        site.write("a.txt", "new");
+        site.write("new.txt", "new");
+        // Found by one when it looks again, and by one that has never looked.
+        for name in ["a.txt", "new.txt"] {
+            let seen = other.ask(Ask::get(name).at(2_000)).await;
+            assert_eq!(seen.body().await, "new");
+            let trusted = site.ask(Ask::get(name).at(1)).await;
+            assert_eq!(trusted.status(), 200, "{name}");
+            assert_eq!(trusted.body().await, "new");
+        }
+        fs::remove_file(site.path("a.txt")).unwrap();
+        assert_eq!(site.ask(Ask::get("a.txt").at(3_000)).await.status(), 404);
+        assert_eq!(other.ask(Ask::get("a.txt").at(2_001)).await.status(), 404);
+        // Nothing was found since, so nobody looks.
+        let lookups = site.files.entries.lookups();
+        assert_eq!(site.ask(Ask::get("a.txt").at(3_001)).await.status(), 404);
+        assert_eq!(site.files.entries.lookups(), lookups);
+    });
+}
+
+#[test]
 fn the_root_may_be_switched_and_rebuilt() {
     on_both_engines(async |_| {
         let directory = tempfile::tempdir().unwrap();

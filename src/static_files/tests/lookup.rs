@@ -1,6 +1,7 @@
 //! Which file a URL is, and which it never is.
 
 use super::*;
+use crate::static_files::resource::Lookup;
 
 #[test]
 fn a_file_has_its_type_rule_and_validators() {
@@ -19,7 +20,7 @@ fn a_file_has_its_type_rule_and_validators() {
         );
         assert_eq!(
             answer.header(header::CACHE_CONTROL),
-            Some("public, max-age=3600")
+            Some("public, no-cache")
         );
         assert_eq!(answer.header(header::ACCEPT_RANGES), Some("bytes"));
         assert_eq!(answer.header(header::VARY), None);
@@ -83,6 +84,7 @@ fn the_mount_point_without_its_slash_redirects() {
             tail: "",
             query: None,
             accept_encoding: None,
+            gzip_offer: None,
             asked: Asked::default(),
         };
         let answer = Answer::from(site.files.answer(&request, 0).await);
@@ -298,6 +300,49 @@ fn precompression_index_and_hidden_files_are_options() {
 }
 
 #[test]
+fn what_may_not_be_read_is_told_alike_with_a_slash_and_without() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let site = Site::new();
+    site.write("locked/index.html", "locked");
+    let allow = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow(site.directory.path(), 0o755);
+    allow(&site.path("locked"), 0o000);
+    let finder = site.files.entries.finder().clone();
+    // On a thread of its own, which may be another user's.
+    let found = std::thread::spawn(move || {
+        let nobody = rustix::process::Uid::from_raw(65_534);
+        let _ = rustix::thread::set_thread_res_uid(nobody, nobody, nobody);
+        ["locked", "locked/", "locked/index.html", "locked/none"].map(|path| {
+            let looked = finder.look_up(path, None).unwrap();
+            matches!(looked, Lookup::Found(Found::Forbidden))
+        })
+    });
+    assert_eq!(found.join().unwrap(), [true; 4]);
+    allow(&site.path("locked"), 0o755);
+}
+
+#[test]
+fn dots_are_followed_within_the_root() {
+    on_both_engines(async |site| {
+        site.write("docs/index.html", "docs");
+        site.write("a.txt", "here");
+        for tail in [
+            "docs/../a.txt",
+            "docs/%2e%2e/a.txt",
+            "./a.txt",
+            "docs/./../a.txt",
+        ] {
+            assert_eq!(site.get(tail).await.body().await, "here", "{tail}");
+        }
+        assert_eq!(site.get("docs/x/..").await.body().await, "docs");
+        assert_eq!(site.get("docs/../../a.txt").await.status(), 404);
+    });
+}
+
+#[test]
 fn times_that_have_no_date_do_not_matter() {
     on_both_engines(async |site| {
         site.write("old", "old");
@@ -319,7 +364,7 @@ fn times_that_have_no_date_do_not_matter() {
         let modified = answer.header(header::LAST_MODIFIED).unwrap();
         let modified = crate::semantics::parse_http_date(modified.as_bytes()).unwrap();
         assert!(
-            modified <= clock::unix_ms() / 1_000,
+            modified <= crate::clock::unix_ms() / 1_000,
             "never later than the Date"
         );
     });

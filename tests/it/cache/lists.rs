@@ -15,6 +15,8 @@ either_engine!(
     posts_show_their_authors_anew,
     queries_have_answers_of_their_own,
     one_question_is_one_entry_however_it_is_written,
+    lists_that_a_write_has_outdated_leave_the_cache,
+    lists_whose_time_is_over_leave_the_cache,
 );
 
 const LISTS: &[&str] = &[
@@ -53,6 +55,59 @@ fn must_be_hits(clients: &mut [Client], target: &str, like: &Response) {
         assert!(How::of(&again).is_hit(), "{target}: {again:?}");
         assert_eq!(again.body, like.body, "{target}");
         assert_eq!(again.header("etag"), like.header("etag"), "{target}");
+    }
+}
+
+/// Entries of the cache of lists, on all shards.
+fn kept(client: &mut Client) -> u64 {
+    let metrics = client.get("/metrics").expect(200).json();
+    let caches = metrics["caches"].as_array().expect("caches");
+    let lists = caches.iter().find(|cache| cache["name"] == "lists");
+    lists.expect("lists")["keys"].as_u64().expect("a count")
+}
+
+fn lists_that_a_write_has_outdated_leave_the_cache(engine: Engine) {
+    let cache = ApiCacheOptions {
+        ttl_ms: 3_600_000,
+        ..ApiCacheOptions::default()
+    };
+    let api = Api::start(engine, 2, cache);
+    api.create_people(2);
+    // Of one shard only, which is home to half of them.
+    let mut client = api.connect();
+    for round in 0..20 {
+        for limit in 1..=20 {
+            client.get(&format!("/api/users?limit={limit}")).expect(200);
+        }
+        rename(&mut client, 1, &format!("w{round}"));
+    }
+    for limit in 1..=20 {
+        renewed(&mut client, &format!("/api/users?limit={limit}"));
+    }
+    poll_for("only the living are there", || {
+        (kept(&mut client) <= 20).then_some(())
+    });
+    for limit in 1..=20 {
+        let read = client.get(&format!("/api/users?limit={limit}")).expect(200);
+        assert!(How::of(&read).is_hit(), "{limit}: {read:?}");
+    }
+}
+
+fn lists_whose_time_is_over_leave_the_cache(engine: Engine) {
+    let cache = ApiCacheOptions {
+        ttl_ms: 300,
+        ..ApiCacheOptions::default()
+    };
+    let api = Api::start(engine, 2, cache);
+    api.create_people(2);
+    let mut client = api.connect();
+    for limit in 1..=50 {
+        client.get(&format!("/api/users?limit={limit}")).expect(200);
+    }
+    let begun = std::time::Instant::now();
+    while kept(&mut client) > 0 {
+        assert!(begun.elapsed().as_secs() < 20, "they stay");
+        std::thread::sleep(std::time::Duration::from_millis(200));
     }
 }
 

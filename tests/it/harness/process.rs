@@ -3,7 +3,7 @@
 //! test ends however it ends.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -34,6 +34,7 @@ pub(crate) struct Serve {
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
     is_stderr_unread: bool,
+    full_stderr: Option<(PipeReader, PipeWriter)>,
     /// A program and its arguments, which the server's follow.
     wrapper: Vec<OsString>,
     /// Neither `--engine` nor `--core-map` are given.
@@ -55,6 +56,7 @@ impl Serve {
             arguments: Vec::new(),
             environment: Vec::new(),
             is_stderr_unread: false,
+            full_stderr: None,
             wrapper: Vec::new(),
             is_as_it_comes: false,
         }
@@ -135,6 +137,12 @@ impl Serve {
         self
     }
 
+    /// Its stderr is a pipe that is full already, and is never read.
+    pub(crate) fn stderr_full(mut self) -> Self {
+        self.full_stderr = Some(full_pipe());
+        self
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn start(self) -> ServerProcess {
         match self.try_start() {
@@ -146,6 +154,9 @@ impl Serve {
     /// Starts it; what it said if it ended instead of listening.
     pub(crate) fn try_start(self) -> Result<ServerProcess, Refusal> {
         let mut command = self.command();
+        if let Some((_, writer)) = &self.full_stderr {
+            command.stderr(writer.try_clone().expect("a descriptor"));
+        }
         let mut child = command.spawn().expect("the binary runs");
         if self.is_stderr_unread {
             drop(child.stderr.take());
@@ -159,6 +170,7 @@ impl Serve {
                     address,
                     output,
                     data: self.data,
+                    _full_stderr: self.full_stderr,
                 });
             }
             if let Some(status) = child.try_wait().expect("a child to wait for") {
@@ -221,6 +233,17 @@ impl Serve {
     }
 }
 
+/// A pipe that takes nothing more.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    rustix::io::ioctl_fionbio(&writer, true).expect("a flag");
+    for piece in [&[b'x'; 512][..], b"x"] {
+        while writer.write(piece).is_ok() {}
+    }
+    rustix::io::ioctl_fionbio(&writer, false).expect("a flag");
+    (reader, writer)
+}
+
 /// The first `count` CPUs that this process may use.
 fn allowed_cpus(count: usize) -> Vec<usize> {
     let set = rustix::thread::sched_getaffinity(None).expect("an affinity mask");
@@ -266,6 +289,8 @@ pub(crate) struct ServerProcess {
     address: SocketAddr,
     output: Output,
     data: Data,
+    /// Open as long as the server, or its writes would fail instead of waiting.
+    _full_stderr: Option<(PipeReader, PipeWriter)>,
 }
 
 impl ServerProcess {

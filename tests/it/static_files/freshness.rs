@@ -10,6 +10,7 @@ either_engine!(
     a_change_is_noticed_within_a_second,
     a_file_that_goes_is_gone_within_a_second,
     an_answer_on_its_way_keeps_its_bytes,
+    no_client_is_taken_back_in_time,
 );
 
 /// Asks until the answer is `wanted`; how long that took.
@@ -118,4 +119,37 @@ fn an_answer_on_its_way_keeps_its_bytes(engine: Engine) {
         "the range is of another file"
     );
     slow.expect_usable();
+}
+
+/// Every shard is asked in turn, again and again, while a file is rewritten.
+fn no_client_is_taken_back_in_time(engine: Engine) {
+    let site = Site::start(engine, &[("a.txt", b"0"), ("gone.txt", b"here")]);
+    let mut clients: Vec<Client> = (0..8).map(|_| site.connect()).collect();
+    let mut newest = 0;
+    for number in 1..=3 {
+        // At some time within the time that each shard trusts what it knows.
+        let until = Instant::now() + Duration::from_millis(1_300);
+        while Instant::now() < until {
+            for client in &mut clients {
+                let response = client.get("/static/a.txt").expect(200);
+                let seen: u32 = response.text().parse().expect("a number");
+                assert!(seen >= newest, "{seen} after {newest}");
+                newest = seen;
+            }
+            std::thread::sleep(Duration::from_millis(7));
+        }
+        assert_eq!(newest, number - 1);
+        fs::write(site.path("a.new"), number.to_string()).expect("a file");
+        fs::rename(site.path("a.new"), site.path("a.txt")).expect("renamed");
+    }
+    let mut is_gone = false;
+    fs::remove_file(site.path("gone.txt")).expect("removed");
+    for round in 0..300 {
+        let client = &mut clients[round % 8];
+        let status = client.get("/static/gone.txt").status;
+        assert!(!is_gone || status == 404, "it is back");
+        is_gone |= status == 404;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(is_gone);
 }

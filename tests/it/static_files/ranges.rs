@@ -57,8 +57,11 @@ fn ranges_outside_are_refused_with_the_length(engine: Engine) {
             "{range}"
         );
     }
-    let response = client.get_with("/static/empty.bin", &[("Range", "bytes=0-")]);
-    assert!(matches!(response.status, 200 | 416), "{response:?}");
+    // Some clients send it always; of nothing there is no part.
+    for range in ["bytes=0-", "bytes=0-0", "bytes=-5"] {
+        let response = client.get_with("/static/empty.bin", &[("Range", range)]);
+        assert!(response.expect(200).body.is_empty(), "{range}");
+    }
     client.expect_usable();
 }
 

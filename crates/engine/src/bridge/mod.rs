@@ -141,12 +141,12 @@ impl Bridge {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let place = self.take_place()?;
+        let permit = self.take_permit()?;
         let (sender, receiver) = remote();
         let task = self.shared.runtime.spawn(async move {
             let outcome = CatchUnwind::new(Box::pin(future)).await;
             // Before the result: who is told finds the place free.
-            drop(place);
+            drop(permit);
             sender.send(outcome);
         });
         let mut waiting = Waiting {
@@ -167,17 +167,17 @@ impl Bridge {
         }
     }
 
-    fn take_place(&self) -> Result<Place, BridgeFault> {
+    fn take_permit(&self) -> Result<TaskPermit, BridgeFault> {
         let shared = &self.shared;
         // Counted first: of many at once no more than the limit get through.
         let before = shared.in_flight.fetch_add(1, Ordering::AcqRel);
-        let place = Place(shared.clone());
+        let permit = TaskPermit(shared.clone());
         if before >= BRIDGE_TASKS_MAX {
             shared.refused.fetch_add(1, Ordering::Relaxed);
             return Err(BridgeFault::Full);
         }
         shared.started.fetch_add(1, Ordering::Relaxed);
-        Ok(place)
+        Ok(permit)
     }
 
     /// What it has done so far.
@@ -204,9 +204,9 @@ impl Bridge {
 }
 
 /// A task's part in the bound, given back on drop, wherever that is.
-struct Place(Arc<Shared>);
+struct TaskPermit(Arc<Shared>);
 
-impl Drop for Place {
+impl Drop for TaskPermit {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
     }

@@ -12,6 +12,8 @@
 mod escape;
 mod timestamp;
 
+pub use timestamp::rfc3339_utc;
+
 use timestamp::SecondCache;
 
 /// Shape of the lines.
@@ -36,7 +38,7 @@ pub struct AccessEntry<'a> {
     pub client: Option<&'a str>,
     /// The method; empty when the request line could not be read.
     pub method: &'a [u8],
-    /// The target as sent; empty when the request line could not be read.
+    /// The target as sent; without a method what there was of a request line.
     pub target: &'a [u8],
     /// `HTTP/1.1` or `HTTP/1.0`; empty when the request line could not be read.
     pub version: &'a str,
@@ -44,6 +46,10 @@ pub struct AccessEntry<'a> {
     pub status: u16,
     /// Bytes of the response body as sent.
     pub response_bytes: u64,
+    /// Whether it was sent to its end, as far as the server can know.
+    pub is_complete: bool,
+    /// Why the request was refused before it could be answered.
+    pub cause: Option<&'a str>,
     /// `Referer`, if sent.
     pub referer: Option<&'a [u8]>,
     /// `User-Agent`, if sent.
@@ -85,14 +91,17 @@ impl LineEncoder {
         out.extend_from_slice(b" - - [");
         out.extend_from_slice(self.second.common_log(entry.unix_ms).as_bytes());
         out.extend_from_slice(b"] \"");
-        if entry.method.is_empty() {
+        if entry.method.is_empty() && entry.target.is_empty() {
             out.push(b'-');
-        } else {
-            escape::text(entry.method, out);
+        }
+        let line = [entry.method, entry.target, entry.version.as_bytes()];
+        let mut words = line.into_iter().filter(|word| !word.is_empty());
+        if let Some(first) = words.next() {
+            escape::text(first, out);
+        }
+        for word in words {
             out.push(b' ');
-            escape::text(entry.target, out);
-            out.push(b' ');
-            escape::text(entry.version.as_bytes(), out);
+            escape::text(word, out);
         }
         out.extend_from_slice(b"\" ");
         integer(u64::from(entry.status), out);
@@ -113,6 +122,14 @@ impl LineEncoder {
             out.extend_from_slice(b" client=");
             text_word(client.as_bytes(), out);
         }
+        if !entry.is_complete {
+            out.extend_from_slice(b" complete=false");
+        }
+        if let Some(cause) = entry.cause {
+            out.extend_from_slice(b" cause=\"");
+            escape::text(cause.as_bytes(), out);
+            out.push(b'"');
+        }
         out.push(b'\n');
     }
 
@@ -132,6 +149,10 @@ impl LineEncoder {
         json_integer("response_bytes", entry.response_bytes, out);
         json_integer("duration_us", entry.duration_us, out);
         json_integer("shard", entry.shard as u64, out);
+        if !entry.is_complete {
+            json_key("complete", out);
+            out.extend_from_slice(b"false");
+        }
         let optional = [
             ("client", entry.client.map(str::as_bytes)),
             (
@@ -140,6 +161,7 @@ impl LineEncoder {
             ),
             ("referer", entry.referer),
             ("user_agent", entry.user_agent),
+            ("cause", entry.cause.map(str::as_bytes)),
         ];
         for (key, value) in optional {
             if let Some(value) = value {
@@ -195,6 +217,8 @@ mod tests {
         version: "HTTP/1.1",
         status: 200,
         response_bytes: 512,
+        is_complete: true,
+        cause: None,
         referer: None,
         user_agent: Some(b"curl/8.5"),
         duration_us: 153,
@@ -226,6 +250,43 @@ mod tests {
              \"response_bytes\":512,\"duration_us\":153,\"shard\":3,\"request_id\":\"0a0b03-1f\",\
              \"user_agent\":\"curl/8.5\"}\n"
         );
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_says_so() {
+        let entry = AccessEntry {
+            is_complete: false,
+            ..ENTRY
+        };
+        let text = line(LogFormat::Text, &entry);
+        assert!(text.ends_with(" shard=3 complete=false\n"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&line(LogFormat::Json, &entry)).unwrap();
+        assert_eq!(json["complete"], false);
+    }
+
+    #[test]
+    fn a_refused_request_is_shown_as_far_as_it_was_read_with_the_cause() {
+        let refused = AccessEntry {
+            version: "",
+            status: 414,
+            cause: Some("the request line is \"too\" long"),
+            user_agent: None,
+            ..ENTRY
+        };
+        let text = line(LogFormat::Text, &refused);
+        assert!(text.contains("] \"GET /api/users?limit=2\" 414 "), "{text}");
+        let ending = " cause=\"the request line is \\\"too\\\" long\"\n";
+        assert!(text.ends_with(ending), "{text}");
+        let json: serde_json::Value =
+            serde_json::from_str(&line(LogFormat::Json, &refused)).unwrap();
+        assert_eq!(json["cause"], "the request line is \"too\" long");
+        let unread = AccessEntry {
+            method: b"",
+            target: b"\x16\x03\x01",
+            ..refused
+        };
+        let text = line(LogFormat::Text, &unread);
+        assert!(text.contains("] \"\\x16\\x03\\x01\" 414 "), "{text}");
     }
 
     #[test]

@@ -45,6 +45,13 @@ impl SecondCache {
     }
 }
 
+/// `2000-10-10T13:55:36.042Z`, for a line that is written seldom.
+pub fn rfc3339_utc(unix_ms: i64) -> String {
+    let millis = unix_ms.rem_euclid(1_000);
+    let mut second = SecondCache::default();
+    format!("{}.{millis:03}Z", second.rfc3339(unix_ms))
+}
+
 fn write_common_log(date: DateTime, text: &mut String) -> std::fmt::Result {
     let month = MONTHS[date.month() as usize - 1];
     let (day, year) = (date.day(), date.year());

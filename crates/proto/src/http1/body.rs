@@ -62,6 +62,15 @@ impl BodyDecoder {
         })
     }
 
+    /// The same for a request that is answered without its body, being refused
+    /// for something else: one that is too large says so when it is read.
+    pub fn of_refused(framing: BodyFraming, body_bytes_max: u64) -> Self {
+        Self::new(framing, body_bytes_max).unwrap_or(Self {
+            state: DecoderState::TooLarge,
+            chunk: ChunkBounds::new(body_bytes_max),
+        })
+    }
+
     /// Looks at `input`, everything received and not consumed yet. The caller
     /// drops what the event consumed before it calls again, and calls until
     /// `End` or until `NeedMore`.
@@ -79,6 +88,7 @@ impl BodyDecoder {
                 Ok(BodyEvent::NeedMore { consumed: 0 })
             }
             DecoderState::Length { remaining } => Ok(data(0, input, remaining)),
+            DecoderState::TooLarge => Err(ParseError::BodyTooLarge),
             DecoderState::Failed(error) => Err(*error),
             DecoderState::Chunked(_) => self.decode_chunked(input).inspect_err(|&error| {
                 self.state = DecoderState::Failed(error);
@@ -99,6 +109,7 @@ impl BodyDecoder {
         match self.state {
             DecoderState::Length { remaining } => Some(remaining),
             DecoderState::Done => Some(0),
+            DecoderState::TooLarge => Some(u64::MAX),
             DecoderState::Chunked(_) | DecoderState::Failed(_) => None,
         }
     }
@@ -128,9 +139,13 @@ impl BodyDecoder {
 
 #[derive(Debug)]
 enum DecoderState {
-    Length { remaining: u64 },
+    Length {
+        remaining: u64,
+    },
     Chunked(Chunk),
     Done,
+    /// Nothing of it is taken.
+    TooLarge,
     Failed(ParseError),
 }
 

@@ -80,6 +80,8 @@ pub const TRAILERS_MAX: usize = 100;
 /// Parameters of one route pattern. Over it: refused at start.
 pub const ROUTE_PARAMS_MAX: usize = 8;
 
+/// Shown in the access log of a request line that was refused, bytes.
+pub const REFUSED_LINE_BYTES_MAX: usize = KIB;
 /// First read buffer of a connection: what an idle keep-alive connection pins.
 pub const READ_BUFFER_SMALL_BYTES: usize = KIB;
 /// Read buffer of a connection whose requests do not fit the small one; it too
@@ -111,6 +113,9 @@ pub const WRITE_BUFFER_KEEP_BYTES: usize = 16 * KIB;
 pub const BODY_DRAIN_BYTES_MAX: u64 = 64 * KIB as u64;
 /// How long the end of the process waits for the access log to be written.
 pub const LOG_CLOSE_TIMEOUT_MS: u64 = 2_000;
+/// How long the end of the process waits for what it says last on stderr, which
+/// nobody may read.
+pub const LAST_WORDS_MS: u64 = 200;
 /// How long after the drain timeout the process waits for a shard that does
 /// not end, because a handler blocks its thread; then it ends without it.
 pub const DRAIN_OVERDUE_MS: u64 = 2_000;
@@ -174,11 +179,21 @@ pub const LINGER_MS: u64 = 2_000;
 pub const LINGER_BYTES_MAX: u64 = 16 * 1024 * KIB as u64;
 /// One read of a large file, bytes.
 pub const FILE_CHUNK_BYTES: usize = 64 * KIB;
+/// Of what was sent of a file that has grown meanwhile, so much is compared with
+/// what it is then, bytes: some 10 ms of a blocking thread.
+pub const FILE_COMPARED_BYTES_MAX: u64 = 32 * 1024 * KIB as u64;
+/// Counters of generations of files, one for as many files as there are of each
+/// hash: 32 KiB. With more of them fewer files share one.
+pub const GENERATIONS: usize = 4_096;
 /// Decoded path of a static file, bytes. Over it: 404.
 pub const STATIC_PATH_BYTES_MAX: usize = 1_024;
 /// Ranges of one request. Over it: the `Range` field is ignored (RFC 9110
 /// section 14.2).
 pub const RANGES_MAX: usize = 16;
+
+/// A second is over this long after its end, milliseconds: clocks that stamp
+/// changes tick each 1 to 10 ms, and others' run a little behind.
+pub const DATE_SETTLES_MS: i64 = 100;
 /// Control messages waiting for a shard (metrics, drain). Full: the sender is
 /// told at once.
 pub const SHARD_INBOX_MESSAGES_MAX: usize = 256;
@@ -223,6 +238,12 @@ pub const CACHE_INVALIDATE_MS: u64 = 5_000;
 pub const CACHE_INVALIDATE_LAZY_MS: u64 = 60_000;
 /// How soon a request to the home of a key is repeated after the home died.
 pub const CACHE_HOME_RETRY_MS: u64 = 20;
+/// Dead values of one cache that a shard has forgotten in one sweep; the next one
+/// goes on.
+pub const CACHE_DEAD_PER_SWEEP_MAX: usize = 4_096;
+/// Tokens of tags, replaced in one second, whose values are looked for. Over it:
+/// those of the others go when their time is over.
+pub const CACHE_DEAD_TOKENS_MAX: usize = 8_192;
 /// Memory of the tags' tokens, for each shard, bytes: a few thousand tags. More
 /// push each other out, which invalidates what depends on them.
 pub const CACHE_TAGS_BYTES: u64 = 1024 * KIB as u64;

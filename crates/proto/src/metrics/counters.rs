@@ -169,6 +169,9 @@ counters! {
         counter "corelane_access_log_lines_dropped_total"
         "Access log lines lost: the log writer could not keep up, or could not write them."
         => access_log_lines_dropped;
+        counter "corelane_responses_cut_total"
+        "Responses that were not sent to their end: the client went away, or what made them failed."
+        => responses_cut;
     }
 }
 

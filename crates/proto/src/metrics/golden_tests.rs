@@ -206,6 +206,7 @@ fn recorded(n: &mut Numbers) -> ShardMetrics {
     counters.connections.requests_in_flight = n.next();
     counters.failures.panics = n.next();
     counters.failures.access_log_lines_dropped = n.next();
+    counters.failures.responses_cut = counters.failures.panics + 1;
     counters.sessions = sessions(n);
     metrics
 }

@@ -135,6 +135,7 @@ impl JsonEntries for Counters {
             "panics": self.failures.panics,
             "timeouts": Object(&self.timeouts),
             "accessLogLinesDropped": self.failures.access_log_lines_dropped,
+            "responsesCut": self.failures.responses_cut,
         );
         Ok(())
     }

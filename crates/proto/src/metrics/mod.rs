@@ -49,7 +49,7 @@ pub use latency::Latency;
 pub use limiter::{LimiterSnapshot, RuleCounters, RuleSnapshot};
 pub use mesh::MeshCounters;
 pub use prometheus::{PROMETHEUS_CONTENT_TYPE, prometheus_text};
-pub use recent::{RECENT_MS, RecentFailures, RecentTroubles};
+pub use recent::{RECENT_MS, RecentFailures, RecentFaults};
 pub use redis::{BridgeCounters, RedisCounters};
 pub use second_level::{SecondLevelCounters, SecondLevelSnapshot};
 pub use shard_metrics::{RouteIndex, ShardMetrics};

@@ -18,9 +18,9 @@ const LOG_LOSS_MS: u64 = 60_000;
 const KINDS_MAX: usize = 64;
 const SECONDS: usize = (RECENT_MS / 1_000) as usize;
 
-/// What a shard tells of its troubles; all shards' together.
+/// What a shard tells of its faults; all shards' together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecentTroubles {
+pub struct RecentFaults {
     /// By route and kind.
     pub failures: Vec<RecentFailures>,
     /// Access log lines lost since there were losses, if there were some lately.
@@ -42,7 +42,7 @@ pub struct RecentFailures {
     pub in_a_row: Option<u64>,
 }
 
-impl RecentTroubles {
+impl RecentFaults {
     /// Adds another shard's.
     pub fn add(&mut self, other: Self) {
         self.log_lines_lost += other.log_lines_lost;
@@ -151,11 +151,11 @@ impl Recent {
 
     /// What is worth telling. `route_of` gives a route's name and how many of its
     /// answers were none of 5xx.
-    pub(super) fn troubles(
+    pub(super) fn faults(
         &self,
         now_ms: Millis,
         route_of: impl Fn(u32) -> (RouteName, u64),
-    ) -> RecentTroubles {
+    ) -> RecentFaults {
         let failures = self.kinds.iter().filter_map(|kind| {
             let (route, well) = route_of(kind.route);
             let since_second = (now_ms / 1_000).saturating_sub(SECONDS as u64 - 1);
@@ -175,7 +175,7 @@ impl Recent {
                 in_a_row,
             })
         });
-        RecentTroubles {
+        RecentFaults {
             failures: failures.collect(),
             log_lines_lost: match self.has_lost_lines(now_ms) {
                 true => self.lost_lines,
@@ -191,8 +191,8 @@ mod tests {
 
     fn told(recent: &Recent, now_ms: Millis, well: u64) -> Vec<(u64, Option<u64>)> {
         let route = |_| (RouteName::new("POST", "/a"), well);
-        let troubles = recent.troubles(now_ms, route);
-        let failures = troubles.failures.iter();
+        let faults = recent.faults(now_ms, route);
+        let failures = faults.failures.iter();
         failures
             .map(|failures| (failures.count, failures.in_a_row))
             .collect()
@@ -224,11 +224,11 @@ mod tests {
         for route in 0..200_u32 {
             recent.note((route, 500, Blame::Bug), 0, 1_000 + u64::from(route));
         }
-        let troubles = recent.troubles(1_200, |route| {
+        let faults = recent.faults(1_200, |route| {
             (RouteName::new("GET", &format!("/{route}")), 0)
         });
-        assert_eq!(troubles.failures.len(), KINDS_MAX);
-        let mut routes = troubles.failures.iter().map(|f| &*f.route.pattern);
+        assert_eq!(faults.failures.len(), KINDS_MAX);
+        let mut routes = faults.failures.iter().map(|f| &*f.route.pattern);
         assert!(routes.any(|route| route == "/199"));
     }
 
@@ -237,7 +237,7 @@ mod tests {
         let mut recent = Recent::default();
         let lost = |recent: &Recent, now_ms| {
             let route = |_| (RouteName::unmatched(), 0);
-            recent.troubles(now_ms, route).log_lines_lost
+            recent.faults(now_ms, route).log_lines_lost
         };
         recent.note_lost_lines(5, 1_000);
         recent.note_lost_lines(2, 50_000);
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn shards_are_added_by_route_and_kind() {
-        let of = |count, in_a_row| RecentTroubles {
+        let of = |count, in_a_row| RecentFaults {
             failures: vec![RecentFailures {
                 route: RouteName::new("POST", "/a"),
                 status: 503,

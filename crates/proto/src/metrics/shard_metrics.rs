@@ -1,6 +1,6 @@
 //! The recording side: one per shard, owned by it alone.
 
-use super::recent::{Recent, RecentTroubles};
+use super::recent::{Recent, RecentFaults};
 use super::{
     Counters, LimiterSnapshot, MeshCounters, RouteName, RouteSnapshot, ShardIdentity,
     ShardSnapshot, Tally, TimeoutKind,
@@ -68,7 +68,7 @@ impl ShardMetrics {
     pub fn failed(&mut self, route: RouteIndex, status: u16, blame: Blame, now_ms: Millis) {
         let tally = self.tally_of(route);
         tally.blame.count(blame);
-        // What a client asked wrongly is no trouble of the server's.
+        // What a client asked wrongly is no fault of the server's.
         if blame != Blame::Client {
             let well = tally.well();
             self.recent.note((route.0, status, blame), well, now_ms);
@@ -82,8 +82,8 @@ impl ShardMetrics {
     }
 
     /// What went wrong lately.
-    pub fn recent_troubles(&self, now_ms: Millis) -> RecentTroubles {
-        self.recent.troubles(now_ms, |route| {
+    pub fn recent_faults(&self, now_ms: Millis) -> RecentFaults {
+        self.recent.faults(now_ms, |route| {
             let unmatched = self.tallies.len() - 1;
             let index = (route as usize).min(unmatched);
             let name = self.names.get(index).cloned();
@@ -128,6 +128,11 @@ impl ShardMetrics {
     /// recorded too, as [`RouteIndex::UNMATCHED`].
     pub fn parse_error(&mut self, status: u16) {
         self.counters.parse_errors.count(status);
+    }
+
+    /// A response that was not sent to its end.
+    pub fn response_cut(&mut self) {
+        self.counters.failures.responses_cut += 1;
     }
 
     /// A handler or a connection panicked.

@@ -73,7 +73,7 @@ impl KeyStore {
             self.hand = (self.hand + 1) % self.entries.len();
             let entry = &self.entries[self.hand];
             if entry.is_used && entry.quota.is_whole(entry.tat, now_ns) {
-                self.forget(self.hand as u32);
+                self.evict(self.hand as u32);
             }
         }
     }
@@ -103,7 +103,7 @@ impl KeyStore {
     fn admit(&mut self, key: u128, quota: Quota) -> u32 {
         if self.by_key.len() >= self.keys_max {
             self.evicted += 1;
-            self.forget(self.oldest);
+            self.evict(self.oldest);
         }
         let entry = KeyEntry {
             key,
@@ -135,7 +135,7 @@ impl KeyStore {
         }
     }
 
-    fn forget(&mut self, index: u32) {
+    fn evict(&mut self, index: u32) {
         self.unlink(index);
         let entry = &mut self.entries[index as usize];
         entry.is_used = false;

@@ -94,7 +94,7 @@ mod tests {
             let etag = ETag::strong(&opaque).unwrap();
             let coded = gzip_tag(&etag).unwrap();
             let sent = with_plain_tags(coded.header_value().as_bytes()).unwrap();
-            let current = |etag| Some(Validators { etag: Some(etag), last_modified_s: None });
+            let current = |etag| Some(Validators { etag: Some(etag), last_modified: None });
             let if_match = Conditions { if_match: Some(&sent), ..Default::default() };
             let if_none = Conditions { if_none_match: Some(&sent), ..Default::default() };
             prop_assert_eq!(evaluate(false, &if_match, current(&etag)), Verdict::Proceed);

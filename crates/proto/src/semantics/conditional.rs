@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use super::date::parse_http_date;
 use super::etag::{ETag, TagList};
+use super::last_modified::LastModified;
 
 /// The condition fields of a request. A field sent in several lines must be
 /// joined first: [`join_lines`].
@@ -36,9 +37,8 @@ impl Conditions<'_> {
 pub struct Validators<'a> {
     /// Its entity tag.
     pub etag: Option<&'a ETag>,
-    /// When it was last modified, seconds since the Unix epoch: the very value
-    /// sent as `Last-Modified`.
-    pub last_modified_s: Option<i64>,
+    /// When it was last modified: the very value sent as `Last-Modified`.
+    pub last_modified: Option<LastModified>,
 }
 
 /// What becomes of a conditional request.
@@ -57,6 +57,8 @@ pub enum Verdict {
 /// `current` is `None` when the target has no current representation: `*`
 /// then matches nothing, and dates are ignored. Dates that are not one valid
 /// HTTP date are ignored, as are dates about a representation without one.
+/// What a date may stand for is [`LastModified`]'s: `If-Modified-Since` of one
+/// that does not stand is ignored, `If-Unmodified-Since` fails.
 ///
 /// Malformed tag lists, which the RFC leaves open: the members before the
 /// fault count. An `If-Match` that then does not match fails, as it would when
@@ -86,9 +88,9 @@ pub fn evaluate(
     let dates = conditions
         .if_modified_since
         .filter(|_| method_is_get_or_head)
-        .and_then(|value| Some((parse_http_date(value)?, current?.last_modified_s?)));
+        .and_then(|value| Some((parse_http_date(value)?, current?.last_modified?)));
     match dates {
-        Some((since, modified)) if modified <= since => Verdict::NotModified,
+        Some((since, modified)) if modified.is_fresh(since) => Verdict::NotModified,
         _ => Verdict::Proceed,
     }
 }
@@ -106,8 +108,8 @@ fn lost_update_check_passes(conditions: &Conditions<'_>, current: Option<Validat
             });
     }
     let since = conditions.if_unmodified_since.and_then(parse_http_date);
-    match (since, current.and_then(|c| c.last_modified_s)) {
-        (Some(since), Some(modified)) => modified <= since,
+    match (since, current.and_then(|c| c.last_modified)) {
+        (Some(since), Some(modified)) => modified.is_unmodified(since),
         _ => true,
     }
 }
@@ -164,11 +166,17 @@ mod tests {
         ETag::strong("xyzzy").unwrap()
     }
 
+    /// Of a second that is long over.
+    fn settled(modified_s: i64) -> LastModified {
+        let modified_ms = modified_s.saturating_mul(1_000);
+        LastModified::of(modified_ms, modified_ms.saturating_add(10_000))
+    }
+
     fn judge(get: bool, conditions: Conditions<'_>, modified_s: i64) -> Verdict {
         let tag = tag();
         let current = Validators {
             etag: Some(&tag),
-            last_modified_s: Some(modified_s),
+            last_modified: Some(settled(modified_s)),
         };
         evaluate(get, &conditions, Some(current))
     }
@@ -212,7 +220,7 @@ mod tests {
         let weak = ETag::weak("xyzzy").unwrap();
         let current = Some(Validators {
             etag: Some(&weak),
-            last_modified_s: None,
+            last_modified: None,
         });
         let with = |value| Conditions {
             if_match: Some(value),
@@ -327,7 +335,7 @@ mod tests {
                 if_unmodified_since: Some(date),
                 ..Default::default()
             };
-            assert_eq!(judge(true, conditions, i64::MAX), Verdict::Proceed);
+            assert_eq!(judge(true, conditions, 1 << 40), Verdict::Proceed);
             assert_eq!(judge(true, conditions, 0), Verdict::Proceed);
         }
     }
@@ -407,7 +415,8 @@ mod tests {
             values in (value(), value(), value(), value()),
         ) {
             let tag = tag();
-            let current = exists.then_some(Validators { etag: Some(&tag), last_modified_s: modified });
+            let last_modified = modified.map(settled);
+            let current = exists.then_some(Validators { etag: Some(&tag), last_modified });
             let conditions = Conditions {
                 if_match: values.0.as_deref(),
                 if_none_match: values.1.as_deref(),

@@ -12,6 +12,7 @@ mod conditional;
 mod date;
 mod etag;
 mod forwarded;
+mod last_modified;
 mod multipart;
 mod negotiate;
 mod range;
@@ -21,6 +22,7 @@ pub use conditional::{Conditions, Validators, Verdict, evaluate, join_lines};
 pub use date::{format_http_date, parse_http_date};
 pub use etag::{ETag, InvalidETag, TagList, TagRef};
 pub use forwarded::{Client, ForwardingFields, InvalidProxy, TrustedProxies, trace_client};
+pub use last_modified::LastModified;
 pub use multipart::ByterangesBody;
 pub use negotiate::{
     Coding, CodingSet, Quality, best_media_type, media_type_quality, preferred_coding,

@@ -62,9 +62,9 @@ pub enum RangeOutcome {
 /// Reads a `Range` value for a representation of `length` bytes.
 ///
 /// More than `ranges_max` ranges make the field ignored (section 14.2 allows
-/// it against abuse). Numbers too large for `u64` are as good as infinite. A
-/// suffix range of an empty representation selects all of it, which no
-/// `Content-Range` can say: the field is ignored.
+/// it against abuse). Numbers too large for `u64` are as good as infinite. No
+/// `Content-Range` can say which part of nothing is sent: of an empty
+/// representation the field is ignored, for clients that send it always.
 pub fn parse_ranges(value: &[u8], length: u64, ranges_max: usize) -> RangeOutcome {
     let Some(set) = range_set(value) else {
         return RangeOutcome::Whole;
@@ -140,7 +140,10 @@ fn parse_spec(spec: &[u8], length: u64) -> Spec {
         },
     };
     if first >= length {
-        return Spec::Unsatisfiable;
+        return match length {
+            0 => Spec::AllOfNothing,
+            _ => Spec::Unsatisfiable,
+        };
     }
     Spec::Range(ByteRange {
         start: first,
@@ -176,17 +179,15 @@ fn insert_merged(ranges: &mut Vec<ByteRange>, range: ByteRange) {
 /// `Range` counts; if not, the whole is sent.
 ///
 /// A tag is compared strongly; a weak one on either side fails. A date must be
-/// the very `Last-Modified` that would be sent, and at least one second in the
-/// past by `now_s`, or it is not a strong validator (section 8.8.2.2). Even so
-/// a date cannot tell two versions of one second apart: clients that have a
-/// tag must send that instead.
-pub fn if_range_holds(value: &[u8], current: Validators<'_>, now_s: i64) -> bool {
+/// the very `Last-Modified` that would be sent, and that one must stand for
+/// this state alone (section 8.8.2.2).
+pub fn if_range_holds(value: &[u8], current: Validators<'_>) -> bool {
     let value = value.trim_ascii();
     if let Ok(tag) = ETag::parse(value) {
         return current.etag.is_some_and(|etag| etag.strong_eq(&tag));
     }
-    match (parse_http_date(value), current.last_modified_s) {
-        (Some(date), Some(modified)) => date == modified && modified < now_s,
+    match (parse_http_date(value), current.last_modified) {
+        (Some(date), Some(modified)) => modified.is_same(date),
         _ => false,
     }
 }
@@ -196,6 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::semantics::LastModified;
 
     fn outcome(value: &str, length: u64) -> RangeOutcome {
         parse_ranges(value.as_bytes(), length, 8)
@@ -295,8 +297,9 @@ mod tests {
 
     #[test]
     fn an_empty_representation() {
-        assert_eq!(outcome("bytes=0-", 0), RangeOutcome::NotSatisfiable);
-        assert_eq!(outcome("bytes=-5", 0), RangeOutcome::Whole);
+        for all_of_nothing in ["bytes=0-", "bytes=0-0", "bytes=5-9", "bytes=-5"] {
+            assert_eq!(outcome(all_of_nothing, 0), RangeOutcome::Whole);
+        }
         assert_eq!(outcome("bytes=-0", 0), RangeOutcome::NotSatisfiable);
     }
 
@@ -337,35 +340,35 @@ mod tests {
         let weak = ETag::weak("a").unwrap();
         let date = b"Sat, 29 Oct 1994 19:43:31 GMT";
         let date_s = 783_459_811;
-        let of = |etag, last_modified_s| Validators {
+        let of = |etag, last_modified| Validators {
             etag,
-            last_modified_s,
+            last_modified,
         };
-        let now_s = date_s + 1;
-        assert!(if_range_holds(b"\"a\"", of(Some(&strong), None), now_s));
-        assert!(!if_range_holds(b"W/\"a\"", of(Some(&strong), None), now_s));
-        assert!(!if_range_holds(b"W/\"a\"", of(Some(&weak), None), now_s));
-        assert!(!if_range_holds(b"\"a\"", of(Some(&weak), None), now_s));
-        assert!(!if_range_holds(
-            b"\"a\", \"b\"",
-            of(Some(&strong), None),
-            now_s
-        ));
-        assert!(!if_range_holds(b"*", of(Some(&strong), None), now_s));
-        assert!(if_range_holds(date, of(None, Some(date_s)), now_s));
+        let looked = |modified_s: i64, after_ms: i64| {
+            let modified_ms = modified_s * 1_000;
+            Some(LastModified::of(modified_ms, modified_ms + after_ms))
+        };
+        assert!(if_range_holds(b"\"a\"", of(Some(&strong), None)));
+        assert!(!if_range_holds(b"W/\"a\"", of(Some(&strong), None)));
+        assert!(!if_range_holds(b"W/\"a\"", of(Some(&weak), None)));
+        assert!(!if_range_holds(b"\"a\"", of(Some(&weak), None)));
+        assert!(!if_range_holds(b"\"a\", \"b\"", of(Some(&strong), None)));
+        assert!(!if_range_holds(b"*", of(Some(&strong), None)));
+        assert!(if_range_holds(date, of(None, looked(date_s, 2_000))));
+        for too_soon in [date_s, date_s + 1] {
+            assert!(
+                !if_range_holds(date, of(None, looked(too_soon, 500))),
+                "still the same second"
+            );
+        }
         assert!(
-            !if_range_holds(date, of(None, Some(date_s)), date_s),
-            "still the same second"
-        );
-        assert!(
-            !if_range_holds(date, of(None, Some(date_s - 1)), now_s),
+            !if_range_holds(date, of(None, looked(date_s - 1, 2_000))),
             "exact, not earlier"
         );
-        assert!(!if_range_holds(date, of(None, None), now_s));
+        assert!(!if_range_holds(date, of(None, None)));
         assert!(!if_range_holds(
             b"garbage",
-            of(Some(&strong), Some(date_s)),
-            now_s
+            of(Some(&strong), looked(date_s, 2_000))
         ));
     }
 
@@ -414,7 +417,7 @@ mod tests {
         fn no_bytes_panic(value in proptest::collection::vec(any::<u8>(), 0..64), length: u64) {
             parse_ranges(&value, length, 4);
             parse_ranges(&[b"bytes=", &value[..]].concat(), length, 4);
-            if_range_holds(&value, Validators::default(), 0);
+            if_range_holds(&value, Validators::default());
         }
     }
 }

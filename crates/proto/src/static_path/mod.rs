@@ -34,8 +34,8 @@ pub enum Refusal {
     /// No client sends this by accident: a broken percent escape, bytes that
     /// are not UTF-8, NUL or another control character. 400.
     Malformed,
-    /// It names nothing that could be served: `..`, an empty segment, an
-    /// encoded slash, a hidden file, a name too long. 404, which tells nobody
+    /// It names nothing that could be served: a way out of the root, an empty
+    /// segment, an encoded slash, a hidden file, a name too long. 404, which tells nobody
     /// what exists.
     NotServed,
 }
@@ -77,7 +77,8 @@ impl StaticPath<'_> {
 /// use corelane_proto::static_path::{PathRules, Refusal, resolve};
 /// let rules = PathRules::default();
 /// assert_eq!(resolve("a%20b/c.txt", rules).unwrap().relative(), "a b/c.txt");
-/// assert_eq!(resolve("a/%2e%2e/b", rules), Err(Refusal::NotServed));
+/// assert_eq!(resolve("a/%2e%2e/b", rules).unwrap().relative(), "b");
+/// assert_eq!(resolve("a/../../b", rules), Err(Refusal::NotServed));
 /// ```
 pub fn resolve(tail: &str, rules: PathRules) -> Result<StaticPath<'_>, Refusal> {
     let path = decode_once(tail)?;
@@ -91,17 +92,48 @@ pub fn resolve(tail: &str, rules: PathRules) -> Result<StaticPath<'_>, Refusal> 
     if path.is_empty() {
         return Ok(StaticPath(path));
     }
-    for (index, segment) in segments.split('/').enumerate() {
-        let is_hidden = segment.starts_with('.') && !(index == 0 && segment == WELL_KNOWN);
-        let is_refused = matches!(segment, "" | "." | "..")
-            || segment.len() > NAME_BYTES_MAX
-            || segment.contains('\\')
-            || is_hidden && !rules.hidden;
-        if is_refused {
-            return Err(Refusal::NotServed);
+    let is_name = |segment: &str| {
+        !segment.is_empty() && segment.len() <= NAME_BYTES_MAX && !segment.contains('\\')
+    };
+    if !segments.split('/').all(is_name) {
+        return Err(Refusal::NotServed);
+    }
+    let path = match segments.split('/').any(is_dots) {
+        true => Cow::Owned(without_dots(&path)?),
+        false => path,
+    };
+    let is_hidden = |(index, segment): (usize, &str)| {
+        segment.starts_with('.') && !(index == 0 && segment == WELL_KNOWN)
+    };
+    match !rules.hidden && path.split('/').enumerate().any(is_hidden) {
+        true => Err(Refusal::NotServed),
+        false => Ok(StaticPath(path)),
+    }
+}
+
+fn is_dots(segment: &str) -> bool {
+    matches!(segment, "." | "..")
+}
+
+/// Dot segments removed (RFC 3986 section 5.2.4), as most clients do before
+/// they send a path; one that would leave the root is not served.
+fn without_dots(path: &str) -> Result<String, Refusal> {
+    let mut kept = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "." => {}
+            ".." => {
+                kept.pop().ok_or(Refusal::NotServed)?;
+            }
+            name => kept.push(name),
         }
     }
-    Ok(StaticPath(path))
+    let ends_in_dots = path.rsplit('/').next().is_some_and(is_dots);
+    // What dots lead to is a directory, and so has its slash.
+    if ends_in_dots && !kept.is_empty() {
+        kept.push("");
+    }
+    Ok(kept.join("/"))
 }
 
 fn decode_once(tail: &str) -> Result<Cow<'_, str>, Refusal> {
@@ -174,10 +206,13 @@ mod tests {
         for tail in [
             "..",
             "../",
+            "a/../..",
+            "a/../../b",
+            "./../a",
+            "a/%2e%2e/%2E%2e/b",
+            "a//../b",
+            "a\\b/../c",
             "../etc/passwd",
-            "a/../b",
-            "a/..",
-            "a/../",
             "%2e%2e/etc/passwd",
             "%2E./x",
             ".%2e/x",
@@ -191,12 +226,7 @@ mod tests {
             "a//b",
             "a//",
             "/",
-            ".",
-            "./a",
-            "a/.",
-            "a/./b",
             "%2fetc",
-            "%2e",
             ".git/config",
             ".env",
             "a/.env",
@@ -206,6 +236,29 @@ mod tests {
         ] {
             assert!(resolve(tail, RULES).is_err(), "{tail}");
         }
+    }
+
+    #[test]
+    fn dots_are_followed_within_the_root() {
+        for (tail, path) in [
+            ("a/../b", "b"),
+            ("a/%2e%2E/b.txt", "b.txt"),
+            ("a/b/../../c/./d", "c/d"),
+            ("./a", "a"),
+            ("a/.", "a/"),
+            ("a/b/..", "a/"),
+            ("a/b/../", "a/"),
+            (".", ""),
+            ("%2e", ""),
+            ("a/..", ""),
+            ("a/../", ""),
+            ("a.txt/../b.txt", "b.txt"),
+            (".git/../a", "a"),
+            ("x/../.well-known/y", ".well-known/y"),
+        ] {
+            assert_eq!(resolve(tail, RULES).unwrap().as_str(), path, "{tail}");
+        }
+        assert_eq!(resolve("a/../.git/x", RULES), Err(Refusal::NotServed));
     }
 
     #[test]
@@ -233,7 +286,7 @@ mod tests {
     fn hidden_names_are_served_when_asked_for_but_dots_never() {
         let rules = PathRules { hidden: true };
         assert_eq!(resolve("a/.env", rules).unwrap().relative(), "a/.env");
-        for tail in ["..", ".", "a/../b", "a/./b"] {
+        for tail in ["..", "a/../../b", "./.."] {
             assert_eq!(resolve(tail, rules), Err(Refusal::NotServed), "{tail}");
         }
     }

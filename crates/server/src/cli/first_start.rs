@@ -4,6 +4,7 @@
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use super::console::Console;
 use super::failure::Failure;
 use super::seed;
 use crate::config::Config;
@@ -29,7 +30,7 @@ pub(super) fn makes_static(config: &Config) -> bool {
 }
 
 /// Fills an empty store, unless the operator wants it empty.
-pub(super) fn fill(config: &Config, database: &Database) -> Result<(), Failure> {
+pub(super) fn fill(config: &Config, database: &Database, console: &Console) -> Result<(), Failure> {
     if config.no_demo {
         return Ok(());
     }
@@ -41,10 +42,10 @@ pub(super) fn fill(config: &Config, database: &Database) -> Result<(), Failure> 
     })?;
     // Asked again when it is filled: another process may be doing so.
     if is_empty && let Some(report) = seed::fill_if_empty(database, &SeedPlan::default())? {
-        eprintln!(
+        console.say(format!(
             "first start: added {} demo users and {} posts (--no-demo leaves a store empty)",
             report.users, report.posts
-        );
+        ));
     }
     Ok(())
 }

@@ -8,9 +8,11 @@ mod app;
 mod args;
 mod banner;
 mod config;
+mod console;
 mod explain;
 mod failure;
 mod first_start;
+mod memory;
 mod output;
 mod password;
 mod seed;
@@ -24,6 +26,7 @@ mod tests;
 use std::process::ExitCode;
 
 use args::Subcommand;
+use console::Console;
 use failure::Failure;
 
 /// Runs corelane with the arguments of this process.
@@ -36,7 +39,10 @@ pub fn main() -> ExitCode {
     match run(subcommand) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            match Console::start() {
+                Ok(console) => console.say(failure.to_string()),
+                Err(_) => eprintln!("{failure}"),
+            }
             ExitCode::from(failure.exit_code)
         }
     }

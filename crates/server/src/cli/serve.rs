@@ -1,13 +1,13 @@
 //! `corelane serve`: from settings to a running server, and to its end.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::args::ServeArgs;
 use super::banner::{Banner, fallback_warning};
+use super::console::Console;
 use super::failure::Failure;
-use super::{app, first_start, output, settings, topology};
+use super::{app, first_start, memory, output, settings, topology};
 use crate::config::{Config, ConfigErrors, Loaded};
 use crate::store::Database;
 use corelane::internals::topology::{Pinning, Placement, confine_current_thread, cpu_quota};
@@ -16,7 +16,7 @@ use corelane::server::{
 };
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let loaded = settings::load(&args.settings.sources())?;
+    let loaded = load(args)?;
     let placement = place(&loaded)?;
     app::check(&loaded)?;
     let mut config = loaded.config;
@@ -31,6 +31,9 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if placement.pinning != Pinning::Off {
         let _ = confine_current_thread(&placement.housekeeping);
     }
+    let console = Console::start()?;
+    console.tell_panics();
+    memory::give_back();
     // Before the store is made and filled for nothing.
     check_listen(config.server.listen).map_err(start_failure)?;
     if let Some(admin) = &config.server.admin {
@@ -40,18 +43,25 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if args.no_wait {
         config.store.wait_ms = 0;
     }
-    let database = open(&config)?;
-    first_start::fill(&config, &database)?;
+    let database = open(&config, &console)?;
+    first_start::fill(&config, &database, &console)?;
     let notes = placement.notes.clone();
     let signals = ShutdownSignals::install()
         .map_err(StartError::Thread)
         .map_err(start_failure)?;
     let server = start(&config, placement, &database)?;
-    announce(&server, &config, &notes, database.warning())?;
+    announce(&server, &config, &notes, database.warning(), &console);
     let report = signals.run(server);
     database.close();
-    tell_of_cut_connections(&report);
+    tell_of_cut_connections(&report, &console);
     Ok(())
+}
+
+/// What it says by a writer that ends with it: it was started where the shards
+/// will run.
+fn load(args: &ServeArgs) -> Result<Loaded, Failure> {
+    let console = Console::start()?;
+    settings::load_telling(&args.settings.sources(), |text| console.say(text))
 }
 
 fn place(loaded: &Loaded) -> Result<Placement, Failure> {
@@ -98,7 +108,7 @@ fn report_check(config: &Config, placement: &Placement) -> Result<(), Failure> {
 
 /// Waits, within `store.wait_ms`, for a store that may come by itself: what is
 /// started beside it, such as its database server, need not be up before it.
-fn open(config: &Config) -> Result<Arc<Database>, Failure> {
+fn open(config: &Config, console: &Console) -> Result<Arc<Database>, Failure> {
     let wait = Duration::from_millis(config.store.wait_ms);
     let begun = Instant::now();
     let mut pause = WAIT_FIRST;
@@ -106,7 +116,7 @@ fn open(config: &Config) -> Result<Arc<Database>, Failure> {
         match Database::open(&config.store) {
             Err(error) if error.is_transient() && begun.elapsed() + pause < wait => {
                 if pause == WAIT_FIRST {
-                    say(&format!(
+                    console.say(format!(
                         "corelane: note: waiting for the store, at most {} s (store.wait_ms, \
                          --no-wait): {error}",
                         config.store.wait_ms.div_ceil(1_000)
@@ -152,37 +162,33 @@ fn announce(
     config: &Config,
     notes: &[String],
     warning: Option<&str>,
-) -> Result<(), Failure> {
+    console: &Console,
+) {
     for note in notes {
-        say(&format!("corelane: note: {note}"));
+        console.say(format!("corelane: note: {note}"));
     }
     if let Some(warning) = warning {
-        say(&format!("corelane: warning: {warning}"));
+        console.say(format!("corelane: warning: {warning}"));
     }
     if let Some(why) = server.fallback() {
-        say(&fallback_warning(why));
+        console.say(fallback_warning(why));
     }
     if let Some(why) = server.pinning_refused() {
-        say(&format!(
+        console.say(format!(
             "corelane: warning: the shards are not pinned to cores\n  {why}"
         ));
     }
-    output::print(&Banner::new(server, config).render())
+    Console::announce(Banner::new(server, config).render());
 }
 
 /// A drain that ran out of time is what its deadline is for, and no failure;
 /// but it is said.
-fn tell_of_cut_connections(report: &ExitReport) {
+fn tell_of_cut_connections(report: &ExitReport, console: &Console) {
     if !report.drained {
-        say(&format!(
+        console.say(format!(
             "corelane: warning: the drain ran out of time, {} connections were cut\n  \
              cure: raise server.drain_timeout_ms if their requests may take that long",
             report.connections_cut
         ));
     }
-}
-
-/// On stderr, if anybody reads it: a server does not stop for want of a reader.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

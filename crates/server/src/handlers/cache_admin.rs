@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cached::{LISTS_CACHE, USERS_CACHE, tags_of, with_all_tags};
 use super::health::stuck_warning;
-use super::list_key::key_of_target;
+use super::named_list::key_of_target;
 use super::users::parse_id;
 use corelane::error::FieldError;
 use corelane::internals::l2::RowCache;

@@ -12,7 +12,7 @@ use super::list_key::ListKey;
 use corelane::internals::cache::{CacheOptions, CacheOptionsError, Coherence};
 use corelane::internals::l2::{RowCache, RowCacheOptions, RowPlan};
 use corelane::internals::limits::CACHE_DOUBT_MS;
-use corelane::internals::semantics::{ETag, Validators};
+use corelane::internals::semantics::{ETag, LastModified, Validators};
 use corelane::{App, Cache, Ctx, Error, PreparedResponse, Response};
 
 /// The cache of single users.
@@ -155,7 +155,7 @@ pub fn install(app: App, options: &ApiCacheOptions, database: &str) -> App {
 pub(super) struct Document {
     pub(super) body: Vec<u8>,
     pub(super) etag: ETag,
-    pub(super) last_modified_s: Option<i64>,
+    pub(super) last_modified: Option<LastModified>,
     /// Path and query of the next page.
     pub(super) next: Option<String>,
 }
@@ -165,7 +165,7 @@ impl Document {
     pub(super) fn of_body(body: Vec<u8>, next: Option<String>) -> Self {
         Self {
             etag: ETag::of_bytes(&body),
-            last_modified_s: None,
+            last_modified: None,
             body,
             next,
         }
@@ -176,7 +176,7 @@ impl Document {
         let mut head = Response::no_content();
         let validators = Validators {
             etag: Some(&self.etag),
-            last_modified_s: self.last_modified_s,
+            last_modified: self.last_modified,
         };
         add_validators(&mut head, validators);
         let mut headers: Vec<(HeaderName, HeaderValue)> = head
@@ -190,7 +190,8 @@ impl Document {
             headers.push(next_link_header(next)?);
         }
         let json = HeaderValue::from_static("application/json");
-        Ok(PreparedResponse::of_content(json, &self.body, headers))
+        let prepared = PreparedResponse::of_content(json, &self.body, headers);
+        Ok(prepared.dated(self.last_modified))
     }
 }
 

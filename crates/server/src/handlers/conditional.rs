@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use super::cache_control::CacheControl;
 use corelane::internals::app::{ConditionFields, precondition_failed};
 use corelane::internals::semantics::{
-    Conditions, ETag, Validators, Verdict, evaluate, format_http_date,
+    Conditions, ETag, LastModified, Validators, Verdict, evaluate,
 };
 use corelane::{Ctx, Error, Response};
 
@@ -25,7 +25,7 @@ pub fn respond_json(ctx: &Ctx, body: Vec<u8>, next: Option<&str>) -> Result<Resp
     let etag = ETag::of_bytes(&body);
     let validators = Validators {
         etag: Some(&etag),
-        last_modified_s: None,
+        last_modified: None,
     };
     let link = next.map(next_link_header).transpose()?;
     let cache = ctx.state::<CacheControl>();
@@ -53,8 +53,30 @@ pub fn add_validators(response: &mut Response, validators: Validators<'_>) {
     if let Some(etag) = validators.etag {
         response.insert_header(header::ETAG, etag.into());
     }
-    if let Some(date) = validators.last_modified_s.and_then(format_http_date) {
+    if let Some(date) = validators
+        .last_modified
+        .and_then(LastModified::header_value)
+    {
         response.insert_header(header::LAST_MODIFIED, date);
+    }
+}
+
+/// The date of a row that was read from `looked_ms` of Unix time on. One that
+/// was never changed has that of its second alone; what was changed within the
+/// second it was made in is dated into the next.
+pub(super) fn row_date(
+    is_first: bool,
+    created_ms: i64,
+    updated_ms: i64,
+    looked_ms: i64,
+) -> LastModified {
+    let created_s = created_ms.div_euclid(1_000);
+    if is_first {
+        LastModified::of_first(updated_ms, looked_ms)
+    } else if updated_ms.div_euclid(1_000) == created_s {
+        LastModified::of((created_s + 1) * 1_000, looked_ms)
+    } else {
+        LastModified::of(updated_ms, looked_ms)
     }
 }
 
@@ -100,7 +122,7 @@ mod tests {
         let etag = ETag::strong("u1-v1").unwrap();
         let validators = Validators {
             etag: Some(&etag),
-            last_modified_s: Some(SECOND),
+            last_modified: Some(LastModified::of(SECOND * 1_000, SECOND * 1_000 + 5_000)),
         };
         let policy = HeaderValue::from_static("no-cache");
         let link = next_link_header("/x?after=1").unwrap();

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::store::{Store, StoreError};
 use corelane::internals::clock;
 use corelane::internals::metrics::RECENT_MS;
-use corelane::metrics::{RecentFailures, RecentTroubles};
+use corelane::metrics::{RecentFailures, RecentFaults};
 use corelane::redis::{Redis, RedisFault};
 use corelane::{App, Ctx, Error, Feed, Response, ShardsHealth, engine};
 
@@ -60,7 +60,7 @@ async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
         None => None,
     };
     let is_told = ctx.feed().is_none_or(Feed::is_running);
-    let ShardsHealth { stuck, troubles } = shards.await;
+    let ShardsHealth { stuck, faults } = shards.await;
     let mut warnings = Vec::new();
     warnings.extend(ctx.find_state::<Store>().and_then(|store| store.warning()));
     if !is_told {
@@ -71,7 +71,7 @@ async fn health(ctx: Ctx, timeout: Duration) -> Result<Response, Error> {
     if !stuck.is_empty() {
         warnings.push(stuck_warning(&stuck));
     }
-    warnings.extend(trouble_warnings(&troubles));
+    warnings.extend(fault_warnings(&faults));
     // What answers here is no shard of theirs, if it is the admin listener's.
     let well = connected != Some(false) && stuck.len() < ctx.shard().count;
     let document = Health {
@@ -117,14 +117,14 @@ pub(super) fn stuck_warning(stuck: &[usize]) -> String {
 }
 
 /// One for each route and kind of refusal, and for what the log has lost.
-fn trouble_warnings(troubles: &RecentTroubles) -> Vec<String> {
-    let failures = troubles.failures.iter();
+fn fault_warnings(faults: &RecentFaults) -> Vec<String> {
+    let failures = faults.failures.iter();
     let mut warnings: Vec<String> = failures.filter_map(failure_warning).collect();
-    if troubles.log_lines_lost > 0 {
+    if faults.log_lines_lost > 0 {
         warnings.push(format!(
             "{} lines of the access log were lost lately: its disk is full, its reader is gone, or \
              it cannot keep up",
-            troubles.log_lines_lost
+            faults.log_lines_lost
         ));
     }
     warnings

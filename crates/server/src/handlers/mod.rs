@@ -25,6 +25,7 @@ pub mod cursor;
 pub mod json;
 pub mod limits;
 mod list_key;
+mod named_list;
 pub mod page;
 pub mod query;
 pub mod store_fault;

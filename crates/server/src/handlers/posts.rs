@@ -2,6 +2,7 @@
 //! asked, and single posts.
 
 use super::cached::{Document, answer_list, list_tags};
+use super::conditional::row_date;
 use super::cursor::{self, CursorOrder};
 use super::json::ObjectWriter;
 use super::list_key::ListKey;
@@ -11,6 +12,8 @@ use super::store_fault::store_fault;
 use super::users::parse_id;
 use super::validate::Faults;
 use crate::store::{Cursor, PageStart, Post, PostQuery, Store};
+use corelane::internals::clock;
+use corelane::internals::semantics::LastModified;
 use corelane::{App, Ctx, Error, Response};
 
 /// Pattern of the collection.
@@ -43,12 +46,20 @@ async fn list(ctx: Ctx) -> Result<Response, Error> {
     answer_list(&ctx, POSTS, key, list_tags::POSTS_AND_AUTHORS, load).await
 }
 
+/// The date of a post that was read from `looked_ms` of Unix time on. Only a
+/// statement by hand changes one.
+fn post_date(post: &Post, looked_ms: i64) -> LastModified {
+    let is_first = post.updated_at_ms == post.created_at_ms;
+    row_date(is_first, post.created_at_ms, post.updated_at_ms, looked_ms)
+}
+
 async fn one(ctx: Ctx) -> Result<Response, Error> {
     let populate = parse_of_one(ctx.query_string())?;
     let id = ctx.param_str("id").as_deref().and_then(parse_id);
     let id = id.ok_or_else(no_such_post)?;
     let store = ctx.state::<Store>();
     let load = move || async move {
+        let looked_ms = clock::unix_ms();
         let post = if populate {
             let page = store.posts(&exactly(id)).await.map_err(store_fault)?;
             page.rows.into_iter().find(|post| post.id == id)
@@ -60,7 +71,7 @@ async fn one(ctx: Ctx) -> Result<Response, Error> {
         push_post(&mut body, &post, populate);
         Ok(Document {
             // Its author may have changed later.
-            last_modified_s: (!populate).then_some(post.updated_at_ms.div_euclid(1_000)),
+            last_modified: (!populate).then(|| post_date(&post, looked_ms)),
             ..Document::of_body(body, None)
         })
     };

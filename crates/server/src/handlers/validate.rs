@@ -74,6 +74,46 @@ impl Faults {
     }
 }
 
+/// Whether a character shows by itself. Not so are white space and control
+/// characters, what only says how others are written (joiners, directions,
+/// variants, tags), fillers, and marks that stand on another character.
+pub fn is_visible(c: char) -> bool {
+    let is_hidden = INVISIBLE.iter().any(|range| range.contains(&(c as u32)));
+    !c.is_whitespace() && !c.is_control() && !is_hidden
+}
+
+/// Of Unicode 16: Default_Ignorable_Code_Point, the format characters beside
+/// them that have no glyph, the combining marks of all scripts, and the blanks
+/// that are no white space.
+const INVISIBLE: &[std::ops::RangeInclusive<u32>] = &[
+    0x00AD..=0x00AD,
+    0x0300..=0x036F,
+    0x0483..=0x0489,
+    0x061C..=0x061C,
+    0x070F..=0x070F,
+    0x115F..=0x1160,
+    0x17B4..=0x17B5,
+    0x180B..=0x180F,
+    0x1AB0..=0x1AFF,
+    0x1DC0..=0x1DFF,
+    0x200B..=0x200F,
+    0x202A..=0x202E,
+    0x2060..=0x206F,
+    0x20D0..=0x20FF,
+    0x2800..=0x2800,
+    0x3164..=0x3164,
+    0xFE00..=0xFE0F,
+    0xFE20..=0xFE2F,
+    0xFEFF..=0xFEFF,
+    0xFFA0..=0xFFA0,
+    0xFFF0..=0xFFFB,
+    0xFFFE..=0xFFFF,
+    0x1_BCA0..=0x1_BCA3,
+    0x1_D159..=0x1_D159,
+    0x1_D173..=0x1_D17A,
+    0xE_0000..=0xE_0FFF,
+];
+
 /// The 422 of a single field.
 pub fn fault(field: &str, message: impl Into<String>) -> Error {
     let mut faults = Faults::new();
@@ -93,6 +133,19 @@ fn shortened(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_shows_by_itself_is_visible() {
+        for visible in "aÉ漢字ايनあ-_.1😀ꙮ".chars() {
+            assert!(is_visible(visible), "{visible}");
+        }
+        for hidden in "\u{200B}\u{FEFF}\u{202E}\u{200D}\u{2060}\u{AD}\u{34F}\u{301}\u{3164}\u{2800}\
+                       \u{115F}\u{FE0F}\u{E0041}\u{A0}\u{3000}\u{85}\u{2066}\u{180E}\u{FFA0} \t"
+            .chars()
+        {
+            assert!(!is_visible(hidden), "U+{:04X}", hidden as u32);
+        }
+    }
 
     #[test]
     fn however_much_is_wrong_the_answer_stays_short() {

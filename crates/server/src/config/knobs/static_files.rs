@@ -36,8 +36,9 @@ pub(super) const KNOBS: &[Knob] = &[
     Knob {
         name: "static.precompressed",
         valid: Valid::Says("true or false"),
-        what: "Answer with FILE.br, FILE.zst or FILE.gz, where there is one not older than FILE, to\n\
-               clients that accept it.",
+        what: "Answer with FILE.br, FILE.zst or FILE.gz to clients that accept it, where there is one\n\
+               not older than FILE, not empty, and, unless it is just as old (as `gzip -k` leaves it),\n\
+               not put there before FILE was.",
         cost: "three more lookups for a file not in the cache.",
         change: "false when there are no such files.",
         ..turns!(static_files.precompressed)
@@ -66,7 +67,7 @@ pub(super) const KNOBS: &[Knob] = &[
         name: "static.revalidate_ms",
         unit: "milliseconds",
         valid: Valid::Range(0, 3_600_000),
-        what: "How long a change on disk can go unnoticed.",
+        what: "How long a change on disk can go unnoticed. Once one shard has noticed, all have.",
         cost: "a stat per file in use, shard and this time, on the blocking threads.",
         change: "up on network disks; down where a change must show at once.",
         ..turns!(static_files.revalidate_ms)
@@ -88,7 +89,8 @@ pub(super) const KNOBS: &[Knob] = &[
                this table takes the place of the default one. `*` is anything but a slash, `**` anything,\n\
                {hash} a fingerprint of 8 or more digits in the name. What none matches gets none.",
         cost: "none.",
-        change: "to the names your build gives: with a fingerprint for a year, without for minutes.",
+        change: "to the names your build gives. Keep those without a fingerprint no-cache: a browser that\n\
+                 may keep them runs a new page with an old script.",
         ..turns!(static_files.cache_control)
     },
 ];

@@ -5,16 +5,17 @@
 
 use serde_json::{Map, Value};
 
-use crate::handlers::validate::{Faults, fault};
+use crate::handlers::validate::{Faults, fault, is_visible};
 use crate::store::limits::{USER_AGE_YEARS_MAX, USER_EMAIL_BYTES_MAX, USER_NAME_CHARS_MAX};
 use crate::store::{Location, NewUser, UserPatch};
 use corelane::Error;
+use corelane::internals::app::parse_json;
 
 /// The user in the body of a POST or PUT.
 ///
 /// # Errors
 /// 400 when the body is not JSON, 422 naming every field that is missing,
-/// wrong, read-only or unknown.
+/// wrong, read-only or unknown, or the first that is there twice.
 pub(super) fn parse_new_user(body: &[u8]) -> Result<NewUser, Error> {
     let object = parse_object(body)?;
     let mut faults = Faults::new();
@@ -132,12 +133,9 @@ const READ_ONLY: &[&str] = &["id", "created_at", "updated_at", "version"];
 const COORDINATES: &[&str] = &["lat", "lon"];
 
 fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Error> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(fault("body", "must be a JSON object")),
-        Err(error) => Err(Error::bad_request(format!(
-            "the body is not well-formed JSON: {error}"
-        ))),
+    match parse_json(body)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(fault("body", "must be a JSON object")),
     }
 }
 
@@ -168,13 +166,14 @@ fn check_name(value: &Value, faults: &mut Faults) -> Option<String> {
     let checked = value.as_str().map(str::trim).filter(|name| {
         (1..=USER_NAME_CHARS_MAX).contains(&name.chars().count())
             && !name.chars().any(char::is_control)
+            && name.chars().any(is_visible)
     });
     if checked.is_none() {
         faults.add(
             "name",
             format!(
-                "must be a string of 1 to {USER_NAME_CHARS_MAX} characters without control \
-                 characters, not counting white space around it"
+                "must be a string of 1 to {USER_NAME_CHARS_MAX} characters, one of them \
+                 visible, without control characters, not counting white space around it"
             ),
         );
     }

@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::list_query::{ListRequest, NearRequest, batch_key, parse_batch};
-use super::representation::{push_partial_user, push_user, push_user_at_distance, user_etag};
+use super::representation::{
+    push_partial_user, push_user, push_user_at_distance, user_date, user_etag,
+};
 use super::{USER, USERS, USERS_BATCH, USERS_NEAR, id_of, no_such_user, row};
 use crate::handlers::cache_control::CacheControl;
 use crate::handlers::cached::{Document, USERS_CACHE, answer_list, list_tags};
@@ -14,6 +16,7 @@ use crate::handlers::page;
 use crate::handlers::store_fault::store_fault;
 use crate::store::{Store, User};
 use corelane::internals::app::SecondLevel;
+use corelane::internals::clock;
 use corelane::internals::l2::{RowCache, RowLookup};
 use corelane::{CacheEntry, CacheLookup, Ctx, Error, PreparedResponse, Response};
 
@@ -58,12 +61,13 @@ pub(in crate::handlers) fn find(ctx: &Ctx, id: i64) -> (UserLookup, Option<Redis
         let (rows, feed) = (ctx.state::<RowCache>(), ctx.feed().cloned());
         let level = level.insert(RedisLevel::default()).clone();
         async move {
+            let looked_ms = clock::unix_ms();
             // While nobody tells of changes Redis may have old rows too.
             let user = match feed.is_some_and(|feed| !feed.is_running()) {
                 true => store.user(id).await.map_err(store_fault)?,
                 false => load_user(id, &store, &rows, &level).await?,
             };
-            let prepared = user.map(|user| document(&user).prepare(policies.of(USER)));
+            let prepared = user.map(|user| document(&user, looked_ms).prepare(policies.of(USER)));
             prepared.transpose()
         }
     };
@@ -114,11 +118,12 @@ async fn load_user(
     Ok(user)
 }
 
-fn document(user: &User) -> Document {
+/// Of the user as read, which was begun at `looked_ms`.
+fn document(user: &User, looked_ms: i64) -> Document {
     Document {
         body: user_json(user),
         etag: user_etag(user),
-        last_modified_s: Some(user.updated_at_ms.div_euclid(1_000)),
+        last_modified: Some(user_date(user, looked_ms)),
         next: None,
     }
 }

@@ -3,9 +3,10 @@
 //! The entity tag is `"u<id>-v<version>"`. It is strong because a version is
 //! one set of column values and the JSON of a row is always written the same.
 
+use crate::handlers::conditional::row_date;
 use crate::handlers::json::ObjectWriter;
 use crate::store::{Location, PartialUser, User, UserField};
-use corelane::internals::semantics::{ETag, TagRef, Validators};
+use corelane::internals::semantics::{ETag, LastModified, TagRef, Validators};
 
 /// Writes a whole user.
 pub(super) fn push_user(out: &mut Vec<u8>, user: &User) {
@@ -94,11 +95,17 @@ pub(super) fn version_in_tag(id: i64, tag: TagRef<'_>) -> Option<i64> {
     (version.to_string() == digits).then_some(version)
 }
 
-/// The validators of a user whose tag is `etag`.
-pub(super) fn user_validators<'a>(user: &User, etag: &'a ETag) -> Validators<'a> {
+/// The date of a user who was read from `looked_ms` of Unix time on.
+pub(super) fn user_date(user: &User, looked_ms: i64) -> LastModified {
+    let is_first = user.version == 1;
+    row_date(is_first, user.created_at_ms, user.updated_at_ms, looked_ms)
+}
+
+/// The validators of a user whose tag is `etag`, read from `looked_ms` on.
+pub(super) fn user_validators<'a>(user: &User, etag: &'a ETag, looked_ms: i64) -> Validators<'a> {
     Validators {
         etag: Some(etag),
-        last_modified_s: Some(user.updated_at_ms.div_euclid(1_000)),
+        last_modified: Some(user_date(user, looked_ms)),
     }
 }
 
@@ -226,7 +233,33 @@ pub(super) mod tests {
             updated_at_ms: -1,
             ..ada()
         };
-        assert_eq!(user_validators(&user, &etag).last_modified_s, Some(-1));
+        let validators = user_validators(&user, &etag, 10_000);
+        assert_eq!(validators.last_modified.map(LastModified::second), Some(-1));
+    }
+
+    #[test]
+    fn no_two_versions_have_one_date_that_stands() {
+        let second = 1_709_210_096;
+        let date = |version, updated_at_ms, looked_ms| {
+            let user = User {
+                version,
+                created_at_ms: second * 1_000 + 100,
+                updated_at_ms,
+                ..ada()
+            };
+            let date = user_date(&user, looked_ms);
+            (date.second() - second, date.stands())
+        };
+        let at = |ms: i64| second * 1_000 + ms;
+        assert_eq!(date(1, at(100), at(100)), (0, true));
+        assert_eq!(date(1, at(100), at(9_000)), (0, true));
+        // Changed within the second in which it was made.
+        assert_eq!(date(2, at(900), at(900)), (-1, false));
+        assert_eq!(date(2, at(900), at(1_500)), (0, false));
+        assert_eq!(date(2, at(900), at(9_000)), (1, true));
+        assert_eq!(date(3, at(1_200), at(1_300)), (0, false));
+        assert_eq!(date(3, at(5_200), at(5_900)), (4, false));
+        assert_eq!(date(3, at(5_200), at(9_000)), (5, true));
     }
 
     proptest! {

@@ -22,6 +22,7 @@ use crate::handlers::store_fault::store_fault;
 use crate::store::limits::STORE_RETRY_AFTER_S;
 use crate::store::{Store, StoreError, User, WriteCondition};
 use corelane::internals::app::{ConditionFields, precondition_failed};
+use corelane::internals::clock;
 use corelane::internals::l2::{RowCache, RowChange};
 use corelane::internals::semantics::{Verdict, evaluate};
 use corelane::{Ctx, Error, Response};
@@ -171,10 +172,11 @@ async fn write_conditionally<T>(
         return Ok(attempt(None, condition).await?);
     }
     for _ in 0..CONDITIONAL_WRITE_ATTEMPTS_MAX {
+        let looked_ms = clock::unix_ms();
         let user = store.user(id).await.map_err(store_fault)?;
         let user = user.ok_or_else(no_such_user)?;
         let etag = user_etag(&user);
-        let validators = user_validators(&user, &etag);
+        let validators = user_validators(&user, &etag, looked_ms);
         if evaluate(false, &conditions, Some(validators)) != Verdict::Proceed {
             return Err(precondition_failed(Some(&etag)));
         }
@@ -197,7 +199,10 @@ async fn write_conditionally<T>(
 fn written(user: &User) -> Result<Response, Error> {
     let etag = user_etag(user);
     let mut response = Response::with_body("application/json", user_json(user));
-    add_validators(&mut response, user_validators(user, &etag));
+    add_validators(
+        &mut response,
+        user_validators(user, &etag, clock::unix_ms()),
+    );
     let location = HeaderValue::try_from(format!("{USERS}/{}", user.id))?;
     response.insert_header(header::CONTENT_LOCATION, location);
     Ok(response)
@@ -282,6 +287,11 @@ mod tests {
 
     #[test]
     fn what_was_written_is_shown_with_its_validators() {
+        // Made in another second than it was changed in.
+        let ada = || User {
+            created_at_ms: 0,
+            ..ada()
+        };
         let response = written(&ada()).unwrap();
         let value = |name: &HeaderName| response.header_value(name).unwrap();
         assert_eq!(value(&header::ETAG), "\"u42-v3\"");
