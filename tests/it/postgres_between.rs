@@ -178,9 +178,8 @@ fn a_start_on_a_replica_says_that_it_takes_no_writes(engine: Engine) {
         assert!(refusal.output.contains(part), "{part}: {}", refusal.output);
     }
     // It is one again: nobody need restart anything.
-    let writes = "SET default_transaction_read_only = off;
-        ALTER DATABASE corelane SET default_transaction_read_only = off";
-    postgres.psql(writes);
+    let writes = "ALTER DATABASE corelane SET default_transaction_read_only = off";
+    postgres.psql_in("postgres", writes);
     becomes("writes are taken", || {
         make(&mut client, "grace").status == 201
     });
