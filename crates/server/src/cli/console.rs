@@ -35,9 +35,10 @@ impl Console {
         self.stderr.say(text.into());
     }
 
-    /// On stdout, where scripts wait for it: usually it is there when this
-    /// returns.
-    pub(super) fn announce(text: String) {
+    /// On stdout, where scripts wait for it, after what was said on stderr:
+    /// usually both are there when this returns.
+    pub(super) fn announce(&self, text: String) {
+        self.stderr.flush(WRITTEN_WITHIN);
         let (done, written) = sync_channel(1);
         let write = move || {
             let mut stdout = std::io::stdout().lock();

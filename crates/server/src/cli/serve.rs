@@ -178,7 +178,7 @@ fn announce(
             "corelane: warning: the shards are not pinned to cores\n  {why}"
         ));
     }
-    Console::announce(Banner::new(server, config).render());
+    console.announce(Banner::new(server, config).render());
 }
 
 /// A drain that ran out of time is what its deadline is for, and no failure;
