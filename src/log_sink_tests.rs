@@ -268,7 +268,8 @@ fn after_a_full_disk_the_next_line_starts_on_its_own() {
 #[test]
 fn a_path_that_cannot_be_opened_is_named() {
     let target = LogTarget::File(PathBuf::from("/nonexistent-folder/access.log"));
-    let error = AccessLogSink::start(target, LogFormat::Json).unwrap_err();
+    let error =
+        AccessLogSink::start(target, LogFormat::Json, ErrorLog::start().unwrap()).unwrap_err();
     assert!(
         error.to_string().contains("/nonexistent-folder/access.log"),
         "{error}"

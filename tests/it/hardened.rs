@@ -24,7 +24,7 @@ const IO_URING_ENTER: &str = "426";
 fn without(call: &str) -> Serve {
     let wrapper = ["perl", "-e", WRAPPER, call];
     Serve::on(Engine::Epoll)
-        .with_its_own_choice()
+        .by_its_defaults()
         .wrapped_in(&wrapper)
 }
 
