@@ -98,8 +98,8 @@ fn more_shards_than_cores_run_unpinned_when_asked_for() {
     for serve in [by_flag, serve().config(config)] {
         let server = serve.start();
         server.wait_for_output("try it");
-        let output = server.output();
-        expect_words(&output, &[&format!("{many}, not pinned"), "take turns"]);
+        server.wait_for_output(&format!("{many}, not pinned"));
+        server.wait_for_output("take turns");
         let metrics = server.connect().get("/metrics").expect(200).json();
         assert_eq!(metrics["shards"].as_array().map(Vec::len), Some(cpus + 1));
         for (name, cpus) in server.thread_cpus() {

@@ -26,6 +26,8 @@ struct Trimmer {
     /// What is in use, as far as is known: the least since, or after, a trim.
     floor: u64,
     last: u64,
+    /// Trims that follow one that was worth it.
+    again: u8,
 }
 
 impl Trimmer {
@@ -36,7 +38,14 @@ impl Trimmer {
             0 => pages,
             floor => floor.min(pages),
         };
-        has_settled && pages > self.floor + GROWN_PAGES
+        if has_settled && pages > self.floor + GROWN_PAGES {
+            self.again = TRIMS_AGAIN;
+            return true;
+        }
+        // Some of it was still used at the first.
+        let is_due = self.again > 0;
+        self.again -= u8::from(is_due);
+        is_due
     }
 
     /// What is left is used: a cache that has filled, for one.
@@ -52,6 +61,7 @@ fn resident_pages() -> u64 {
     resident.and_then(|pages| pages.parse().ok()).unwrap_or(0)
 }
 
+const TRIMS_AGAIN: u8 = 2;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// 4 MiB of pages of 4 KiB: what may stay without anybody minding.
 const GROWN_PAGES: u64 = 1_024;
@@ -70,12 +80,13 @@ mod tests {
         assert!(!trimmer.is_due(30_000));
         assert!(trimmer.is_due(30_050));
         trimmer.note_trimmed(12_000);
-        assert!(!trimmer.is_due(12_500));
+        assert!(trimmer.is_due(12_500) && trimmer.is_due(12_500));
         assert!(!trimmer.is_due(12_500));
         // What could not be given back is used, and not tried again.
         assert!(!trimmer.is_due(40_000));
         assert!(trimmer.is_due(40_000));
         trimmer.note_trimmed(40_000);
+        assert!(trimmer.is_due(40_000) && trimmer.is_due(40_000));
         assert!(!trimmer.is_due(40_000));
         // Down by itself.
         assert!(!trimmer.is_due(9_000));
