@@ -59,6 +59,8 @@ const DERIVED_FIELDS: &[&str] = &[
     "cache_doubt_ms",
     "doubt_ms",
     "shards",
+    // Where the program routes them.
+    "mount",
 ];
 
 /// The `Debug` form of the defaults names every field of every `Options`; one
