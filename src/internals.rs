@@ -7,8 +7,8 @@ pub use corelane_proto::redis_codec;
 #[cfg(feature = "sessions")]
 pub use corelane_proto::session;
 pub use corelane_proto::{
-    access_log, backoff, cache, coherence, error, http, http1, ids, limits, metrics, rate_limit,
-    router, semantics, static_path,
+    access_log, announce, backoff, cache, coherence, error, http, http1, ids, limits, metrics,
+    rate_limit, router, semantics, static_path,
 };
 
 /// Answers, and what is said of them.

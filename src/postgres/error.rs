@@ -160,57 +160,24 @@ mod tests {
             code: "22021".to_owned(),
             ..refusal.clone()
         };
+        let unavailable = PostgresError::Unavailable(secret());
+        let read_only = PostgresError::ReadOnly(secret());
+        let unknown = PostgresError::OutcomeUnknown(secret());
+        let full = PostgresError::DiskFull(secret());
+        let failed = PostgresError::Failed(secret());
+        let (unstorable, refused) = (
+            PostgresError::Refused(unstorable),
+            PostgresError::Refused(refusal),
+        );
         for (error, status, blame, retry, nothing_done) in [
-            (
-                PostgresError::Refused(unstorable),
-                422,
-                Blame::Client,
-                false,
-                true,
-            ),
-            (
-                PostgresError::Refused(refusal),
-                500,
-                Blame::Bug,
-                false,
-                true,
-            ),
+            (unstorable, 422, Blame::Client, false, true),
+            (refused, 500, Blame::Bug, false, true),
             (PostgresError::Busy, 503, Blame::Host, true, true),
-            (
-                PostgresError::Unavailable(secret()),
-                503,
-                Blame::Upstream,
-                true,
-                true,
-            ),
-            (
-                PostgresError::ReadOnly(secret()),
-                503,
-                Blame::Upstream,
-                true,
-                true,
-            ),
-            (
-                PostgresError::OutcomeUnknown(secret()),
-                503,
-                Blame::Upstream,
-                false,
-                false,
-            ),
-            (
-                PostgresError::DiskFull(secret()),
-                507,
-                Blame::Host,
-                false,
-                true,
-            ),
-            (
-                PostgresError::Failed(secret()),
-                500,
-                Blame::Bug,
-                false,
-                false,
-            ),
+            (unavailable, 503, Blame::Upstream, true, true),
+            (read_only, 503, Blame::Upstream, true, true),
+            (unknown, 503, Blame::Upstream, false, false),
+            (full, 507, Blame::Host, false, true),
+            (failed, 500, Blame::Bug, false, false),
         ] {
             let said = error.to_string();
             let answer = Error::from(error);

@@ -42,7 +42,16 @@ impl RedisFault {
 /// connection: then another is to be made, to whom the name stands for by then.
 /// The command was not carried out.
 pub(super) fn is_misplaced(error: &RedisError) -> bool {
-    let is_known = |code: &str| MISPLACED.contains(&code);
+    says_any(error, MISPLACED)
+}
+
+/// Whether it is because the server is a replica, or cut off from its own.
+pub(super) fn wants_primary(error: &RedisError) -> bool {
+    says_any(error, &["READONLY", "NOREPLICAS"])
+}
+
+fn says_any(error: &RedisError, codes: &[&str]) -> bool {
+    let is_known = |code: &str| codes.contains(&code);
     let Some(errors) = error.clone().into_server_errors() else {
         return error.code().is_some_and(is_known);
     };
@@ -52,13 +61,6 @@ pub(super) fn is_misplaced(error: &RedisError) -> bool {
         let text = error.details().filter(|_| is_outer).unwrap_or_default();
         is_known(error.code()) || text.split(|c: char| !c.is_ascii_uppercase()).any(is_known)
     })
-}
-
-/// Whether it is because the server is a replica, or cut off from its own.
-pub(super) fn wants_primary(error: &RedisError) -> bool {
-    ["READONLY", "NOREPLICAS"]
-        .iter()
-        .any(|code| error.to_string().contains(code))
 }
 
 const MISPLACED: &[&str] = &[

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! floor 1  thinking   http1 semantics router static_path metrics access_log
-//!                     backoff coherence cache rate_limit session redis_codec
+//!                     announce backoff coherence cache rate_limit session redis_codec
 //! floor 0  ground     error limits clock ids http
 //! ```
 //!
@@ -20,6 +20,7 @@ pub mod ids;
 pub mod limits;
 
 pub mod access_log;
+pub mod announce;
 pub mod backoff;
 pub mod cache;
 pub mod coherence;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use tokio_postgres::Client;
 
 use super::line::Line;
-use super::session::SessionRole;
+use super::role::SessionRole;
 use crate::engine::Target;
 
 /// A connection of a shard. Its methods take `&self`: statements of several

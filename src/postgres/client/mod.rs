@@ -6,6 +6,7 @@ mod dial;
 mod dial_error;
 mod fault;
 mod line;
+mod role;
 mod session;
 mod statements;
 mod tls;

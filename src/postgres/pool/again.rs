@@ -9,9 +9,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Inner;
-use super::group::Group;
 use super::link::{Interrupted, Link, State};
-use super::queue::Request;
+use super::request::{Group, Request};
 use super::stats::count;
 use crate::engine;
 use crate::limits::{

@@ -5,9 +5,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Inner;
-use super::group::Group;
 use super::link::{Interrupted, Link, State, Ticket};
-use super::queue::{Request, Want};
+use super::request::{Group, Request, Want};
 use crate::engine;
 use crate::limits::POSTGRES_SETTLE_MS;
 use crate::postgres::client::{self, Intent};

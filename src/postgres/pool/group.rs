@@ -15,13 +15,11 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::link::Link;
+use super::request::Group;
 use crate::engine;
-use crate::limits::{POSTGRES_SETTLE_MS, POSTGRES_STUCK_KEPT_MS, POSTGRES_STUCK_MS};
-
-/// Which of the statements that may be held up together a call is. The number
-/// is the caller's; most have one group for all, 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Group(pub u8);
+use crate::limits::{
+    POSTGRES_SETTLE_MS, POSTGRES_STUCK_KEPT_MS, POSTGRES_STUCK_MS, POSTGRES_STUCK_TOLD_AFTER_MS,
+};
 
 /// A group that is stuck on a connection, or was lately.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +38,10 @@ impl Inner {
             if let Some(group) = link.look_for_stuck(now, Duration::from_millis(POSTGRES_STUCK_MS))
             {
                 self.note_stuck(group, now);
+                // Shorter waits are nothing an operator need hear of.
+                if link.is_silent(now, Duration::from_millis(POSTGRES_STUCK_TOLD_AFTER_MS)) {
+                    self.server.note_stuck(group, now);
+                }
             }
         }
         self.stuck
@@ -66,8 +68,6 @@ impl Inner {
                 seen_at: now,
             }),
         }
-        drop(stuck);
-        self.server.note_stuck(group, now);
     }
 
     /// Sees to a connection for others, if there are any and more than one

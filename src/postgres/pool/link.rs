@@ -10,8 +10,7 @@ use slab::Slab;
 use tokio_postgres::CancelToken;
 
 use super::Inner;
-use super::group::Group;
-use super::queue::{Request, Want};
+use super::request::{Group, Request, Want};
 use crate::engine::Target;
 use crate::postgres::client::Line;
 use crate::postgres::{Connection, DirectConnection};

@@ -19,6 +19,7 @@ mod group;
 mod link;
 mod placing;
 mod queue;
+mod request;
 mod server;
 mod stats;
 mod sweep;
@@ -32,13 +33,14 @@ use std::time::{Duration, Instant};
 
 pub use budget::{Budget, ServerLimits};
 pub use exclusive::Exclusive;
-pub use group::Group;
+pub use request::Group;
 pub use server::PostgresServer;
 
 use budget::{Permit, Seat};
 use group::Stuck;
 use link::{Link, State, Ticket};
-use queue::{Queue, Request, Want};
+use queue::Queue;
+use request::{Request, Want};
 use stats::{PoolStats, count, level};
 
 use super::client::{self, DialError, DirectConnection};

@@ -17,9 +17,9 @@
 use std::rc::Rc;
 
 use super::Inner;
-use super::group::Group;
 use super::link::{Link, State};
-use super::queue::{Waiter, Want};
+use super::queue::Waiter;
+use super::request::{Group, Want};
 use crate::limits::{POSTGRES_POOL_MAX, POSTGRES_POOL_MAX_LEAST};
 use crate::postgres::Intent;
 

@@ -10,30 +10,11 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use super::group::Group;
 use super::link::{State, Ticket};
+use super::request::{Group, Request, Want};
 use crate::engine;
 use crate::limits::POSTGRES_WAITERS_MAX;
 use crate::postgres::PostgresError;
-
-/// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Want {
-    /// A place among others, for a statement that waits for no commit.
-    Read,
-    /// A place among others, for one that commits.
-    Write,
-    /// A connection alone.
-    Alone,
-}
-
-/// What a caller wants, and until when.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Request {
-    pub(super) want: Want,
-    pub(super) group: Group,
-    pub(super) deadline: Instant,
-}
 
 #[derive(Default)]
 pub(super) struct Queue {

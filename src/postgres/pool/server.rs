@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::budget::Budget;
-use super::group::Group;
+use super::request::Group;
 use super::stats::Stats;
 use crate::backoff::{Backoff, RetrySchedule};
 use crate::error_log::ErrorLog;

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::exclusive::put_back;
-use super::group::Group;
 use super::link::{Interrupted, Link, State};
-use super::queue::{Request, Want};
+use super::request::{Group, Request, Want};
 use super::stats::{count, level};
 use crate::engine;
 use crate::limits::{POSTGRES_SWEEP_HUNGRY_MS, POSTGRES_SWEEP_IDLE_MS, POSTGRES_SWEEP_MS};

@@ -107,7 +107,7 @@ fn a_replica_is_left_for_the_server_the_address_leads_to_now(engine: Engine) {
     while counter(&mut client, "connect_failures") < 3 {
         assert!(Instant::now() < deadline, "it is asked no more");
         let said = client.get("/fault").expect(200).text().to_owned();
-        assert!(said.contains("READONLY"), "{said}");
+        assert!(said.contains("replica"), "{said}");
     }
     proxy.lead_to(new.port());
     becomes_up(&mut client);

@@ -4,8 +4,10 @@
 //! operator may change are defaults of the matching `Options` and have a key
 //! in `tuning/server.toml`; the others are structural.
 
+mod announce;
 mod postgres;
 
+pub use announce::*;
 pub use postgres::*;
 
 /// Limits of one HTTP/1.1 connection and of one shard's set of them.

@@ -41,6 +41,8 @@ pub const POSTGRES_LEAVE_SERVER_MS: u64 = 1_000;
 pub const POSTGRES_STUCK_MS: u64 = 150;
 /// How long a connection is kept from statements that were stuck on another one.
 pub const POSTGRES_STUCK_KEPT_MS: u64 = 5_000;
+/// From when on it is told of, in `/health`.
+pub const POSTGRES_STUCK_TOLD_AFTER_MS: u64 = 1_000;
 /// How long it is told after that statements were stuck: a little more than from
 /// one statement that the server gives up to the next.
 pub const POSTGRES_STUCK_TOLD_MS: u64 = 2_000;

@@ -6,6 +6,7 @@
 //! of a deleted row, or `*` for more rows than are worth naming.
 
 use crate::store::limits::DATABASE_NOTIFICATION_BYTES_MAX;
+pub use corelane::internals::announce::WrittenRow as ChangedRow;
 
 /// What a listener for changes hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,15 +44,6 @@ pub enum ChangedRows {
     These(Vec<ChangedRow>),
     /// Any of them.
     Any,
-}
-
-/// A row as it was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChangedRow {
-    /// Its primary key.
-    pub id: i64,
-    /// The version it has now; `None` when it was deleted.
-    pub version: Option<i64>,
 }
 
 /// A change of all there is.

@@ -247,6 +247,16 @@ enum StoreBackend {
     Postgres(Rc<postgres::Session>),
 }
 
+/// Asks whichever session there is.
+macro_rules! ask {
+    ($store:ident.$ask:ident($($argument:expr),*)) => {
+        match &$store.backend {
+            StoreBackend::Sqlite(session) => session.$ask($($argument),*).await,
+            StoreBackend::Postgres(session) => session.$ask($($argument),*).await,
+        }
+    };
+}
+
 /// Reads fail with [`StoreError::Unavailable`] or [`StoreError::Failed`].
 /// Writes also with [`StoreError::Busy`], [`StoreError::DiskFull`],
 /// [`StoreError::OutcomeUnknown`] and what each names itself.
@@ -256,10 +266,7 @@ impl Store {
     /// # Errors
     /// The database could not be read.
     pub async fn user(&self, id: i64) -> Result<Option<User>, StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.user(id),
-            StoreBackend::Postgres(session) => session.user(id).await,
-        }
+        ask!(self.user(id))
     }
 
     /// One page of users.
@@ -271,10 +278,7 @@ impl Store {
     /// The database could not be read; [`StoreError::Failed`] when the cursor
     /// lacks the name and age that `sort` goes by.
     pub async fn users(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.users(query),
-            StoreBackend::Postgres(session) => session.users(query).await,
-        }
+        ask!(self.users(query))
     }
 
     /// The users with these ids, read in one statement, in the order asked;
@@ -283,10 +287,7 @@ impl Store {
     /// # Errors
     /// The database could not be read.
     pub async fn users_by_ids(&self, ids: &[i64]) -> Result<Vec<Option<User>>, StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.users_by_ids(ids),
-            StoreBackend::Postgres(session) => session.users_by_ids(ids).await,
-        }
+        ask!(self.users_by_ids(ids))
     }
 
     /// At most `limit` users within `radius_km` of `center`, nearest first
@@ -305,10 +306,7 @@ impl Store {
         radius_km: f64,
         limit: u32,
     ) -> Result<Vec<(User, f64)>, StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.users_near(center, radius_km, limit).await,
-            StoreBackend::Postgres(session) => session.users_near(center, radius_km, limit).await,
-        }
+        ask!(self.users_near(center, radius_km, limit))
     }
 
     /// All users by id, in constant memory.
@@ -329,10 +327,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::DuplicateEmail`].
     pub async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.create_user(user).await,
-            StoreBackend::Postgres(session) => session.create_user(user).await,
-        }
+        ask!(self.create_user(user))
     }
 
     /// Replaces what a client may set of a user.
@@ -346,10 +341,7 @@ impl Store {
         user: NewUser,
         condition: WriteCondition,
     ) -> Result<User, StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.replace_user(id, user, condition).await,
-            StoreBackend::Postgres(session) => session.replace_user(id, user, condition).await,
-        }
+        ask!(self.replace_user(id, user, condition))
     }
 
     /// Changes the fields present in `patch`. An empty patch checks the
@@ -363,10 +355,7 @@ impl Store {
         patch: UserPatch,
         condition: WriteCondition,
     ) -> Result<User, StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.update_user(id, patch, condition).await,
-            StoreBackend::Postgres(session) => session.update_user(id, patch, condition).await,
-        }
+        ask!(self.update_user(id, patch, condition))
     }
 
     /// Deletes a user and all their posts. The id is never given again.
@@ -374,10 +363,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::ConditionFailed`].
     pub async fn delete_user(&self, id: i64, condition: WriteCondition) -> Result<(), StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.delete_user(id, condition).await,
-            StoreBackend::Postgres(session) => session.delete_user(id, condition).await,
-        }
+        ask!(self.delete_user(id, condition))
     }
 
     /// The post with this id; `author` is `None`.
@@ -385,10 +371,7 @@ impl Store {
     /// # Errors
     /// The database could not be read.
     pub async fn post(&self, id: i64) -> Result<Option<Post>, StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.post(id),
-            StoreBackend::Postgres(session) => session.post(id).await,
-        }
+        ask!(self.post(id))
     }
 
     /// One page of posts by id; authors come from the same statement (a join).
@@ -397,10 +380,7 @@ impl Store {
     /// # Errors
     /// The database could not be read.
     pub async fn posts(&self, query: &PostQuery) -> Result<PostPage, StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.posts(query),
-            StoreBackend::Postgres(session) => session.posts(query).await,
-        }
+        ask!(self.posts(query))
     }
 
     /// A listener for changes made by others, over a connection of its own;
@@ -448,10 +428,7 @@ impl Store {
     /// # Errors
     /// One of them cannot work.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match &self.backend {
-            StoreBackend::Sqlite(session) => session.ping().await,
-            StoreBackend::Postgres(session) => session.ping().await,
-        }
+        ask!(self.ping())
     }
 }
 

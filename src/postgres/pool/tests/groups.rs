@@ -44,7 +44,7 @@ async fn passes_by(postgres: &Database, options: PostgresOptions, crowd: usize) 
             );
             engine::sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!(pool.inner.server.stuck(), [LOCKED]);
+        until(|| pool.inner.server.stuck() == [LOCKED]).await;
         lock.client().batch_execute("ROLLBACK").await.unwrap();
     };
     let (waited, ()) = join(waiting, passing).await;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use services::Database;
 
-use super::queue::Want;
+use super::request::Want;
 use super::{Budget, Exclusive, Group, Pool, PostgresServer};
 use crate::engine::{self, BlockingPool, EngineKind, EngineOptions, Runtime};
 use crate::postgres::{ConnectError, Connection, Dialer, Intent, PostgresError, PostgresOptions};

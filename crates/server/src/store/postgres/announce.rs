@@ -5,16 +5,11 @@
 //! else waits for no disk, and what gathers while one is under way goes
 //! together in the next.
 //!
-//! What if the shard dies in between? Others know of it: it tells them, before
-//! its first such write and every
-//! [`DATABASE_BEAT_MS`](crate::store::limits::DATABASE_BEAT_MS) after that, that it is
-//! there; when it falls silent without a goodbye they take everything for
-//! changed (`presence`). It holds itself to that: a write that begins when it has
-//! not been heard for a while is told by the trigger, in its transaction.
-
-mod queue;
+//! What is told when, and what others may rely on, is thought in
+//! [`corelane::internals::announce`]; here are the connection and those who wait.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,13 +21,12 @@ use tokio_postgres::types::ToSql;
 use super::random_seed;
 use crate::store::changes::{self, ChangedRow};
 use crate::store::limits::{
-    DATABASE_ANNOUNCE_TIMEOUT_MS, DATABASE_ANNOUNCE_WAIT_MS, DATABASE_BEAT_MS, DATABASE_LEASE_MS,
-    DATABASE_PRESENCE_MS,
+    DATABASE_ANNOUNCE_TIMEOUT_MS, DATABASE_ANNOUNCE_WAIT_MS, DATABASE_ANNOUNCED_ROWS_MAX,
 };
+use corelane::internals::announce::{self, Message, Output, Patience, Rows};
 use corelane::internals::engine::{self, LocalEvent};
 use corelane::internals::limits::POSTGRES_SETTLE_MS;
 use corelane::postgres::{DirectConnection, PostgresServer};
-use queue::Queue;
 
 /// One shard's.
 pub(super) struct Announcer {
@@ -46,17 +40,11 @@ struct Inner {
     origin: String,
     /// Of this shard, begins with the origin.
     member: String,
-    queue: RefCell<Queue>,
+    thought: RefCell<announce::Announcer>,
+    /// Those who wait to be told of, by the numbers of their rows.
+    waiting: RefCell<VecDeque<(u64, oneshot::Sender<()>)>>,
     rung: LocalEvent,
-    /// When what the others have last heard of us was sent.
-    heard_at: Cell<Option<Instant>>,
-    /// When a write last asked whether it may be told of here.
-    used_at: Cell<Instant>,
-    /// Writes sent as ours of which the end is not known yet: while there are
-    /// any, no goodbye is said.
-    under_way: Cell<u32>,
     is_running: Cell<bool>,
-    is_leaving: Cell<bool>,
     on_left: RefCell<Option<oneshot::Sender<()>>>,
 }
 
@@ -73,17 +61,19 @@ impl Announcer {
     /// On the shard that writes; connects when it does, if it may have a
     /// connection for it.
     pub(super) fn new(server: &Arc<PostgresServer>, origin: &str, has_connection: bool) -> Self {
+        let options = server.options();
+        let patience = Patience {
+            call: Duration::from_millis(options.deadline_ms),
+            statement: Duration::from_millis(options.statement_timeout_ms),
+        };
         let inner = Inner {
             server: server.clone(),
             origin: origin.to_owned(),
             member: format!("{origin}.{:08x}", random_seed() as u32),
-            queue: RefCell::default(),
+            thought: RefCell::new(announce::Announcer::new(patience, Instant::now())),
+            waiting: RefCell::default(),
             rung: LocalEvent::default(),
-            heard_at: Cell::new(None),
-            used_at: Cell::new(Instant::now()),
-            under_way: Cell::new(0),
             is_running: Cell::new(false),
-            is_leaving: Cell::new(false),
             on_left: RefCell::default(),
         };
         Self {
@@ -143,8 +133,7 @@ impl Write<'_> {
             return;
         };
         let was_ours = self.is_ours.replace(is_ours);
-        let others = inner.under_way.get() - u32::from(was_ours);
-        inner.under_way.set(others + u32::from(is_ours));
+        inner.thought.borrow_mut().count(was_ours, is_ours);
     }
 
     /// It was committed; when this returns the others have been told, or will be
@@ -157,7 +146,7 @@ impl Write<'_> {
             return;
         }
         let version = Some(version);
-        let told = inner.queue.borrow_mut().join(ChangedRow { id, version });
+        let told = inner.committed(ChangedRow { id, version });
         self.count(false);
         inner.rung.notify();
         let patience = Duration::from_millis(DATABASE_ANNOUNCE_WAIT_MS);
@@ -171,10 +160,9 @@ impl Drop for Write<'_> {
             return;
         };
         if self.is_ours.get() {
-            // Until then the statement has been sent and has ended.
-            let deadline = Duration::from_millis(inner.server.options().deadline_ms);
-            let until = Instant::now() + deadline + inner.statement_ends_within();
-            inner.queue.borrow_mut().doubt(self.id, until);
+            let mut thought = inner.thought.borrow_mut();
+            thought.doubt(self.id, Instant::now());
+            drop(thought);
             self.count(false);
             inner.rung.notify();
         }
@@ -184,33 +172,47 @@ impl Drop for Write<'_> {
 impl Inner {
     /// Whether a write that begins now will be missed if we fall silent.
     fn may_tell(self: &Rc<Self>) -> bool {
-        self.used_at.set(Instant::now());
-        if !self.is_running.get() && !self.is_leaving.get() {
+        let mut thought = self.thought.borrow_mut();
+        let may = thought.may_tell(Instant::now());
+        let (is_heard, is_leaving) = (thought.is_heard(), thought.is_leaving());
+        drop(thought);
+        if !self.is_running.get() && !is_leaving {
             self.is_running.set(true);
             engine::spawn_local(run(self.clone()));
-        } else if self.heard_at.get().is_none() {
+        } else if !is_heard {
             self.rung.notify();
         }
-        let lease = Duration::from_millis(DATABASE_LEASE_MS);
-        let heard_at = self.heard_at.get();
-        !self.is_leaving.get() && heard_at.is_some_and(|at| at.elapsed() < lease)
+        may
     }
 
-    /// Of a statement that the server has, and a second for the machines.
-    fn statement_ends_within(&self) -> Duration {
-        Duration::from_millis(self.server.options().statement_timeout_ms + DATABASE_BEAT_MS)
+    /// A row to tell of; what is returned ends when it has been told.
+    fn committed(&self, row: ChangedRow) -> oneshot::Receiver<()> {
+        let (waiter, told) = oneshot::channel();
+        let number = self.thought.borrow_mut().committed(row);
+        let mut waiting = self.waiting.borrow_mut();
+        // Who has gone need not be kept.
+        if waiting.len() >= DATABASE_ANNOUNCED_ROWS_MAX {
+            waiting.retain(|(_, waiter)| !waiter.is_closed());
+        }
+        waiting.push_back((number, waiter));
+        told
+    }
+
+    /// Lets those go on whose rows have been told.
+    fn release(&self) {
+        let told = self.thought.borrow().told();
+        let mut waiting = self.waiting.borrow_mut();
+        let is_told = |(number, _): &(u64, _)| *number <= told;
+        let count = waiting.iter().take_while(|waiter| is_told(waiter)).count();
+        for (_, waiter) in waiting.drain(..count) {
+            // Who has gone does not care.
+            let _ = waiter.send(());
+        }
     }
 
     fn stop(&self) {
-        self.is_leaving.set(true);
+        self.thought.borrow_mut().leave();
         self.rung.notify();
-    }
-
-    /// Whether nobody writes, so that silence will mean nothing.
-    fn is_idle(&self) -> bool {
-        let presence = Duration::from_millis(DATABASE_PRESENCE_MS);
-        let is_unused = self.is_leaving.get() || self.used_at.get().elapsed() >= presence;
-        is_unused && self.under_way.get() == 0 && self.queue.borrow().is_empty()
     }
 }
 
@@ -222,7 +224,7 @@ async fn run(inner: Rc<Inner>) {
             let ringing = inner.clone();
             dialed.when_over(move || {
                 // Who begins to listen now does not see us.
-                ringing.heard_at.set(None);
+                ringing.thought.borrow_mut().lost();
                 ringing.rung.notify();
             });
             let (close, closed) = oneshot::channel();
@@ -232,7 +234,7 @@ async fn run(inner: Rc<Inner>) {
             });
             let inner = &*inner;
             let told = (Teller { inner, dialed }).tell_all().await;
-            inner.heard_at.set(None);
+            inner.thought.borrow_mut().lost();
             match told {
                 Ok(()) => break,
                 Err(Broken { had_worked: true }) => retry.worked(),
@@ -241,7 +243,7 @@ async fn run(inner: Rc<Inner>) {
             // There are never two, also not at the server.
             let _ = closed.await;
         }
-        if inner.is_leaving.get() || engine::is_ending() {
+        if inner.thought.borrow().is_leaving() || engine::is_ending() {
             break;
         }
         engine::sleep(retry.failed(Instant::now())).await;
@@ -269,44 +271,31 @@ impl Teller<'_> {
         let Some(statement) = self.prepare().await else {
             return Err(Broken { had_worked: false });
         };
-        // A server that stood still begins only now what it was sent before.
-        let ended = Instant::now() + inner.statement_ends_within();
-        inner.queue.borrow_mut().doubt_longer(ended);
-        // When the others have last been told that we are there.
-        let mut beaten_at = None;
+        inner.thought.borrow_mut().connected(Instant::now());
         loop {
             let now = Instant::now();
-            let beat = Duration::from_millis(DATABASE_BEAT_MS);
-            let sent = if inner.is_idle() {
-                // Nothing that others have to rely on begins from here on.
-                inner.heard_at.set(None);
-                let goodbye = beaten_at.take().map(|_: Instant| self.presence("bye"));
-                match goodbye {
-                    Some(goodbye) => self.send(&statement, "", vec![goodbye]).await,
-                    None => true,
-                }
-            } else if beaten_at.is_none_or(|at: Instant| now >= at + beat) {
-                beaten_at = Some(now);
-                let sent = self.beat(&statement, now).await;
-                inner.heard_at.set(sent.then_some(now));
-                sent
-            } else {
-                self.tell_waiting(&statement).await
-            };
-            if !sent || self.dialed.is_over() {
-                self.dialed.cut();
-                return Err(Broken { had_worked: true });
-            }
-            if inner.is_idle() && beaten_at.is_none() {
-                if inner.is_leaving.get() {
+            let output = inner.thought.borrow_mut().poll_output(now);
+            match output {
+                Output::Left => {
                     self.dialed.close();
                     return Ok(());
                 }
-                inner.rung.wait().await;
-            } else if !inner.queue.borrow().has_waiting() {
-                let due = beaten_at.map_or(now, |at| at + beat);
-                let pause = due.saturating_duration_since(Instant::now());
-                let _ = engine::timeout(pause, inner.rung.wait()).await;
+                Output::Wait(None) => inner.rung.wait().await,
+                Output::Wait(Some(due_at)) => {
+                    let pause = due_at.saturating_duration_since(now);
+                    let _ = engine::timeout(pause, inner.rung.wait()).await;
+                }
+                Output::Send(message) => {
+                    if !self.send(&statement, message).await {
+                        self.dialed.cut();
+                        return Err(Broken { had_worked: true });
+                    }
+                    inner.thought.borrow_mut().sent();
+                    inner.release();
+                }
+            }
+            if self.dialed.is_over() {
+                return Err(Broken { had_worked: true });
             }
         }
     }
@@ -324,52 +313,24 @@ impl Teller<'_> {
         prepared
     }
 
-    /// That we are there, and what may have been written.
-    async fn beat(&self, statement: &Statement, now: Instant) -> bool {
-        let doubtful = self.inner.queue.borrow().doubtful();
-        let mut told = vec![self.presence("beat")];
-        if let Some(rows) = doubtful {
-            told.extend(self.changed(rows.as_deref()));
-        }
-        let sent = self.send(statement, &self.inner.member, told).await;
-        if sent {
-            self.inner.queue.borrow_mut().settle(now);
-        }
-        sent
-    }
-
-    async fn tell_waiting(&self, statement: &Statement) -> bool {
-        let batch = self.inner.queue.borrow_mut().take();
-        if batch.is_empty() {
-            return true;
-        }
-        let told = self.changed(batch.rows());
-        let member = &self.inner.member;
-        let sent = self.send(statement, member, told.collect()).await;
-        match sent {
-            true => batch.told(),
-            false => self.inner.queue.borrow_mut().put_back(batch),
-        }
-        sent
-    }
-
-    async fn send(&self, statement: &Statement, member: &str, told: Vec<Told>) -> bool {
+    async fn send(&self, statement: &Statement, message: Message) -> bool {
+        let Inner { origin, member, .. } = self.inner;
+        let mut told: Vec<Told> = Vec::new();
+        let word = message.word.map(|word| format!("{member} {}", word.text()));
+        told.extend(word.map(|word| ("corelane_presence", word)));
+        let payloads = message.rows.map(|rows| match rows {
+            Rows::These(rows) => changes::encode(origin, Some(&rows)),
+            Rows::Any => changes::encode(origin, None),
+        });
+        let payloads = payloads.into_iter().flatten();
+        told.extend(payloads.map(|payload| ("corelane_changes", payload)));
         let (channels, payloads): (Vec<&str>, Vec<String>) = told.into_iter().unzip();
+        let member = if message.is_present { member } else { "" };
         let client = self.dialed.client();
         let params: [&(dyn ToSql + Sync); 3] = [&channels, &payloads, &member];
         let sending = client.query(statement, &params);
         let patience = Duration::from_millis(DATABASE_ANNOUNCE_TIMEOUT_MS);
         matches!(engine::timeout(patience, sending).await, Ok(Ok(_)))
-    }
-
-    fn presence(&self, word: &str) -> Told {
-        ("corelane_presence", format!("{} {word}", self.inner.member))
-    }
-
-    fn changed(&self, rows: Option<&[ChangedRow]>) -> impl Iterator<Item = Told> + use<> {
-        let payloads = changes::encode(&self.inner.origin, rows);
-        let on_channel = |payload| ("corelane_changes", payload);
-        payloads.into_iter().map(on_channel)
     }
 }
 

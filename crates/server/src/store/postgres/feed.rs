@@ -10,14 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Notification;
+use tokio_postgres::{Notification, SimpleQueryMessage};
 
-use super::presence::Peers;
 use crate::store::changes::{self, Change, ChangeEvent};
 use crate::store::limits::{
     DATABASE_FEED_HEARTBEAT_MS, DATABASE_FEED_NOTIFICATIONS_MAX, DATABASE_FEED_TIMEOUT_MS,
     DATABASE_SURPRISE_MS,
 };
+use corelane::internals::announce::Peers;
 use corelane::internals::backoff::RetrySchedule;
 use corelane::internals::engine::{self, LocalEvent};
 use corelane::postgres::{DirectConnection, PostgresServer, describe};
@@ -192,12 +192,25 @@ impl Drop for Listener {
     }
 }
 
-/// A connection that does not answer is cut.
+/// A connection that does not answer is cut. So is one to a server that has
+/// stopped to take writes: nothing is told there any more, and the address may lead
+/// to another by now.
 async fn ask_for_life(connection: &DirectConnection) {
     let patience = Duration::from_millis(DATABASE_FEED_TIMEOUT_MS);
-    let answered = engine::timeout(patience, connection.client().batch_execute("")).await;
-    if !matches!(answered, Ok(Ok(()))) {
-        connection.cut();
+    let asked = connection
+        .client()
+        .simple_query("SHOW transaction_read_only");
+    let answer = engine::timeout(patience, asked).await;
+    let is_read_only = |answer: &[SimpleQueryMessage]| {
+        answer.iter().any(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some("on"),
+            _ => false,
+        })
+    };
+    match answer {
+        Ok(Ok(answer)) if is_read_only(&answer) && !connection.is_read_only() => connection.cut(),
+        Ok(Ok(_)) => {}
+        _ => connection.cut(),
     }
 }
 

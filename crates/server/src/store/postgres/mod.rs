@@ -18,7 +18,6 @@ mod list;
 mod logins;
 mod migrations;
 mod near;
-mod presence;
 mod queries;
 mod reads;
 mod rows;

@@ -31,15 +31,15 @@ impl Session {
         })
     }
 
-    pub(in crate::store) fn user(&self, id: i64) -> Result<Option<User>, StoreError> {
+    pub(in crate::store) async fn user(&self, id: i64) -> Result<Option<User>, StoreError> {
         self.reader.user(id).map_err(store_error)
     }
 
-    pub(in crate::store) fn users(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
+    pub(in crate::store) async fn users(&self, query: &UserQuery) -> Result<UserPage, StoreError> {
         list::page(&self.reader, query)
     }
 
-    pub(in crate::store) fn users_by_ids(
+    pub(in crate::store) async fn users_by_ids(
         &self,
         ids: &[i64],
     ) -> Result<Vec<Option<User>>, StoreError> {
@@ -95,11 +95,11 @@ impl Session {
         self.write(Write::Delete { id, condition }).await.map(drop)
     }
 
-    pub(in crate::store) fn post(&self, id: i64) -> Result<Option<Post>, StoreError> {
+    pub(in crate::store) async fn post(&self, id: i64) -> Result<Option<Post>, StoreError> {
         self.reader.post(id).map_err(store_error)
     }
 
-    pub(in crate::store) fn posts(&self, query: &PostQuery) -> Result<PostPage, StoreError> {
+    pub(in crate::store) async fn posts(&self, query: &PostQuery) -> Result<PostPage, StoreError> {
         self.reader.posts(query).map_err(store_error)
     }
 

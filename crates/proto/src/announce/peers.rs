@@ -1,17 +1,36 @@
 //! Which shards of other processes tell of their writes themselves, and whether
 //! one has fallen silent: it may have died between a commit and telling of it,
-//! and what it had sent may still be committed. See `announce`.
+//! and what it had sent may still be committed.
 
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
-use crate::store::limits::{
-    DATABASE_BEAT_MS, DATABASE_LEASE_MS, DATABASE_PEERS_MAX, DATABASE_SILENCE_MS,
-};
+use super::rules::{Rules, Sound};
+use crate::limits::{DATABASE_BEAT_MS, DATABASE_LEASE_MS, DATABASE_PEERS_MAX, DATABASE_SILENCE_MS};
+
+/// What a shard says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// That it is there.
+    Beat,
+    /// That it writes no more.
+    Bye,
+}
+
+impl Word {
+    /// As it is told, after the shard's name and a blank.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Beat => "beat",
+            Self::Bye => "bye",
+        }
+    }
+}
 
 /// The shards a listener expects to hear of.
 #[derive(Debug)]
-pub(super) struct Peers {
+pub struct Peers<R = Sound> {
     /// Of this process; its own shards are none of them.
     origin: String,
     /// How long a statement may take.
@@ -21,10 +40,13 @@ pub(super) struct Peers {
     doubtful_until: Option<Instant>,
     doubted_at: Option<Instant>,
     has_overflowed: bool,
+    rules: PhantomData<R>,
 }
 
-impl Peers {
-    pub(super) fn new(origin: &str, statement_timeout_ms: u64) -> Self {
+impl<R: Rules> Peers<R> {
+    /// Nobody yet. `origin` is what the names of the process's own shards begin
+    /// with; `statement_timeout_ms` is how long a server lets a statement run.
+    pub fn new(origin: &str, statement_timeout_ms: u64) -> Self {
         Self {
             origin: origin.to_owned(),
             statement: Duration::from_millis(statement_timeout_ms),
@@ -32,18 +54,19 @@ impl Peers {
             doubtful_until: None,
             doubted_at: None,
             has_overflowed: false,
+            rules: PhantomData,
         }
     }
 
     /// What was told: a shard's name, and `beat` or `bye`.
-    pub(super) fn hear(&mut self, told: &str, now: Instant) {
+    pub fn hear(&mut self, told: &str, now: Instant) {
         let Some((member, word)) = told.rsplit_once(' ') else {
             return;
         };
         if member.starts_with(&self.origin) {
             return;
         }
-        if word == "bye" {
+        if word == Word::Bye.text() {
             self.heard_at.remove(member);
         } else if self.heard_at.len() < DATABASE_PEERS_MAX || self.heard_at.contains_key(member) {
             self.heard_at.insert(member.to_owned(), now);
@@ -53,7 +76,7 @@ impl Peers {
     }
 
     /// Whether anything may have been written untold, since this was last asked.
-    pub(super) fn have_doubts(&mut self, now: Instant) -> bool {
+    pub fn have_doubts(&mut self, now: Instant) -> bool {
         let silence = Duration::from_millis(DATABASE_SILENCE_MS);
         let lease = Duration::from_millis(DATABASE_LEASE_MS);
         let beat = Duration::from_millis(DATABASE_BEAT_MS);
@@ -74,7 +97,7 @@ impl Peers {
         {
             is_news = true;
             // Once more after the last of it.
-            if now >= until {
+            if now >= until || R::DOUBT_ONCE {
                 self.doubtful_until = None;
             }
         }
@@ -87,14 +110,18 @@ impl Peers {
     /// Before somebody listens anew. The server may have stood still meanwhile,
     /// and those who were there with it: their silence counts from here, and so
     /// does the time of what they had sent.
-    pub(super) fn listen_anew(&mut self, now: Instant) {
+    pub fn listen_anew(&mut self, now: Instant) {
+        if R::FORGET_PEERS {
+            self.heard_at.clear();
+            self.doubtful_until = None;
+        }
         self.heard_at.values_mut().for_each(|at| *at = now);
         let ended = now + self.statement + Duration::from_millis(DATABASE_BEAT_MS);
         self.doubtful_until = self.doubtful_until.map(|until| until.max(ended));
     }
 
     /// When to ask again at the latest, if at all.
-    pub(super) fn due_at(&self) -> Option<Instant> {
+    pub fn due_at(&self) -> Option<Instant> {
         let silence = Duration::from_millis(DATABASE_SILENCE_MS);
         let silent = self.heard_at.values().min().map(|at| *at + silence);
         let beat = Duration::from_millis(DATABASE_BEAT_MS);
@@ -114,7 +141,7 @@ mod tests {
 
     #[test]
     fn silence_is_doubted_and_a_goodbye_is_not() {
-        let (start, mut peers) = (Instant::now(), Peers::new("me", 4_000));
+        let (start, mut peers) = (Instant::now(), Peers::<Sound>::new("me", 4_000));
         for told in ["you.1 beat", "you.2 beat", "me.1 beat", "nonsense", ""] {
             peers.hear(told, start);
         }
@@ -135,7 +162,7 @@ mod tests {
 
     #[test]
     fn who_listens_anew_gives_everybody_the_whole_time_again() {
-        let (start, mut peers) = (Instant::now(), Peers::new("me", 4_000));
+        let (start, mut peers) = (Instant::now(), Peers::<Sound>::new("me", 4_000));
         peers.hear("you.1 beat", start);
         peers.listen_anew(at(start, 60_000));
         assert!(!peers.have_doubts(at(start, 62_999)));
@@ -149,7 +176,7 @@ mod tests {
 
     #[test]
     fn too_many_to_follow_are_doubted_at_once() {
-        let (start, mut peers) = (Instant::now(), Peers::new("me", 4_000));
+        let (start, mut peers) = (Instant::now(), Peers::<Sound>::new("me", 4_000));
         for number in 0..DATABASE_PEERS_MAX {
             peers.hear(&format!("you.{number} beat"), start);
         }
