@@ -51,7 +51,7 @@ fn every_key_of_a_core_map_is_a_knob() {
 }
 
 /// Fields that no operator sets: they follow from other settings, or from the
-/// number of shards.
+/// number of shards, or from the routes.
 const DERIVED_FIELDS: &[&str] = &[
     "admin",
     "require_io_uring",
@@ -59,6 +59,8 @@ const DERIVED_FIELDS: &[&str] = &[
     "cache_doubt_ms",
     "doubt_ms",
     "shards",
+    // Where the program routes them.
+    "mount",
 ];
 
 /// The `Debug` form of the defaults names every field of every `Options`; one
