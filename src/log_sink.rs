@@ -20,6 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::access_log::{AccessEntry, LineEncoder, LogFormat};
+use crate::error_log::ErrorLog;
 use crate::limits::{ACCESS_LOG_BATCH_BYTES, ACCESS_LOG_QUEUE_BATCHES_MAX};
 
 /// Where lines go.
@@ -68,12 +69,17 @@ impl AccessLogSink {
     /// # Errors
     /// When the file cannot be opened for appending, or the thread cannot be
     /// started; the message names the path.
-    pub fn start(target: LogTarget, format: LogFormat) -> io::Result<Self> {
+    pub fn start(target: LogTarget, format: LogFormat, errors: ErrorLog) -> io::Result<Self> {
         let output = Output::open(target)?;
-        Self::start_on(output, format, ACCESS_LOG_QUEUE_BATCHES_MAX)
+        Self::start_on(output, format, errors, ACCESS_LOG_QUEUE_BATCHES_MAX)
     }
 
-    fn start_on(output: Output, format: LogFormat, queue_batches: usize) -> io::Result<Self> {
+    fn start_on(
+        output: Output,
+        format: LogFormat,
+        errors: ErrorLog,
+        queue_batches: usize,
+    ) -> io::Result<Self> {
         let (queue, messages) = sync_channel(queue_batches);
         let shared = Arc::<Shared>::default();
         let writer = Writer {
@@ -81,6 +87,7 @@ impl AccessLogSink {
             shared: shared.clone(),
             torn: false,
             complained: None,
+            errors,
         };
         thread::Builder::new()
             .name("corelane-log".to_owned())
@@ -222,6 +229,7 @@ struct Writer {
     torn: bool,
     /// When stderr was last told of a failure.
     complained: Option<Instant>,
+    errors: ErrorLog,
 }
 
 impl Writer {
@@ -289,8 +297,7 @@ impl Writer {
             .is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL)
         {
             self.complained = Some(Instant::now());
-            // If stderr is gone too, there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "corelane: access log: {message}");
+            self.errors.log(format!("access log: {message}"));
         }
     }
 }

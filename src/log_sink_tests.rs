@@ -29,7 +29,12 @@ fn log(shard: &mut ShardLog, target: &str) {
 }
 
 fn file_sink(path: &Path) -> AccessLogSink {
-    AccessLogSink::start(LogTarget::File(path.to_owned()), LogFormat::Text).unwrap()
+    AccessLogSink::start(
+        LogTarget::File(path.to_owned()),
+        LogFormat::Text,
+        ErrorLog::start().unwrap(),
+    )
+    .unwrap()
 }
 
 fn targets(text: &str) -> Vec<&str> {
@@ -77,7 +82,8 @@ fn slow_sink(queue: usize) -> (AccessLogSink, Sender<()>, Arc<Mutex<Vec<u8>>>) {
     };
     let output = Output::Test(Box::new(disk));
     (
-        AccessLogSink::start_on(output, LogFormat::Text, queue).unwrap(),
+        AccessLogSink::start_on(output, LogFormat::Text, ErrorLog::start().unwrap(), queue)
+            .unwrap(),
         permit,
         written,
     )
@@ -239,7 +245,8 @@ fn after_a_full_disk_the_next_line_starts_on_its_own() {
         written: written.clone(),
     };
     let output = Output::Test(Box::new(disk));
-    let sink = AccessLogSink::start_on(output, LogFormat::Text, 8).unwrap();
+    let sink =
+        AccessLogSink::start_on(output, LogFormat::Text, ErrorLog::start().unwrap(), 8).unwrap();
     let mut shard = sink.shard_log();
     for target in ["/cut-off", "/lost", "/whole"] {
         log(&mut shard, target);
@@ -261,7 +268,8 @@ fn after_a_full_disk_the_next_line_starts_on_its_own() {
 #[test]
 fn a_path_that_cannot_be_opened_is_named() {
     let target = LogTarget::File(PathBuf::from("/nonexistent-folder/access.log"));
-    let error = AccessLogSink::start(target, LogFormat::Json).unwrap_err();
+    let error =
+        AccessLogSink::start(target, LogFormat::Json, ErrorLog::start().unwrap()).unwrap_err();
     assert!(
         error.to_string().contains("/nonexistent-folder/access.log"),
         "{error}"

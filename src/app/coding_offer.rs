@@ -9,6 +9,23 @@ use std::rc::Rc;
 
 use http::HeaderValue;
 
-/// Attached to a request whose answer is made into gzip, of the clients that
-/// accept it, if this is true of its media type and its length in bytes.
-pub(crate) struct GzipOffer(pub(crate) Rc<dyn Fn(&HeaderValue, u64) -> bool>);
+/// Attached to the request of a client that wants gzip, when an answer is made
+/// into it on its way out.
+pub struct GzipOffer {
+    may_be_made: Rc<MayBeMade>,
+}
+
+type MayBeMade = dyn Fn(&HeaderValue, u64) -> bool;
+
+impl GzipOffer {
+    pub(crate) fn new(may_be_made: impl Fn(&HeaderValue, u64) -> bool + 'static) -> Self {
+        Self {
+            may_be_made: Rc::new(may_be_made),
+        }
+    }
+
+    /// Whether it is made of content of this media type and length, bytes.
+    pub fn is_for(&self, content_type: &HeaderValue, bytes: u64) -> bool {
+        (self.may_be_made)(content_type, bytes)
+    }
+}

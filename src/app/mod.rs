@@ -41,6 +41,7 @@ pub use background::Background;
 pub use body::{Body, RequestBody};
 pub use builder::{App, ShardInfo};
 pub use cache_line::SecondLevel;
+pub use coding_offer::GzipOffer;
 pub use conditions::{ConditionFields, precondition_failed};
 pub use ctx::Ctx;
 pub use handler::{Handler, Middleware, Next};
@@ -52,7 +53,6 @@ pub use shard_context::ShardsHealth;
 
 pub(crate) use body::{BodyKind, BodySource, ByteStream, ChunkFuture};
 pub(crate) use cache_line::X_CACHE;
-pub(crate) use coding_offer::GzipOffer;
 pub(crate) use compiled::{CompiledApp, Unrouted};
 pub(crate) use ctx::RequestParts;
 pub(crate) use drain_signal::DrainSignal;

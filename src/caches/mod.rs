@@ -5,11 +5,12 @@
 //! In the life of a request: `handle` is what a handler calls, `read` looks and
 //! loads, `write` takes leases and runs what writes; both wait in `waits` for
 //! what `service` brings in. A hit on this shard touches none of that: `part` has
-//! the copy.
+//! the copy. `generations` are for what each shard looks at for itself.
 
 mod cached;
 mod dead;
 mod feed;
+mod generations;
 mod handle;
 mod key_ops;
 mod lookup;
@@ -25,6 +26,8 @@ pub use cached::{CacheEntry, Cached, HitKind};
 pub use feed::Feed;
 pub use handle::Cache;
 pub use lookup::CacheLookup;
+
+pub(crate) use generations::{Generation, generation_of, note_state};
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};

@@ -8,7 +8,7 @@ use super::change::RowChange;
 use super::pending_invalidations::PendingInvalidations;
 use super::scripts::{Scripts, filled};
 use super::session::{Generation, RowSession};
-use crate::engine;
+use crate::engine::{self, LocalPermits};
 use crate::ids::random_seed;
 use crate::limits::{CACHE_DOUBT_MS, L2_PUTS_IN_FLIGHT_MAX};
 use crate::metrics::{MetricsSource, SecondLevelCounters, SecondLevelSnapshot};
@@ -97,8 +97,10 @@ pub(super) struct RowCacheParts {
     redis: OnceCell<Redis>,
     is_unused: Cell<bool>,
     session: Cell<Option<RowSession>>,
-    is_opening: Cell<bool>,
-    puts_in_flight: Cell<usize>,
+    /// One for the task that begins a session.
+    opening: LocalPermits,
+    /// One for each row that is being put.
+    puts: LocalPermits,
     pub(super) is_retrying: Cell<bool>,
     pub(super) counters: RefCell<SecondLevelCounters>,
 }
@@ -135,8 +137,8 @@ impl RowCache {
                 redis: OnceCell::new(),
                 is_unused: Cell::new(false),
                 session: Cell::new(None),
-                is_opening: Cell::new(false),
-                puts_in_flight: Cell::new(0),
+                opening: LocalPermits::new(1),
+                puts: LocalPermits::new(L2_PUTS_IN_FLIGHT_MAX),
                 is_retrying: Cell::new(false),
                 counters: RefCell::default(),
             }),
@@ -225,7 +227,7 @@ impl RowCache {
     /// Puts a row there that was loaded after `ticket` was given, unless
     /// something newer is there. Nobody waits for it.
     pub fn fill(&self, ticket: FillTicket, id: i64, version: i64, row: Vec<u8>) {
-        let Some(put) = PutInFlight::start(&self.inner) else {
+        let Some(put) = self.inner.puts.take() else {
             self.count(|counters| counters.dropped += 1);
             return;
         };
@@ -319,7 +321,7 @@ impl RowCache {
         if present.is_some_and(|session| session.is_young()) {
             return Ok(present);
         }
-        let Some(_opening) = Opening::start(&self.inner) else {
+        let Some(_opening) = self.inner.opening.take() else {
             return Ok(present);
         };
         let outages = redis.outages();
@@ -386,41 +388,6 @@ fn gone() -> RedisFault {
 fn new_generation() -> [u8; GENERATION_BYTES] {
     let name = format!("{:016x}", random_seed());
     *name.as_bytes().first_chunk().expect("sixteen digits")
-}
-
-/// A task that begins a session; one at a time.
-struct Opening(Rc<RowCacheParts>);
-
-impl Opening {
-    fn start(inner: &Rc<RowCacheParts>) -> Option<Self> {
-        let is_first = !inner.is_opening.replace(true);
-        is_first.then(|| Self(inner.clone()))
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.0.is_opening.set(false);
-    }
-}
-
-/// A row that is being put.
-struct PutInFlight(Rc<RowCacheParts>);
-
-impl PutInFlight {
-    fn start(inner: &Rc<RowCacheParts>) -> Option<Self> {
-        let before = inner.puts_in_flight.get();
-        (before < L2_PUTS_IN_FLIGHT_MAX).then(|| {
-            inner.puts_in_flight.set(before + 1);
-            Self(inner.clone())
-        })
-    }
-}
-
-impl Drop for PutInFlight {
-    fn drop(&mut self) {
-        self.0.puts_in_flight.set(self.0.puts_in_flight.get() - 1);
-    }
 }
 
 impl std::fmt::Debug for RowCache {

@@ -4,7 +4,7 @@
 //! is one shard's end of all of them, and `notifier` is how a sender gets a
 //! receiver to look. The `pump` takes what has come to the `service`s it is
 //! for. `control` is the inbox through which the supervisor and `/metrics`
-//! reach a shard. What needs no message is in `generations`.
+//! reach a shard.
 //!
 //! Invariants: messages of one class from one shard to another arrive in order
 //! or, when one of the two dies, not at all; the class of replies is always
@@ -13,7 +13,6 @@
 
 mod control;
 mod endpoint;
-mod generations;
 mod lane;
 mod membership;
 mod mesh;
@@ -25,7 +24,6 @@ mod service;
 
 pub(crate) use control::{ControlInbox, ControlInboxes, ControlMessage, SendError};
 pub use endpoint::{Counters, Endpoint, Event, Left, Refused};
-pub(crate) use generations::{Generation, generation_of, note_state};
 pub use mesh::{Mesh, lane_messages_for};
 pub(crate) use message::{
     CacheMessage, CacheMessageBody, LimitMessage, LimitMessageBody, PeerMessage,

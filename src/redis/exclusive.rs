@@ -2,8 +2,7 @@
 //! tokio bridge.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
@@ -14,6 +13,7 @@ use bb8_redis::RedisConnectionManager;
 use super::fault::{is_lost, is_misplaced};
 use super::options::Address;
 use super::{RedisFault, RedisOptions, RedisUrlError};
+use crate::engine::{Permit, Permits};
 use crate::limits::REDIS_EXCLUSIVE_WAITING_MAX;
 
 /// The pool of the process. Its connections are made when they are needed, and
@@ -25,7 +25,7 @@ pub(super) struct ExclusivePool {
     connections_max: u32,
     wait: Duration,
     timeout: Duration,
-    waiting: Arc<AtomicUsize>,
+    places: Permits,
 }
 
 impl ExclusivePool {
@@ -41,18 +41,13 @@ impl ExclusivePool {
             connections_max: options.exclusive_connections_max.max(1),
             wait: Duration::from_millis(options.exclusive_wait_ms.max(1)),
             timeout,
-            waiting: Arc::default(),
+            places: Permits::new(REDIS_EXCLUSIVE_WAITING_MAX),
         })
     }
 
     /// A place among those that have a connection or wait for one.
-    pub(super) fn take_place(&self) -> Result<Place, RedisFault> {
-        let before = self.waiting.fetch_add(1, Ordering::AcqRel);
-        let place = Place(self.waiting.clone());
-        match before < REDIS_EXCLUSIVE_WAITING_MAX {
-            true => Ok(place),
-            false => Err(RedisFault::Busy),
-        }
+    pub(super) fn take_place(&self) -> Result<Permit, RedisFault> {
+        self.places.take().ok_or(RedisFault::Busy)
     }
 
     /// Runs on the bridge.
@@ -86,15 +81,6 @@ impl ExclusivePool {
             // A server that is away is told at once, not after the wait.
             .retry_connection(false)
             .build_unchecked(self.source.clone())
-    }
-}
-
-/// Given back on drop.
-pub(super) struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

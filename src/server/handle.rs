@@ -5,8 +5,7 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::shard_thread::ShardPlan;
-use super::supervisor::Command;
+use super::shard_thread::{ShardEvent, ShardPlan};
 use crate::engine::EngineKind;
 use crate::limits::LOG_CLOSE_TIMEOUT_MS;
 #[cfg(feature = "fault-injection")]
@@ -133,4 +132,11 @@ impl ServerHandle {
     pub fn crash_shard(&self, index: usize) {
         let _ = self.plan.peers.control.send(index, ControlMessage::Crash);
     }
+}
+
+/// What the supervisor is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    Drain,
+    Shard(ShardEvent),
 }

@@ -369,11 +369,12 @@ impl Background {
                 // Only a wish: the shards are pinned whatever happens here.
                 let _ = confine_current_thread(cpus);
             }
-            let log = log.map(|(format, target)| start_log(format, target));
+            let errors = ErrorLog::start().map_err(StartError::Thread)?;
+            let log = log.map(|(format, target)| start_log(format, target, errors.clone()));
             Ok(Self {
                 pool: BlockingPool::start(options.blocking_threads).map_err(StartError::Thread)?,
                 sink: log.transpose()?,
-                errors: ErrorLog::start().map_err(StartError::Thread)?,
+                errors,
                 bridge: Bridge::start().map_err(StartError::Thread)?,
             })
         };
@@ -388,11 +389,15 @@ impl Background {
     }
 }
 
-fn start_log(format: LogFormat, target: LogTarget) -> Result<AccessLogSink, StartError> {
+fn start_log(
+    format: LogFormat,
+    target: LogTarget,
+    errors: ErrorLog,
+) -> Result<AccessLogSink, StartError> {
     let path = match &target {
         LogTarget::File(path) => path.clone(),
         LogTarget::Stdout => PathBuf::from("stdout"),
         LogTarget::Stderr => PathBuf::from("stderr"),
     };
-    AccessLogSink::start(target, format).map_err(|source| StartError::Log { path, source })
+    AccessLogSink::start(target, format, errors).map_err(|source| StartError::Log { path, source })
 }

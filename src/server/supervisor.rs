@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::handle::{ExitReport, Fallbacks, ServerHandle, ShardSummary};
+use super::handle::{Command, ExitReport, Fallbacks, ServerHandle, ShardSummary};
 use super::listeners::{Listeners, ShardListeners};
 use super::shard_thread::{self, Incarnation, ShardEvent, ShardPlan};
 use super::{Engines, StartError};
@@ -17,13 +17,6 @@ use crate::limits::{
 use crate::metrics::ShardSnapshot;
 use crate::peers::{ControlMessage, SendError};
 use crate::topology::{Placement, ShardSlot, confine_current_thread};
-
-/// What the supervisor is told.
-#[derive(Debug)]
-pub(super) enum Command {
-    Drain,
-    Shard(ShardEvent),
-}
 
 /// What one shard has been through.
 struct Watched {

@@ -1,17 +1,15 @@
 //! Password hashes off the shard, and only so many at once: they take time and
 //! memory on purpose, and anybody may ask for them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use crate::engine::{Permit, Permits};
 use crate::error::Blame;
 use crate::limits::{PASSWORD_BYTES_MAX, PASSWORD_HASHES_MAX, SESSION_RETRY_AFTER_S};
 use crate::{Error, engine, password};
 
 /// The process's share of the computing threads for passwords; clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Passwords {
-    under_way: Arc<AtomicUsize>,
+    permits: Permits,
 }
 
 impl Passwords {
@@ -24,6 +22,8 @@ impl Passwords {
     /// # Panics
     /// On a thread that is no shard.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+        // Goes with its job, so that a client who leaves does not make room for another
+        // while the work goes on.
         let permit = self.permit()?;
         let verified = engine::compute(move || {
             let _permit = permit;
@@ -35,29 +35,20 @@ impl Passwords {
         Ok(verified.await?)
     }
 
-    fn permit(&self) -> Result<HashPermit, Error> {
-        // Given back by the permit, whether it was one too many or not.
-        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
-        let permit = HashPermit(self.under_way.clone());
-        match before < PASSWORD_HASHES_MAX {
-            true => Ok(permit),
-            false => Err(Error::unavailable(
-                "too many logins are under way; try again",
-                SESSION_RETRY_AFTER_S,
-            )
-            .with_blame(Blame::Host)
-            .nothing_done()),
-        }
+    fn permit(&self) -> Result<Permit, Error> {
+        self.permits.take().ok_or_else(|| {
+            let too_many = "too many logins are under way; try again";
+            let error = Error::unavailable(too_many, SESSION_RETRY_AFTER_S);
+            error.with_blame(Blame::Host).nothing_done()
+        })
     }
 }
 
-/// One hash; goes with its job, so that a client who leaves does not make room
-/// for another while the work goes on.
-struct HashPermit(Arc<AtomicUsize>);
-
-impl Drop for HashPermit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl Default for Passwords {
+    fn default() -> Self {
+        Self {
+            permits: Permits::new(PASSWORD_HASHES_MAX),
+        }
     }
 }
 

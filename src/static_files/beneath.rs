@@ -13,6 +13,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -328,14 +329,26 @@ pub(super) enum Since {
     Changed,
 }
 
-/// What became of the open file since it was what `fingerprint` says.
+/// What became of the open file since it was what `fingerprint` says. The kernel
+/// sets the time of what is appended before the length: a new time alone is
+/// looked at once more.
 pub(super) fn look_since(file: &File, fingerprint: &Fingerprint) -> Since {
-    match rustix::fs::fstat(file).map(|stat| Fingerprint::of(&stat)) {
+    let look = || match rustix::fs::fstat(file).map(|stat| Fingerprint::of(&stat)) {
         Ok(now) if now.is_same_content(fingerprint) => Since::Unchanged,
         Ok(now) if now.length > fingerprint.length => Since::Grown,
         _ => Since::Changed,
+    };
+    match look() {
+        Since::Changed => {
+            std::thread::sleep(APPENDING);
+            look()
+        }
+        since => since,
     }
 }
+
+/// Between a new time and a new length of a file that is appended to.
+const APPENDING: Duration = Duration::from_millis(2);
 
 /// Hands `length` bytes from `offset` on to `take`, piece by piece; whether all
 /// were there.

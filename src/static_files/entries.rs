@@ -20,9 +20,9 @@ use quick_cache::unsync::Cache;
 use super::beneath::{Fingerprint, RACY_NS};
 use super::resource::{Finder, Found, Lookup, Settling};
 use super::respond;
+use crate::caches::{Generation, generation_of, note_state};
 use crate::engine::{self, PoolError};
 use crate::error::Blame;
-use crate::peers::{Generation, generation_of, note_state};
 use crate::{Error, PreparedResponse, clock::Millis};
 
 /// Lookups of one shard.

@@ -8,6 +8,7 @@
 //! behind the disk; a body that arrives whole is the bytes its ETag names; a
 //! hit allocates only its response; no shard ever blocks.
 
+mod assets;
 mod beneath;
 mod entries;
 mod file_stream;
@@ -20,11 +21,13 @@ mod tests;
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
 pub use options::{StaticError, StaticOptions};
 
+use self::assets::Assets;
 use self::entries::{Entries, LookupError};
 use self::file_stream::{FileStream, OpenedTwice, Place, Sent};
 use self::plan::{Asked, Plan};
@@ -49,6 +52,7 @@ use crate::{Body, Ctx, Error, Response, engine};
 /// ```
 pub struct StaticFiles {
     entries: Entries,
+    assets: Arc<Assets>,
     path_rules: PathRules,
     open_files: Rc<Cell<usize>>,
     open_files_max: usize,
@@ -137,7 +141,18 @@ impl StaticFiles {
     /// See [`StaticError`]; each says what to do.
     pub fn new(options: StaticOptions) -> Result<Self, StaticError> {
         let (root, rules) = options.check()?;
+        let assets = Arc::new(match options.fingerprints {
+            true => Assets::find(
+                root.path(),
+                &options.cdn_url,
+                &options.mount,
+                options.cached_file_bytes_max,
+            ),
+            false => Assets::none(&options.cdn_url, &options.mount),
+        });
         let finder = Finder {
+            assets: assets.clone(),
+            fingerprints: options.fingerprints,
             root,
             rules,
             index: options.index,
@@ -145,6 +160,7 @@ impl StaticFiles {
             cached_file_bytes_max: options.cached_file_bytes_max,
         };
         Ok(Self {
+            assets,
             entries: Entries::new(finder, options.cache_bytes, options.revalidate_ms),
             path_rules: PathRules {
                 hidden: options.hidden,
@@ -224,7 +240,7 @@ impl StaticFiles {
                     return Ok(None);
                 }
                 self.entries.announce(path.as_str(), &opened.fingerprint);
-                as_opened(&asked, resource, opened, place).map(Some)
+                as_opened(&asked, resource, *opened, place).map(Some)
             }
             Sought::Gone => {
                 self.entries.forget(path.as_str());
@@ -265,7 +281,7 @@ impl StaticFiles {
             return Ok(Sought::Gone);
         };
         if opened.fingerprint != representation.fingerprint {
-            return Ok(Sought::Another(opened, place));
+            return Ok(Sought::Another(Box::new(opened), place));
         }
         let pieces = outline.pieces(representation.length);
         let stream = FileStream::new(opened, pieces, place)?;
@@ -304,7 +320,7 @@ fn negotiate<'a>(
     let on_disk = resource.codings();
     let is_made = request.gzip_offer.is_some_and(|offer| {
         let plain = resource.representation(Coding::Identity);
-        plain.is_some_and(|plain| (offer.0)(&resource.content_type, plain.length))
+        plain.is_some_and(|plain| offer.is_for(&resource.content_type, plain.length))
     });
     let available = match is_made {
         true => on_disk.with(Coding::Gzip),
@@ -327,7 +343,7 @@ fn negotiate<'a>(
 enum Sought {
     Body(Body),
     /// The file on disk is another one now, and this is it.
-    Another(OpenedTwice, Place),
+    Another(Box<OpenedTwice>, Place),
     Gone,
 }
 

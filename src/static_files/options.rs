@@ -40,6 +40,15 @@ pub struct StaticOptions {
     /// another of; of all others caches ask whether they are still current, so
     /// that no page runs with the script of the release before.
     pub cache_control: Vec<(String, String)>,
+    /// Give the files that are there at start names with a fingerprint, which
+    /// [`Ctx::asset_url`](crate::Ctx::asset_url) gives out and caches keep for a
+    /// year. Costs reading them at start, 64 MiB on each shard at most.
+    pub fingerprints: bool,
+    /// Where a CDN has what is below `mount`, `https://cdn.example.org`, or
+    /// nothing. Links of pages to files with a fingerprint then lead there.
+    pub cdn_url: String,
+    /// Where the files are routed, for links to them.
+    pub mount: String,
 }
 
 impl Default for StaticOptions {
@@ -60,6 +69,9 @@ impl Default for StaticOptions {
                 rule("*.html", "no-cache"),
                 rule("*", "public, no-cache"),
             ],
+            fingerprints: true,
+            cdn_url: String::new(),
+            mount: "/static/".to_owned(),
         }
     }
 }
@@ -79,6 +91,12 @@ impl StaticOptions {
                 cached_file_bytes_max: self.cached_file_bytes_max,
             });
         }
+        if !self.cdn_url.is_empty() && !is_origin(&self.cdn_url) {
+            return Err(StaticError::CdnUrl(self.cdn_url.clone()));
+        }
+        if !self.mount.starts_with('/') || !self.mount.ends_with('/') {
+            return Err(StaticError::Mount(self.mount.clone()));
+        }
         let root = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
         let root = Root::new(root);
         match root.probe() {
@@ -90,6 +108,18 @@ impl StaticOptions {
             }),
         }
     }
+}
+
+/// Scheme and authority, with a path at most: links are made by joining.
+fn is_origin(url: &str) -> bool {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]/%".contains(&byte);
+    rest.is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+            && rest.bytes().all(is_plain)
+    })
 }
 
 /// One file may take this part of the cache at most.
@@ -111,6 +141,10 @@ pub enum StaticError {
     CacheRule(InvalidCacheRule),
     /// The index is not a file name.
     Index(String),
+    /// The URL of the CDN is none that links could begin with.
+    CdnUrl(String),
+    /// The mount point is no path with a slash at both ends.
+    Mount(String),
     /// One file could fill most of the cache.
     CacheSize {
         /// The cache's size.
@@ -136,6 +170,14 @@ impl std::fmt::Display for StaticError {
             ),
             Self::CacheRule(error) => error.fmt(f),
             Self::Index(name) => write!(f, "`{name}` is not a file name to serve for a directory"),
+            Self::CdnUrl(url) => write!(
+                f,
+                "`{url}` is not where a CDN could be: give scheme and host, as \
+                 https://cdn.example.org, without a query"
+            ),
+            Self::Mount(path) => {
+                write!(f, "`{path}` is no mount point: give a path as `/static/`")
+            }
             Self::CacheSize {
                 cache_bytes,
                 cached_file_bytes_max,

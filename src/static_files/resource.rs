@@ -2,11 +2,13 @@
 //! redirect to, or nothing. Looked up on the blocking pool.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::HeaderValue;
 
+use super::assets::{self, Assets};
 use super::beneath::{Fingerprint, Kind, OpenFile, RACY_NS, Root};
 use crate::PreparedResponse;
 use crate::engine::SealedBytes;
@@ -87,6 +89,9 @@ pub(super) struct Finder {
     pub(super) rules: CacheRules,
     pub(super) index: Option<String>,
     pub(super) precompressed: bool,
+    pub(super) assets: Arc<Assets>,
+    /// Answer names with a fingerprint.
+    pub(super) fingerprints: bool,
     pub(super) cached_file_bytes_max: u64,
 }
 
@@ -124,8 +129,37 @@ impl Finder {
                 Kind::Directory | Kind::Missing => Found::Missing,
             },
             Kind::Forbidden => Found::Forbidden,
+            Kind::Missing if self.fingerprints && !is_directory => {
+                return self.look_up_plain(&relative, known);
+            }
             Kind::Directory | Kind::Missing => Found::Missing,
         };
+        Ok(Lookup::Found(found))
+    }
+
+    /// What a name with a fingerprint is of, if it is one: kept for a year when
+    /// it is the fingerprint of what is there now.
+    fn look_up_plain(&self, path: &str, known: Option<Known>) -> io::Result<Lookup> {
+        let Some((plain, fingerprint)) = assets::plain_name(path) else {
+            return Ok(Lookup::Found(Found::Missing));
+        };
+        let Kind::File(original) = self.root.look(&plain)? else {
+            return Ok(Lookup::Found(Found::Missing));
+        };
+        let seen = self.look_at_siblings(&plain, original);
+        if known.is_some_and(|known| known.still_holds(&seen)) {
+            return Ok(Lookup::Unchanged);
+        }
+        let mut found = self.load(plain, seen)?;
+        if let Found::File(resource) = &mut found {
+            let content = resource.representation(Coding::Identity);
+            let kept = content.filter(|content| content.content.is_some());
+            let is_of_it = kept.is_some_and(|r| assets::fingerprint_in(&r.etag) == fingerprint);
+            resource.cache_control = Some(match is_of_it {
+                true => IMMUTABLE,
+                false => REVALIDATED,
+            });
+        }
         Ok(Lookup::Found(found))
     }
 
@@ -165,10 +199,13 @@ impl Finder {
             Some(RACY_NS..) | None => Settling::Settled,
         };
         let mut representations = [const { None }; 4];
-        let original = self.represent(original, now_ns, &mut settling)?;
+        let mut original = self.represent(original, now_ns, &mut settling)?;
         let original_seen = original.fingerprint;
+        let is_relinked = self.relink(&mut original, &relative);
         representations[Coding::Identity as usize] = Some(original);
-        for (coding, suffix) in SIBLINGS {
+        // Those of a page with other links have the links that it had.
+        let siblings = SIBLINGS.into_iter().filter(|_| !is_relinked);
+        for (coding, suffix) in siblings {
             let is_current = |sibling: &Fingerprint| sibling.is_sibling_of(&original_seen);
             if !seen[coding as usize].as_ref().is_some_and(is_current) {
                 continue;
@@ -205,31 +242,22 @@ impl Finder {
             }
             whole.bytes
         });
-        let fingerprint = file.fingerprint;
-        let length = content
-            .as_ref()
-            .map_or(fingerprint.length, |c| c.len() as u64);
-        let etag = match &content {
-            Some(content) => ETag::of_bytes(content),
-            None => etag_of_file(&fingerprint, now_ns),
-        };
-        // Where no descriptor is left for it, copying it is well enough.
-        let sealed = content
-            .as_ref()
-            .filter(|content| content.len() > WRITE_COPY_BYTES_MAX)
-            .and_then(|content| SealedBytes::copy_of(content).ok());
-        let content = match &sealed {
-            Some(sealed) => Some(Bytes::from_owner(sealed.clone())),
-            None => content.map(Bytes::from),
-        };
-        Ok(Representation {
-            etag,
-            last_modified: date_of(&fingerprint, now_ns),
-            length,
-            fingerprint,
-            content,
-            sealed,
-        })
+        let mut representation = Representation::of_file(file.fingerprint, now_ns);
+        if let Some(content) = content {
+            representation.keep(content);
+        }
+        Ok(representation)
+    }
+
+    /// Has the links of a page lead to the CDN; whether any do.
+    fn relink(&self, page: &mut Representation, path: &str) -> bool {
+        let content = page.content.as_ref().filter(|_| assets::is_page(path));
+        let relinked = content.and_then(|content| self.assets.relink(content, path));
+        let is_relinked = relinked.is_some();
+        if let Some(content) = relinked {
+            page.keep(content);
+        }
+        is_relinked
     }
 }
 
@@ -311,7 +339,10 @@ impl Known {
 impl Representation {
     /// Of a file that is sent as it was opened right now.
     pub(super) fn of_open(fingerprint: Fingerprint) -> Self {
-        let now_ns = unix_ns();
+        Self::of_file(fingerprint, unix_ns())
+    }
+
+    fn of_file(fingerprint: Fingerprint, now_ns: i128) -> Self {
         Self {
             etag: etag_of_file(&fingerprint, now_ns),
             last_modified: date_of(&fingerprint, now_ns),
@@ -320,6 +351,21 @@ impl Representation {
             content: None,
             sealed: None,
         }
+    }
+
+    /// Keeps the content, which then tells it from others.
+    fn keep(&mut self, content: Vec<u8>) {
+        self.length = content.len() as u64;
+        self.etag = ETag::of_bytes(&content);
+        // Where no descriptor is left for it, copying it is well enough.
+        self.sealed = match content.len() > WRITE_COPY_BYTES_MAX {
+            true => SealedBytes::copy_of(&content).ok(),
+            false => None,
+        };
+        self.content = Some(match &self.sealed {
+            Some(sealed) => Bytes::from_owner(sealed.clone()),
+            None => Bytes::from(content),
+        });
     }
 
     pub(super) fn validators(&self) -> Validators<'_> {
@@ -381,6 +427,9 @@ fn unix_ns() -> i128 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_nanos() as i128)
 }
+
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const REVALIDATED: HeaderValue = HeaderValue::from_static("public, no-cache");
 
 const NS_PER_MS: i128 = 1_000_000;
 

@@ -23,7 +23,9 @@ const IO_URING_ENTER: &str = "426";
 
 fn without(call: &str) -> Serve {
     let wrapper = ["perl", "-e", WRAPPER, call];
-    Serve::on(Engine::Epoll).as_it_comes().wrapped_in(&wrapper)
+    Serve::on(Engine::Epoll)
+        .by_its_defaults()
+        .wrapped_in(&wrapper)
 }
 
 #[test]

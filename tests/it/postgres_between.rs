@@ -9,7 +9,7 @@ use services::{Database, PgBouncer, Postgres, Proxy};
 use crate::harness::{Client, Engine, Response, Serve};
 
 either_engine!(
-    pgbouncer_as_it_comes_is_worked_through,
+    pgbouncer_by_its_defaults_is_worked_through,
     a_pooler_that_takes_sessions_apart_is_refused_in_words,
     a_locked_table_costs_its_own_routes_only,
     a_start_waits_for_the_server_and_says_so_once,
@@ -36,7 +36,7 @@ fn becomes(what: &str, mut ask: impl FnMut() -> bool) {
     }
 }
 
-fn pgbouncer_as_it_comes_is_worked_through(engine: Engine) {
+fn pgbouncer_by_its_defaults_is_worked_through(engine: Engine) {
     let postgres = Postgres::start();
     let pooler = PgBouncer::before(&postgres, "");
     let server = start(engine, &postgres.url_through(pooler.port()))

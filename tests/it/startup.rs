@@ -80,7 +80,7 @@ fn more_shards_than_cores_run_unpinned_when_asked_for() {
     let many = (cpus + 1).to_string();
     let serve = || {
         Serve::on(Engine::Epoll)
-            .as_it_comes()
+            .by_its_defaults()
             .argument("--engine")
             .argument("epoll")
     };

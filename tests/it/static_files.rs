@@ -1,6 +1,7 @@
 //! `/static/*`: whole files by their hash, validators, precompressed variants,
 //! and paths that try to get out.
 
+mod assets;
 mod dates;
 mod freshness;
 mod growing;

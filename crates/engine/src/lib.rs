@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! floor 2  machine    seam topology bridge catch_unwind clock input kind
-//!                     local_event memory monoio options pool probe remote
+//!                     local_event memory monoio options permits pool probe remote
 //!                     sealed_bytes wake
 //! ```
 
@@ -26,6 +26,7 @@ mod local_event;
 pub mod memory;
 mod monoio;
 mod options;
+mod permits;
 mod pool;
 mod probe;
 mod remote;
@@ -44,6 +45,7 @@ pub use monoio::{
     spawn_local, timeout, yield_now, yield_to_all,
 };
 pub use options::{BuildError, EngineOptions, NotListening};
+pub use permits::{LocalPermit, LocalPermits, Permit, Permits};
 pub use pool::{BlockingPool, PoolError, compute, unblock};
 pub use probe::check_io_uring;
 pub use remote::{Gone, RemoteReceiver, RemoteSender, ShardWaker, remote};

@@ -203,9 +203,9 @@ impl CompressionPlan {
     /// For handlers that negotiate by themselves.
     fn offer(self: &Arc<Self>) -> GzipOffer {
         let plan = self.clone();
-        GzipOffer(Rc::new(move |content_type, bytes| {
+        GzipOffer::new(move |content_type, bytes| {
             bytes >= plan.min_bytes as u64 && plan.types.contains(content_type.as_bytes())
-        }))
+        })
     }
 
     /// Whether such an answer may be sent compressed.

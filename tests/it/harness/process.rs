@@ -38,7 +38,7 @@ pub(crate) struct Serve {
     /// A program and its arguments, which the server's follow.
     wrapper: Vec<OsString>,
     /// Neither `--engine` nor `--core-map` are given.
-    is_as_it_comes: bool,
+    takes_defaults: bool,
 }
 
 impl Serve {
@@ -58,7 +58,7 @@ impl Serve {
             is_stderr_unread: false,
             full_stderr: None,
             wrapper: Vec::new(),
-            is_as_it_comes: false,
+            takes_defaults: false,
         }
     }
 
@@ -69,8 +69,8 @@ impl Serve {
     }
 
     /// On the engine and the cores that it chooses itself.
-    pub(crate) fn as_it_comes(mut self) -> Self {
-        self.is_as_it_comes = true;
+    pub(crate) fn by_its_defaults(mut self) -> Self {
+        self.takes_defaults = true;
         self
     }
 
@@ -196,7 +196,7 @@ impl Serve {
         if let Some(admin) = &self.admin {
             command.args(["--admin", admin]);
         }
-        if !self.is_as_it_comes {
+        if !self.takes_defaults {
             command.args(["--engine", self.engine.name()]);
             command.arg("--core-map").arg(self.write_core_map());
         }

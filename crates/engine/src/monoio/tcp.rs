@@ -9,6 +9,7 @@ pub use receiver::Receiver;
 pub use sender::Sender;
 
 use std::cell::{Cell, UnsafeCell};
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
@@ -27,7 +28,7 @@ pub struct TcpStream {
 impl TcpStream {
     pub(super) fn new(stream: ReactorStream) -> Self {
         let socket = Rc::new(Socket {
-            fd: Cell::new(Some(stream.as_raw_fd())),
+            fd: Cell::new(stream.as_raw_fd()),
             stream: UnsafeCell::new(Some(stream)),
             halves: Cell::new(2),
         });
@@ -57,8 +58,9 @@ pub(super) struct Socket {
     /// While one of the halves lives. A cell because a receive and a send may
     /// be in flight at once.
     stream: UnsafeCell<Option<ReactorStream>>,
-    /// Its descriptor; `None` when the number may already be somebody else's.
-    fd: Cell<Option<RawFd>>,
+    /// Its descriptor; [`CLOSED`] when the number may already be somebody
+    /// else's.
+    fd: Cell<RawFd>,
     halves: Cell<u8>,
 }
 
@@ -67,7 +69,7 @@ impl Socket {
     fn leave(&self) {
         self.halves.set(self.halves.get() - 1);
         if self.halves.get() == 0 {
-            self.fd.set(None);
+            self.fd.set(CLOSED);
             // SAFETY: references to the stream live only within the functions
             // of this type, on this one thread, and none of them drops a half.
             drop(unsafe { (*self.stream.get()).take() });
@@ -76,20 +78,23 @@ impl Socket {
 
     /// Makes a receive. One at a time: who calls it has `&mut` of the
     /// [`Receiver`], or of what it is dressed in.
-    pub(super) async fn receive<B: IoBufMut>(&self, buffer: B) -> (io::Result<usize>, B) {
+    pub(super) fn receive<B: IoBufMut>(
+        &self,
+        buffer: B,
+    ) -> impl Future<Output = (io::Result<usize>, B)> {
         // SAFETY: the reference lives while the operation is made, which
         // clones the descriptor and does not call back; nothing else refers
         // to the stream meanwhile, on this one thread. That a receive and a
         // send may be in flight at once is what monoio's `Split` promises.
-        let made = unsafe { (*self.stream.get()).as_mut() }.map(|stream| stream.read(buffer));
-        made.expect("a half that receives").await
+        let stream = unsafe { (*self.stream.get()).as_mut() };
+        stream.expect("a half that receives").read(buffer)
     }
 
     /// Makes a send. One at a time, as [`receive`](Self::receive).
-    async fn send<B: IoBuf>(&self, buffer: B) -> (io::Result<usize>, B) {
+    fn send<B: IoBuf>(&self, buffer: B) -> impl Future<Output = (io::Result<usize>, B)> {
         // SAFETY: as in `receive`.
-        let made = unsafe { (*self.stream.get()).as_mut() }.map(|stream| stream.write(buffer));
-        made.expect("a half that sends").await
+        let stream = unsafe { (*self.stream.get()).as_mut() };
+        stream.expect("a half that sends").write(buffer)
     }
 
     /// Until a receive would not wait.
@@ -111,7 +116,7 @@ impl Socket {
         // SAFETY: the number is cleared before the stream closes its
         // descriptor, and all who have the socket are on one thread.
         let borrow = |fd| unsafe { BorrowedFd::borrow_raw(fd) };
-        self.fd.get().map(borrow)
+        (self.fd.get() != CLOSED).then(|| borrow(self.fd.get()))
     }
 
     pub(super) fn shut(&self, how: rustix::net::Shutdown) {
@@ -120,6 +125,8 @@ impl Socket {
         }
     }
 }
+
+const CLOSED: RawFd = -1;
 
 /// Ends a connection from outside its task, as the sweep does with expired
 /// ones: a pending receive or send then completes.
@@ -136,7 +143,7 @@ impl StreamCloser {
 
     /// Whether the connection is still there.
     pub(super) fn is_open(&self) -> bool {
-        self.socket.fd.get().is_some()
+        self.socket.fd.get() != CLOSED
     }
 
     /// Lets a pending receive end, after what has already arrived; sending

@@ -185,6 +185,10 @@ pub const FILE_COMPARED_BYTES_MAX: u64 = 32 * 1024 * KIB as u64;
 /// Counters of generations of files, one for as many files as there are of each
 /// hash: 32 KiB. With more of them fewer files share one.
 pub const GENERATIONS: usize = 4_096;
+/// Files that get a name with a fingerprint at start; more keep their plain one.
+pub const ASSETS_MAX: usize = 4_096;
+/// What is read of them then, bytes per shard: some 50 ms.
+pub const ASSET_BYTES_MAX: u64 = 64 * 1024 * KIB as u64;
 /// Decoded path of a static file, bytes. Over it: 404.
 pub const STATIC_PATH_BYTES_MAX: usize = 1_024;
 /// Ranges of one request. Over it: the `Range` field is ignored (RFC 9110

@@ -6,7 +6,7 @@
 //! | `*` | any bytes without `/`, also none |
 //! | `**` | any bytes |
 //! | `**/` | any directories, also none |
-//! | `{hash}` | eight or more hexadecimal digits, as build tools put in names |
+//! | `{hash}` | eight or more hexadecimal digits, not decimals alone, as build tools put in names |
 //!
 //! Everything else is itself. A pattern without `/` is matched against the
 //! file name, one with `/` against the whole path. Own code because the usual
@@ -97,7 +97,8 @@ impl Glob {
                 return false;
             }
         }
-        states & 1 << self.tokens.len() != 0
+        let has_matched = states & 1 << self.tokens.len() != 0;
+        has_matched && (!self.tokens.contains(&Token::Hex) || has_hash(subject))
     }
 
     /// State `index` and those it reaches without a byte.
@@ -145,6 +146,14 @@ impl Glob {
         }
         next
     }
+}
+
+/// Whether a run of hexadecimal digits may be a hash: one of decimals alone is
+/// more likely a date or a number, whose content may change. One hash in forty
+/// is taken for that, and then costs a question now and then.
+fn has_hash(subject: &str) -> bool {
+    let mut runs = subject.split(|c: char| !c.is_ascii_hexdigit());
+    runs.any(|run| run.len() >= HASH_DIGITS_MIN && run.bytes().any(|b| !b.is_ascii_digit()))
 }
 
 impl std::fmt::Display for InvalidGlob {
@@ -208,6 +217,8 @@ mod tests {
             ("app.settings.js", false),
             ("app.0123abcg.js", false),
             ("app.0123abcd", false),
+            ("report.20240101.pdf", false),
+            ("20240101.0123abcd.js", true),
             ("app.1.0123abcd.js.map", true),
         ] {
             assert_eq!(matches("*.{hash}.*", path), expected, "{path}");

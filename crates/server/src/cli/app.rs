@@ -106,6 +106,9 @@ fn knobs_of(error: &StaticError) -> &'static [&'static str] {
         StaticError::Root { .. } | StaticError::NoOpenBeneath => &["static.root"],
         StaticError::CacheRule(_) => &["static.cache_control"],
         StaticError::Index(_) => &["static.index"],
+        StaticError::CdnUrl(_) => &["static.cdn_url"],
+        // The program's own.
+        StaticError::Mount(_) => &["static.root"],
         StaticError::CacheSize { .. } => &["static.cached_file_bytes_max", "static.cache_bytes"],
     }
 }

@@ -41,7 +41,8 @@ pub(super) fn fill(config: &Config, database: &Database, console: &Console) -> R
         )
     })?;
     // Asked again when it is filled: another process may be doing so.
-    if is_empty && let Some(report) = seed::fill_if_empty(database, &SeedPlan::default())? {
+    if is_empty && let Some(report) = seed::fill_if_empty(database, &SeedPlan::default(), console)?
+    {
         console.say(format!(
             "first start: added {} demo users and {} posts (--no-demo leaves a store empty)",
             report.users, report.posts

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use super::args::SeedArgs;
+use super::console::Console;
 use super::failure::Failure;
 use super::settings;
 use crate::store::{Database, SeedPlan, SeedReport, StoreError};
@@ -39,7 +40,8 @@ pub(super) fn run(args: &SeedArgs) -> Result<(), Failure> {
 
 /// Fills a store; progress goes to stderr.
 fn fill(database: &Database, plan: &SeedPlan) -> Result<SeedReport, Failure> {
-    let mut progress = Progress::new(plan.users.saturating_add(plan.posts));
+    let rows = plan.users.saturating_add(plan.posts);
+    let mut progress = Progress::new(rows, |text| eprintln!("{text}"));
     let filled = database.seed(plan, &mut |done, _| progress.show(done));
     progress.finish();
     filled.map_err(|error| failure(&error))
@@ -49,8 +51,10 @@ fn fill(database: &Database, plan: &SeedPlan) -> Result<SeedReport, Failure> {
 pub(super) fn fill_if_empty(
     database: &Database,
     plan: &SeedPlan,
+    console: &Console,
 ) -> Result<Option<SeedReport>, Failure> {
-    let mut progress = Progress::new(plan.users.saturating_add(plan.posts));
+    let rows = plan.users.saturating_add(plan.posts);
+    let mut progress = Progress::new(rows, |text| console.say(text));
     let filled = database.seed_if_empty(plan, &mut |done, _| progress.show(done));
     progress.finish();
     filled.map_err(|error| failure(&error))
@@ -78,19 +82,21 @@ fn cure_of(error: &StoreError) -> &'static str {
 }
 
 /// A bar on a terminal; elsewhere a line now and then.
-enum Progress {
+enum Progress<F> {
     Bar(ProgressBar),
     Lines {
+        say: F,
         rows: u64,
         told: Instant,
         interval: Duration,
     },
 }
 
-impl Progress {
-    fn new(rows: u64) -> Self {
+impl<F: Fn(String)> Progress<F> {
+    fn new(rows: u64, say: F) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self::Lines {
+                say,
                 rows,
                 told: Instant::now(),
                 interval: LINE_INTERVAL,
@@ -112,13 +118,14 @@ impl Progress {
         match self {
             Self::Bar(bar) => bar.set_position(done),
             Self::Lines {
+                say,
                 rows,
                 told,
                 interval,
             } => {
                 if told.elapsed() >= *interval {
                     *told = Instant::now();
-                    eprintln!("filling the store: {done} of {rows} rows");
+                    say(format!("filling the store: {done} of {rows} rows"));
                 }
             }
         }

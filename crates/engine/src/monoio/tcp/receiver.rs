@@ -28,12 +28,13 @@ impl Receiver {
     pub async fn fill(&mut self, input: &mut Input) -> io::Result<usize> {
         loop {
             let buffer = input.lend();
-            let (filled, capacity) = (buffer.len(), buffer.capacity());
+            let filled = buffer.len();
             let (result, buffer) = match filled {
                 0 => self.socket.receive(buffer).await,
                 _ => {
-                    let room = buffer.slice_mut(filled..capacity);
-                    let (result, room) = self.socket.receive(room).await;
+                    let capacity = buffer.capacity();
+                    let received = self.socket.receive(buffer.slice_mut(filled..capacity));
+                    let (result, room) = received.await;
                     (result, room.into_inner())
                 }
             };

@@ -124,7 +124,7 @@ impl Needs {
             true => knob.starts_with(*name),
             false => knob == *name,
         };
-        self.knobs.iter().any(|name| is_named(&name)) && !self.but.contains(&knob)
+        self.knobs.iter().any(is_named) && !self.but.contains(&knob)
     }
 }
 

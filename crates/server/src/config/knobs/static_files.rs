@@ -82,6 +82,24 @@ pub(super) const KNOBS: &[Knob] = &[
         ..turns!(static_files.open_files_max)
     },
     Knob {
+        name: "static.fingerprints",
+        valid: Valid::Says("true or false"),
+        what: "Answer names with a fingerprint of the content too (app.4f3a9c1b2d3e4f50.js of app.js), for\n\
+               a year when it is that of the file now, and link pages to them where there is a CDN.",
+        cost: "files are read at start, 64 MiB on each shard at most.",
+        change: "false when your build names its files itself and nothing links by asset_url.",
+        ..turns!(static_files.fingerprints)
+    },
+    Knob {
+        name: "static.cdn_url",
+        valid: Valid::Says("a URL as https://cdn.example.org, or \"\" for none"),
+        what: "Where a CDN has /static/ of this server. Links of pages (src, href) to files that were there\n\
+               at start lead there, under their names with a fingerprint.",
+        cost: "pages are sent without their precompressed variants.",
+        change: "to your CDN, with this server as its origin. Restart after a deploy.",
+        ..turns!(static_files.cdn_url)
+    },
+    Knob {
         name: "static.cache_control",
         is_table: true,
         valid: Valid::Says("lines of \"PATTERN\" = \"VALUE\""),
