@@ -11,8 +11,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use corelane_proto::http::Origin;
 use corelane_proto::http::has_member;
-use corelane_proto::session::Origin;
 use http::{HeaderName, HeaderValue, Method, header};
 
 use crate::Error;

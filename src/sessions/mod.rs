@@ -20,10 +20,12 @@ use std::rc::Rc;
 
 use http::HeaderValue;
 
+use corelane_proto::http::Origin;
+
 use crate::Error;
 use crate::clock::unix_ms;
 use crate::session::{
-    Origin, RequestOrigin, SessionHash, SessionId, SessionOptions, SessionRecord, SessionState,
+    RequestOrigin, SessionHash, SessionId, SessionOptions, SessionRecord, SessionState,
     expired_cookie, may_use_session, set_cookie,
 };
 

@@ -7,10 +7,12 @@
 
 mod fields;
 mod members;
+mod origin;
 mod request;
 mod response;
 
 pub use fields::{FieldSpans, Fields, Span, encode_field_line, is_servers_own};
 pub use members::has_member;
+pub use origin::Origin;
 pub use request::{HeadLimits, RequestHead};
 pub use response::ResponseHead;

@@ -17,7 +17,7 @@ pub use cookie::{
 };
 pub use id::{SessionHash, SessionId};
 pub use options::{SessionOptions, SessionOptionsError};
-pub use origin::{Origin, RequestOrigin, is_safe_method, may_use_session};
+pub use origin::{RequestOrigin, is_safe_method, may_use_session};
 pub use record::{RECORD_BYTES, SessionRecord, SessionState};
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Origin, SameSite};
+use super::SameSite;
+use crate::http::Origin;
 use crate::limits::SESSION_COOKIE_NAME_BYTES_MAX;
 
 /// Options of sessions.

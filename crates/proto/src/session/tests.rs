@@ -3,6 +3,8 @@
 use http::Method;
 use proptest::prelude::*;
 
+use crate::http::Origin;
+
 use super::*;
 
 fn id(seed: u8) -> SessionId {
