@@ -9,7 +9,9 @@ pub(super) fn give_back() {
     memory::map_large_blocks();
     let trimming = std::thread::Builder::new().name("memory".to_owned());
     let _ = trimming.spawn(|| {
-        let mut trimmer = Trimmer::default();
+        // From before the first request: a first look in the middle of a burst
+        // would take what the burst needs for what is in use.
+        let mut trimmer = Trimmer::starting_at(resident_pages());
         loop {
             std::thread::sleep(LOOK_EVERY);
             if trimmer.is_due(resident_pages()) {
@@ -21,7 +23,7 @@ pub(super) fn give_back() {
 }
 
 /// When trimming is worth it: the process has grown, and grows no more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Trimmer {
     /// What is in use, as far as is known: the least since, or after, a trim.
     floor: u64,
@@ -31,13 +33,19 @@ struct Trimmer {
 }
 
 impl Trimmer {
+    /// With so many pages in use.
+    fn starting_at(pages: u64) -> Self {
+        Self {
+            floor: pages,
+            last: pages,
+            again: 0,
+        }
+    }
+
     fn is_due(&mut self, pages: u64) -> bool {
         let has_settled = pages <= self.last + SLACK_PAGES;
         self.last = pages;
-        self.floor = match self.floor {
-            0 => pages,
-            floor => floor.min(pages),
-        };
+        self.floor = self.floor.min(pages);
         if has_settled && pages > self.floor + GROWN_PAGES {
             self.again = TRIMS_AGAIN;
             return true;
@@ -73,8 +81,7 @@ mod tests {
 
     #[test]
     fn it_is_due_once_when_a_burst_is_over() {
-        let mut trimmer = Trimmer::default();
-        assert!(!trimmer.is_due(10_000));
+        let mut trimmer = Trimmer::starting_at(10_000);
         // It still grows.
         assert!(!trimmer.is_due(20_000));
         assert!(!trimmer.is_due(30_000));
@@ -91,5 +98,12 @@ mod tests {
         // Down by itself.
         assert!(!trimmer.is_due(9_000));
         assert!(!trimmer.is_due(0));
+    }
+
+    #[test]
+    fn it_is_due_after_a_burst_that_was_there_at_the_first_look() {
+        let mut trimmer = Trimmer::starting_at(5_000);
+        assert!(!trimmer.is_due(30_000));
+        assert!(trimmer.is_due(30_000));
     }
 }
