@@ -6,9 +6,9 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::limits::ERROR_LOG_QUEUE_MAX;
 
@@ -59,12 +59,25 @@ impl ErrorLog {
 
     /// Waits until what was queued is written, at most `timeout`.
     pub fn flush(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
         let (done, wait) = sync_channel(1);
-        if self.queue.try_send(Line::Flush(done)).is_ok() {
-            let _ = wait.recv_timeout(timeout);
+        let mut line = Line::Flush(done);
+        // A full queue is what most needs to be waited for.
+        loop {
+            match self.queue.try_send(line) {
+                Ok(()) => break,
+                Err(TrySendError::Full(back)) if Instant::now() < deadline => {
+                    line = back;
+                    thread::sleep(FLUSH_RETRY);
+                }
+                Err(_) => return,
+            }
         }
+        let _ = wait.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }
+
+const FLUSH_RETRY: Duration = Duration::from_millis(5);
 
 fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64, out: &mut impl Write) {
     while let Ok(line) = lines.recv() {
@@ -94,6 +107,31 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flush_waits_for_room_in_a_full_queue() {
+        let (queue, lines) = sync_channel(1);
+        let dropped = Arc::<AtomicU64>::default();
+        let log = ErrorLog {
+            queue,
+            dropped: dropped.clone(),
+        };
+        log.log("queued".to_owned());
+        let writer = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            let mut out = Vec::new();
+            write_lines(&lines, &dropped, &mut out);
+            out
+        });
+        let asked = Instant::now();
+        log.flush(Duration::from_secs(20));
+        assert!(
+            asked.elapsed() >= Duration::from_millis(40),
+            "it did not wait"
+        );
+        drop(log);
+        assert_eq!(writer.join().unwrap(), b"corelane: queued\n");
+    }
 
     #[test]
     fn lines_stay_lines_and_losses_are_logged() {

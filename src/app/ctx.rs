@@ -414,9 +414,11 @@ fn is_json(content_type: Option<&str>) -> bool {
     let Some(value) = content_type else {
         return false;
     };
-    let essence = essence_of(value);
-    essence.eq_ignore_ascii_case("application/json")
-        || essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case("+json")
+    // Bytes: what a client sends need not end at a character.
+    let essence = essence_of(value).as_bytes();
+    let suffix = essence.len().checked_sub(b"+json".len());
+    essence.eq_ignore_ascii_case(b"application/json")
+        || suffix.is_some_and(|at| at > 0 && essence[at..].eq_ignore_ascii_case(b"+json"))
 }
 
 /// A media type without its parameters.
@@ -425,3 +427,26 @@ fn essence_of(content_type: &str) -> &str {
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_of_json_is_known_whatever_is_sent() {
+        for (given, expected) in [
+            (Some("application/json"), true),
+            (Some("Application/JSON; charset=utf-8"), true),
+            (Some("application/problem+json"), true),
+            (Some("+json"), false),
+            (Some("text/plain"), false),
+            (Some("json"), false),
+            // Five bytes before its end is the middle of a character.
+            (Some("\u{e9}\u{e9}\u{e9}\u{e9}"), false),
+            (Some(""), false),
+            (None, false),
+        ] {
+            assert_eq!(is_json(given), expected, "{given:?}");
+        }
+    }
+}

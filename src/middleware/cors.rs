@@ -337,6 +337,12 @@ impl Plan {
         if matches!(self.origins, Origins::These(_)) {
             add(header::VARY, HeaderValue::from_static("Origin"));
         }
+        // Whoever is told alike is told always: a cache may keep the answer to a
+        // request without an origin for one with it.
+        let page = match self.origins {
+            Origins::Any => Some(Page::Allowed(HeaderValue::from_static("*"))),
+            Origins::These(_) => page,
+        };
         let Some(Page::Allowed(origin)) = page else {
             return;
         };

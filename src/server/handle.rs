@@ -103,10 +103,11 @@ impl ServerHandle {
     pub fn wait(self) -> ExitReport {
         let report = self.supervisor.join();
         let timeout = Duration::from_millis(LOG_CLOSE_TIMEOUT_MS);
-        self.plan.errors.flush(timeout);
         if let Some(sink) = self.plan.sink {
             sink.close(timeout);
         }
+        // Last: the access log may have had something to say of its end.
+        self.plan.errors.flush(timeout);
         report.unwrap_or(ExitReport {
             drained: false,
             connections_cut: 0,

@@ -33,6 +33,8 @@ pub(super) struct BodyReader {
     go_ahead_wanted: LocalEvent,
     finished: Cell<bool>,
     failed: Cell<bool>,
+    /// The answer is out, and nothing is read any more.
+    ended: Cell<bool>,
     /// Reads so far; now and then the other tasks get a turn.
     reads: Cell<u32>,
 }
@@ -63,12 +65,14 @@ impl BodyReader {
             go_ahead_wanted: LocalEvent::default(),
             finished: Cell::new(false),
             failed: Cell::new(false),
+            ended: Cell::new(false),
             reads: Cell::new(0),
         })
     }
 
     /// Ends the reading; `None` if somebody else's task is in the middle of it.
     pub(super) fn into_half(self: Rc<Self>) -> Option<ReadHalf> {
+        self.ended.set(true);
         self.half.take()
     }
 
@@ -279,7 +283,11 @@ impl Drop for Lent<'_> {
             self.reader.failed.set(true);
             half.state.enter(Phase::Busy);
         }
-        self.reader.half.set(Some(half));
+        // Kept after the connection's end, by a task that has the body, the
+        // socket would stay open and be counted nowhere.
+        if !self.reader.ended.get() {
+            self.reader.half.set(Some(half));
+        }
     }
 }
 

@@ -257,6 +257,11 @@ impl Fingerprint {
         is_current && self.length > 0
     }
 
+    /// Whether it came to be where it is with `original` or later.
+    pub(super) fn is_put_after(&self, original: &Self) -> bool {
+        self.changed_ns() >= original.changed_ns()
+    }
+
     /// Whether both are the same content of the same file. The change time is
     /// left out: being renamed over or unlinked sets it.
     fn is_same_content(&self, other: &Self) -> bool {

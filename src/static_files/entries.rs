@@ -204,7 +204,9 @@ impl Entries {
         ) {
             (Lookup::Unchanged, Some(entry)) => {
                 entry.looked_up_ms.set(now_ms);
-                entry.generation.set(before);
+                // It may have been another meanwhile, for another shard.
+                let state = entry.found.state();
+                entry.generation.set(note_state(hash, before, state, false));
                 Ok(entry)
             }
             (Lookup::Found(found), known) => {

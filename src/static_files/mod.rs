@@ -35,7 +35,7 @@ use self::resource::{Finder, Found, Representation, Resource, path_in};
 use self::respond::{Outline, Selected};
 use crate::app::GzipOffer;
 use crate::clock::Millis;
-use crate::semantics::{Coding, CodingSet, Conditions, join_lines, preferred_coding};
+use crate::semantics::{Coding, CodingSet, Conditions, ETag, join_lines, preferred_coding};
 use crate::static_path::{PathRules, Refusal, StaticPath, resolve};
 use crate::{Body, Ctx, Error, Response, engine};
 
@@ -333,7 +333,13 @@ fn negotiate<'a>(
         return Ok((coding, asked));
     }
     let plain = CodingSet::EMPTY.with(Coding::Identity);
-    if preferred_coding(request.accept_encoding, plain).is_none() {
+    let takes_plain = preferred_coding(request.accept_encoding, plain).is_some();
+    // A date is that of the plain file and of what was made of it alike, so it
+    // does not tell which of them the client has the beginning of.
+    let resumes_by_date = asked
+        .if_range
+        .is_some_and(|value| ETag::parse(value.trim_ascii()).is_err());
+    if !takes_plain || resumes_by_date {
         asked.range = None;
     }
     Ok((Coding::Identity, asked))

@@ -150,11 +150,16 @@ impl Finder {
         if known.is_some_and(|known| known.still_holds(&seen)) {
             return Ok(Lookup::Unchanged);
         }
+        // One that was there before its file may be of the content before, which
+        // under this name nobody would ask about for a year.
+        let mut siblings = seen.iter().flatten();
+        let siblings_are_later = siblings.all(|sibling| sibling.is_put_after(&original));
         let mut found = self.load(plain, seen)?;
         if let Found::File(resource) = &mut found {
             let content = resource.representation(Coding::Identity);
             let kept = content.filter(|content| content.content.is_some());
-            let is_of_it = kept.is_some_and(|r| assets::fingerprint_in(&r.etag) == fingerprint);
+            let is_of_it = kept.is_some_and(|r| assets::fingerprint_in(&r.etag) == fingerprint)
+                && siblings_are_later;
             resource.cache_control = Some(match is_of_it {
                 true => IMMUTABLE,
                 false => REVALIDATED,
@@ -256,6 +261,8 @@ impl Finder {
         let is_relinked = relinked.is_some();
         if let Some(content) = relinked {
             page.keep(content);
+            // The date of the file says nothing of the names in its links.
+            page.last_modified = None;
         }
         is_relinked
     }

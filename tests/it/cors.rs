@@ -181,7 +181,8 @@ fn any_page_may_read_without_cookies(engine: Engine) {
     // What everybody is told need not be kept apart.
     let vary = response.header_all("vary").join(",").to_ascii_lowercase();
     assert!(!vary.contains("origin"), "{vary}");
-    assert_eq!(allowed(&client.get("/").expect(200)), None);
+    // A cache may keep this one for such a page.
+    assert_eq!(allowed(&client.get("/").expect(200)), Some("*"));
 }
 
 const SECTION: &str = "[cors]\norigins = [\"https://app.example.org\"]\n";

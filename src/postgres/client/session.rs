@@ -87,9 +87,14 @@ pub(super) async fn keeps_its_process(
     if process_of(connection).await? != mine {
         return Ok(false);
     }
-    // Poolers that go by statements refuse this.
-    if other.client().batch_execute("BEGIN").await.is_err() {
-        return Ok(false);
+    // Poolers that go by statements refuse this; a server that goes away says so,
+    // or nothing.
+    if let Err(error) = other.client().batch_execute("BEGIN").await {
+        let code = error.as_db_error().map(|refusal| refusal.code().code());
+        return match code {
+            Some(code) if !code.starts_with("57P") => Ok(false),
+            _ => Err(DialError::Postgres(error)),
+        };
     }
     let asking = async {
         for _ in 0..2 {

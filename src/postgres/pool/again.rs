@@ -41,7 +41,13 @@ impl Inner {
             let outcome = ticket.run(work(&link.connection)).await;
             drop(ticket);
             let error = match outcome {
-                Ok(Ok(value)) => return Ok(value),
+                Ok(Ok(value)) => {
+                    // A replica that was promoted keeps its connections.
+                    if intent == Intent::Write && self.server.is_read_only() {
+                        self.server.note_role(false);
+                    }
+                    return Ok(value);
+                }
                 Ok(Err(error)) => error,
                 Err(Interrupted::Expired) => return Err(self.expired(&link, intent)),
                 Err(Interrupted::Moved) => continue,
@@ -58,6 +64,10 @@ impl Inner {
             count(&self.stats.retries);
             if let Some(pause) = retries.pause(verdict.remedy) {
                 engine::sleep(pause).await;
+                // Nothing was done, and nothing that is begun now would end in time.
+                if Instant::now() >= deadline {
+                    return Err(verdict.error);
+                }
             }
         }
     }

@@ -66,8 +66,12 @@ fn a_page_links_to_the_cdn_by_fingerprint(engine: Engine) {
         assert_eq!(asset.text(), body);
         assert_eq!(asset.must_have("cache-control"), IMMUTABLE);
     }
+    // Of the page itself, whose links change with other files.
+    let page = client.get("/static/").expect(200);
+    assert_eq!(page.header("last-modified"), None);
     let (server, _folder) = start(engine, "");
     let page = server.connect().get("/static/").expect(200);
+    page.must_have("last-modified");
     assert_eq!(page.body, PAGE);
 }
 

@@ -2,16 +2,18 @@
 //! one negotiation of both.
 
 use std::io::Read;
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-use super::write;
+use super::{set_modified, write};
 use crate::harness::{Client, Engine, Response, Serve, ServerProcess};
 
 either_engine!(
     what_can_be_made_is_counted_among_what_there_is,
     the_wish_of_the_client_is_above_what_lies_ready,
     a_client_without_identity_is_sent_no_part_of_it,
+    a_date_does_not_resume_what_was_made,
     files_and_answers_of_the_api_negotiate_alike,
 );
 
@@ -43,6 +45,27 @@ fn gunzip(response: &Response) -> String {
     let mut decoder = flate2::bufread::GzDecoder::new(&*response.body);
     decoder.read_to_string(&mut plain).expect("gzip");
     plain
+}
+
+fn a_date_does_not_resume_what_was_made(engine: Engine) {
+    let (server, folder) = start(engine, &[("a.css", text().as_bytes())]);
+    let long_ago = SystemTime::now() - Duration::from_secs(1_000);
+    set_modified(&folder.path().join("a.css"), long_ago);
+    let mut client = server.connect();
+    let made = ask(&mut client, "/static/a.css", "gzip").expect(200);
+    let date = made.must_have("last-modified").to_owned();
+    let resumes = |accepted| {
+        [
+            ("Accept-Encoding", accepted),
+            ("Range", "bytes=50-"),
+            ("If-Range", &*date),
+        ]
+    };
+    // What the client has of it is gzip; a part would be of the plain file.
+    let whole = client.get_with("/static/a.css", &resumes("gzip"));
+    assert_eq!(gunzip(&whole.expect(200)), text());
+    let part = client.get_with("/static/a.css", &resumes("identity"));
+    assert_eq!(part.expect(206).text(), &text()[50..]);
 }
 
 fn what_can_be_made_is_counted_among_what_there_is(engine: Engine) {

@@ -123,7 +123,7 @@ impl LastModified {
     /// Whether nothing was changed since the date of `If-Unmodified-Since`. A
     /// date from after the look is nobody's; of any other it must be known.
     pub(super) fn is_unmodified(self, since: i64) -> bool {
-        since > self.looked_s || self.is_fresh(since)
+        since > self.looked_s || self.stands && since >= self.second
     }
 }
 
@@ -171,7 +171,9 @@ mod tests {
         let row = LastModified::of(SECOND * 1_000, SECOND * 1_000 + 9_000);
         let file = row.may_go_back();
         assert!(row.is_fresh(SECOND + 1) && row.is_unmodified(SECOND + 1));
-        assert!(!file.is_fresh(SECOND + 1) && !file.is_unmodified(SECOND + 1));
+        assert!(!file.is_fresh(SECOND + 1));
+        // Written no later than that (RFC 9110 section 13.1.4), whoever has it.
+        assert!(file.is_unmodified(SECOND + 1) && !file.is_unmodified(SECOND - 1));
         assert!(file.is_fresh(SECOND) && file.is_unmodified(SECOND));
         // Nobody was given a date of the future.
         assert!(file.is_unmodified(SECOND + 10));

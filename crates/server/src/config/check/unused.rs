@@ -43,6 +43,13 @@ const ALL: &[Needs] = &[
         cure: "give session.enabled = true",
     },
     Needs {
+        knobs: &["cors."],
+        but: &["cors.origins"],
+        is_there: |config| !config.cors.origins.is_empty(),
+        without: "no origin is listed",
+        cure: "give cors.origins",
+    },
+    Needs {
         knobs: &["compression."],
         but: &["compression.enabled"],
         is_there: |config| config.compression.enabled,
@@ -64,7 +71,7 @@ const ALL: &[Needs] = &[
         cure: "give admin.listen, or --admin",
     },
     Needs {
-        knobs: &["database."],
+        knobs: &["database.", "store.wait_ms"],
         but: &[],
         is_there: |config| matches!(config.store.url, StoreUrl::Postgres(_)),
         without: "the store is SQLite",

@@ -52,6 +52,13 @@ pub const STORE_SEED_INSERT_ROWS: u64 = 2_000;
 /// How long a start waits for another node that applies migrations, or for a
 /// lock one of them needs, milliseconds.
 pub const STORE_MIGRATION_LOCK_WAIT_MS: u64 = 60_000;
+
+/// How long one try of a migration waits for a table, milliseconds; over it
+/// the try is undone and made again, within the wait for the lock.
+pub const STORE_MIGRATION_TRY_MS: u64 = 500;
+
+/// Between two such tries, for those who queued behind it, milliseconds.
+pub const STORE_MIGRATION_PAUSE_MS: u64 = 500;
 /// A PostgreSQL table with more rows must not be read from end to end by a
 /// request; `corelane explain` complains.
 pub const STORE_SCAN_ROWS_MAX: i64 = 10_000;

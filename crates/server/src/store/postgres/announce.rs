@@ -330,7 +330,12 @@ impl Teller<'_> {
         let params: [&(dyn ToSql + Sync); 3] = [&channels, &payloads, &member];
         let sending = client.query(statement, &params);
         let patience = Duration::from_millis(DATABASE_ANNOUNCE_TIMEOUT_MS);
-        matches!(engine::timeout(patience, sending).await, Ok(Ok(_)))
+        let Ok(Ok(told)) = engine::timeout(patience, sending).await else {
+            return false;
+        };
+        // A server that takes no writes any more is the wrong one: who listens
+        // has gone to another, and so must this.
+        told.iter().all(|row| row.get::<_, &str>(2) != "on")
     }
 }
 
@@ -345,5 +350,6 @@ const SET_UP: &str = "SET synchronous_commit = off";
 const TELL: &str = "\
     SELECT pg_notify(channel, payload), \
      set_config('application_name', left(split_part(current_setting('application_name'), \
-     ' announces ', 1), 25) || ' announces ' || $3::text, false) \
+     ' announces ', 1), 25) || ' announces ' || $3::text, false), \
+     current_setting('transaction_read_only') \
     FROM unnest($1::text[], $2::text[]) AS told (channel, payload)";

@@ -5,13 +5,17 @@
 //! Many nodes may start at once: one takes an advisory lock and works, the
 //! others wait for it and find nothing to do.
 
+use std::time::{Duration, Instant};
+
 use tokio_postgres::error::SqlState;
 
 use super::Failure;
 use super::fault::read_error;
 use crate::store::OpenError;
+use crate::store::limits::{STORE_MIGRATION_PAUSE_MS, STORE_MIGRATION_TRY_MS};
 use crate::store::migration::Migration;
 use corelane::internals::clock::unix_ms;
+use corelane::internals::engine;
 use corelane::postgres::Connection;
 
 /// All steps, oldest first, numbered from 1.
@@ -214,14 +218,34 @@ impl Work<'_> {
         for migration in &self.migrations[applied..] {
             let Migration { version, name, sql } = migration;
             let checksum = migration.checksum();
-            self.run(&format!(
-                "BEGIN; {sql}; INSERT INTO schema_migrations
+            self.step(&format!(
+                "BEGIN; SET LOCAL lock_timeout = {STORE_MIGRATION_TRY_MS}; {sql};
+                 INSERT INTO schema_migrations
                  VALUES ({version}, '{name}', '{checksum}', {}); COMMIT",
                 unix_ms()
             ))
             .await?;
         }
         Ok(())
+    }
+
+    /// Waits for a table's lock only shortly at a time: whoever asks for that
+    /// table queues behind the wait, on nodes that serve meanwhile.
+    async fn step(&self, sql: &str) -> Result<(), Failure> {
+        let deadline = Instant::now() + Duration::from_millis(self.lock_wait_ms);
+        let client = self.connection.client();
+        loop {
+            let Err(error) = client.batch_execute(sql).await else {
+                return Ok(());
+            };
+            // After the failure of a BEGIN or COMMIT there is nothing to undo.
+            let _ = client.batch_execute("ROLLBACK").await;
+            let is_locked = error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+            if !is_locked || Instant::now() >= deadline {
+                return Err(self.failure(error));
+            }
+            engine::sleep(Duration::from_millis(STORE_MIGRATION_PAUSE_MS)).await;
+        }
     }
 
     async fn create_extension(&self, name: &str) -> Result<(), Failure> {

@@ -25,12 +25,16 @@ impl Files {
     /// Those of a database that is open now, and has been read from: then log
     /// and index are there. They stay as long as any connection does.
     pub(super) fn of(path: &Path) -> Self {
-        let names = ["", "-wal", "-shm"].map(|suffix| {
-            let mut name = path.as_os_str().to_owned();
+        // SQLite follows a link to the database before it names the other two;
+        // the database stays by its own path, so that another link is noticed.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let beside = ["-wal", "-shm"].map(|suffix| {
+            let mut name = real.as_os_str().to_owned();
             name.push(suffix);
             PathBuf::from(name)
         });
-        let opened = names.into_iter().filter_map(|name| {
+        let names = std::iter::once(path.to_owned()).chain(beside);
+        let opened = names.filter_map(|name| {
             let id = FileId::at(&name).ok()?;
             Some((name, id))
         });
@@ -84,5 +88,38 @@ impl FileId {
     fn at(path: &Path) -> std::io::Result<Self> {
         let found = std::fs::metadata(path)?;
         Ok(Self(found.dev(), found.ino()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_log_of_a_database_behind_a_link_is_missed_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real.db"), folder.path().join("c.db"));
+        let log = folder.path().join("real.db-wal");
+        let write = || [&real, &log].map(|path| fs::write(path, "x").unwrap());
+        write();
+        symlink(&real, &link).unwrap();
+        let files = Files::of(&link);
+        files.check().unwrap();
+        fs::remove_file(&log).unwrap();
+        assert!(
+            files
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("real.db-wal")
+        );
+        write();
+        let files = Files::of(&link);
+        fs::remove_file(&link).unwrap();
+        fs::write(&link, "another").unwrap();
+        assert!(files.check().unwrap_err().to_string().contains("c.db"));
     }
 }

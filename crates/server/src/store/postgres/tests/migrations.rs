@@ -31,6 +31,30 @@ fn refusal(database: &TestDatabase, migrations: &[Migration]) -> OpenError {
 }
 
 #[test]
+fn a_table_in_use_is_tried_again_instead_of_waited_for() {
+    let database = migrated();
+    let next = Migration {
+        version: MIGRATIONS.len() as i64 + 1,
+        name: "next",
+        sql: "ALTER TABLE posts ADD COLUMN next int",
+    };
+    let all: Vec<Migration> = MIGRATIONS.iter().copied().chain([next]).collect();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let sql = "BEGIN; SELECT count(*) FROM posts; SELECT pg_sleep(2); COMMIT";
+            database.psql(sql)
+        });
+        let is_reading = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(2)%' \
+                          AND state = 'active' AND pid <> pg_backend_pid()";
+        while database.psql(is_reading) == "0" {
+            assert!(!reading.is_finished(), "it was not seen");
+        }
+        run(&database, &all).unwrap();
+    });
+    assert_eq!(database.psql("SELECT count(next) FROM posts"), "0");
+}
+
+#[test]
 fn many_nodes_may_start_at_once() {
     let database = TestDatabase::new();
     let barrier = Barrier::new(8);
