@@ -81,7 +81,8 @@ fn nothing_is_fresh_while_the_feed_is_cut(engine: Engine) {
             let answer = reader.get(user).expect(200);
             assert_eq!(
                 (is_hit(&answer), &answer.json()["name"]),
-                (false, &name.as_str().into())
+                (false, &name.as_str().into()),
+                "{answer:?}"
             );
             let answer = reader.get(list).expect(200);
             assert!(
