@@ -1,6 +1,7 @@
 //! Reading through a cache: this shard's copy, the home's, or a load.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use super::cached::{HitKind, Item};
@@ -16,6 +17,20 @@ use crate::limits::CACHE_KEY_BYTES_MAX;
 
 type Fetched = (Rc<Item>, HitKind);
 
+/// A load under way: on the heap, so that nothing which waits for it carries it.
+type Loading = Pin<Box<dyn Future<Output = Result<Payload, Error>>>>;
+
+/// In a frame of its own: a load is several KiB, and a frame with room for one
+/// touches each of its pages, which a hit would pay for (88 to 168 instructions).
+#[cold]
+#[inline(never)]
+fn begin<Fut>(load: impl FnOnce() -> Fut) -> Loading
+where
+    Fut: Future<Output = Result<Payload, Error>> + 'static,
+{
+    Box::pin(load())
+}
+
 impl Cache {
     /// The item under a key as what `convert` makes of it: at once if this shard
     /// has a copy to serve. Else `load` is called, and its future loads if it
@@ -27,7 +42,7 @@ impl Cache {
         C: FnOnce(Rc<Item>, HitKind) -> Result<T, Error> + 'static,
     {
         if self.keeps_nothing_of(key) {
-            let (cache, load) = (self.clone(), load());
+            let (cache, load) = (self.clone(), begin(load));
             return CacheLookup::waiting(async move {
                 let (item, hit) = cache.load_unkept(load).await?;
                 convert(item, hit)
@@ -36,20 +51,23 @@ impl Cache {
         let hasher = &self.caches.plan.hasher;
         if !self.is_tagged() {
             let key = hasher.key(self.number, key);
-            return self.fetch_key(key, load, convert);
+            return self.fetch_key(key, || begin(load), convert);
         }
         if let Some(full) = self.key_with_tokens_here(key) {
             let key = hasher.tagged_key(self.number, &full, key.len());
-            return self.fetch_key(key, load, convert);
+            return self.fetch_key(key, || begin(load), convert);
         }
-        let (cache, load, key) = (self.clone(), load(), key.to_vec());
+        let (cache, load, key) = (self.clone(), begin(load), key.to_vec());
         CacheLookup::waiting(async move { cache.fetch_tagged(&key, load, convert).await })
     }
 
-    fn fetch_key<T, F, Fut, C>(&self, key: KeyRef<'_>, load: F, convert: C) -> CacheLookup<T>
+    fn fetch_key<T, C>(
+        &self,
+        key: KeyRef<'_>,
+        load: impl FnOnce() -> Loading,
+        convert: C,
+    ) -> CacheLookup<T>
     where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Payload, Error>> + 'static,
         C: FnOnce(Rc<Item>, HitKind) -> Result<T, Error> + 'static,
     {
         match self.caches.hit(self.number, key) {
@@ -73,9 +91,8 @@ impl Cache {
     }
 
     /// When a tag's token has to be asked for first.
-    async fn fetch_tagged<T, Fut, C>(&self, key: &[u8], load: Fut, convert: C) -> Result<T, Error>
+    async fn fetch_tagged<T, C>(&self, key: &[u8], load: Loading, convert: C) -> Result<T, Error>
     where
-        Fut: Future<Output = Result<Payload, Error>> + 'static,
         C: FnOnce(Rc<Item>, HitKind) -> Result<T, Error> + 'static,
     {
         let Some(full) = self.key_with_tokens(key).await? else {
@@ -92,10 +109,7 @@ impl Cache {
         key.len() > CACHE_KEY_BYTES_MAX || self.options().is_off()
     }
 
-    async fn miss<Fut>(&self, key: CacheKey, load: Fut) -> Result<Fetched, Error>
-    where
-        Fut: Future<Output = Result<Payload, Error>> + 'static,
-    {
+    async fn miss(&self, key: CacheKey, load: Loading) -> Result<Fetched, Error> {
         match self.ask_home(&key, false).await {
             Answer::Value { replica, source } => {
                 let now_ms = self.caches.now_ms();
@@ -146,7 +160,7 @@ impl Cache {
         &self,
         id: LoadId,
         stale: Option<Replica<Payload>>,
-        load: impl Future<Output = Result<Payload, Error>>,
+        load: Loading,
     ) -> Result<Fetched, Error> {
         let guard = LoadGuard::new(&self.caches, self.number, id);
         // Whatever was written outside of the server after this moment may be
@@ -183,10 +197,7 @@ impl Cache {
     }
 
     /// Loads for this request alone.
-    async fn load_unkept(
-        &self,
-        load: impl Future<Output = Result<Payload, Error>>,
-    ) -> Result<Fetched, Error> {
+    async fn load_unkept(&self, load: Loading) -> Result<Fetched, Error> {
         self.caches.count_lookup(self.number, HitKind::Bypass);
         let now_ms = self.caches.now_ms();
         let value = load.await?;
@@ -199,11 +210,7 @@ impl Cache {
 
     /// Loads a key anew in a task of its own, once at a time on this shard; its
     /// home sees to it that it is once at a time on all.
-    fn refresh<F, Fut>(&self, key: CacheKey, load: F)
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Payload, Error>> + 'static,
-    {
+    fn refresh(&self, key: CacheKey, load: impl FnOnce() -> Loading) {
         let started = Refreshing::start(&self.caches, self.number, key.clone());
         let Some(refreshing) = started else {
             return;
