@@ -81,9 +81,12 @@ impl Shard {
         let trusted = &self.context.trusted_proxies;
         let client = match trusted.is_empty() {
             true => None,
-            false => parts.client(trusted).map(|client| client.ip),
+            false => {
+                let peer_ip = parts.peer.map(|peer| peer.ip().to_canonical());
+                let client = parts.client(trusted).map(|client| client.ip);
+                client.filter(|ip| Some(*ip) != peer_ip)
+            }
         };
-        let peer_ip = parts.peer.map(|peer| peer.ip().to_canonical());
         Record {
             route: parts
                 .route
@@ -91,7 +94,7 @@ impl Shard {
             request_bytes: request_bytes as u64,
             line: RequestLine::of(head, protocol),
             peer: parts.peer,
-            client: client.filter(|ip| Some(*ip) != peer_ip),
+            client,
             fields,
             cause: None,
         }
@@ -172,7 +175,7 @@ impl Shard {
     /// Counts and logs the answer.
     pub(super) fn finish_record(
         &self,
-        exchange: Exchange,
+        exchange: &Exchange,
         status: StatusCode,
         sent: Sent,
         ended_ns: u64,
@@ -214,7 +217,7 @@ impl Shard {
             referer: fields.and_then(|fields| fields.referer.as_deref()),
             user_agent: fields.and_then(|fields| fields.user_agent.as_deref()),
             duration_us: duration_ns / 1_000,
-            request_id: &request_id,
+            request_id,
             shard: self.context.info.index,
         });
     }

@@ -93,9 +93,10 @@ impl Shard {
                 keep_alive: framing.keep_alive && !self.context.draining.has_begun(),
             },
             client_goes_on: framing.keep_alive,
-            record: self.start_record(&parts, framing.version.name(), arrived.head_bytes),
             request_id: parts.request_id.clone(),
             started_ns: arrived.started_ns,
+            // Last, so that it is made where it stays: it is large.
+            record: self.start_record(&parts, framing.version.name(), arrived.head_bytes),
         };
         let admitted = routed.and_then(|routed| {
             let body = self.plan_body(reading, &parts, framing).map_err(refusal)?;
@@ -108,7 +109,7 @@ impl Shard {
                     FirstPoll::Ready(outcome) => {
                         let response = self.response_of(outcome, &mut exchange);
                         if exchange.facts.keep_alive && is_short(&response) {
-                            return Ok(self.queue_answer(writing, exchange, &response));
+                            return Ok(self.queue_answer(writing, &mut exchange, &response));
                         }
                         Continuation::Response(response)
                     }

@@ -128,7 +128,7 @@ impl Shard {
     pub(super) fn queue_answer(
         &self,
         writing: &mut WriteHalf,
-        mut exchange: Exchange,
+        exchange: &mut Exchange,
         response: &Response,
     ) -> u64 {
         // Also brings the Date up to this moment.
@@ -169,7 +169,7 @@ impl Shard {
             .send_response(writing, &mut exchange, error.into())
             .await;
         let ended_ns = self.context.clock.now_ns();
-        self.finish_record(exchange, status, sent, ended_ns);
+        self.finish_record(&exchange, status, sent, ended_ns);
         close(&mut reading, writing).await;
     }
 

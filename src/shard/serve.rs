@@ -353,7 +353,7 @@ impl Shard {
             keep_alive: exchange.facts.keep_alive,
             client_goes_on: exchange.client_goes_on,
         };
-        self.finish_record(exchange, status, sent, ended_ns);
+        self.finish_record(&exchange, status, sent, ended_ns);
         ended
     }
 
@@ -374,7 +374,7 @@ impl Shard {
             exchange.facts.keep_alive = false;
         }
         let ended = self.answer(writing, exchange, response).await;
-        let Some(reading) = reader.clone().into_half() else {
+        let Some(reading) = reader.take_half() else {
             // Another task is in the middle of the body, and nobody will wait
             // for its end.
             let _ = writing.flush().await;
