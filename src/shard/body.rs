@@ -24,7 +24,7 @@ use crate::{Error, engine};
 /// bytes may be lost: the body has failed, and the connection ends after the
 /// answer.
 pub(super) struct BodyReader {
-    /// `None` while a read has it, and after [`into_half`](Self::into_half).
+    /// `None` while a read has it, and after [`take_half`](Self::take_half).
     half: Cell<Option<ReadHalf>>,
     decoder: RefCell<BodyDecoder>,
     length: Option<u64>,
@@ -71,7 +71,7 @@ impl BodyReader {
     }
 
     /// Ends the reading; `None` if somebody else's task is in the middle of it.
-    pub(super) fn into_half(self: Rc<Self>) -> Option<ReadHalf> {
+    pub(super) fn take_half(&self) -> Option<ReadHalf> {
         self.ended.set(true);
         self.half.take()
     }

@@ -31,32 +31,26 @@ impl WriteHalf {
     /// Writes all that is queued. As a rule there is room for it, and nothing
     /// waits.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        if self.output.is_empty() || self.flush_now()? {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let sent = self.sender.send_now(&self.output)?;
+        if sent == self.output.len() {
+            self.output.clear();
             return Ok(());
         }
         // Boxed, so that a connection that waits for a request is not as large
         // as one that waits for its client to read.
-        Box::pin(self.flush_rest()).await
+        Box::pin(self.flush_rest(sent)).await
     }
 
-    async fn flush_rest(&mut self) -> io::Result<()> {
+    async fn flush_rest(&mut self, sent: usize) -> io::Result<()> {
         self.state.write_starts();
         let output = std::mem::take(&mut self.output);
         let on_progress = |_| self.state.write_goes_on();
-        let (result, output) = self.sender.write_all(output, on_progress).await;
+        let (result, output) = self.sender.write_rest(output, sent, on_progress).await;
         self.put_back(output);
         result
-    }
-
-    /// Whether there was room for all of it.
-    fn flush_now(&mut self) -> io::Result<bool> {
-        let sent = self.sender.send_now(&self.output)?;
-        if sent == self.output.len() {
-            self.output.clear();
-            return Ok(true);
-        }
-        self.output.drain(..sent);
-        Ok(false)
     }
 
     /// A write that waited has ended.

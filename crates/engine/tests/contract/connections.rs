@@ -78,7 +78,7 @@ fn bytes_go_both_ways(driver: EngineKind) {
         let (mut receiver, mut sender) = stream.into_halves();
         let progress = Cell::new(0);
         let told = |bytes| progress.set(progress.get() + bytes);
-        let (written, given_back) = sender.write_all(sent, told).await;
+        let (written, given_back) = sender.write_rest(sent, 0, told).await;
         written.expect("all written");
         assert_eq!(given_back, expected);
         assert_eq!(progress.get(), expected.len());
@@ -221,7 +221,7 @@ fn halves_receive_and_send_at_once(driver: EngineKind) {
         let stream = connect(&target).await.expect("a connection");
         let (mut receiver, mut sender) = stream.into_halves();
         spawn_local(async move {
-            let (written, _) = sender.write_all(vec![7; BYTES], |_| ()).await;
+            let (written, _) = sender.write_rest(vec![7; BYTES], 0, |_| ()).await;
             written.expect("all written");
             sender.finish_writing();
         });
@@ -306,7 +306,7 @@ fn a_dropped_receive_leaves_the_sending_intact(driver: EngineKind) {
                 assert!(polled.is_pending());
             }
             yield_now().await;
-            let (written, _) = sender.write_all(b"x".to_vec(), |_| ()).await;
+            let (written, _) = sender.write_rest(b"x".to_vec(), 0, |_| ()).await;
             written.expect("all written");
         }
     });

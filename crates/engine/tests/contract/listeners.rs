@@ -76,7 +76,7 @@ impl Greeter {
 
 async fn greet(stream: TcpStream, byte: u8) {
     let (_receiver, mut sender) = stream.into_halves();
-    let (written, _) = sender.write_all(vec![byte], |_| ()).await;
+    let (written, _) = sender.write_rest(vec![byte], 0, |_| ()).await;
     drop(written);
 }
 

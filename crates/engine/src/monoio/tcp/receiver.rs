@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use monoio::buf::IoBufMut;
 
-use super::{Socket, StreamCloser};
+use super::Socket;
 use crate::Input;
 
 /// Receives from a connection; it is closed when both halves are gone.
@@ -68,13 +68,6 @@ impl Receiver {
     /// As poll(2).
     pub async fn readable(&mut self) -> io::Result<()> {
         self.socket.readable().await
-    }
-
-    /// As [`TcpStream::closer`](super::TcpStream::closer).
-    pub fn closer(&self) -> StreamCloser {
-        StreamCloser {
-            socket: self.socket.clone(),
-        }
     }
 }
 

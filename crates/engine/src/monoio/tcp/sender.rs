@@ -31,14 +31,15 @@ impl Sender {
         self.socket.send_now(bytes, SendFlags::empty())
     }
 
-    /// Sends all of `buffer` and gives it back. `on_progress` is told the bytes
-    /// of every part.
-    pub async fn write_all(
+    /// Sends `buffer` from `sent` on, as [`send_now`](Self::send_now) left it, and
+    /// gives it back. `on_progress` is told the bytes of every part.
+    pub async fn write_rest(
         &mut self,
         buffer: Vec<u8>,
+        sent: usize,
         on_progress: impl Fn(usize),
     ) -> (io::Result<()>, Vec<u8>) {
-        self.socket.send_all(buffer, on_progress).await
+        self.socket.send_rest(buffer, sent, on_progress).await
     }
 
     /// Sends all of `bytes`, without copying them.
@@ -83,23 +84,34 @@ impl Socket {
         }
     }
 
-    /// See [`Sender::write_all`].
+    /// Sends what there is room for at once, then the rest.
     pub(in crate::monoio) async fn send_all<B: IoBuf>(
         &self,
-        mut buffer: B,
+        buffer: B,
         on_progress: impl Fn(usize),
     ) -> (io::Result<()>, B) {
         let total = buffer.bytes_init();
         // SAFETY: `buffer` promises that so many bytes from there on are
         // initialised, and it is not touched while the slice lives.
         let bytes = unsafe { std::slice::from_raw_parts(buffer.read_ptr(), total) };
-        let mut sent = match self.send_now(bytes, SendFlags::empty()) {
+        let sent = match self.send_now(bytes, SendFlags::empty()) {
             Ok(sent) => sent,
             Err(error) => return (Err(error), buffer),
         };
         if sent > 0 {
             on_progress(sent);
         }
+        self.send_rest(buffer, sent, on_progress).await
+    }
+
+    /// See [`Sender::write_rest`].
+    async fn send_rest<B: IoBuf>(
+        &self,
+        mut buffer: B,
+        mut sent: usize,
+        on_progress: impl Fn(usize),
+    ) -> (io::Result<()>, B) {
+        let total = buffer.bytes_init();
         while sent < total {
             let (result, slice) = self.send(buffer.slice(sent..)).await;
             buffer = slice.into_inner();
