@@ -5,13 +5,11 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::RowCache;
 use super::pending_invalidations::{Retry, RowTombstone};
-use super::rows::RowCacheParts;
 use crate::engine;
 use crate::limits::{L2_RETRIES_PER_TURN_MAX, L2_RETRY_MS};
 use crate::redis_codec::VERSION_ABOVE_ALL;
@@ -23,7 +21,7 @@ impl RowCache {
         if !engine::is_running() {
             return;
         }
-        let Some(retry) = RetryTask::start(&self.inner) else {
+        let Some(retry) = self.inner.retrying.take() else {
             return;
         };
         let this = self.clone();
@@ -105,20 +103,4 @@ async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
     })
     .await;
     results.into_iter().flatten().collect()
-}
-
-/// A shard that tries again; one task of it.
-struct RetryTask(Rc<RowCacheParts>);
-
-impl RetryTask {
-    fn start(inner: &Rc<RowCacheParts>) -> Option<Self> {
-        let is_first = !inner.is_retrying.replace(true);
-        is_first.then(|| Self(inner.clone()))
-    }
-}
-
-impl Drop for RetryTask {
-    fn drop(&mut self) {
-        self.0.is_retrying.set(false);
-    }
 }

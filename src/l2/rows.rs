@@ -101,7 +101,8 @@ pub(super) struct RowCacheParts {
     opening: LocalPermits,
     /// One for each row that is being put.
     puts: LocalPermits,
-    pub(super) is_retrying: Cell<bool>,
+    /// One for the task that tells what is pending.
+    pub(super) retrying: LocalPermits,
     pub(super) counters: RefCell<SecondLevelCounters>,
 }
 
@@ -139,7 +140,7 @@ impl RowCache {
                 session: Cell::new(None),
                 opening: LocalPermits::new(1),
                 puts: LocalPermits::new(L2_PUTS_IN_FLIGHT_MAX),
-                is_retrying: Cell::new(false),
+                retrying: LocalPermits::new(1),
                 counters: RefCell::default(),
             }),
         }

@@ -7,11 +7,9 @@
 //! place is found out before the last chunk is given, and ends the stream with
 //! an error; so a body that arrives whole is the bytes its tag names.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -21,7 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::beneath::{self, Fingerprint, Since};
 use crate::Error;
-use crate::engine::{self, File};
+use crate::engine::{self, File, LocalPermit};
 use crate::error::Blame;
 use crate::limits::{FILE_CHUNK_BYTES, FILE_COMPARED_BYTES_MAX};
 
@@ -54,7 +52,7 @@ struct Reader {
     fingerprint: Fingerprint,
     pieces: VecDeque<Piece>,
     sent: Sent,
-    _place: Place,
+    _permit: LocalPermit,
 }
 
 /// What has been read, from the opening on and up to
@@ -120,7 +118,7 @@ impl FileStream {
     pub(super) fn new(
         opened: OpenedTwice,
         pieces: impl IntoIterator<Item = Piece>,
-        place: Place,
+        permit: LocalPermit,
     ) -> Result<Self, Error> {
         let reader = Reader {
             file: File::from_std(opened.read)?,
@@ -128,7 +126,7 @@ impl FileStream {
             fingerprint: opened.fingerprint,
             pieces: pieces.into_iter().collect(),
             sent: opened.sent,
-            _place: place,
+            _permit: permit,
         };
         Ok(Self(State::Idle(Box::new(reader))))
     }
@@ -226,25 +224,4 @@ async fn read_chunk(
 
 fn changed(how: &str) -> Error {
     Error::internal(format!("a static file {how} while it was being sent")).with_blame(Blame::Host)
-}
-
-/// One of the bounded places for open files of a shard; given back on drop.
-#[derive(Debug)]
-pub(super) struct Place(Rc<Cell<usize>>);
-
-impl Place {
-    /// Takes a place, if fewer than `places_max` are taken.
-    pub(super) fn take(taken: &Rc<Cell<usize>>, places_max: usize) -> Option<Self> {
-        if taken.get() >= places_max {
-            return None;
-        }
-        taken.set(taken.get() + 1);
-        Some(Self(taken.clone()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
 }

@@ -19,8 +19,6 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
@@ -29,12 +27,13 @@ pub use options::{StaticError, StaticOptions};
 
 use self::assets::Assets;
 use self::entries::{Entries, LookupError};
-use self::file_stream::{FileStream, OpenedTwice, Place, Sent};
+use self::file_stream::{FileStream, OpenedTwice, Sent};
 use self::plan::{Asked, Plan};
 use self::resource::{Finder, Found, Representation, Resource, path_in};
 use self::respond::{Outline, Selected};
 use crate::app::GzipOffer;
 use crate::clock::Millis;
+use crate::engine::{LocalPermit, LocalPermits};
 use crate::semantics::{Coding, CodingSet, Conditions, ETag, join_lines, preferred_coding};
 use crate::static_path::{PathRules, Refusal, StaticPath, resolve};
 use crate::{Body, Ctx, Error, Response, engine};
@@ -54,8 +53,8 @@ pub struct StaticFiles {
     entries: Entries,
     assets: Arc<Assets>,
     path_rules: PathRules,
-    open_files: Rc<Cell<usize>>,
-    open_files_max: usize,
+    /// One for each file that is being sent.
+    open_files: LocalPermits,
 }
 
 /// Answers a static file. Route it at a pattern that ends in a catch-all,
@@ -165,8 +164,7 @@ impl StaticFiles {
             path_rules: PathRules {
                 hidden: options.hidden,
             },
-            open_files: Rc::default(),
-            open_files_max: options.open_files_max,
+            open_files: LocalPermits::new(options.open_files_max),
         })
     }
 
@@ -234,13 +232,13 @@ impl StaticFiles {
         }
         match self.body(&outline, selected, asked.is_head).await? {
             Sought::Body(body) => Ok(Some(selected.head_of(&outline).replace_body(body))),
-            Sought::Another(opened, place) => {
+            Sought::Another(opened, permit) => {
                 self.entries.forget(path.as_str());
                 if attempt == 0 || coding != Coding::Identity {
                     return Ok(None);
                 }
                 self.entries.announce(path.as_str(), &opened.fingerprint);
-                as_opened(&asked, resource, *opened, place).map(Some)
+                as_opened(&asked, resource, *opened, permit).map(Some)
             }
             Sought::Gone => {
                 self.entries.forget(path.as_str());
@@ -271,7 +269,7 @@ impl StaticFiles {
             let body = Body::stream_of_length(body_bytes, NeverRead);
             return Ok(Sought::Body(body));
         }
-        let Some(place) = Place::take(&self.open_files, self.open_files_max) else {
+        let Some(permit) = self.open_files.take() else {
             return Err(Error::unavailable(
                 "too many files are being sent; try again",
                 1,
@@ -281,10 +279,10 @@ impl StaticFiles {
             return Ok(Sought::Gone);
         };
         if opened.fingerprint != representation.fingerprint {
-            return Ok(Sought::Another(Box::new(opened), place));
+            return Ok(Sought::Another(Box::new(opened), permit));
         }
         let pieces = outline.pieces(representation.length);
-        let stream = FileStream::new(opened, pieces, place)?;
+        let stream = FileStream::new(opened, pieces, permit)?;
         Ok(Sought::Body(Body::stream_of_length(body_bytes, stream)))
     }
 
@@ -349,7 +347,7 @@ fn negotiate<'a>(
 enum Sought {
     Body(Body),
     /// The file on disk is another one now, and this is it.
-    Another(Box<OpenedTwice>, Place),
+    Another(Box<OpenedTwice>, LocalPermit),
     Gone,
 }
 
@@ -358,7 +356,7 @@ fn as_opened(
     asked: &Asked<'_>,
     resource: &Resource,
     opened: OpenedTwice,
-    place: Place,
+    permit: LocalPermit,
 ) -> Result<Response, Error> {
     let representation = Representation::of_open(opened.fingerprint);
     let selected = Selected {
@@ -371,7 +369,7 @@ fn as_opened(
     };
     let body_bytes = outline.body_bytes(representation.length);
     let pieces = outline.pieces(representation.length);
-    let stream = FileStream::new(opened, pieces, place)?;
+    let stream = FileStream::new(opened, pieces, permit)?;
     let body = Body::stream_of_length(body_bytes, stream);
     Ok(selected.head_of(&outline).replace_body(body))
 }

@@ -45,6 +45,11 @@ impl Permits {
         let permit = Permit(self.taken.clone());
         (before < self.most).then_some(permit)
     }
+
+    /// How many are out.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Permit {
@@ -69,6 +74,11 @@ impl LocalPermits {
             self.taken.set(taken + 1);
             LocalPermit(self.taken.clone())
         })
+    }
+
+    /// How many are out.
+    pub fn taken(&self) -> usize {
+        self.taken.get()
     }
 }
 

@@ -22,7 +22,7 @@ fn long_files_are_streamed_in_bounded_chunks() {
                 .all(|c| c.len() <= crate::limits::FILE_CHUNK_BYTES)
         );
         assert!(chunks.concat() == content);
-        assert_eq!(site.files.open_files.get(), 0, "the place is given back");
+        assert_eq!(site.files.open_files.taken(), 0, "the place is given back");
     });
 }
 
@@ -75,7 +75,7 @@ fn head_says_what_get_would() {
                 .await;
             assert_eq!(ranged.status(), 200, "ranges are for GET");
         }
-        assert_eq!(site.files.open_files.get(), 0);
+        assert_eq!(site.files.open_files.taken(), 0);
     });
 }
 
@@ -336,7 +336,7 @@ fn a_file_truncated_or_overwritten_under_way_ends_in_an_error() {
                     "the client can tell: {received} of {announced}"
                 );
                 drop(stream);
-                assert_eq!(site.files.open_files.get(), 0);
+                assert_eq!(site.files.open_files.taken(), 0);
             }
         }
     });
@@ -425,6 +425,6 @@ fn places_for_open_files_are_bounded_and_given_back() {
         drop(three);
         assert_eq!(site.get("long.bin").await.status(), 200);
         drop(two);
-        assert_eq!(site.files.open_files.get(), 0);
+        assert_eq!(site.files.open_files.taken(), 0);
     });
 }

@@ -16,7 +16,7 @@ pub use fault::BridgeFault;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -27,7 +27,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use crate::{CatchUnwind, Panic, remote};
+use crate::{CatchUnwind, Panic, Permit, Permits, remote};
 use corelane_proto::limits::{BRIDGE_BLOCKING_THREADS_MAX, BRIDGE_TASKS_MAX};
 use corelane_proto::metrics::BridgeCounters;
 
@@ -47,7 +47,7 @@ struct Shared {
     runtime: Handle,
     /// Taken by who ends the bridge.
     life: Mutex<Option<Life>>,
-    in_flight: AtomicUsize,
+    tasks: Permits,
     started: AtomicU64,
     panicked: AtomicU64,
     cancelled: AtomicU64,
@@ -92,7 +92,7 @@ impl Bridge {
             shared: Arc::new(Shared {
                 runtime: handle,
                 life: Mutex::new(Some(Life { stop, ended })),
-                in_flight: AtomicUsize::new(0),
+                tasks: Permits::new(BRIDGE_TASKS_MAX),
                 started: AtomicU64::new(0),
                 panicked: AtomicU64::new(0),
                 cancelled: AtomicU64::new(0),
@@ -167,15 +167,12 @@ impl Bridge {
         }
     }
 
-    fn take_permit(&self) -> Result<TaskPermit, BridgeFault> {
+    fn take_permit(&self) -> Result<Permit, BridgeFault> {
         let shared = &self.shared;
-        // Counted first: of many at once no more than the limit get through.
-        let before = shared.in_flight.fetch_add(1, Ordering::AcqRel);
-        let permit = TaskPermit(shared.clone());
-        if before >= BRIDGE_TASKS_MAX {
+        let Some(permit) = shared.tasks.take() else {
             shared.refused.fetch_add(1, Ordering::Relaxed);
             return Err(BridgeFault::Full);
-        }
+        };
         shared.started.fetch_add(1, Ordering::Relaxed);
         Ok(permit)
     }
@@ -184,7 +181,7 @@ impl Bridge {
     pub fn counters(&self) -> BridgeCounters {
         let shared = &self.shared;
         BridgeCounters {
-            in_flight: shared.in_flight.load(Ordering::Relaxed) as u64,
+            in_flight: shared.tasks.taken() as u64,
             started: shared.started.load(Ordering::Relaxed),
             panics: shared.panicked.load(Ordering::Relaxed),
             cancelled: shared.cancelled.load(Ordering::Relaxed),
@@ -200,15 +197,6 @@ impl Bridge {
             drop(stop);
             let _ = ended.recv_timeout(timeout);
         }
-    }
-}
-
-/// A task's part in the bound, given back on drop, wherever that is.
-struct TaskPermit(Arc<Shared>);
-
-impl Drop for TaskPermit {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
