@@ -69,7 +69,11 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), Failure> {
     if let Err(error) = loaded.config.cors.middleware() {
         return Err(refuse(CorsOptions::key_of(&error), &error).into());
     }
-    let mut options = loaded.config.static_files.clone();
+    // Only checked: for that the files need not be read.
+    let mut options = StaticOptions {
+        fingerprints: false,
+        ..loaded.config.static_files.clone()
+    };
     if first_start::makes_static(&loaded.config) && !options.root.exists() {
         // It will be made; the other options can be checked all the same.
         options = StaticOptions {
