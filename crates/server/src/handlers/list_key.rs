@@ -32,6 +32,11 @@ impl ListKey {
         }
     }
 
+    /// The same question as it is asked again, for a link.
+    pub(super) fn into_link(self) -> String {
+        self.0
+    }
+
     /// The key. A cache keeps nothing under a key that is too long, so of one that is
     /// there stands a hash: nobody can find two questions with the same.
     pub(super) fn into_bytes(self) -> Vec<u8> {

@@ -7,7 +7,7 @@ use super::cursor::{self, CursorOrder};
 use super::json::ObjectWriter;
 use super::list_key::ListKey;
 use super::page::{self, PageRequest};
-use super::query::{QueryPairs, push_pair};
+use super::query::QueryPairs;
 use super::store_fault::store_fault;
 use super::users::parse_id;
 use super::validate::Faults;
@@ -155,32 +155,24 @@ impl PostsRequest {
     }
 
     fn key(&self) -> ListKey {
-        let populate = self.query.populate_author.then_some("author");
-        self.page
-            .key(POSTS, CursorOrder::Posts)
-            .with_some("populate", populate)
-            .with_some("author_id", self.query.author_id)
+        self.with_filters(self.page.key(POSTS, CursorOrder::Posts))
     }
 
     fn next_link(&self, after_id: i64) -> String {
-        let mut link = String::from(POSTS);
-        push_pair(&mut link, "limit", &self.query.limit.to_string());
-        if self.query.populate_author {
-            push_pair(&mut link, "populate", "author");
-        }
-        if let Some(author_id) = self.query.author_id {
-            push_pair(&mut link, "author_id", &author_id.to_string());
-        }
         let cursor = Cursor {
             id: after_id,
             name_age: None,
         };
-        push_pair(
-            &mut link,
-            "after",
-            &cursor::encode(CursorOrder::Posts, &cursor),
-        );
-        link
+        let after = cursor::encode(CursorOrder::Posts, &cursor);
+        let link = ListKey::new(POSTS).with("limit", &self.query.limit.to_string());
+        self.with_filters(link).with("after", &after).into_link()
+    }
+
+    /// Adds what says which posts are listed, and how.
+    fn with_filters(&self, list: ListKey) -> ListKey {
+        let populate = self.query.populate_author.then_some("author");
+        list.with_some("populate", populate)
+            .with_some("author_id", self.query.author_id)
     }
 }
 

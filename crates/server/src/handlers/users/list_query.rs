@@ -6,7 +6,7 @@ use crate::handlers::limits::{
 };
 use crate::handlers::list_key::ListKey;
 use crate::handlers::page::PageRequest;
-use crate::handlers::query::{QueryPairs, push_pair};
+use crate::handlers::query::QueryPairs;
 use crate::handlers::validate::Faults;
 use crate::nearest::nearest;
 use crate::store::limits::{USER_AGE_YEARS_MAX, USER_NAME_CHARS_MAX};
@@ -58,6 +58,20 @@ impl ListRequest {
 
     /// What it is kept under.
     pub(super) fn key(&self) -> ListKey {
+        let order = CursorOrder::Users(self.query.sort);
+        self.with_filters(self.page.key(super::USERS, order))
+    }
+
+    /// The same list from `cursor` on, as a path and query.
+    pub(super) fn next_link(&self, cursor: &Cursor) -> String {
+        let link = ListKey::new(super::USERS).with("limit", &self.query.limit.to_string());
+        let after = cursor::encode(CursorOrder::Users(self.query.sort), cursor);
+        self.with_filters(link).with("after", &after).into_link()
+    }
+
+    /// Adds what says which users are listed, and how: one place for key and link,
+    /// so that none can be left out of a key.
+    fn with_filters(&self, list: ListKey) -> ListKey {
         let query = &self.query;
         let names = |fields: &[UserField]| {
             let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
@@ -65,35 +79,10 @@ impl ListRequest {
         };
         let fields = (query.fields != UserField::ALL).then(|| names(&query.fields));
         let sort = (query.sort != UserSort::default()).then(|| sort_name(query.sort));
-        self.page
-            .key(super::USERS, CursorOrder::Users(query.sort))
-            .with_some("fields", fields)
+        list.with_some("fields", fields)
             .with_some("sort", sort)
             .with_some("name", query.name.as_ref())
             .with_some("min_age", query.min_age)
-    }
-
-    /// The same list from `cursor` on, as a path and query.
-    pub(super) fn next_link(&self, cursor: &Cursor) -> String {
-        let query = &self.query;
-        let mut link = String::from(super::USERS);
-        push_pair(&mut link, "limit", &query.limit.to_string());
-        if query.fields != UserField::ALL {
-            let names: Vec<&str> = query.fields.iter().map(|field| field.name()).collect();
-            push_pair(&mut link, "fields", &names.join(","));
-        }
-        if query.sort != UserSort::default() {
-            push_pair(&mut link, "sort", sort_name(query.sort));
-        }
-        if let Some(name) = &query.name {
-            push_pair(&mut link, "name", name);
-        }
-        if let Some(min_age) = query.min_age {
-            push_pair(&mut link, "min_age", &min_age.to_string());
-        }
-        let order = CursorOrder::Users(query.sort);
-        push_pair(&mut link, "after", &cursor::encode(order, cursor));
-        link
     }
 }
 
