@@ -273,7 +273,7 @@ impl Caches {
         })
     }
 
-    /// CacheWaits for a lease that was asked for; asks again if its home has died.
+    /// Waits for a lease that was asked for; asks again if its home has died.
     async fn obtain(
         self: &Rc<Self>,
         mut wait: Option<CacheWait>,
@@ -307,7 +307,7 @@ impl Caches {
         })
     }
 
-    /// CacheWaits until that is done; asks again as often as need be. Whoever calls
+    /// Waits until that is done; asks again as often as need be. Whoever calls
     /// bounds it.
     pub(super) async fn finish_invalidating(
         self: &Rc<Self>,

@@ -58,7 +58,7 @@ impl AppliedLimits {
         }
     }
 
-    /// Adds the fields to an answer, where the applied began.
+    /// Adds the fields to an answer, where they began.
     pub(super) fn add_headers_if(
         &self,
         is_outermost: bool,

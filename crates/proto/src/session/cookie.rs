@@ -72,9 +72,12 @@ impl SessionCookies {
     }
 
     fn add(&mut self, id: SessionId) {
-        let hash = id.hash();
-        if self.ids.iter().any(|known| known.hash() == hash) {
-            return;
+        // Nearly always the first, which is compared with nothing.
+        if !self.ids.is_empty() {
+            let hash = id.hash();
+            if self.ids.iter().any(|known| known.hash() == hash) {
+                return;
+            }
         }
         match self.ids.len() < SESSION_COOKIES_MAX {
             true => self.ids.push(id),
@@ -93,15 +96,6 @@ impl SessionCookies {
             _ => SessionCookie::Unusable,
         }
     }
-}
-
-/// What [`SessionCookies::find`] finds, if it is one.
-pub fn find_cookie<'a>(
-    lines: impl IntoIterator<Item = &'a [u8]>,
-    base_name: &str,
-    is_secure: bool,
-) -> SessionCookie {
-    SessionCookies::find(lines, base_name, is_secure).single()
 }
 
 /// The line that gives a browser the session, for as long as it can last.

@@ -12,9 +12,7 @@ mod options;
 mod origin;
 mod record;
 
-pub use cookie::{
-    SameSite, SessionCookie, SessionCookies, expired_cookie, find_cookie, set_cookie,
-};
+pub use cookie::{SameSite, SessionCookie, SessionCookies, expired_cookie, set_cookie};
 pub use id::{SessionHash, SessionId};
 pub use options::{SessionOptions, SessionOptionsError};
 pub use origin::{RequestOrigin, is_safe_method, may_use_session};

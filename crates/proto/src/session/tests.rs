@@ -7,6 +7,14 @@ use crate::http::Origin;
 
 use super::*;
 
+fn find_cookie<'a>(
+    lines: impl IntoIterator<Item = &'a [u8]>,
+    base_name: &str,
+    is_secure: bool,
+) -> SessionCookie {
+    SessionCookies::find(lines, base_name, is_secure).single()
+}
+
 fn id(seed: u8) -> SessionId {
     SessionId::of_random([seed; 32])
 }
