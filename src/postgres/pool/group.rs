@@ -84,7 +84,10 @@ impl Inner {
         let free = shared().filter(|link| link.stuck.get().is_none());
         let free = free.filter(|link| link.kept_from.get().is_none());
         if let Some(link) = free.min_by_key(|link| link.in_flight()) {
-            link.kept_from.set(Some(group));
+            // Not the only one: the group needs somewhere to go too.
+            if shared().count() > 1 {
+                link.kept_from.set(Some(group));
+            }
         } else if self.dialing.get() == 0 && self.queue.borrow_mut().has_others(group) {
             self.grow(1);
             if self.dialing.get() == 0 {
@@ -107,7 +110,7 @@ impl Inner {
             .iter()
             .map(|stuck| stuck.group)
             .find(|group| lacks_one(*group));
-        if self.has_many_groups.get() {
+        if self.has_many_groups.get() && links.iter().any(|link| link.is_shared()) {
             link.kept_from.set(group);
         }
     }

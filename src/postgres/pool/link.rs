@@ -52,8 +52,9 @@ pub(super) struct Link {
     /// How many calls on it were answered.
     pub(super) answered: Cell<u64>,
     /// That number when it was looked at last, and since when it is the same
-    /// with calls on it.
-    silent: Cell<(u64, Instant)>,
+    /// with calls on it; none before the first look at calls that came after a
+    /// rest, which is no silence.
+    silent: Cell<Option<(u64, Instant)>>,
     /// Whose read is first on it and has not been answered for long.
     pub(super) stuck: Cell<Option<Group>>,
     /// No new calls of this group: it is stuck elsewhere.
@@ -100,7 +101,7 @@ impl Link {
             was_cancelled: Cell::new(false),
             calls: RefCell::new(Slab::new()),
             answered: Cell::new(0),
-            silent: Cell::new((0, now)),
+            silent: Cell::new(None),
             stuck: Cell::new(None),
             kept_from: Cell::new(None),
             writes: Cell::new(0),
@@ -147,15 +148,20 @@ impl Link {
 
     /// Whether it is there and no answer has come for so long.
     pub(super) fn is_silent(&self, now: Instant, for_long: Duration) -> bool {
-        now.saturating_duration_since(self.silent.get().1) >= for_long
+        let silent = self.silent.get();
+        silent.is_some_and(|(_, since)| now.saturating_duration_since(since) >= for_long)
     }
 
     /// The group that is stuck on it, if one is. Others who are behind it and
     /// read are told to go.
     pub(super) fn look_for_stuck(&self, now: Instant, for_long: Duration) -> Option<Group> {
-        let (answered, _) = self.silent.get();
-        if self.is_idle() || answered != self.answered.get() {
-            self.silent.set((self.answered.get(), now));
+        let answered = self.answered.get();
+        let is_news = self
+            .silent
+            .get()
+            .is_none_or(|(before, _)| before != answered);
+        if self.is_idle() || is_news {
+            self.silent.set(Some((answered, now)));
             self.stuck.set(None);
             return None;
         }
@@ -206,6 +212,9 @@ impl Ticket {
         let want = request.want;
         if want == Want::Write {
             link.writes.set(link.writes.get() + 1);
+        }
+        if link.is_idle() {
+            link.silent.set(None);
         }
         let key = link.calls.borrow_mut().insert(Call {
             request,

@@ -55,6 +55,21 @@ async fn passes_by(postgres: &Database, options: PostgresOptions, crowd: usize) 
 }
 
 #[test]
+fn calls_after_a_rest_share_the_connection_there_is() {
+    let postgres = Database::new();
+    on_both(async || {
+        let pool = Pool::new(&server(&postgres.url(), patient()));
+        for _ in 0..4 {
+            ask_in(&pool, OTHERS, "SELECT 1").await.unwrap();
+            ask_in(&pool, LOCKED, "SELECT 1").await.unwrap();
+            engine::sleep(Duration::from_millis(400)).await;
+        }
+        assert_eq!(pool.inner.links.borrow().len(), 1);
+        closed(pool).await;
+    });
+}
+
+#[test]
 fn a_locked_table_costs_its_own_readers_only() {
     let postgres = Database::new();
     postgres.psql("CREATE TABLE t (n int)");
